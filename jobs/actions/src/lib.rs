@@ -1,0 +1,19 @@
+//! The OpenWhisk actions of Millrace and the harness that runs them.
+//!
+//! An action is a plain function; the [`harness`] speaks the ActionLoop protocol around it.
+//! [`assess`](assess::assess) and [`render`](render::render) are pure, so that
+//! the local door tells a driver the very words that the platform would.
+
+pub mod assess;
+pub mod error;
+pub mod harness;
+pub mod language;
+pub mod notify;
+pub mod render;
+mod retry;
+mod speech;
+
+pub use assess::{Advice, AssessParams, Assessment, Urgency, assess};
+pub use error::ActionError;
+pub use harness::{Context, run, run_with_context};
+pub use render::{Rendered, render};

@@ -1,0 +1,48 @@
+//! Waiting between attempts, and for how long at all.
+
+use std::time::Duration;
+
+/// The pause before the second attempt; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// No pause is longer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// No single attempt is given more than this, so that a hanging gateway leaves time for another.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// An attempt with less time than this would only be cut off.
+const SHORTEST_ATTEMPT: Duration = Duration::from_millis(50);
+
+/// The pause after `attempts` failed ones.
+pub fn pause(attempts: u32) -> Duration {
+    FIRST_PAUSE
+        .saturating_mul(1 << attempts.saturating_sub(1).min(8))
+        .min(LONGEST_PAUSE)
+}
+
+/// Time for the next attempt out of what is left; `None` when there is no use in one.
+pub fn attempt_time(left: Duration) -> Option<Duration> {
+    (left >= SHORTEST_ATTEMPT).then(|| left.min(LONGEST_ATTEMPT))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let pauses: Vec<u128> = [1, 2, 3, 5, 6, 99].map(|n| pause(n).as_millis()).to_vec();
+        assert_eq!(pauses, [100, 200, 400, 1600, 2000, 2000]);
+    }
+
+    #[test]
+    fn an_attempt_fits_into_what_is_left() {
+        assert_eq!(attempt_time(Duration::from_secs(60)), Some(LONGEST_ATTEMPT));
+        assert_eq!(
+            attempt_time(Duration::from_secs(1)),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(attempt_time(Duration::from_millis(10)), None);
+    }
+}

@@ -1,0 +1,28 @@
+//! The data contract of Millrace: telemetry, alerts, notifications, dead letters, their JSON codecs and
+//! CloudEvents headers. No I/O.
+//!
+//! `schema.yaml` is the one definition of a telemetry field; [`telemetry`] is generated from it.
+
+pub mod alert;
+pub mod cloudevent;
+pub mod codec;
+pub mod dead_letter;
+pub mod field;
+#[cfg(any(test, feature = "generate"))]
+pub mod generate;
+pub mod invalid;
+pub mod pseudonym;
+#[rustfmt::skip]
+pub mod telemetry;
+pub mod time;
+pub mod topics;
+pub mod vehicle;
+
+pub use alert::{Alert, Notification, Severity, WarningLine};
+pub use codec::Inbound;
+pub use dead_letter::{DeadLetter, Payload, Reason};
+pub use field::{Field, Kind, Privacy};
+pub use invalid::Invalid;
+pub use telemetry::{FIELDS, Telemetry};
+pub use time::{TimeLimits, check_time};
+pub use vehicle::check_vehicle_id;

@@ -1,0 +1,30 @@
+//! Names of the Kafka topics.
+
+/// Telemetry from vehicles, as accepted by the gateway.
+pub const TELEMETRY: &str = "telemetry";
+/// Alerts raised by detection.
+pub const ALERTS: &str = "alerts";
+/// Notifications on their way to a vehicle.
+pub const NOTIFICATIONS: &str = "notifications";
+/// What could not be processed, with the reason.
+pub const DEAD_LETTERS: &str = "dead-letters";
+/// Compacted: what detection knows of each vehicle.
+pub const DETECT_STATE: &str = "detect-state";
+/// Compacted: notifications that were accepted or delivered, by alert id.
+pub const NOTIFIED: &str = "notified";
+/// Compacted: hashes of vehicle tokens.
+pub const VEHICLE_CREDENTIALS: &str = "vehicle-credentials";
+/// Who did what.
+pub const AUDIT: &str = "audit";
+
+/// Every topic with whether it is compacted.
+pub const ALL: &[(&str, bool)] = &[
+    (TELEMETRY, false),
+    (ALERTS, false),
+    (NOTIFICATIONS, false),
+    (DEAD_LETTERS, false),
+    (DETECT_STATE, true),
+    (NOTIFIED, true),
+    (VEHICLE_CREDENTIALS, true),
+    (AUDIT, false),
+];

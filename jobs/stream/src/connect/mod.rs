@@ -1,0 +1,26 @@
+//! Kafka: the only place with clients.
+//!
+//! | what | for |
+//! |---|---|
+//! | [`Producer`] | records that are acknowledged one by one |
+//! | [`TransactionalProducer`] | records and consumer offsets that become visible together or not at all |
+//! | [`GroupConsumer`] | a member of a consumer group that decides itself when to start a partition |
+//! | [`CompactedReader`], [`read_to_end`] | whole topics without a group |
+//! | [`Lookup`] | partition counts, ends, committed offsets, what is left to read |
+
+mod client;
+mod error;
+mod group;
+mod lookup;
+mod producer;
+mod reader;
+mod record;
+mod transactional;
+
+pub use error::{ConnectError, Kind};
+pub use group::{GroupConsumer, GroupEvents, GroupSettings, Member, Membership};
+pub use lookup::Lookup;
+pub use producer::{Delivery, Producer};
+pub use reader::{CompactedReader, ReadEvent, read_to_end};
+pub use record::{Incoming, Record};
+pub use transactional::TransactionalProducer;

@@ -1,0 +1,111 @@
+//! Records as they come in.
+
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, OwnedHeaders};
+
+/// A record, owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The topic it lies in.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// When it was appended or made, by the topic's setting; milliseconds since 1970.
+    pub timestamp_ms: Option<i64>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its headers; those that are not UTF-8 are left out.
+    pub headers: Vec<(String, String)>,
+    /// Its value; none for the mark that a key is gone.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Record {
+    /// The key as text, when it is text.
+    #[must_use]
+    pub fn key_text(&self) -> Option<&str> {
+        self.key
+            .as_deref()
+            .and_then(|k| std::str::from_utf8(k).ok())
+    }
+
+    /// The first header of that name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(k, _)| k == name)
+            .map(|(_, v)| v.as_str())
+    }
+}
+
+/// A record that still lies in the client's buffer.
+pub struct Incoming<'a>(pub(super) BorrowedMessage<'a>);
+
+impl Incoming<'_> {
+    /// Its partition.
+    #[must_use]
+    pub fn partition(&self) -> i32 {
+        self.0.partition()
+    }
+
+    /// Its offset.
+    #[must_use]
+    pub fn offset(&self) -> i64 {
+        self.0.offset()
+    }
+
+    /// When it was appended or made; milliseconds since 1970.
+    #[must_use]
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        self.0.timestamp().to_millis()
+    }
+
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.key()
+    }
+
+    /// Its value.
+    #[must_use]
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.0.payload()
+    }
+
+    /// Copies it out of the buffer.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        let headers = self.0.headers().map_or_else(Vec::new, |headers| {
+            headers
+                .iter()
+                .filter_map(|h| {
+                    let value = std::str::from_utf8(h.value?).ok()?;
+                    Some((h.key.to_owned(), value.to_owned()))
+                })
+                .collect()
+        });
+        Record {
+            topic: self.0.topic().to_owned(),
+            partition: self.0.partition(),
+            offset: self.0.offset(),
+            timestamp_ms: self.0.timestamp().to_millis(),
+            key: self.0.key().map(<[u8]>::to_vec),
+            headers,
+            payload: self.0.payload().map(<[u8]>::to_vec),
+        }
+    }
+}
+
+pub(super) fn owned_headers(headers: &[(String, String)]) -> OwnedHeaders {
+    headers.iter().fold(
+        OwnedHeaders::new_with_capacity(headers.len()),
+        |all, (key, value)| {
+            all.insert(rdkafka::message::Header {
+                key,
+                value: Some(value),
+            })
+        },
+    )
+}

@@ -1,0 +1,123 @@
+//! What goes into the next transaction.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::{Duration, Instant};
+
+use millrace_contract::{Alert, DeadLetter};
+
+/// When a batch becomes a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest wait of its first event.
+    pub interval: Duration,
+    /// The most events.
+    pub events: usize,
+}
+
+/// Events that were processed and not yet committed: what they raised, whom they touched, how far they reach.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Alerts, in the order in which they were raised.
+    pub alerts: Vec<Alert>,
+    /// Records that could not be read.
+    pub dead: Vec<DeadLetter>,
+    /// Vehicles whose state has changed, by partition.
+    pub changed: BTreeMap<i32, HashSet<String>>,
+    next: BTreeMap<i32, i64>,
+    events: usize,
+    oldest: Option<Instant>,
+    records: Vec<i64>,
+}
+
+impl Batch {
+    /// One more record was processed; `timestamp_ms` is when it entered Kafka.
+    pub fn reached(
+        &mut self,
+        partition: i32,
+        offset: i64,
+        timestamp_ms: Option<i64>,
+        now: Instant,
+    ) {
+        self.next.insert(partition, offset + 1);
+        self.events += 1;
+        self.oldest.get_or_insert(now);
+        self.records.extend(timestamp_ms);
+    }
+
+    /// The state of a vehicle has changed.
+    pub fn touched(&mut self, partition: i32, vehicle: &str) {
+        let vehicles = self.changed.entry(partition).or_default();
+        if !vehicles.contains(vehicle) {
+            vehicles.insert(vehicle.to_owned());
+        }
+    }
+
+    /// Whether it must become a transaction now: an alert never waits.
+    #[must_use]
+    pub fn is_due(&self, limits: Limits, now: Instant) -> bool {
+        self.events >= limits.events || self.wait(limits, now).is_some_and(|w| w.is_zero())
+    }
+
+    /// How long it may still wait; none when it is empty.
+    #[must_use]
+    pub fn wait(&self, limits: Limits, now: Instant) -> Option<Duration> {
+        let oldest = self.oldest?;
+        if !self.alerts.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        Some((oldest + limits.interval).saturating_duration_since(now))
+    }
+
+    /// The offsets of the next records to read.
+    #[must_use]
+    pub fn next(&self) -> Vec<(i32, i64)> {
+        self.next.iter().map(|(p, o)| (*p, *o)).collect()
+    }
+
+    /// How many records were processed.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// When they entered Kafka; milliseconds since 1970.
+    #[must_use]
+    pub fn record_times(&self) -> &[i64] {
+        &self.records
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        interval: Duration::from_millis(200),
+        events: 3,
+    };
+
+    #[test]
+    fn it_waits_for_time_or_number() {
+        let start = Instant::now();
+        let mut batch = Batch::default();
+        assert_eq!(batch.wait(LIMITS, start), None);
+        batch.reached(0, 7, None, start);
+        assert!(!batch.is_due(LIMITS, start));
+        assert!(batch.is_due(LIMITS, start + LIMITS.interval));
+        batch.reached(0, 8, None, start + Duration::from_millis(150));
+        // The first event counts, not the last.
+        assert!(batch.is_due(LIMITS, start + LIMITS.interval));
+        batch.reached(1, 0, None, start);
+        assert!(batch.is_due(LIMITS, start));
+        assert_eq!(batch.next(), [(0, 9), (1, 1)]);
+    }
+
+    #[test]
+    fn a_vehicle_is_written_once_per_transaction() {
+        let mut batch = Batch::default();
+        batch.touched(0, "car-1");
+        batch.touched(0, "car-1");
+        batch.touched(2, "car-2");
+        assert_eq!(batch.changed.values().map(HashSet::len).sum::<usize>(), 2);
+    }
+}

@@ -1,0 +1,181 @@
+//! `dispatch`: the records of a topic to an OpenWhisk action.
+//!
+//! A record is finished when the record of its activation says success, or after its last attempt in the dead
+//! letters. Records of one vehicle go one after the other; offsets are committed only up to the lowest record
+//! that is not finished. So every record is delivered at least once, also when this process dies.
+
+mod backoff;
+mod body;
+mod config;
+mod deliver;
+mod lanes;
+mod metrics;
+mod tracker;
+mod whisk;
+mod worker;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use tokio_util::sync::CancellationToken;
+
+pub use config::DispatchConfig;
+
+use crate::connect::{Lookup, Producer};
+use crate::server::{self, Health};
+use crate::settings::{Bindings, Common, Secret, SettingsError};
+
+const TOPICS: &str = "topics";
+
+/// Flags of `dispatch`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// What every job takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// OpenWhisk's address, for example http://openwhisk:3233; else that of the binding of type openwhisk
+    #[arg(long, env = "MILLRACE_OPENWHISK_URI", value_name = "URI")]
+    pub openwhisk_uri: Option<String>,
+    /// File with OpenWhisk's key, one line uuid:key; else the binding's username and password
+    #[arg(long, env = "MILLRACE_OPENWHISK_AUTH_FILE", value_name = "FILE")]
+    pub openwhisk_auth_file: Option<PathBuf>,
+}
+
+/// Runs until `stop` is cancelled.
+///
+/// # Errors
+/// Settings that cannot be used, or a consumer that is of no use any more.
+pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
+    let config: DispatchConfig = args.common.load_config()?;
+    config.validate()?;
+    let bindings = args.common.bindings()?;
+    let bootstrap = args.common.kafka_servers(&bindings)?;
+    let access = access(&args, &config, &bindings)?;
+    let health = Health::new();
+    health.waiting(TOPICS, "not looked at yet");
+    let mut registry = Registry::default();
+    let metrics = metrics::Metrics::register(&mut registry);
+    let client_id = format!("millrace-{}", config.group);
+    let address =
+        server::serve(args.common.metrics, health.clone(), registry, stop.clone()).await?;
+    tracing::info!(%address, bootstrap, uri = access.uri, action = config.action, topic = config.topic, "dispatch starts");
+
+    let whisk = whisk::Whisk::new(access, &config.action, config.limits.invoke_timeout.0)?;
+    let producer = Producer::new(&bootstrap, &client_id)?;
+    if !wait_for_topics(&config, &bootstrap, &health, &stop).await? {
+        return Ok(());
+    }
+    let deliverer = Arc::new(deliver::Deliverer {
+        whisk,
+        producer,
+        backoff: backoff::Backoff::new(config.backoff),
+        config,
+        metrics,
+        health,
+    });
+    let runtime = tokio::runtime::Handle::current();
+    let worker = worker::Worker {
+        deliverer,
+        bootstrap,
+        client_id,
+        runtime,
+        stop,
+    };
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name("dispatch".to_owned())
+        .spawn(move || {
+            // Nobody waits for the outcome only when the whole process ends.
+            let _ = done.send(worker.run());
+        })?;
+    outcome
+        .await
+        .context("the dispatch thread ended without an outcome")?
+        .context("dispatch cannot go on")
+}
+
+fn access(
+    args: &Args,
+    config: &DispatchConfig,
+    bindings: &Bindings,
+) -> Result<whisk::Access, SettingsError> {
+    let binding = match &config.openwhisk_binding {
+        Some(name) => bindings.named(name),
+        None => bindings.of_type("openwhisk"),
+    };
+    let missing = |name: &str, flag: &str| SettingsError::Missing {
+        name: name.to_owned(),
+        cure: format!("give {flag} or a binding of type openwhisk under SERVICE_BINDING_ROOT"),
+    };
+    let uri = match (&args.openwhisk_uri, binding) {
+        (Some(uri), _) => uri.clone(),
+        (None, Some(binding)) => binding.require("uri")?.to_owned(),
+        (None, None) => return Err(missing("openwhisk uri", "--openwhisk-uri")),
+    };
+    let (username, password) = match (&args.openwhisk_auth_file, binding) {
+        (Some(file), _) => {
+            let key = Secret::from_file(file)?;
+            let (user, password) =
+                key.expose()
+                    .split_once(':')
+                    .ok_or_else(|| SettingsError::Unusable {
+                        name: file.display().to_string(),
+                        problem: "holds no key".to_owned(),
+                        cure: "write one line uuid:key into it".to_owned(),
+                    })?;
+            (user.to_owned(), Secret::new(password))
+        }
+        (None, Some(binding)) => (
+            binding.require("username")?.to_owned(),
+            Secret::new(binding.require("password")?),
+        ),
+        (None, None) => return Err(missing("openwhisk key", "--openwhisk-auth-file")),
+    };
+    let namespace = binding
+        .and_then(|b| b.get("namespace"))
+        .filter(|n| !n.is_empty())
+        .unwrap_or("_")
+        .to_owned();
+    Ok(whisk::Access {
+        uri,
+        username,
+        password,
+        namespace,
+    })
+}
+
+// Whoever applies everything at once sees the topics come up late: that is no reason to crash.
+async fn wait_for_topics(
+    config: &DispatchConfig,
+    bootstrap: &str,
+    health: &Health,
+    stop: &CancellationToken,
+) -> anyhow::Result<bool> {
+    let lookup = Lookup::new(bootstrap, "millrace-dispatch-topics")?;
+    let mut told = String::new();
+    loop {
+        let mut problem = None;
+        for topic in std::iter::once(&config.topic).chain(&config.dead_letter_topic) {
+            if let Err(error) = lookup.partition_count(topic).await {
+                problem = Some(error.to_string());
+                break;
+            }
+        }
+        let Some(problem) = problem else {
+            health.ready(TOPICS);
+            return Ok(true);
+        };
+        if problem != told {
+            tracing::warn!(problem, "waiting for topics");
+            told.clone_from(&problem);
+        }
+        health.waiting(TOPICS, problem);
+        tokio::select! {
+            () = stop.cancelled() => return Ok(false),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The thread that polls, and the tasks that deliver.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::deliver::{Deliverer, Outcome};
+use super::lanes::{Lanes, Ticket};
+use crate::connect::{ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member, Record};
+
+const PARTITIONS: &str = "partitions";
+const IDLE: Duration = Duration::from_millis(50);
+const COMMIT: Duration = Duration::from_millis(500);
+
+/// So many records are taken in per invocation that may be under way: enough to keep all busy although
+/// records of one vehicle wait for each other.
+const AHEAD: usize = 8;
+
+/// Everything a worker needs.
+pub struct Worker {
+    /// Brings records to the action.
+    pub deliverer: Arc<Deliverer>,
+    /// host:port of some brokers.
+    pub bootstrap: String,
+    /// The name that the broker's log shows.
+    pub client_id: String,
+    /// Runs the deliveries.
+    pub runtime: Handle,
+    /// Ends the worker.
+    pub stop: CancellationToken,
+}
+
+struct Shared {
+    deliverer: Arc<Deliverer>,
+    lanes: Mutex<Lanes<Record>>,
+    permits: Semaphore,
+    // Cancelled when the partitions of the present assignment are given away.
+    gone: Mutex<CancellationToken>,
+    running: Mutex<usize>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    fn start(self: &Arc<Self>, runtime: &Handle, first: (Ticket, Record)) {
+        *lock(&self.running) += 1;
+        let shared = Arc::clone(self);
+        let gone = lock(&self.gone).clone();
+        runtime.spawn(async move {
+            let mut turn = Some(first);
+            while let Some((ticket, record)) = turn.take() {
+                let Ok(_permit) = shared.permits.acquire().await else {
+                    break;
+                };
+                if gone.is_cancelled()
+                    || shared.deliverer.deliver(&record, &gone).await == Outcome::GivenUp
+                {
+                    break;
+                }
+                let mut lanes = lock(&shared.lanes);
+                turn = lanes.finish(&ticket);
+                shared.measure(&lanes);
+            }
+            *lock(&shared.running) -= 1;
+        });
+    }
+
+    fn measure(&self, lanes: &Lanes<Record>) {
+        self.deliverer
+            .metrics
+            .held
+            .set(i64::try_from(lanes.held()).unwrap_or(i64::MAX));
+    }
+}
+
+struct Events {
+    shared: Arc<Shared>,
+    paused: AtomicBool,
+}
+
+impl GroupEvents for Events {
+    fn assigned(&self, _: &[i32]) {
+        *lock(&self.shared.gone) = CancellationToken::new();
+        // The library resumes what it starts anew.
+        self.paused.store(false, Ordering::SeqCst);
+        self.shared.deliverer.health.ready(PARTITIONS);
+    }
+
+    // Invocations under way are waited for, so that the next owner does not repeat them.
+    fn revoked(&self, member: &Member<'_>, _: &[i32], lost: bool) {
+        let shared = &self.shared;
+        shared
+            .deliverer
+            .health
+            .waiting(PARTITIONS, "waiting for the group to assign partitions");
+        lock(&shared.gone).cancel();
+        let until = Instant::now() + shared.deliverer.config.limits.drain_timeout.0;
+        while !lost && *lock(&shared.running) > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let next: Vec<(i32, i64)> = lock(&shared.lanes).take_due().into_iter().collect();
+        if !lost && let Err(error) = member.commit(&next) {
+            tracing::warn!(%error, "the last offsets were not committed; some records are delivered again");
+        }
+        let mut lanes = lock(&shared.lanes);
+        lanes.clear();
+        shared.measure(&lanes);
+        shared.deliverer.metrics.forget_lag();
+    }
+
+    fn commit_failed(&self) {
+        lock(&self.shared.lanes).commit_again();
+    }
+
+    fn lag(&self, partition: i32, records: i64) {
+        self.shared.deliverer.metrics.lag(partition, records);
+    }
+}
+
+impl Worker {
+    /// Runs until it is stopped.
+    ///
+    /// # Errors
+    /// The settings cannot be used, or the consumer is of no use any more.
+    pub fn run(self) -> Result<(), ConnectError> {
+        let config = &self.deliverer.config;
+        let shared = Arc::new(Shared {
+            deliverer: Arc::clone(&self.deliverer),
+            lanes: Mutex::default(),
+            permits: Semaphore::new(config.max_in_flight.0),
+            gone: Mutex::new(CancellationToken::new()),
+            running: Mutex::new(0),
+        });
+        let settings = GroupSettings {
+            bootstrap: self.bootstrap.clone(),
+            client_id: self.client_id.clone(),
+            group: config.group.clone(),
+            topic: config.topic.clone(),
+            session_timeout: config.limits.session_timeout.0,
+            hold: false,
+        };
+        self.deliverer
+            .health
+            .waiting(PARTITIONS, "waiting for the group to assign partitions");
+        let events = Events {
+            shared: Arc::clone(&shared),
+            paused: AtomicBool::new(false),
+        };
+        let consumer = GroupConsumer::join(&settings, events)?;
+        let most = config.max_in_flight.0.saturating_mul(AHEAD);
+        let mut committed = Instant::now();
+        while !self.stop.is_cancelled() {
+            self.hold_back(&consumer, &shared, most);
+            match consumer.poll(IDLE) {
+                Ok(Some(record)) => {
+                    let record = record.to_record();
+                    let key = record.key.clone();
+                    let turn = lock(&shared.lanes).offer(
+                        record.partition,
+                        record.offset,
+                        key.as_deref(),
+                        record,
+                    );
+                    if let Some(first) = turn {
+                        shared.start(&self.runtime, first);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) if error.is_fatal() => return Err(error),
+                Err(error) => tracing::warn!(%error, "reading"),
+            }
+            if committed.elapsed() >= COMMIT {
+                committed = Instant::now();
+                let next: Vec<(i32, i64)> = lock(&shared.lanes).take_due().into_iter().collect();
+                if let Err(error) = consumer.commit(&next) {
+                    tracing::warn!(%error, "offsets were not committed");
+                }
+            }
+        }
+        // Leaving the group waits for what is under way and commits it.
+        drop(consumer);
+        Ok(())
+    }
+
+    // Polling must go on, or the group takes the member for dead; so what cannot be taken in is paused.
+    fn hold_back(&self, consumer: &GroupConsumer<Events>, shared: &Shared, most: usize) {
+        let held = lock(&shared.lanes).held();
+        let paused = &consumer.events().paused;
+        let pause = match paused.load(Ordering::SeqCst) {
+            false if held >= most => true,
+            true if held <= most / 2 => false,
+            _ => return,
+        };
+        match consumer.pause(pause) {
+            Ok(()) => paused.store(pause, Ordering::SeqCst),
+            Err(error) => tracing::warn!(%error, pause, "reading cannot be paused or resumed"),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The HTTP side: routes, who may call them, and telemetry.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use futures::StreamExt;
+use millrace_contract::{Invalid, check_vehicle_id};
+use serde_json::json;
+
+use super::answer::Refused;
+use super::credentials::is_token;
+use super::metrics::{Channel, Refusal};
+use super::{Gateway, admin, flow, notify};
+use crate::settings::Secret;
+
+/// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
+/// its answer instead of a broken connection.
+const DRAINED: usize = 16 * 1024 * 1024;
+
+/// Who sends slower than this holds a connection for nothing.
+const SLOWEST_BODY: Duration = Duration::from_secs(60);
+
+/// All routes.
+pub fn routes(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/v1/vehicles/{vehicle}/telemetry", post(telemetry))
+        .route(
+            "/v1/vehicles/{vehicle}",
+            put(admin::enrol).get(admin::show).delete(admin::revoke),
+        )
+        .route("/v1/notifications", post(notify::accept))
+        .route("/v1/flow", get(flow::flow))
+        .fallback(unknown)
+        // Bodies are limited where they are read, with an answer that names the limit.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(gateway)
+}
+
+async fn unknown(request: Request) -> Refused {
+    Refused::NotFound(Invalid::new(
+        "path",
+        request.uri().path(),
+        "there is no such endpoint",
+        "use POST /v1/vehicles/{id}/telemetry, PUT, GET or DELETE /v1/vehicles/{id}, POST /v1/notifications or GET /v1/flow",
+    ))
+}
+
+async fn telemetry(
+    State(gateway): State<Arc<Gateway>>,
+    Path(vehicle): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    let since = Instant::now();
+    check_vehicle_id(&vehicle)?;
+    if let Err(error) = gateway.credentials.check(&vehicle, bearer(&headers)) {
+        gateway.metrics.refused(Channel::Http, Refusal::Auth, 1);
+        return Err(error.into());
+    }
+    let body = read(body, gateway.config.max_body_bytes)
+        .await
+        .inspect_err(|_| {
+            gateway.metrics.refused(Channel::Http, Refusal::TooLarge, 1);
+        })?;
+    let judged = gateway.ingest.judge(&vehicle, &body);
+    let room = gateway.ingest.room_now(&judged).inspect_err(|_| {
+        gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
+    })?;
+    let line = gateway
+        .ingest
+        .put_in_line(&vehicle, Channel::Http, &body, judged, room, since)?;
+    let stored = gateway.ingest.acknowledged(line, Channel::Http).await?;
+    // Part of a batch is success with a list; nothing of it is an error, and the first reason is its headline.
+    let status = match stored.rejected.first() {
+        Some(_) if stored.accepted == 0 => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    let mut answer = json!({ "accepted": stored.accepted, "rejected": stored.rejected });
+    if status == StatusCode::BAD_REQUEST
+        && let (Some(first), Some(object)) = (stored.rejected.first(), answer.as_object_mut())
+    {
+        object.insert("error".to_owned(), json!(first.invalid));
+    }
+    Ok((status, Json(answer)).into_response())
+}
+
+/// The bearer token of a request.
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+/// Lets a request pass that carries `secret`.
+pub fn require(headers: &HeaderMap, secret: &Secret, token: &'static str) -> Result<(), Refused> {
+    match bearer(headers) {
+        Some(given) if is_token(secret, given) => Ok(()),
+        _ => Err(Refused::Role { token }),
+    }
+}
+
+/// Reads a body of at most `limit` bytes, which must come within a time limit.
+pub async fn read(body: Body, limit: u32) -> Result<Bytes, Refused> {
+    tokio::time::timeout(SLOWEST_BODY, read_all(body, limit))
+        .await
+        .unwrap_or_else(|_| {
+            Err(Refused::Invalid(Invalid::new(
+                "body",
+                "(incomplete)",
+                format!("did not come whole in {} s", SLOWEST_BODY.as_secs()),
+                "send smaller bodies over a slow connection",
+            )))
+        })
+}
+
+async fn read_all(body: Body, limit: u32) -> Result<Bytes, Refused> {
+    let limit_bytes = limit as usize;
+    let announced = body.size_hint().exact();
+    let mut chunks = body.into_data_stream();
+    let (mut kept, mut size) = (Vec::new(), 0_usize);
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|e| {
+            Refused::Invalid(Invalid::new(
+                "body",
+                "(incomplete)",
+                e.to_string(),
+                "send the body again",
+            ))
+        })?;
+        size += chunk.len();
+        if size <= limit_bytes {
+            kept.extend_from_slice(&chunk);
+        } else if size > limit_bytes + DRAINED {
+            break;
+        } else {
+            kept.clear();
+        }
+    }
+    if size > limit_bytes {
+        return Err(Refused::TooLarge {
+            size: announced,
+            limit,
+        });
+    }
+    Ok(Bytes::from(kept))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bearer_tokens() {
+        let with = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+            headers
+        };
+        assert_eq!(bearer(&with("Bearer abc")), Some("abc"));
+        assert_eq!(bearer(&with("bearer abc")), Some("abc"));
+        assert_eq!(bearer(&with("Basic abc")), None);
+        assert_eq!(bearer(&HeaderMap::new()), None);
+        assert!(require(&with("Bearer abc"), &Secret::new("abc"), "admin-token").is_ok());
+        assert!(require(&with("Bearer abd"), &Secret::new("abc"), "admin-token").is_err());
+    }
+
+    #[tokio::test]
+    async fn bodies_are_limited() {
+        assert_eq!(read(Body::from("12345"), 5).await.unwrap(), "12345");
+        let e = read(Body::from("123456"), 5).await.unwrap_err();
+        assert!(matches!(
+            e,
+            Refused::TooLarge {
+                size: Some(6),
+                limit: 5
+            }
+        ));
+    }
+}

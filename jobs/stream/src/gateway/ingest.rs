@@ -1,0 +1,255 @@
+//! Events into Kafka: judged, put in line, and acknowledged only after Kafka has acknowledged them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use millrace_contract::cloudevent::CloudEvent;
+use millrace_contract::{DeadLetter, codec, topics};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use super::config::{Config, Secrets};
+use super::intake::{Judge, Judged, Rejected, dead_letters};
+use super::metrics::{Channel, Metrics, Refusal};
+use crate::connect::{ConnectError, Delivery, Producer};
+
+/// `ce_source` of all that the gateway writes.
+pub const SOURCE: &str = "/millrace/gateway";
+
+/// Why a body could not be stored; sending it again is right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// More events wait for Kafka than may.
+    #[error("in flight: {limit} events: too many wait for Kafka; send the body again later")]
+    Busy {
+        /// The limit.
+        limit: usize,
+    },
+    /// Kafka did not acknowledge.
+    #[error("kafka: {0}: the events are not stored for sure; send the body again")]
+    Kafka(String),
+}
+
+/// The answer to a body whose good events are stored.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// How many events Kafka acknowledged.
+    pub accepted: usize,
+    /// The others.
+    pub rejected: Vec<Rejected>,
+}
+
+/// Takes events in.
+pub struct Ingest {
+    config: Config,
+    secrets: Secrets,
+    producer: Producer,
+    metrics: Arc<Metrics>,
+    permits: Arc<Semaphore>,
+}
+
+/// Events that are put in line and wait for Kafka.
+pub struct InLine {
+    deliveries: Vec<Delivery>,
+    stored: Stored,
+    permit: OwnedSemaphorePermit,
+    since: Instant,
+}
+
+impl Ingest {
+    /// An intake with nothing in flight.
+    #[must_use]
+    pub fn new(
+        config: Config,
+        secrets: Secrets,
+        producer: Producer,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(config.max_in_flight));
+        Self {
+            config,
+            secrets,
+            producer,
+            metrics,
+            permits,
+        }
+    }
+
+    /// Judges a body that `vehicle` sent.
+    #[must_use]
+    pub fn judge(&self, vehicle: &str, body: &[u8]) -> Judged {
+        let judge = Judge {
+            vehicle,
+            max_batch: self.config.max_batch,
+            limits: &self.config.time_limits,
+            key: &self.secrets.pseudonym_key,
+        };
+        judge.body(body, Timestamp::now())
+    }
+
+    /// Room for so many events, now or never.
+    ///
+    /// # Errors
+    /// When too many are in flight.
+    pub fn room_now(&self, judged: &Judged) -> Result<OwnedSemaphorePermit, StoreError> {
+        Arc::clone(&self.permits)
+            .try_acquire_many_owned(self.share(judged))
+            .map_err(|_| StoreError::Busy {
+                limit: self.config.max_in_flight,
+            })
+    }
+
+    /// Room for so many events as soon as there is; who asked first gets it first.
+    ///
+    /// # Errors
+    /// Never while the gateway runs.
+    pub async fn room(&self, judged: &Judged) -> Result<OwnedSemaphorePermit, StoreError> {
+        Arc::clone(&self.permits)
+            .acquire_many_owned(self.share(judged))
+            .await
+            .map_err(|_| StoreError::Busy {
+                limit: self.config.max_in_flight,
+            })
+    }
+
+    // A body that is larger than the limit takes all of it.
+    fn share(&self, judged: &Judged) -> u32 {
+        let events = (judged.accepted.len() + judged.rejected.len()).min(self.config.max_in_flight);
+        u32::try_from(events).unwrap_or(u32::MAX)
+    }
+
+    /// Puts a judged body in line. Does not wait, so calls for one vehicle keep their order in Kafka.
+    ///
+    /// # Errors
+    /// When Kafka's client takes no more.
+    pub fn put_in_line(
+        &self,
+        vehicle: &str,
+        channel: Channel,
+        body: &[u8],
+        judged: Judged,
+        permit: OwnedSemaphorePermit,
+        since: Instant,
+    ) -> Result<InLine, StoreError> {
+        let mut deliveries = Vec::with_capacity(judged.accepted.len() + judged.rejected.len());
+        for telemetry in &judged.accepted {
+            let headers = CloudEvent::of_telemetry(telemetry, SOURCE).headers();
+            let payload = codec::encode(telemetry);
+            deliveries.push(
+                self.producer
+                    .enqueue(topics::TELEMETRY, vehicle, &headers, Some(&payload), None)
+                    .map_err(|e| self.refused(channel, &e))?,
+            );
+        }
+        let letters = self.letters(vehicle, channel, body, &judged.rejected)?;
+        for letter in &letters {
+            let headers =
+                CloudEvent::of_dead_letter(letter, Uuid::new_v4().to_string(), SOURCE).headers();
+            let payload =
+                serde_json::to_vec(letter).map_err(|e| StoreError::Kafka(e.to_string()))?;
+            deliveries.push(
+                self.producer
+                    .enqueue(
+                        topics::DEAD_LETTERS,
+                        vehicle,
+                        &headers,
+                        Some(&payload),
+                        None,
+                    )
+                    .map_err(|e| self.refused(channel, &e))?,
+            );
+        }
+        self.metrics
+            .in_flight
+            .inc_by(i64::try_from(deliveries.len()).unwrap_or(i64::MAX));
+        let stored = Stored {
+            accepted: judged.accepted.len(),
+            rejected: judged.rejected,
+        };
+        Ok(InLine {
+            deliveries,
+            stored,
+            permit,
+            since,
+        })
+    }
+
+    fn letters(
+        &self,
+        vehicle: &str,
+        channel: Channel,
+        body: &[u8],
+        rejected: &[Rejected],
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        if rejected.is_empty() {
+            return Ok(Vec::new());
+        }
+        dead_letters(
+            body,
+            rejected,
+            vehicle,
+            channel,
+            Timestamp::now(),
+            &self.secrets.seal_key,
+        )
+        .map_err(|e| StoreError::Kafka(e.to_string()))
+    }
+
+    /// Waits for Kafka.
+    ///
+    /// # Errors
+    /// When it does not acknowledge all of it in time. What it acknowledged stays; sent again, it is a
+    /// duplicate, which the readers drop.
+    pub async fn acknowledged(&self, line: InLine, channel: Channel) -> Result<Stored, StoreError> {
+        let InLine {
+            deliveries,
+            stored,
+            permit,
+            since,
+        } = line;
+        let waiting = i64::try_from(deliveries.len()).unwrap_or(i64::MAX);
+        let limit = Duration::from_millis(u64::from(self.config.kafka_timeout_ms));
+        let all = try_join_all(deliveries.into_iter().map(Delivery::acknowledged));
+        let result = tokio::time::timeout(limit, all).await;
+        self.metrics.in_flight.dec_by(waiting);
+        drop(permit);
+        match result {
+            Ok(Ok(_)) => {
+                if stored.accepted > 0 {
+                    self.metrics
+                        .accepted(channel, stored.accepted, since.elapsed().as_secs_f64());
+                }
+                if !stored.rejected.is_empty() {
+                    self.metrics
+                        .refused(channel, Refusal::Invalid, stored.rejected.len());
+                    self.metrics
+                        .dead_letters
+                        .inc_by(stored.rejected.len() as u64);
+                }
+                Ok(stored)
+            }
+            Ok(Err(error)) => Err(self.refused(channel, &error)),
+            Err(_) => {
+                self.metrics.refused(channel, Refusal::Kafka, 1);
+                Err(StoreError::Kafka(format!(
+                    "no acknowledgement in {} ms",
+                    limit.as_millis()
+                )))
+            }
+        }
+    }
+
+    fn refused(&self, channel: Channel, error: &ConnectError) -> StoreError {
+        if error.is_queue_full() {
+            self.metrics.refused(channel, Refusal::Busy, 1);
+            return StoreError::Busy {
+                limit: self.config.max_in_flight,
+            };
+        }
+        self.metrics.refused(channel, Refusal::Kafka, 1);
+        tracing::warn!(%error, "events are not stored");
+        StoreError::Kafka(error.to_string())
+    }
+}

@@ -1,0 +1,301 @@
+//! The MQTT side: 3.1.1 and 5 on one port, on a thread of its own.
+//!
+//! A PUBLISH is acknowledged by its handler's return, which waits for Kafka. What both versions do alike
+//! is in [`Peer`]; the two halves below only speak their dialects.
+
+mod dialect3;
+mod dialect5;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use millrace_contract::Invalid;
+use ntex::service::cfg::SharedCfg;
+use ntex::service::{fn_factory_with_config, fn_service};
+use ntex_mqtt::{MqttServer, MqttServiceConfig, QoS, v3, v5};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Gateway;
+use super::credentials::AuthError;
+use super::downlink::Command;
+use super::ingest::{StoreError, Stored};
+use super::metrics::{Channel, Refusal};
+use super::outbox::SessionId;
+
+// More than a packet may have: payloads are always handed over whole, so handlers start in order.
+const NEVER_STREAM: u32 = u32::MAX / 2;
+const CONNECT_SECONDS: u16 = 10;
+// Topic and header of a PUBLISH beside its payload.
+const OVERHEAD: u32 = 1024;
+/// A client that asks for no keep-alive is still looked after.
+const LONGEST_SILENCE_SECONDS: u16 = 3600;
+
+/// A running MQTT server.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    stopped: oneshot::Receiver<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Closes all sessions and waits until what was received has been handled.
+    ///
+    /// # Errors
+    /// When the server had ended with an error before.
+    pub async fn stop(self) -> std::io::Result<()> {
+        let _ = self.stop.send(());
+        self.stopped.await.unwrap_or(Ok(()))
+    }
+}
+
+/// Starts to serve MQTT on `listener`.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn serve(listener: TcpListener, gateway: Arc<Gateway>) -> std::io::Result<Running> {
+    let address = listener.local_addr()?;
+    let (stop, stop_asked) = oneshot::channel();
+    let (report, stopped) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("mqtt".to_owned())
+        .spawn(move || {
+            let system = ntex::rt::System::build()
+                .name("mqtt")
+                .disable_signals()
+                .build(ntex::rt::DefaultRuntime);
+            let result = system.block_on(run(listener, gateway, stop_asked));
+            if let Err(error) = &result {
+                tracing::error!(%error, "the MQTT server ended");
+            }
+            let _ = report.send(result);
+        })?;
+    Ok(Running {
+        address,
+        stop,
+        stopped,
+    })
+}
+
+async fn run(
+    listener: TcpListener,
+    gateway: Arc<Gateway>,
+    stop_asked: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    let limit = gateway.config.max_body_bytes;
+    let config = MqttServiceConfig::new()
+        .set_max_qos(QoS::AtLeastOnce)
+        .set_max_size(limit.saturating_add(OVERHEAD))
+        .set_max_receive(gateway.config.receive_maximum)
+        .set_max_receive_size(limit as usize * 4)
+        .set_min_chunk_size(NEVER_STREAM)
+        .set_connect_timeout(ntex::time::Seconds(CONNECT_SECONDS));
+    let server = ntex::server::build()
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(ntex::time::Seconds(10))
+        .listen("mqtt", listener, async move |_| {
+            let (three, five) = (gateway.clone(), gateway.clone());
+            let v3 = v3::MqttServer::new(async move |hello| {
+                dialect3::handshake(three.clone(), hello).await
+            })
+            .protocol(fn_factory_with_config(
+                async |session: v3::Session<Peer>| {
+                    Ok::<_, Cutoff>(fn_service(move |message| {
+                        dialect3::protocol(session.clone(), message)
+                    }))
+                },
+            ))
+            .publish(fn_factory_with_config(
+                async |session: v3::Session<Peer>| {
+                    Ok::<_, Cutoff>(fn_service(move |packet| {
+                        dialect3::publish(session.clone(), packet)
+                    }))
+                },
+            ));
+            let v5 = v5::MqttServer::new(async move |hello| {
+                dialect5::handshake(five.clone(), hello).await
+            })
+            .protocol(fn_factory_with_config(
+                async |session: v5::Session<Peer>| {
+                    Ok::<_, Cutoff>(fn_service(move |message| {
+                        dialect5::protocol(session.clone(), message)
+                    }))
+                },
+            ))
+            .publish(fn_factory_with_config(
+                async |session: v5::Session<Peer>| {
+                    Ok::<_, Cutoff>(fn_service(move |packet| {
+                        dialect5::publish(session.clone(), packet)
+                    }))
+                },
+            ));
+            MqttServer::new().v3(v3).v5(v5)
+        })?
+        .config("mqtt", SharedCfg::new("mqtt").add(config))
+        .run();
+    let _ = stop_asked.await;
+    server.stop(true).await;
+    Ok(())
+}
+
+/// Ends a connection: the dialects have no better answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Cutoff {
+    /// The events could not be stored: without an acknowledgement the vehicle sends them again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vehicle published to a topic that is not its own.
+    #[error("{0}")]
+    Topic(Invalid),
+    /// The payload did not come whole.
+    #[error("payload: incomplete: the connection broke; send it again")]
+    Payload,
+    /// The worker that waits for Kafka is gone: the process is about to end.
+    #[error("gateway: stopping: events are no longer taken; send them again")]
+    Stopping,
+}
+
+// The library's default services fail with the unit type; they never do here.
+impl From<()> for Cutoff {
+    fn from((): ()) -> Self {
+        Self::Stopping
+    }
+}
+
+/// One connection of one vehicle.
+pub struct Peer {
+    vehicle: String,
+    session: SessionId,
+    gateway: Arc<Gateway>,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.gateway.downlink.closed(&self.vehicle, self.session);
+        tracing::debug!(vehicle = self.vehicle, "MQTT session closed");
+    }
+}
+
+impl Peer {
+    /// Lets a vehicle in and opens its session, or says why not.
+    fn admit(
+        gateway: Arc<Gateway>,
+        username: Option<&str>,
+        password: Option<&[u8]>,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Command>), AuthError> {
+        let vehicle = username.unwrap_or_default().to_owned();
+        let token = password.and_then(|p| std::str::from_utf8(p).ok());
+        if let Err(error) = gateway.credentials.check(&vehicle, token) {
+            gateway.metrics.refused(Channel::Mqtt, Refusal::Auth, 1);
+            // The name is what anybody may have typed: only the known ones are logged.
+            tracing::info!(
+                known = gateway.credentials.since(&vehicle).is_some(),
+                "MQTT connection refused"
+            );
+            return Err(error);
+        }
+        let (session, commands) = gateway.downlink.open(&vehicle);
+        tracing::debug!(vehicle, session, "MQTT session opened");
+        Ok((
+            Self {
+                vehicle,
+                session,
+                gateway,
+            },
+            commands,
+        ))
+    }
+
+    /// Stores a payload; completes when Kafka has acknowledged it.
+    async fn publish(&self, topic: &str, payload: &[u8]) -> Result<Stored, Cutoff> {
+        let since = Instant::now();
+        let own = format!("vehicles/{}/telemetry", self.vehicle);
+        if topic != own {
+            self.gateway
+                .metrics
+                .refused(Channel::Mqtt, Refusal::Auth, 1);
+            let invalid = Invalid::new(
+                "topic",
+                topic,
+                "is not the vehicle's own",
+                format!("publish to {own}"),
+            );
+            tracing::info!(vehicle = self.vehicle, %invalid, "refused");
+            return Err(Cutoff::Topic(invalid));
+        }
+        let gateway = &self.gateway;
+        let judged = gateway.ingest.judge(&self.vehicle, payload);
+        let room = gateway.ingest.room(&judged).await?;
+        let line = gateway.ingest.put_in_line(
+            &self.vehicle,
+            Channel::Mqtt,
+            payload,
+            judged,
+            room,
+            since,
+        )?;
+        // Timers belong to the main runtime, not to this thread's.
+        let waiting = Arc::clone(gateway);
+        let stored = gateway
+            .runtime
+            .spawn(async move { waiting.ingest.acknowledged(line, Channel::Mqtt).await });
+        Ok(stored.await.map_err(|_| Cutoff::Stopping)??)
+    }
+
+    /// The one topic that this vehicle may subscribe to.
+    fn notifications(&self) -> String {
+        format!("vehicles/{}/notifications", self.vehicle)
+    }
+
+    /// Judges a subscription: granted only to the own notifications, and only acknowledged ones.
+    fn judge_subscription(&self, topic: &str, qos: QoS) -> Result<(), Invalid> {
+        let own = self.notifications();
+        let invalid = if topic != own {
+            Invalid::new(
+                "topic",
+                topic,
+                "is not the vehicle's own",
+                format!("subscribe to {own}"),
+            )
+        } else if qos == QoS::AtMostOnce {
+            Invalid::new(
+                "qos",
+                "0",
+                "notifications would get lost unnoticed",
+                "subscribe with QoS 1",
+            )
+        } else {
+            return Ok(());
+        };
+        tracing::info!(vehicle = self.vehicle, %invalid, "subscription refused");
+        Err(invalid)
+    }
+
+    fn subscribed(&self) {
+        self.gateway
+            .downlink
+            .subscribed(&self.vehicle, self.session, Timestamp::now());
+    }
+
+    fn unsubscribed(&self, topic: &str) {
+        if topic == self.notifications() {
+            self.gateway
+                .downlink
+                .unsubscribed(&self.vehicle, self.session);
+        }
+    }
+}
+
+/// What the answer to a stored payload says, where a dialect can say it.
+fn summary(stored: &Stored) -> Option<String> {
+    let first = stored.rejected.first()?;
+    let of = stored.accepted + stored.rejected.len();
+    Some(format!(
+        "{} of {of} events rejected; the first: {}",
+        stored.rejected.len(),
+        first.invalid
+    ))
+}

@@ -1,0 +1,169 @@
+//! MQTT 5: refusals carry a reason code and say why.
+
+use std::sync::Arc;
+
+use ntex::util::{ByteString, Bytes};
+use ntex_mqtt::v5::codec::{
+    ConnectAck, ConnectAckReason, Disconnect, DisconnectReasonCode, PublishAckReason,
+    SubscribeAckReason,
+};
+use ntex_mqtt::v5::{
+    Handshake, HandshakeAck, MqttSink, ProtocolMessage, ProtocolMessageAck, Publish, PublishAck,
+    QoS, Session,
+};
+use tokio::sync::mpsc;
+
+use super::{Cutoff, LONGEST_SILENCE_SECONDS, Peer, summary};
+use crate::gateway::Gateway;
+use crate::gateway::credentials::AuthError;
+use crate::gateway::downlink::{Command, Cut};
+
+// What has no answer of its own closes the connection.
+impl TryFrom<Cutoff> for PublishAck {
+    type Error = Cutoff;
+
+    fn try_from(cutoff: Cutoff) -> Result<Self, Self::Error> {
+        match cutoff {
+            Cutoff::Topic(invalid) => Ok(PublishAck::new(PublishAckReason::NotAuthorized)
+                .reason(ByteString::from(invalid.to_string()))),
+            other => Err(other),
+        }
+    }
+}
+
+/// CONNECT.
+pub(super) async fn handshake(
+    gateway: Arc<Gateway>,
+    hello: Handshake,
+) -> Result<HandshakeAck<Peer>, Cutoff> {
+    let packet = hello.packet();
+    let silent = packet.keep_alive == 0;
+    match Peer::admit(
+        gateway,
+        packet.username.as_deref(),
+        packet.password.as_deref(),
+    ) {
+        Ok((peer, commands)) => {
+            ntex::rt::spawn(pump(
+                peer.gateway.clone(),
+                peer.notifications(),
+                hello.sink(),
+                commands,
+            ));
+            let ack = hello.ack(peer);
+            Ok(if silent {
+                ack.keep_alive(LONGEST_SILENCE_SECONDS)
+            } else {
+                ack
+            })
+        }
+        Err(error) => {
+            let reason_code = match error {
+                AuthError::NoToken | AuthError::WrongToken(_) => {
+                    ConnectAckReason::BadUserNameOrPassword
+                }
+                AuthError::UnknownVehicle(_) => ConnectAckReason::NotAuthorized,
+            };
+            let reason_string = Some(ByteString::from(error.to_string()));
+            Ok(hello.fail_with(ConnectAck {
+                reason_code,
+                reason_string,
+                ..ConnectAck::default()
+            }))
+        }
+    }
+}
+
+/// PUBLISH.
+pub(super) async fn publish(session: Session<Peer>, packet: Publish) -> Result<PublishAck, Cutoff> {
+    let payload = packet.read_all().await.map_err(|_| Cutoff::Payload)?;
+    let stored = session.publish(packet.publish_topic(), &payload).await?;
+    Ok(match summary(&stored) {
+        None => packet.ack(),
+        Some(why) => {
+            // A code of failure would make some clients send the good events of the batch again.
+            let code = if stored.accepted == 0 {
+                PublishAckReason::PayloadFormatInvalid
+            } else {
+                PublishAckReason::Success
+            };
+            packet.ack().reason_code(code).reason(ByteString::from(why))
+        }
+    })
+}
+
+/// All other packets.
+pub(super) async fn protocol(
+    session: Session<Peer>,
+    message: ProtocolMessage,
+) -> Result<ProtocolMessageAck, Cutoff> {
+    Ok(match message {
+        ProtocolMessage::Subscribe(mut subscribe) => {
+            let (mut granted, mut refused) = (false, None);
+            for mut one in &mut subscribe {
+                match session.judge_subscription(one.topic(), one.options().qos) {
+                    Ok(()) => {
+                        one.confirm(QoS::AtLeastOnce);
+                        granted = true;
+                    }
+                    Err(invalid) => {
+                        one.fail(SubscribeAckReason::NotAuthorized);
+                        refused = Some(invalid);
+                    }
+                }
+            }
+            if granted {
+                session.subscribed();
+            }
+            match refused {
+                Some(invalid) => subscribe
+                    .ack_reason(ByteString::from(invalid.to_string()))
+                    .ack(),
+                None => subscribe.ack(),
+            }
+        }
+        ProtocolMessage::Unsubscribe(unsubscribe) => {
+            for topic in unsubscribe.iter() {
+                session.unsubscribed(topic);
+            }
+            unsubscribe.ack()
+        }
+        other => other.ack(),
+    })
+}
+
+async fn pump(
+    gateway: Arc<Gateway>,
+    topic: String,
+    sink: MqttSink,
+    mut commands: mpsc::UnboundedReceiver<Command>,
+) {
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Deliver(notification) => {
+                let Ok(payload) = serde_json::to_vec(&*notification) else {
+                    continue;
+                };
+                // Sent now, in order; only the acknowledgements are waited for side by side.
+                let sent = sink
+                    .publish(topic.clone())
+                    .send_at_least_once(Bytes::from(payload));
+                let gateway = Arc::clone(&gateway);
+                ntex::rt::spawn(async move {
+                    if sent.await.is_ok() {
+                        gateway.downlink.delivered(&notification.id);
+                    }
+                });
+            }
+            Command::Close(cut) => {
+                tracing::info!(?cut, "MQTT session closed from this side");
+                let code = match cut {
+                    Cut::TakenOver => DisconnectReasonCode::SessionTakenOver,
+                    Cut::Revoked => DisconnectReasonCode::NotAuthorized,
+                };
+                sink.close_with_reason(Disconnect::new(code));
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The stream jobs: gateway, detect, dispatch, replay, simulate.
+//!
+//! One folder per job; `connect` is the only place with Kafka clients. What every job shares is in
+//! [`settings`] (configuration file, bindings, flags) and [`server`] (health and metrics).
+
+pub mod connect;
+pub mod detect;
+pub mod dispatch;
+pub mod duration;
+pub mod gateway;
+pub mod replay;
+pub mod server;
+pub mod settings;
+pub mod simulate;

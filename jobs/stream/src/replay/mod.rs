@@ -1,0 +1,120 @@
+//! Sends recorded trips to a running platform and prints the warnings as the vehicles receive them.
+
+pub mod drive;
+mod line;
+pub(crate) mod pace;
+mod report;
+mod rest;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use millrace_contract::{Invalid, check_vehicle_id};
+use millrace_trips::{Trip, TripArguments, TripError, TripOptions, vehicle_of};
+use tokio_util::sync::CancellationToken;
+
+use self::drive::{DriveArgs, DriveError, drive};
+
+/// Flags of replay.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Format of the files
+    #[arg(long, value_name = "carobd|csv")]
+    pub format: String,
+    /// Column mapping, for the format csv
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// Zones to be warned of, GeoJSON
+    #[arg(long, value_name = "FILE")]
+    pub zones: Option<PathBuf>,
+    /// Fault to be put into every trip: FAULT@SECONDS[:RATE], seconds from the first sample; may be repeated
+    #[arg(long, value_name = "FAULT@SECONDS[:RATE]")]
+    pub inject: Vec<String>,
+    /// Event time of each trip's first sample, RFC 3339; else chosen so that the last sample is measured now
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<String>,
+    /// Put before each vehicle id, which is the file's name without endings
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub vehicle_prefix: String,
+    /// How they are sent
+    #[command(flatten)]
+    pub drive: DriveArgs,
+    /// Recorded trips, one vehicle each; gzip is read
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Why a replay failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// An option or a vehicle id.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A file cannot be opened.
+    #[error("{}: cannot be read: {source}; give a readable file", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file is not a trip of this format.
+    #[error("{}: {source}", path.display())]
+    Trip {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TripError,
+    },
+    /// Sending them.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+}
+
+/// Replays the files; comes back when all warnings have been received.
+///
+/// # Errors
+/// When a file is not readable, the gateway refuses, or the platform does not get through in time.
+pub async fn run(args: Args, stop: CancellationToken) -> Result<(), ReplayError> {
+    let mapping = args.mapping.as_deref().map(text_of).transpose()?;
+    let zones = args.zones.as_deref().map(text_of).transpose()?;
+    let options = TripOptions::parse(&TripArguments {
+        format: &args.format,
+        mapping: mapping.as_deref(),
+        zones: zones.as_deref(),
+        inject: &args.inject,
+        start: args.start.as_deref(),
+    })?;
+    let mut trips = Vec::with_capacity(args.files.len());
+    for path in &args.files {
+        let trip = read(path, &args.vehicle_prefix, &options)?;
+        for note in &trip.notes {
+            tracing::info!(file = %path.display(), note);
+        }
+        trips.push(trip);
+    }
+    drive(trips, options.start.is_none(), &args.drive, stop).await?;
+    Ok(())
+}
+
+fn read(path: &Path, prefix: &str, options: &TripOptions) -> Result<Trip, ReplayError> {
+    let vehicle = format!("{prefix}{}", vehicle_of(path)?);
+    check_vehicle_id(&vehicle)?;
+    let file = File::open(path).map_err(|source| ReplayError::File {
+        path: path.to_path_buf(),
+        source,
+    })?;
+    options
+        .read(file, &vehicle)
+        .map_err(|source| ReplayError::Trip {
+            path: path.to_path_buf(),
+            source,
+        })
+}
+
+fn text_of(path: &Path) -> Result<String, ReplayError> {
+    std::fs::read_to_string(path).map_err(|source| ReplayError::File {
+        path: path.to_path_buf(),
+        source,
+    })
+}

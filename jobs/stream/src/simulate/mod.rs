@@ -1,0 +1,202 @@
+//! Drives simulated cars through a running platform, some of them with a fault, and writes down the truth.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use millrace_contract::{Invalid, check_vehicle_id};
+use millrace_trips::simulate::{SimParams, simulate};
+use millrace_trips::{Injection, Trip, TripError, inject};
+use tokio_util::sync::CancellationToken;
+
+use crate::replay::drive::{DriveArgs, DriveError, drive};
+
+/// Flags of simulate.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// How many cars
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub vehicles: u32,
+    /// Chooses routes, traffic and noise; the same seed gives the same drives
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+    /// Length of each drive
+    #[arg(long, default_value_t = 1200, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub duration: u32,
+    /// Outside temperature, °C
+    #[arg(
+        long,
+        default_value_t = 18.0,
+        allow_hyphen_values = true,
+        value_name = "CELSIUS"
+    )]
+    pub ambient: f64,
+    /// Coolant temperature at the start, °C; else as cold as outside
+    #[arg(long, allow_hyphen_values = true, value_name = "CELSIUS")]
+    pub coolant: Option<f64>,
+    /// Fault to be put into the faulty cars: FAULT@SECONDS[:RATE]; may be repeated
+    #[arg(long, value_name = "FAULT@SECONDS[:RATE]")]
+    pub inject: Vec<String>,
+    /// How many of the cars, the first ones, get the faults
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub faulty: u32,
+    /// Where the truth is written, a JSON line for each injected fault
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+    /// Vehicle ids are this and a number
+    #[arg(long, default_value = "sim-", value_name = "TEXT")]
+    pub vehicle_prefix: String,
+    /// Event time of the first samples, RFC 3339; else chosen so that the last sample is measured now
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<Timestamp>,
+    /// How they are sent
+    #[command(flatten)]
+    pub drive: DriveArgs,
+}
+
+/// Why a simulation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulateError {
+    /// An option or a vehicle id.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// A fault cannot be injected.
+    #[error(transparent)]
+    Trip(#[from] TripError),
+    /// The truth cannot be written.
+    #[error("{}: cannot be written: {source}; give a file that can be written", path.display())]
+    Truth {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Sending them.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+}
+
+/// Drives the cars; comes back when all warnings have been received.
+///
+/// # Errors
+/// When an option is wrong, the gateway refuses, or the platform does not get through in time.
+pub async fn run(args: Args, stop: CancellationToken) -> Result<(), SimulateError> {
+    let now = Timestamp::now();
+    let mut trips = fleet(&args, args.start.unwrap_or(now))?;
+    // The truth speaks of event times, so the drives get their place in time before it is written.
+    if args.start.is_none() {
+        for trip in &mut trips {
+            trip.start_at(crate::replay::pace::start_of(trip, args.drive.speed, now));
+        }
+    }
+    write_truth(&args, &trips)?;
+    drive(trips, false, &args.drive, stop).await?;
+    Ok(())
+}
+
+fn fleet(args: &Args, start: Timestamp) -> Result<Vec<Trip>, SimulateError> {
+    let injections: Vec<Injection> = args
+        .inject
+        .iter()
+        .map(|text| text.parse())
+        .collect::<Result<_, _>>()?;
+    (0..args.vehicles)
+        .map(|n| {
+            let vehicle = format!("{}{}", args.vehicle_prefix, n + 1);
+            check_vehicle_id(&vehicle)?;
+            let mut trip = simulate(&SimParams {
+                vehicle,
+                seed: args.seed.wrapping_add(u64::from(n)),
+                start,
+                duration_seconds: args.duration,
+                ambient: args.ambient,
+                coolant_at_start: args.coolant,
+                ..SimParams::default()
+            });
+            if n < args.faulty {
+                for injection in &injections {
+                    inject(&mut trip, injection)?;
+                }
+            }
+            Ok(trip)
+        })
+        .collect()
+}
+
+fn write_truth(args: &Args, trips: &[Trip]) -> Result<(), SimulateError> {
+    let Some(path) = &args.truth else {
+        return Ok(());
+    };
+    let failed = |source| SimulateError::Truth {
+        path: path.clone(),
+        source,
+    };
+    let mut file = std::fs::File::create(path).map_err(failed)?;
+    for truth in trips.iter().flat_map(|t| &t.truth) {
+        let json = serde_json::to_string(truth).map_err(|e| failed(e.into()))?;
+        writeln!(file, "{json}").map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(more: &[&str]) -> Args {
+        let base = [
+            "x",
+            "--admin-token-file",
+            "t",
+            "--duration",
+            "600",
+            "--vehicles",
+            "3",
+        ];
+        Cli::parse_from(base.iter().chain(more)).args
+    }
+
+    #[test]
+    fn only_the_faulty_cars_are_faulty_and_seeds_repeat() {
+        let start: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let with = args(&["--inject", "coolant-ramp@300:5", "--faulty", "2"]);
+        let trips = fleet(&with, start).unwrap();
+        assert_eq!(
+            trips.iter().map(|t| t.truth.len()).collect::<Vec<_>>(),
+            [1, 1, 0]
+        );
+        assert_eq!(trips[2].vehicle, "sim-3");
+        assert_eq!(fleet(&with, start).unwrap(), trips);
+        assert_ne!(
+            trips[1].samples[100].speed,
+            fleet(&args(&["--seed", "9"]), start).unwrap()[1].samples[100].speed
+        );
+    }
+
+    #[test]
+    fn the_truth_is_json_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("truth.jsonl");
+        let with = args(&[
+            "--inject",
+            "coolant-ramp@300:5",
+            "--truth",
+            path.to_str().unwrap(),
+        ]);
+        let trips = fleet(&with, "2026-11-23T12:00:00Z".parse().unwrap()).unwrap();
+        write_truth(&with, &trips).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        let value: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        assert_eq!(
+            (&value["rule"], &value["vehicle"]),
+            (&"overheating".into(), &"sim-1".into())
+        );
+    }
+}

@@ -1,0 +1,305 @@
+//! `detect` against a real Kafka: whatever is killed, every alert is committed once.
+// Helpers outside of test functions count as production code for clippy.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod kafka_support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kafka_support::{Job, create_topics, read_alerts, read_all, send, trip, wait_until_read};
+use millrace_analytics::{Rules, VehicleState, observe};
+use millrace_contract::{Alert, DeadLetter, Severity, Telemetry};
+use millrace_stream::connect::Producer;
+use millrace_testkit::Kafka;
+
+const READY: Duration = Duration::from_secs(60);
+const CONFIG: &str = "sessionTimeout: 6s\ntransactionTimeout: 5s\nflushInterval: 100ms\n";
+
+struct Place {
+    kafka: Kafka,
+    bootstrap: String,
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    async fn new() -> Option<Self> {
+        let kafka = Kafka::start().unwrap()?;
+        let bootstrap = kafka.bootstrap();
+        create_topics(
+            &bootstrap,
+            &[
+                ("telemetry", 3, false),
+                ("detect-state", 3, true),
+                ("alerts", 2, false),
+                ("dead-letters", 1, false),
+            ],
+        )
+        .await;
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("config.yaml"), CONFIG).unwrap();
+        Some(Self {
+            kafka,
+            bootstrap,
+            directory,
+        })
+    }
+
+    fn detect(&self, instance: &str) -> Job {
+        let config = self.directory.path().join("config.yaml");
+        let log = self.directory.path().join(format!("{instance}.log"));
+        Job::start(
+            "detect",
+            &self.bootstrap,
+            &config,
+            &log,
+            &["--instance", instance],
+        )
+    }
+}
+
+/// What an uninterrupted run over the same events gives.
+fn pure(events: &[Telemetry]) -> BTreeMap<String, Alert> {
+    let rules = Rules::default();
+    let mut states: BTreeMap<String, VehicleState> = BTreeMap::new();
+    let mut alerts = BTreeMap::new();
+    for event in events {
+        let state = states.entry(event.vehicle.clone()).or_default();
+        for alert in observe(&rules, state, event, Timestamp::now()) {
+            alerts.insert(alert.id.clone(), alert);
+        }
+    }
+    alerts
+}
+
+/// The vehicles' trips, one event of each in turn; every twentieth event comes twice.
+fn fleet(vehicles: usize, samples: u64) -> Vec<Telemetry> {
+    let trips: Vec<Vec<Telemetry>> = (0..vehicles)
+        .map(|n| {
+            let fault_at = if n % 3 == 2 {
+                u64::MAX
+            } else {
+                100 + 37 * u64::try_from(n).unwrap()
+            };
+            trip(&format!("car-{n}"), samples, fault_at, 6.0)
+        })
+        .collect();
+    let mut events = Vec::new();
+    for n in 0..usize::try_from(samples).unwrap() {
+        for trip in &trips {
+            events.push(trip[n].clone());
+            if n % 20 == 0 {
+                events.push(trip[n].clone());
+            }
+        }
+    }
+    events
+}
+
+fn assert_same(found: &BTreeMap<String, (usize, Alert)>, expected: &BTreeMap<String, Alert>) {
+    let doubled: Vec<_> = found
+        .iter()
+        .filter(|(_, (n, _))| *n != 1)
+        .map(|(id, (n, _))| (id, n))
+        .collect();
+    assert!(doubled.is_empty(), "told more than once: {doubled:?}");
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        expected.keys().collect::<Vec<_>>()
+    );
+    for (id, (_, alert)) in found {
+        let mut alert = alert.clone();
+        alert.detected_at = expected[id].detected_at;
+        assert_eq!(alert, expected[id]);
+    }
+}
+
+async fn feed(bootstrap: String, events: Vec<Telemetry>, seconds: u64) {
+    let producer = Producer::new(&bootstrap, "test").unwrap();
+    let slice = Duration::from_millis(100);
+    let per_slice = events
+        .len()
+        .div_ceil(usize::try_from(seconds).unwrap() * 10);
+    for some in events.chunks(per_slice) {
+        let started = std::time::Instant::now();
+        futures::future::join_all(some.iter().map(|event| send(&producer, event))).await;
+        tokio::time::sleep(slice.saturating_sub(started.elapsed())).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn killed_again_and_again_it_tells_every_alert_once() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let events = fleet(12, 700);
+    let expected = pure(&events);
+    let warnings = expected
+        .values()
+        .filter(|a| a.severity == Severity::Warning)
+        .count();
+    assert!(
+        warnings == 8,
+        "the trips are to give one warning for each of the 8 faulty cars: {expected:?}"
+    );
+
+    // Something that nobody can read, in the middle of it all.
+    let producer = Producer::new(&place.bootstrap, "test").unwrap();
+    let feeding = tokio::spawn(feed(place.bootstrap.clone(), events, 45));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    producer
+        .send("telemetry", "car-1", &[], b"{\"vehicle\": truncated", None)
+        .await
+        .unwrap();
+
+    for (kill, wait) in [1500_u64, 300, 2200, 750].into_iter().enumerate() {
+        let mut detect = place.detect("detect-0");
+        detect.wait_ready(READY).await;
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        detect.server.kill();
+        eprintln!("killed {} times", kill + 1);
+    }
+    let detect = place.detect("detect-0");
+    detect.wait_ready(READY).await;
+    // A second process takes some partitions over, and dies too.
+    let mut other = place.detect("detect-1");
+    other.wait_ready(READY).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    other.server.kill();
+
+    feeding.await.unwrap();
+    wait_until_read(
+        &place.bootstrap,
+        "detect",
+        "telemetry",
+        Duration::from_secs(60),
+    )
+    .await;
+    assert_same(&read_alerts(&place.bootstrap).await, &expected);
+    let dead: Vec<DeadLetter> = read_all(&place.bootstrap, "dead-letters")
+        .await
+        .iter()
+        .map(|r| serde_json::from_slice(r.payload.as_deref().unwrap()).unwrap())
+        .collect();
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    assert_eq!(dead[0].vehicle.as_deref(), Some("car-1"));
+    let (_, metrics) = detect.get("/metrics").unwrap();
+    assert!(
+        metrics.contains("millrace_detect_transactions_total{outcome=\"committed\"}"),
+        "{metrics}"
+    );
+    detect.terminate(Duration::from_secs(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn a_restarted_broker_and_new_rules_are_taken_in_stride() {
+    let Some(mut place) = Place::new().await else {
+        return;
+    };
+    let detect = place.detect("detect-0");
+    detect.wait_ready(READY).await;
+    let events = fleet(6, 400);
+    let expected = pure(&events);
+    assert!(!expected.is_empty());
+    let feeding = tokio::spawn(feed(place.bootstrap.clone(), events, 15));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    place.kafka.restart().unwrap();
+    feeding.await.unwrap();
+    wait_until_read(
+        &place.bootstrap,
+        "detect",
+        "telemetry",
+        Duration::from_secs(60),
+    )
+    .await;
+    assert_same(&read_alerts(&place.bootstrap).await, &expected);
+
+    // Rules that cannot be used are refused and change nothing; good ones count from then on.
+    let config = place.directory.path().join("config.yaml");
+    std::fs::write(
+        &config,
+        format!("{CONFIG}rules: {{overheating: {{criticalAt: 1}}}}\n"),
+    )
+    .unwrap();
+    wait_for_metric(&detect, "millrace_detect_rules_refused_total 1").await;
+    let colder =
+        "rules: {overheating: {clearBelow: 60, trendFrom: 70, warningAt: 80, criticalAt: 120}}\n";
+    std::fs::write(&config, format!("{CONFIG}{colder}")).unwrap();
+    wait_for_metric(&detect, "millrace_detect_rules_reloaded_total 1").await;
+    feed(place.bootstrap.clone(), trip("cold", 120, u64::MAX, 0.0), 1).await;
+    wait_until_read(
+        &place.bootstrap,
+        "detect",
+        "telemetry",
+        Duration::from_secs(30),
+    )
+    .await;
+    let alerts = read_alerts(&place.bootstrap).await;
+    assert_eq!(
+        alerts.values().filter(|(_, a)| a.vehicle == "cold").count(),
+        1
+    );
+    assert_eq!(alerts.len(), expected.len() + 1);
+    detect.terminate(Duration::from_secs(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn a_process_that_was_taken_for_dead_does_no_harm_when_it_wakes() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let events = fleet(6, 600);
+    let expected = pure(&events);
+    let sleeper = place.detect("detect-0");
+    sleeper.wait_ready(READY).await;
+    let feeding = tokio::spawn(feed(place.bootstrap.clone(), events, 30));
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    signal(&sleeper, "-STOP");
+    // It takes everything over once the broker has given the sleeper up.
+    let other = place.detect("detect-1");
+    other.wait_ready(READY).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    signal(&sleeper, "-CONT");
+    feeding.await.unwrap();
+    wait_until_read(
+        &place.bootstrap,
+        "detect",
+        "telemetry",
+        Duration::from_secs(60),
+    )
+    .await;
+    assert_same(&read_alerts(&place.bootstrap).await, &expected);
+    sleeper.wait_ready(READY).await;
+    sleeper.terminate(Duration::from_secs(20)).await;
+    other.terminate(Duration::from_secs(20)).await;
+}
+
+fn signal(job: &Job, signal: &str) {
+    let pid = job.server.pid().to_string();
+    assert!(
+        std::process::Command::new("kill")
+            .args([signal, &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+async fn wait_for_metric(job: &Job, line: &str) {
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !job
+        .get("/metrics")
+        .is_some_and(|(_, text)| text.contains(line))
+    {
+        assert!(
+            std::time::Instant::now() < until,
+            "no {line} in {:?}",
+            job.get("/metrics")
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}

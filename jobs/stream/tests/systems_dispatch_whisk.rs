@@ -1,0 +1,197 @@
+//! `dispatch` between a real Kafka and the embedded OpenWhisk, which is killed on the way.
+// Helpers outside of test functions count as production code for clippy.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod kafka_support;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use kafka_support::{Job, alert, create_topics, read_all, send_alert, wait_until_read};
+use millrace_contract::DeadLetter;
+use millrace_stream::connect::Producer;
+use millrace_testkit::{Kafka, Server, free_port};
+use serde_json::{Value, json};
+
+const GROUP: &str = "dispatch-warnings";
+const KEY: (&str, &str) = (
+    "23bc46b1-71f6-4ed5-8c54-816aa4f8c502",
+    "123zO3xZCLrMN6v2BKK1dXYFpXlPkccOFqm12CdAsMgRU4VrNZ9lyGVCGuMDGIwP",
+);
+
+// Hands back what it was given; fails on what is called broken.
+const ACTION: &str = "#!/bin/sh
+while read -r line; do
+  case \"$line\" in
+    *broken*) printf '%s\\n' '{\"error\":\"boom\"}' >&3 ;;
+    *) printf '{\"got\":%s}\\n' \"$line\" >&3 ;;
+  esac
+done
+";
+
+struct Whisk {
+    program: std::path::PathBuf,
+    directory: std::path::PathBuf,
+    port: u16,
+    server: Server,
+}
+
+impl Whisk {
+    fn start(program: &Path, directory: &Path, port: u16) -> Self {
+        let mut command = Command::new(program);
+        command
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+            .arg(directory.join("whisk"))
+            .arg("--auth-file")
+            .arg(directory.join("auth"));
+        let mut server = Server::start(&mut command, &directory.join("whisk.log")).unwrap();
+        server.wait_for_port(port, Duration::from_secs(30)).unwrap();
+        Self {
+            program: program.to_owned(),
+            directory: directory.to_owned(),
+            port,
+            server,
+        }
+    }
+
+    fn restart(&mut self) {
+        self.server.kill();
+        *self = Self::start(&self.program, &self.directory, self.port);
+    }
+
+    fn uri(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    async fn create_action(&self) {
+        let url = format!("{}/api/v1/namespaces/_/actions/warn-driver", self.uri());
+        let body = json!({"exec": {"kind": "rust:default", "code": ACTION, "main": "main"}});
+        let answer = reqwest::Client::new()
+            .put(url)
+            .basic_auth(KEY.0, Some(KEY.1))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        let (status, text) = (answer.status(), answer.text().await.unwrap());
+        assert!(status.is_success(), "{status}: {text}");
+    }
+
+    /// Ids of the alerts on which an activation succeeded.
+    async fn succeeded(&self) -> BTreeSet<String> {
+        let url = format!(
+            "{}/api/v1/namespaces/_/activations?docs=true&limit=200",
+            self.uri()
+        );
+        let answer = reqwest::Client::new()
+            .get(url)
+            .basic_auth(KEY.0, Some(KEY.1))
+            .send()
+            .await
+            .unwrap();
+        let records: Vec<Value> = answer.json().await.unwrap();
+        records
+            .iter()
+            .filter(|record| record["response"]["success"] == true)
+            .map(|record| {
+                let id = &record["response"]["result"]["got"]["value"]["alert"]["id"];
+                id.as_str().unwrap_or_else(|| panic!("{record}")).to_owned()
+            })
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn every_alert_reaches_its_action_although_the_platform_dies() {
+    let program = Path::new(env!("CARGO_BIN_EXE_millrace-stream")).with_file_name("millrace-whisk");
+    if !program.is_file() {
+        millrace_testkit::left_out(
+            "millrace-whisk",
+            "it is not built; `cargo build -p millrace-whisk`",
+        )
+        .unwrap();
+        return;
+    }
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    let bootstrap = kafka.bootstrap();
+    create_topics(
+        &bootstrap,
+        &[("alerts", 3, false), ("dead-letters", 1, false)],
+    )
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("auth"), format!("{}:{}\n", KEY.0, KEY.1)).unwrap();
+    let config = format!(
+        "{{topic: alerts, group: {GROUP}, action: warn-driver, deadLetterTopic: dead-letters, attempts: 2, \
+         backoff: {{initialMilliseconds: 50, maximumMilliseconds: 500}}}}"
+    );
+    std::fs::write(at("config.yaml"), config).unwrap();
+    let mut whisk = Whisk::start(&program, directory.path(), free_port().unwrap());
+
+    let producer = Producer::new(&bootstrap, "test").unwrap();
+    let send = async |round: usize| {
+        let mut sent = BTreeSet::new();
+        for n in 0..10 {
+            for vehicle in ["car-1", "car-2", "car-3", "car-4"] {
+                let id = format!("{vehicle}-{round}-{n}");
+                send_alert(&producer, &alert(vehicle, id.clone())).await;
+                sent.insert(id);
+            }
+        }
+        sent
+    };
+    let mut sent = send(0).await;
+    send_alert(&producer, &alert("car-1", "car-1-broken".to_owned())).await;
+
+    let auth = at("auth");
+    let more = [
+        "--openwhisk-uri",
+        &whisk.uri(),
+        "--openwhisk-auth-file",
+        auth.to_str().unwrap(),
+    ];
+    let dispatch = Job::start(
+        "dispatch",
+        &bootstrap,
+        &at("config.yaml"),
+        &at("dispatch.log"),
+        &more,
+    );
+    let until = Instant::now() + Duration::from_secs(60);
+    while !dispatch
+        .get("/readyz")
+        .is_some_and(|(_, text)| text.contains("does not exist"))
+    {
+        assert!(
+            Instant::now() < until,
+            "{:?}\n{}",
+            dispatch.get("/readyz"),
+            dispatch.server.tail()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    whisk.create_action().await;
+    wait_until_read(&bootstrap, GROUP, "alerts", Duration::from_secs(60)).await;
+    assert_eq!(whisk.succeeded().await, sent);
+
+    sent.extend(send(1).await);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    whisk.restart();
+    sent.extend(send(2).await);
+    wait_until_read(&bootstrap, GROUP, "alerts", Duration::from_secs(60)).await;
+    let missing: Vec<String> = sent.difference(&whisk.succeeded().await).cloned().collect();
+    assert!(missing.is_empty(), "never told: {missing:?}");
+
+    let dead = read_all(&bootstrap, "dead-letters").await;
+    assert_eq!(dead.len(), 1);
+    let letter: DeadLetter = serde_json::from_slice(dead[0].payload.as_deref().unwrap()).unwrap();
+    assert!(letter.reason.problem.contains("boom"), "{letter:?}");
+    assert_eq!(letter.attempts, 2);
+    dispatch.terminate(Duration::from_secs(20)).await;
+}

@@ -1,0 +1,159 @@
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::*;
+
+fn read(format: &Format, text: &[u8]) -> Result<Trip, TripError> {
+    read_trip(
+        text,
+        format,
+        "car-1",
+        "2026-01-01T00:00:00Z".parse().unwrap(),
+    )
+}
+
+fn carobd() -> Format {
+    Format::parse("carobd", None).unwrap()
+}
+
+fn csv_format(unit: &str) -> Format {
+    let mapping = format!(
+        "time: {{column: t, unit: {unit}}}\ndelimiter: ';'\nmissing: ['-1']\ncolumns: {{Coolant: coolant_temperature}}"
+    );
+    Format::parse("csv", Some(&mapping)).unwrap()
+}
+
+fn seconds(trip: &Trip) -> Vec<f64> {
+    let first = trip.samples[0].time;
+    trip.samples
+        .iter()
+        .map(|s| s.time.duration_since(first).as_secs_f64())
+        .collect()
+}
+
+#[test]
+fn both_carobd_shapes_are_read() {
+    let unix = "ENGINE_RUN_TINE (),ENGINE_RPM (),COOLANT_TEMPERATURE ()\n7.000000,900.5,81.000000\n8,901,82\n";
+    let windows = unix
+        .replace("000\n", "000,\r\n")
+        .replace("82\n", "82,\r\n")
+        .replace("()\n", "()\r\n");
+    for text in [unix, windows.as_str()] {
+        let trip = read(&carobd(), text.as_bytes()).unwrap();
+        assert_eq!(trip.samples.len(), 2);
+        let first = &trip.samples[0];
+        assert_eq!(
+            (first.engine_speed, first.coolant_temperature),
+            (Some(900.5), Some(81.0))
+        );
+        assert_eq!(first.model.as_deref(), Some("Toyota Etios"));
+        assert_eq!(first.time.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(trip.samples[1].sequence, 1);
+        assert_eq!(trip.samples[1].time.to_string(), "2026-01-01T00:00:01Z");
+    }
+}
+
+#[test]
+fn gzip_is_recognised_and_a_cut_one_is_told() {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    for i in 0..2000 {
+        let line = if i == 0 {
+            "t;Coolant".to_owned()
+        } else {
+            format!("{i};{}", (i * 7919) % 97)
+        };
+        writeln!(gz, "{line}").unwrap();
+    }
+    let bytes = gz.finish().unwrap();
+    let format = csv_format("seconds");
+    assert_eq!(read(&format, &bytes).unwrap().samples.len(), 1999);
+    let e = read(&format, &bytes[..bytes.len() / 2])
+        .unwrap_err()
+        .to_string();
+    assert!(e.contains("line ") && e.contains("whole"), "{e}");
+}
+
+#[test]
+fn equal_seconds_are_spread_and_gaps_kept() {
+    let text = "t;Coolant\n5;1\n5;1\n5;1\n5;1\n7;1\n7;1\n22;1\n22;1\n";
+    let trip = read(&csv_format("seconds"), text.as_bytes()).unwrap();
+    assert_eq!(seconds(&trip), [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 17.0, 18.0]);
+}
+
+#[test]
+fn restarts_and_midnight() {
+    let trip = read(&csv_format("seconds"), b"t;Coolant\n10;1\n11;1\n0;1\n1;1\n").unwrap();
+    assert_eq!(seconds(&trip), [0.0, 1.0, 2.0, 3.0]);
+    let text = b"t;Coolant\n23:59:59.5;1\n00:00:00.5;1\n00:00:01;1\n";
+    assert_eq!(
+        seconds(&read(&csv_format("clock"), text).unwrap()),
+        [0.0, 1.0, 1.5]
+    );
+    let text = b"t;Coolant\n2020-01-01T00:00:00Z;1\n2020-01-01T01:00:02+01:00;1\n";
+    assert_eq!(
+        seconds(&read(&csv_format("rfc3339"), text).unwrap()),
+        [0.0, 2.0]
+    );
+    let text = b"t;Coolant\n1000;1\n2500;1\n";
+    assert_eq!(
+        seconds(&read(&csv_format("milliseconds"), text).unwrap()),
+        [0.0, 1.5]
+    );
+}
+
+#[test]
+fn missing_short_and_implausible_cells() {
+    let text = "t;Coolant\n0;\n1;-1\n2;NaN\n3;215\n4;999\n5;998\n6\n7;90;\n\n";
+    let trip = read(&csv_format("seconds"), text.as_bytes()).unwrap();
+    let coolant: Vec<_> = trip.samples.iter().map(|s| s.coolant_temperature).collect();
+    assert_eq!(
+        coolant,
+        [None, None, None, None, None, None, None, Some(90.0)]
+    );
+    assert_eq!(trip.notes.len(), 1);
+    assert!(trip.notes[0].starts_with("2 implausible") && trip.notes[0].contains("999"));
+}
+
+#[test]
+fn errors_name_line_column_value_and_cure() {
+    let format = csv_format("seconds");
+    let error = |text: &str| read(&format, text.as_bytes()).unwrap_err().to_string();
+    let e = error("t;Coolant\n0;90\n1;warm\n");
+    assert!(
+        e.starts_with("line 3, column Coolant: \"warm\": not a number; correct the cell"),
+        "{e}"
+    );
+    let e = error("t;Coolant\n0;90\nlater;91\n");
+    assert!(
+        e.starts_with("line 3, column t: \"later\": not a number of seconds"),
+        "{e}"
+    );
+    for text in [
+        "t;Coolant\r\n0;90\r\n\r\n\r\n1;warm\r\n",
+        "t;Coolant\n0;90\n\n\n1;warm",
+        "t;Coolant\r\n0;90\n\n\n1;warm\n2;91\n",
+    ] {
+        let e = error(text);
+        assert!(e.starts_with("line 5, column Coolant"), "{e}");
+    }
+    let e = error("t;Coolant\n0;90;4;5\n");
+    assert!(
+        e.starts_with("line 2: there are 4 cells, the header has 2"),
+        "{e}"
+    );
+    let e = error("t;Kuehlwasser\n0;90\n");
+    assert!(e.starts_with("line 1: there is no column Coolant; the mapping expects it, the file has: t, Kuehlwasser"), "{e}");
+    assert!(error("").contains("the file is empty"));
+    assert!(error("t;Coolant\n").contains("no rows"));
+    let e = read(&carobd(), b"a,b\n1,2\n").unwrap_err().to_string();
+    assert!(
+        e.contains("ENGINE_RUN_TINE") && e.contains("carobd expects it"),
+        "{e}"
+    );
+    let e = read(&carobd(), &[0x89, b'P', b'N', b'G', 0, 1, 2, b'\n', 3])
+        .unwrap_err()
+        .to_string();
+    assert!(e.starts_with("line 1") && !e.contains('\0'), "{e}");
+}

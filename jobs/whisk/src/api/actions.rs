@@ -1,0 +1,296 @@
+//! `namespaces/{ns}/actions`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::action::{Action, Exec};
+use crate::activation::{Activation, Status};
+use crate::api::body::{Purpose, object};
+use crate::api::{Api, ApiError, Call, Reply, missing, not_found, own};
+use crate::invoke::{Caller, now};
+use crate::name::{FullName, check};
+use crate::put::{NewExec, Put, deprecated};
+use crate::store::{Change, StoreError};
+
+/// A blocking call waits at most so long.
+const LONGEST_WAIT_MS: u64 = 60_000;
+
+/// The header with an activation's id.
+const ACTIVATION_ID: &str = "x-openwhisk-activation-id";
+
+/// Answers.
+///
+/// # Errors
+/// [`ApiError`].
+pub async fn route(
+    api: &Api,
+    call: Call<'_>,
+    namespace: &str,
+    rest: &[&str],
+) -> Result<Reply, ApiError> {
+    match rest {
+        [] | [""] if call.method == Method::GET => list(api, &call, namespace),
+        [name] if !name.is_empty() => {
+            if ![Method::GET, Method::PUT, Method::DELETE, Method::POST].contains(call.method) {
+                return Err(not_found());
+            }
+            check(name).map_err(|error| ApiError::route(400, error.to_string()))?;
+            let namespace = own(&call, namespace, Some(name))?.to_owned();
+            let name = FullName {
+                namespace,
+                name: (*name).to_owned(),
+            };
+            match *call.method {
+                Method::GET => get(api, call, &name).await,
+                Method::PUT => put(api, call, name).await,
+                Method::DELETE => delete(api, name).await,
+                _ => invoke(api, call, &name).await,
+            }
+        }
+        [package, _] => {
+            let namespace = own(&call, namespace, Some(package))?.to_owned();
+            let name = FullName {
+                namespace,
+                name: (*package).to_owned(),
+            };
+            Err(match api.engine.actions.get(&name) {
+                Some(_) => ApiError::rejected(
+                    409,
+                    "Resource by this name exists but is not in this collection.",
+                ),
+                None => ApiError::rejected(
+                    404,
+                    format!("The requested resource '{name}' does not exist."),
+                ),
+            })
+        }
+        _ => Err(not_found()),
+    }
+}
+
+fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> {
+    let page = call.query.page("actions")?;
+    let count = call.query.flag("count")?;
+    let actions = api.engine.actions.list(own(call, namespace, None)?);
+    if count == Some(true) {
+        return Ok(Reply::json(
+            200,
+            json!({ "actions": actions.len().saturating_sub(page.skip) }),
+        ));
+    }
+    let views = actions
+        .iter()
+        .skip(page.skip)
+        .take(page.limit)
+        .map(|action| Value::Object(action.summary()));
+    Ok(Reply::json(200, views.collect()))
+}
+
+async fn get(api: &Api, call: Call<'_>, name: &FullName) -> Result<Reply, ApiError> {
+    let with_code = call.query.flag("code")?.unwrap_or(true);
+    let action = api.engine.actions.get(name).ok_or_else(missing)?;
+    let code = match action.exec.code().filter(|_| with_code) {
+        Some(code) => {
+            let (engine, digest) = (Arc::clone(&api.engine), code.digest.clone());
+            Some(blocking(move || engine.actions.code(&digest).map_err(ApiError::from)).await?)
+        }
+        None => None,
+    };
+    Ok(Reply::json(200, action.view(code.as_deref())))
+}
+
+async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, ApiError> {
+    let overwrite = call.query.flag("overwrite")?.unwrap_or(false);
+    let largest = api.settings.bounds.code_bytes + api.settings.bounds.payload_bytes;
+    let body = object(&mut call, largest, Purpose::Entity).await?;
+    let put = Put::parse(&body, &name.namespace, api.kinds(), &api.settings.bounds)?;
+    drop(body);
+    if let Some(NewExec::Sequence { components }) = &put.exec {
+        check_sequence(api, &name, components)?;
+    }
+    let engine = Arc::clone(&api.engine);
+    blocking(move || {
+        let code = put.code().map(str::to_owned);
+        let action = engine.actions.change::<ApiError>(&name, |old| {
+            if old.is_some() && !overwrite {
+                return Err(ApiError::rejected(409, "resource already exists"));
+            }
+            Ok(Change {
+                action: put.apply(old, &name, now())?,
+                code: code.clone(),
+            })
+        })?;
+        engine.pool.forget(&name);
+        let text = match (code, action.exec.code()) {
+            (Some(text), _) => Some(text),
+            (None, Some(code)) => Some(engine.actions.code(&code.digest)?),
+            (None, None) => None,
+        };
+        Ok(Reply::json(200, action.view(text.as_deref())))
+    })
+    .await
+}
+
+async fn delete(api: &Api, name: FullName) -> Result<Reply, ApiError> {
+    let engine = Arc::clone(&api.engine);
+    blocking(move || {
+        let (action, code) = engine.actions.remove(&name)?.ok_or_else(missing)?;
+        engine.pool.forget(&name);
+        Ok(Reply::json(200, action.view(code.as_deref())))
+    })
+    .await
+}
+
+/// Work on the disk, away from the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "work on the store ended early");
+            Err(ApiError::rejected(
+                500,
+                "There was an internal server error.",
+            ))
+        }
+    }
+}
+
+/// A sequence has components, all of them there, not itself among them, and not too many counted through.
+fn check_sequence(api: &Api, name: &FullName, components: &[FullName]) -> Result<(), ApiError> {
+    if components.is_empty() {
+        return Err(ApiError::rejected(
+            400,
+            "No component specified for the sequence.",
+        ));
+    }
+    let mut count = 0;
+    let mut todo: Vec<FullName> = components.to_vec();
+    let mut seen: HashSet<FullName> = HashSet::new();
+    while let Some(component) = todo.pop() {
+        if component == *name {
+            return Err(ApiError::rejected(400, "Sequence may not refer to itself."));
+        }
+        let Some(action) = api.engine.actions.get(&component) else {
+            return Err(ApiError::rejected(
+                400,
+                "Sequence component does not exist.",
+            ));
+        };
+        match &action.exec {
+            // A sequence that two others share is counted once for each: so `seen` only guards against circles.
+            Exec::Sequence { components } if seen.len() <= api.settings.bounds.sequence_length => {
+                seen.insert(component);
+                todo.extend(
+                    components
+                        .iter()
+                        .filter_map(|inner| FullName::parse(inner, &name.namespace)),
+                );
+            }
+            _ => count += 1,
+        }
+        if count + todo.len() > api.settings.bounds.sequence_length {
+            return Err(ApiError::rejected(400, "Too many actions in the sequence."));
+        }
+    }
+    Ok(())
+}
+
+async fn invoke(api: &Api, mut call: Call<'_>, name: &FullName) -> Result<Reply, ApiError> {
+    let received = now();
+    let wait = call.query.flag("blocking")?.unwrap_or(false);
+    let only_result = call.query.flag("result")?.unwrap_or(false);
+    let patience = patience(call.query.get("timeout"))?;
+    let largest = api.settings.bounds.payload_bytes;
+    let payload = object(&mut call, largest, Purpose::Input).await?;
+    let action = api.engine.actions.get(name).ok_or_else(missing)?;
+    check_invocation(api, &action, &payload)?;
+    let namespace = call.subject.namespace.clone();
+    api.throttle
+        .enter(&namespace, Instant::now())
+        .map_err(|error| ApiError::rejected(429, error.to_string()))?;
+    let caller = Caller {
+        subject: call.subject.clone(),
+        transaction: call.transaction.to_owned(),
+        received,
+    };
+    let (throttle, leaving) = (Arc::clone(&api.throttle), namespace.clone());
+    let accepted = api
+        .engine
+        .accept(action, Value::Object(payload), caller, move || {
+            throttle.leave(&leaving)
+        });
+    let (id, record) = match accepted {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            api.throttle.leave(&namespace);
+            return Err(StoreError::into(error));
+        }
+    };
+    if wait && let Ok(Ok(record)) = tokio::time::timeout(patience, record).await {
+        return Ok(answer(&record, only_result));
+    }
+    Ok(Reply::json(202, json!({ "activationId": id })).with_header(ACTIVATION_ID, &id))
+}
+
+fn patience(given: Option<&str>) -> Result<Duration, ApiError> {
+    let Some(given) = given else {
+        return Ok(Duration::from_millis(LONGEST_WAIT_MS));
+    };
+    given
+        .parse()
+        .ok()
+        .filter(|wait| (1..=LONGEST_WAIT_MS).contains(wait))
+        .map(Duration::from_millis)
+        .ok_or_else(|| {
+            ApiError::parameter(
+                "timeout",
+                format!("Timeout must be number of milliseconds up to {LONGEST_WAIT_MS}."),
+            )
+        })
+}
+
+/// Some actions run no more, and some parameters are not the caller's to give.
+fn check_invocation(
+    api: &Api,
+    action: &Action,
+    payload: &Map<String, Value>,
+) -> Result<(), ApiError> {
+    if let Exec::Code { kind, .. } = &action.exec
+        && api.kinds().find(kind).is_none_or(|kind| kind.deprecated)
+    {
+        return Err(deprecated(kind));
+    }
+    if action.is("final")
+        && action
+            .inputs()
+            .any(|parameter| payload.contains_key(&parameter.key))
+    {
+        return Err(ApiError::rejected(
+            400,
+            "Request defines parameters that are not allowed (e.g., reserved properties).",
+        ));
+    }
+    Ok(())
+}
+
+fn answer(record: &Activation, only_result: bool) -> Reply {
+    let status = match record.response.status {
+        Status::Success => 200,
+        Status::Application | Status::Developer => 502,
+        Status::Internal => 500,
+    };
+    // A list has no place for a record around it: the real server gives it bare.
+    let bare = only_result || record.response.result.is_array();
+    let content = if bare {
+        record.response.result.clone()
+    } else {
+        record.blocking_view()
+    };
+    Reply::json(status, content).with_header(ACTIVATION_ID, &record.activation_id)
+}

@@ -1,0 +1,104 @@
+//! What the server tells about itself.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// Label of counted activations.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StatusLabel {
+    /// How it ended.
+    pub status: &'static str,
+}
+
+/// Label of counted requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CodeLabel {
+    /// HTTP status.
+    pub code: u16,
+}
+
+/// Why a child was ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// `idle`, `fault`, `memory`, `processes`, `evicted`, `changed`.
+    pub reason: &'static str,
+}
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Activations by status.
+    pub activations: Family<StatusLabel, Counter>,
+    /// Running time of activations.
+    pub duration: Histogram,
+    /// Children started.
+    pub starts: Counter,
+    /// Children ended, by reason.
+    pub ends: Family<ReasonLabel, Counter>,
+    /// Children alive.
+    pub children: Gauge,
+    /// Memory promised to children, MiB.
+    pub memory: Gauge,
+    /// Requests by status.
+    pub requests: Family<CodeLabel, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("millrace_whisk");
+        let activations = Family::<StatusLabel, Counter>::default();
+        registry.register("activations", "Activations by status", activations.clone());
+        let duration = Histogram::new(exponential_buckets(0.000_1, 2.0, 20));
+        registry.register_with_unit(
+            "activation_duration",
+            "Running time of activations",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        let starts = Counter::default();
+        registry.register("child_starts", "Children started", starts.clone());
+        let ends = Family::<ReasonLabel, Counter>::default();
+        registry.register(
+            "child_ends",
+            "Children ended by the server, by reason",
+            ends.clone(),
+        );
+        let children = Gauge::default();
+        registry.register("children", "Children alive", children.clone());
+        let memory = Gauge::default();
+        registry.register(
+            "promised_memory_mebibytes",
+            "Memory promised to children",
+            memory.clone(),
+        );
+        let requests = Family::<CodeLabel, Counter>::default();
+        registry.register("requests", "Requests by status", requests.clone());
+        Self {
+            registry,
+            activations,
+            duration,
+            starts,
+            ends,
+            children,
+            memory,
+            requests,
+        }
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            tracing::error!("metrics could not be encoded");
+        }
+        text
+    }
+}

@@ -1,0 +1,224 @@
+//! The other side of a child's start: this program, started again as `child`, binds itself and then
+//! becomes the action. So no code runs between fork and exec, and none of it needs to be unsafe.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    RulesetCreatedAttr as _, RulesetStatus, Scope, path_beneath_rules,
+};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::{
+    Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit, setsid,
+};
+
+use crate::settings::Isolation;
+
+/// The pipe for answers, inside the child's writable directory: an action may open it again by number.
+pub const ANSWERS: &str = "answers";
+
+/// The child's only writable directory, inside its own.
+pub const SCRATCH: &str = "tmp";
+
+/// First line on the pipe for answers: the action is about to run.
+pub const READY: &str = "ready";
+
+/// First words of the line when it is not.
+pub const FAULT: &str = "fault ";
+
+/// Exit status after a fault.
+const FAULT_STATUS: u8 = 125;
+
+/// What every program may read and execute: what it is linked with and runs on.
+const PROGRAMS: [&str; 10] = [
+    "/bin",
+    "/usr/bin",
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/share/zoneinfo",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+];
+
+/// What every program may read: names, time zone, certificates, and devices without a memory.
+const FILES: [&str; 12] = [
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/host.conf",
+    "/etc/gai.conf",
+    "/etc/services",
+    "/etc/ssl",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/dev/zero",
+    "/dev/urandom",
+    "/dev/random",
+];
+
+/// The newest rules that this program knows; older kernels get as many of them as they have.
+const RULES: ABI = ABI::V6;
+
+/// What the server tells the launcher.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct Launch {
+    /// The child's own directory, with `tmp` and the pipe for answers in it
+    #[arg(long)]
+    pub directory: PathBuf,
+    /// The unpacked action
+    #[arg(long)]
+    pub code: PathBuf,
+    /// How to keep it from everything else
+    #[arg(long)]
+    pub isolation: Isolation,
+    /// Bound of its address space, bytes
+    #[arg(long)]
+    pub address_space: u64,
+    /// The server's process
+    #[arg(long)]
+    pub server: i32,
+}
+
+/// Whether this kernel can isolate at all.
+pub fn landlock_available() -> bool {
+    Ruleset::default()
+        .set_compatibility(CompatLevel::HardRequirement)
+        .handle_access(AccessFs::from_all(ABI::V1))
+        .and_then(Ruleset::create)
+        .is_ok()
+}
+
+/// Binds this process and becomes the action; returns only when that fails.
+pub fn launch(launch: &Launch) -> ExitCode {
+    // First of all, so that it gets the number 3: only the three standard ones are open.
+    let opened = OpenOptions::new()
+        .write(true)
+        .open(launch.directory.join(SCRATCH).join(ANSWERS));
+    let mut answers = match opened {
+        Ok(answers) => answers,
+        Err(error) => {
+            eprintln!("the pipe for answers cannot be opened: {error}");
+            return ExitCode::from(FAULT_STATUS);
+        }
+    };
+    let fault = bind(launch, &mut answers);
+    let _ = writeln!(answers, "{FAULT}{fault}");
+    ExitCode::from(FAULT_STATUS)
+}
+
+/// Does all of it; what it returns went wrong.
+fn bind(launch: &Launch, answers: &mut File) -> String {
+    match prepare(launch, answers) {
+        Err(fault) => fault,
+        Ok(()) => become_action(&launch.code, answers),
+    }
+}
+
+fn prepare(launch: &Launch, answers: &File) -> Result<(), String> {
+    if answers.as_raw_fd() != 3 {
+        return Err(format!(
+            "the pipe for answers got number {} instead of 3",
+            answers.as_raw_fd()
+        ));
+    }
+    fcntl_setfd(answers, FdFlags::empty())
+        .map_err(|error| format!("the pipe for answers cannot be passed on: {error}"))?;
+    // A session of its own: one signal reaches all of it, and its members are known by it.
+    setsid().map_err(|error| format!("no session of its own: {error}"))?;
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| format!("no tie to the server: {error}"))?;
+    if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(launch.server) {
+        return Err("the server ended meanwhile".to_owned());
+    }
+    limit(Resource::Core, 0)?;
+    limit(Resource::Nofile, 1024)?;
+    limit(Resource::Fsize, 64 * 1024 * 1024)?;
+    limit(Resource::As, launch.address_space)?;
+    std::env::set_current_dir(&launch.directory)
+        .map_err(|error| format!("own directory: {error}"))?;
+    match launch.isolation {
+        Isolation::Landlock => isolate(launch),
+        Isolation::None => Ok(()),
+    }
+}
+
+/// Lowers a bound; it cannot be raised again.
+fn limit(resource: Resource, bound: u64) -> Result<(), String> {
+    let old = rustix::process::getrlimit(resource);
+    let bound = old.maximum.map_or(bound, |maximum| maximum.min(bound));
+    setrlimit(
+        resource,
+        Rlimit {
+            current: Some(bound),
+            maximum: Some(bound),
+        },
+    )
+    .map_err(|error| format!("bound of {resource:?}: {error}"))
+}
+
+fn isolate(launch: &Launch) -> Result<(), String> {
+    let scratch = launch.directory.join(SCRATCH);
+    let own = [launch.directory.as_path(), launch.code.as_path()];
+    let run = AccessFs::from_read(RULES);
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = AccessFs::from_all(RULES) & !AccessFs::Execute;
+    let null = AccessFs::ReadFile | AccessFs::WriteFile;
+    let restrict = || -> Result<RulesetStatus, landlock::RulesetError> {
+        let status = Ruleset::default()
+            .handle_access(AccessFs::from_all(RULES))?
+            // Actions connect; none listens.
+            .handle_access(AccessNet::BindTcp)?
+            // Neither the server nor a neighbour can be signalled or reached by an abstract socket.
+            .scope(Scope::from_all(RULES))?
+            .create()?
+            .add_rules(path_beneath_rules(own, run))?
+            .add_rules(path_beneath_rules(existing(&PROGRAMS), run))?
+            .add_rules(path_beneath_rules(existing(&FILES), read))?
+            .add_rules(path_beneath_rules(existing(&["/dev/null"]), null))?
+            .add_rules(path_beneath_rules([scratch.as_path()], write))?
+            .restrict_self()?;
+        Ok(status.ruleset)
+    };
+    match restrict() {
+        Ok(RulesetStatus::NotEnforced) => {
+            Err("this kernel has no Landlock, so nothing keeps the action apart".to_owned())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("Landlock: {error}")),
+    }
+}
+
+fn existing<'a>(paths: &'a [&'a str]) -> impl Iterator<Item = &'a Path> {
+    paths.iter().map(Path::new).filter(|path| path.exists())
+}
+
+fn become_action(code: &Path, answers: &mut File) -> String {
+    let program = code.join("exec");
+    if writeln!(answers, "{READY}").is_err() {
+        return "the server does not listen".to_owned();
+    }
+    let mut tries = 0;
+    loop {
+        let mut command = Command::new(&program);
+        command.arg0(OsStr::new("exec"));
+        let error = command.exec();
+        // A neighbour that is just being started may still hold the file open for writing, for microseconds.
+        let busy = error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
+        if !busy || tries == 20 {
+            eprintln!("exec: {error}");
+            return error.to_string();
+        }
+        tries += 1;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

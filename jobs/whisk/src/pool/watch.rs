@@ -1,0 +1,307 @@
+//! Looks after children that the kernel cannot bound for an unprivileged server: resident memory and
+//! the number of processes, over all descendants.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+
+/// Why a child was ended by the watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// More resident memory than its limit.
+    Memory,
+    /// More processes than allowed.
+    Processes,
+}
+
+/// One child under watch.
+#[derive(Debug)]
+pub struct Watched {
+    /// Its process, which leads a session of the same number.
+    pub pid: Pid,
+    /// Bound of resident memory, bytes.
+    pub memory: u64,
+    verdict: AtomicU8,
+}
+
+impl Watched {
+    /// Why the watch ended it, if it did.
+    pub fn verdict(&self) -> Option<Verdict> {
+        match self.verdict.load(Ordering::Acquire) {
+            1 => Some(Verdict::Memory),
+            2 => Some(Verdict::Processes),
+            _ => None,
+        }
+    }
+
+    fn condemn(&self, verdict: Verdict) {
+        let value = match verdict {
+            Verdict::Memory => 1,
+            Verdict::Processes => 2,
+        };
+        self.verdict.store(value, Ordering::Release);
+    }
+}
+
+/// What `/proc` tells of one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    pid: i32,
+    parent: i32,
+    session: i32,
+    zombie: bool,
+}
+
+/// All children under watch.
+#[derive(Debug)]
+pub struct Watch {
+    children: Mutex<Vec<Weak<Watched>>>,
+    /// Processes that this program started. Held while one is being started, so that none is taken for a stranger.
+    started: Mutex<HashSet<i32>>,
+    processes: usize,
+    reap: bool,
+    /// Whether the last round found nothing to look after.
+    quiet: AtomicBool,
+}
+
+impl Watch {
+    /// Allows so many processes for each child. With `reap`, processes that left their session and
+    /// lost their parent come to this process and are ended.
+    pub fn new(processes: usize, reap: bool) -> Self {
+        let (children, started) = (Mutex::new(Vec::new()), Mutex::new(HashSet::new()));
+        Self {
+            children,
+            started,
+            processes,
+            reap,
+            quiet: AtomicBool::new(true),
+        }
+    }
+
+    /// Starts a child and takes it under watch for as long as the value lives.
+    ///
+    /// # Errors
+    /// Whatever `start` says.
+    pub fn start<T>(
+        &self,
+        memory: u64,
+        start: impl FnOnce() -> io::Result<(Pid, T)>,
+    ) -> io::Result<(Arc<Watched>, T)> {
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pid, child) = start()?;
+        started.insert(pid.as_raw_nonzero().get());
+        drop(started);
+        let watched = Arc::new(Watched {
+            pid,
+            memory,
+            verdict: AtomicU8::new(0),
+        });
+        self.children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(&watched));
+        self.quiet.store(false, Ordering::Release);
+        Ok((watched, child))
+    }
+
+    /// One round. Reads `/proc`; does nothing while there are no children.
+    pub fn look(&self) {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|child| child.strong_count() > 0);
+        let watched: Vec<Arc<Watched>> = children.iter().filter_map(Weak::upgrade).collect();
+        drop(children);
+        if watched.is_empty() && self.quiet.load(Ordering::Acquire) {
+            return;
+        }
+        let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let processes = processes();
+        let own = i32::try_from(std::process::id()).unwrap_or(-1);
+        let direct: Vec<&Process> = processes
+            .iter()
+            .filter(|process| process.parent == own)
+            .collect();
+        started.retain(|pid| direct.iter().any(|process| process.pid == *pid));
+        self.quiet.store(
+            watched.is_empty() && (direct.is_empty() || !self.reap),
+            Ordering::Release,
+        );
+        if self.reap {
+            for stranger in direct
+                .iter()
+                .filter(|process| !started.contains(&process.pid))
+            {
+                end_stranger(stranger);
+            }
+        }
+        drop(started);
+        for child in &watched {
+            let members = members(&processes, child.pid.as_raw_nonzero().get());
+            let resident: u64 = members.iter().map(|process| memory_of(process.pid)).sum();
+            let verdict = if members.len() > self.processes {
+                Verdict::Processes
+            } else if resident > child.memory {
+                Verdict::Memory
+            } else {
+                continue;
+            };
+            tracing::warn!(
+                pid = child.pid.as_raw_nonzero().get(),
+                ?verdict,
+                resident,
+                processes = members.len(),
+                "child ended"
+            );
+            child.condemn(verdict);
+            kill_all(child.pid, &members);
+        }
+    }
+}
+
+/// Ends a process that came here when its parent, a child's process, was gone.
+fn end_stranger(process: &Process) {
+    if let Some(pid) = Pid::from_raw(process.pid) {
+        // Errors mean that it is gone already; what is not yet dead is waited for in the next round.
+        let _ = kill_process(pid, Signal::KILL);
+        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+    }
+}
+
+/// Ends a child with all of its session.
+pub fn kill_session(pid: Pid) {
+    kill_all(pid, &members(&processes(), pid.as_raw_nonzero().get()));
+}
+
+fn kill_all(pid: Pid, members: &[Process]) {
+    // The group first, at once; then those who left it. Errors mean that they are gone already.
+    let _ = kill_process_group(pid, Signal::KILL);
+    for process in members {
+        if let Some(pid) = Pid::from_raw(process.pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// A child's processes: its session, and all descendants of those wherever they went.
+fn members(processes: &[Process], leader: i32) -> Vec<Process> {
+    let mut by_parent: HashMap<i32, Vec<&Process>> = HashMap::new();
+    for process in processes {
+        by_parent.entry(process.parent).or_default().push(process);
+    }
+    let mut found: HashSet<i32> = HashSet::new();
+    let mut todo: Vec<&Process> = processes
+        .iter()
+        .filter(|process| process.pid == leader || process.session == leader)
+        .collect();
+    let mut members = Vec::new();
+    while let Some(process) = todo.pop() {
+        if !found.insert(process.pid) {
+            continue;
+        }
+        if !process.zombie {
+            members.push(*process);
+        }
+        todo.extend(by_parent.get(&process.pid).into_iter().flatten());
+    }
+    members
+}
+
+/// Resident memory of a process, bytes: its own and shared memory, but not the programs and files it has
+/// mapped, which the kernel can drop and which all copies of a program share.
+fn memory_of(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    parse_memory(&status)
+}
+
+fn parse_memory(status: &str) -> u64 {
+    status
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("RssAnon:")
+                .or_else(|| line.strip_prefix("RssShmem:"))
+        })
+        .filter_map(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok())
+        .sum::<u64>()
+        * 1024
+}
+
+/// All processes that can be seen.
+fn processes() -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
+        .filter_map(|pid| parse_stat(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?))
+        .collect()
+}
+
+/// Reads a line of `/proc/PID/stat`: the name in parentheses may hold anything, the rest are numbers.
+fn parse_stat(pid: i32, line: &str) -> Option<Process> {
+    let fields: Vec<&str> = line.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+    Some(Process {
+        pid,
+        zombie: *fields.first()? == "Z",
+        parent: fields.get(1)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: i32, parent: i32, session: i32) -> Process {
+        Process {
+            pid,
+            parent,
+            session,
+            zombie: false,
+        }
+    }
+
+    #[test]
+    fn reads_a_process_with_an_odd_name() {
+        let line = "7 (a) b) S 1 7 5 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 100 4096 33 18446744073709551615";
+        let process = parse_stat(7, line).unwrap();
+        assert_eq!(
+            (process.parent, process.session, process.zombie),
+            (1, 5, false)
+        );
+        assert_eq!(parse_stat(7, "nonsense"), None);
+        assert!(
+            processes()
+                .iter()
+                .any(|process| process.pid == std::process::id() as i32)
+        );
+    }
+
+    #[test]
+    fn own_and_shared_memory_count_but_not_files() {
+        let status =
+            "Name:\tx\nVmRSS:\t 30 kB\nRssAnon:\t 10 kB\nRssFile:\t 15 kB\nRssShmem:\t 5 kB\n";
+        assert_eq!(parse_memory(status), 15 * 1024);
+        assert_eq!(parse_memory(""), 0);
+    }
+
+    #[test]
+    fn descendants_that_left_the_session_still_count() {
+        let all = [
+            process(10, 1, 10),
+            process(11, 10, 10),
+            process(12, 11, 12),
+            process(13, 12, 12),
+            process(20, 1, 20),
+        ];
+        let mut pids: Vec<i32> = members(&all, 10)
+            .iter()
+            .map(|process| process.pid)
+            .collect();
+        pids.sort_unstable();
+        assert_eq!(pids, [10, 11, 12, 13]);
+    }
+}

@@ -1,0 +1,247 @@
+//! The custom resource Action.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::conditioned;
+use crate::status::Condition;
+use crate::topic::crd::DeletionPolicy;
+use crate::types::{FreeForm, KeyRef, free_form};
+
+/// An action of an OpenWhisk: code, or a sequence of other actions.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "millrace.dev",
+    version = "v1alpha1",
+    kind = "Action",
+    plural = "actions",
+    shortname = "mact",
+    category = "millrace",
+    namespaced,
+    status = "ActionStatus",
+    derive = "PartialEq",
+    doc = "An action of an OpenWhisk: code, or a sequence of other actions.",
+    printcolumn(
+        name = "OpenWhisk",
+        type_ = "string",
+        json_path = ".spec.openwhisk",
+        description = "The OpenWhisk it lives in"
+    ),
+    printcolumn(
+        name = "Version",
+        type_ = "string",
+        json_path = ".status.version",
+        description = "Version that OpenWhisk gave it"
+    ),
+    printcolumn(
+        name = "Available",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Available')].status",
+        description = "Whether the action is as asked for"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Available')].message",
+        description = "Why it is, or is not",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.code) || has(self.sequence)")
+        .message("spec.code: absent: action without code; set spec.code.builtin, spec.code.configMap, or spec.sequence"),
+    validation = Rule::new("!(has(self.code) && has(self.sequence))")
+        .message("spec.sequence: given beside spec.code: an action is either code or a sequence; remove one of the two"),
+    validation = Rule::new("!has(self.sequence) || !has(self.parametersFrom) || size(self.parametersFrom) == 0")
+        .message("spec.parametersFrom: given on a sequence: OpenWhisk takes the parameters of a sequence's components; set them on the component actions"),
+    validation = Rule::new("has(self.actionName) == has(oldSelf.actionName) && (!has(self.actionName) || self.actionName == oldSelf.actionName)")
+        .message("spec.actionName: cannot be changed, an action has no rename; put the former value back, or make a new Action"),
+)]
+pub struct ActionSpec {
+    /// The OpenWhisk in the same namespace.
+    #[schemars(length(min = 1, max = 40))]
+    pub openwhisk: String,
+    /// Name of the action in OpenWhisk; the name of this resource when absent. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[A-Za-z0-9_][A-Za-z0-9_@ .-]*$")
+    )]
+    pub action_name: Option<String>,
+    /// The code to run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ActionCode>,
+    /// Names of actions in the same OpenWhisk that run one after the other, each with the former one's result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 50), inner(length(min = 1, max = 256)))]
+    pub sequence: Option<Vec<String>>,
+    /// Runtime kind of the code.
+    #[serde(default = "default_kind")]
+    #[schemars(length(min = 1, max = 64))]
+    pub kind: String,
+    /// Entry point, where the runtime kind wants one.
+    #[serde(default = "default_main")]
+    #[schemars(length(min = 1, max = 128))]
+    pub main: String,
+    /// Parameters bound to the action.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
+    #[schemars(schema_with = "free_form")]
+    pub parameters: FreeForm,
+    /// Parameters whose values are in Secrets. They win over `parameters` of the same name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub parameters_from: Vec<SecretParameter>,
+    /// Annotations of the action in OpenWhisk.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations_schema")]
+    pub annotations: BTreeMap<String, String>,
+    /// Limits of one activation.
+    #[serde(default)]
+    pub limits: ActionLimits,
+    /// Whether the action is taken out of OpenWhisk when this resource is deleted.
+    #[serde(default = "delete")]
+    pub deletion_policy: DeletionPolicy,
+    /// Stop reconciling this action.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub paused: bool,
+}
+
+fn default_kind() -> String {
+    "rust:default".into()
+}
+
+fn default_main() -> String {
+    "main".into()
+}
+
+// An action holds no data: it goes with its resource unless somebody asks otherwise.
+fn delete() -> DeletionPolicy {
+    DeletionPolicy::Delete
+}
+
+fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    crate::types::string_map(32, 1024)
+}
+
+/// Where the code of an action comes from.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.builtin) || has(self.configMap)")
+        .message("spec.code: empty: action without code; set spec.code.builtin or spec.code.configMap"),
+    validation = Rule::new("!(has(self.builtin) && has(self.configMap))")
+        .message("spec.code.configMap: given beside spec.code.builtin: the code comes from one place; remove one of the two"),
+)]
+pub struct ActionCode {
+    /// An action that comes with the operator, for example `assess-vehicle` or `notify-driver`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    pub builtin: Option<String>,
+    /// A zip in the `binaryData` of a ConfigMap in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<KeyRef>,
+}
+
+/// A parameter whose value is in a Secret.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretParameter {
+    /// Name of the parameter.
+    #[schemars(length(min = 1, max = 128))]
+    pub name: String,
+    /// The key of a Secret in the same namespace that holds the value, as text.
+    pub secret_ref: KeyRef,
+}
+
+/// Limits of one activation.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionLimits {
+    /// How long one activation may take, in milliseconds (100 to 600000).
+    #[serde(default = "default_timeout")]
+    #[x_kube(validation = Rule::new("self >= 100 && self <= 600000").message("out of bounds; give 100 to 600000"))]
+    pub timeout_milliseconds: i32,
+    /// Memory of one activation, in megabytes (64 to 512).
+    #[serde(default = "default_memory")]
+    #[x_kube(validation = Rule::new("self >= 64 && self <= 512").message("out of bounds; give 64 to 512"))]
+    pub memory_megabytes: i32,
+    /// Log lines kept of one activation, in megabytes (0 to 10).
+    #[serde(default = "default_logs")]
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 10").message("out of bounds; give 0 to 10"))]
+    pub logs_megabytes: i32,
+}
+
+impl Default for ActionLimits {
+    fn default() -> Self {
+        Self {
+            timeout_milliseconds: default_timeout(),
+            memory_megabytes: default_memory(),
+            logs_megabytes: default_logs(),
+        }
+    }
+}
+
+fn default_timeout() -> i32 {
+    60_000
+}
+
+fn default_memory() -> i32 {
+    128
+}
+
+fn default_logs() -> i32 {
+    1
+}
+
+/// What was seen of an action.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ActionStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Available, Progressing, Degraded and Paused.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Name of the action in OpenWhisk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub action_name: Option<String>,
+    /// The version that OpenWhisk gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub version: Option<String>,
+    /// SHA-256 of the code that is installed, in hexadecimal; of the component list for a sequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub digest: Option<String>,
+    /// SHA-256 over parameters, limits and annotations as last written, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub settings_digest: Option<String>,
+}
+
+impl Action {
+    /// The name of the action in OpenWhisk.
+    #[must_use]
+    pub fn action_name(&self) -> &str {
+        match &self.spec.action_name {
+            Some(name) => name,
+            None => self.metadata.name.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+conditioned!(Action, ActionStatus);

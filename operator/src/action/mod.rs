@@ -1,0 +1,3 @@
+//! Action: code in an OpenWhisk.
+
+pub mod crd;

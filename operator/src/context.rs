@@ -1,0 +1,205 @@
+//! What every reconciler is given.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::metrics::Metrics;
+use crate::reconcile::Cache;
+use crate::status::{Conditioned, ConditionedStatus};
+
+/// The field manager of everything that the operator writes, and the value of `app.kubernetes.io/managed-by`.
+pub const MANAGER: &str = "millrace-operator";
+
+/// Container images that are used where a resource names none.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// Apache Kafka, in the layout of apache/kafka.
+    pub kafka: String,
+    /// The jobs, `millrace-stream`.
+    pub stream: String,
+    /// The embedded OpenWhisk, `millrace-whisk`.
+    pub whisk: String,
+}
+
+/// How the operator was started.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Images by default.
+    pub images: Images,
+    /// The namespaces that are watched; all of them when empty.
+    pub namespaces: Vec<String>,
+    /// Where the zips of the actions are that come with the operator: `NAME.zip`.
+    pub actions_dir: PathBuf,
+}
+
+/// What every reconciler is given: the way to Kubernetes, events, metrics and settings.
+pub struct Context {
+    /// The client of Kubernetes.
+    pub client: Client,
+    /// How the operator was started.
+    pub settings: Settings,
+    /// What the operator counts.
+    pub metrics: Metrics,
+    /// What was last applied.
+    pub cache: Cache,
+    recorder: Recorder,
+}
+
+impl Context {
+    /// A context for this client.
+    #[must_use]
+    pub fn new(client: Client, settings: Settings) -> Self {
+        let reporter = Reporter {
+            controller: MANAGER.into(),
+            instance: std::env::var("POD_NAME").ok(),
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            metrics: Metrics::default(),
+            cache: Cache::default(),
+            client,
+            settings,
+        }
+    }
+
+    /// The objects of one kind in a namespace.
+    pub fn namespaced<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The objects of one kind in a scope of [`Context::scopes`].
+    pub fn scoped<K>(&self, scope: Option<&str>) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope>,
+        K::DynamicType: Default,
+    {
+        match scope {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        }
+    }
+
+    /// What is watched: one entry for each namespace, or one `None` for all of them.
+    #[must_use]
+    pub fn scopes(&self) -> Vec<Option<String>> {
+        if self.settings.namespaces.is_empty() {
+            vec![None]
+        } else {
+            self.settings.namespaces.iter().cloned().map(Some).collect()
+        }
+    }
+
+    /// Sends an event about an object. That it cannot be sent is logged and never fails a reconcile.
+    pub async fn event(
+        &self,
+        regarding: &ObjectReference,
+        warning: bool,
+        reason: &str,
+        note: &str,
+    ) {
+        let event = Event {
+            type_: if warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
+            reason: reason.to_owned(),
+            // Kubernetes refuses notes of more than 1,024 bytes.
+            note: Some(cut(note, 1000)),
+            action: "Reconcile".to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, regarding).await {
+            tracing::warn!(%error, reason, "an event could not be sent");
+        }
+    }
+
+    /// Writes the status of an object, unless it is what the object already says. Returns whether it wrote.
+    ///
+    /// # Errors
+    /// The answer of Kubernetes; that the object is gone by now is not an error.
+    pub async fn write_status<K>(&self, object: &K, status: &K::Status) -> Result<bool, kube::Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+            + Conditioned
+            + Clone
+            + Debug
+            + DeserializeOwned,
+    {
+        let mut status = status.clone();
+        // In a fixed order, so that an unchanged status is equal however it came about.
+        status
+            .conditions_mut()
+            .sort_by(|a, b| a.type_.cmp(&b.type_));
+        if object.status_ref() == Some(&status) {
+            return Ok(false);
+        }
+        let name = object.meta().name.clone().unwrap_or_default();
+        let api: Api<K> = self.namespaced(object.meta().namespace.as_deref().unwrap_or_default());
+        let body = json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            // With the uid, an object that was deleted and made anew does not get the status of the former one.
+            "metadata": {"name": name, "uid": object.meta().uid},
+            "status": status,
+        });
+        match api
+            .patch_status(
+                &name,
+                &PatchParams::apply(MANAGER).force(),
+                &Patch::Apply(&body),
+            )
+            .await
+        {
+            Ok(_) => {
+                self.metrics
+                    .count_write(&format!("{}/status", K::kind(&())));
+                Ok(true)
+            }
+            Err(error)
+                if is_status(&error, 404)
+                    || is_status(&error, 409) && object.meta().deletion_timestamp.is_some() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether Kubernetes answered with this HTTP status.
+#[must_use]
+pub fn is_status(error: &kube::Error, code: u16) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == code)
+}
+
+fn cut(text: &str, bytes: usize) -> String {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_cut_between_characters() {
+        assert_eq!(cut("äää", 3), "ä");
+        assert_eq!(cut("abc", 1000), "abc");
+    }
+}

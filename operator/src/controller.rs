@@ -1,0 +1,421 @@
+//! Runs the reconcilers: watches, failures, status, events and metrics, the same for every kind.
+//!
+//! A component implements [`Component`] and gets a line in the registry. It returns the status that it wants to be
+//! seen, or an error that becomes a condition, an event and a metric; it never writes its own status.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, future};
+use k8s_openapi::NamespaceResourceScope;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
+use kube::{CustomResourceExt, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+
+use crate::context::{Context, MANAGER};
+use crate::rbac::Rule;
+use crate::reconcile::key;
+use crate::status::{
+    AVAILABLE, Conditioned, ConditionedStatus, DEGRADED, PAUSED, is_true, set_condition,
+};
+
+/// Reconciles of one kind that run at once.
+const CONCURRENCY: u16 = 8;
+
+/// The status type of a component's kind.
+pub type StatusOf<C> = <<C as Component>::Kind as Conditioned>::Status;
+/// The controller of a component. A resource that cannot be read does not stop the others.
+pub type ControllerOf<C> = Controller<DeserializeGuard<<C as Component>::Kind>>;
+
+/// What a reconcile came to.
+#[derive(Debug)]
+pub enum Reconciled<S> {
+    /// The status to show, and when to look again though nothing has changed.
+    Status(S, Duration),
+    /// The object is on its way out and there is nothing left to say of it.
+    Gone,
+}
+
+/// An error of a reconcile, as it is told to people.
+pub trait Failure: std::error::Error + Send + Sync + 'static {
+    /// One word in the form of `TopicMissing`.
+    fn reason(&self) -> &'static str;
+    /// When to try again though nothing has changed.
+    fn retry_after(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+    /// Whether the object is certainly not available. Otherwise the condition Available stays what it was: a spec that
+    /// cannot be carried out leaves running what ran.
+    fn unavailable(&self) -> bool {
+        false
+    }
+}
+
+/// One kind of custom resource and what is done about it.
+pub trait Component: Send + Sync + Sized + 'static {
+    /// The custom resource.
+    type Kind: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + CustomResourceExt
+        + Conditioned<Status: Send + Sync + Debug>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static;
+    /// What can go wrong.
+    type Error: Failure;
+    /// Name in metrics and logs.
+    const NAME: &'static str;
+    /// Whether objects that are being deleted come to `reconcile` too (because of a finalizer).
+    const HANDLES_DELETION: bool = false;
+
+    /// What the operator must be allowed to do for this component.
+    fn rules() -> Vec<Rule>;
+
+    /// Adds what else is watched: owned kinds by `owns`, referenced kinds by `watches`.
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        let _ = (context, scope);
+        controller
+    }
+
+    /// Brings the world in line with the object.
+    fn reconcile(
+        context: &Context,
+        object: &Self::Kind,
+    ) -> impl Future<Output = Result<Reconciled<StatusOf<Self>>, Self::Error>> + Send;
+}
+
+/// What a reconcile starts its status from: what was said before, for the present generation. Only the condition
+/// Degraded is left out: it is said anew each time, so that a fault that is not found again is over.
+pub fn status_of<K: Resource + Conditioned>(object: &K) -> K::Status {
+    let mut status = status_before(object);
+    status.conditions_mut().retain(|c| c.type_ != DEGRADED);
+    status
+}
+
+fn status_before<K: Resource + Conditioned>(object: &K) -> K::Status {
+    let mut status = object.status_ref().cloned().unwrap_or_default();
+    status.set_observed_generation(object.meta().generation);
+    status
+}
+
+/// Puts what a reconcile said about Degraded (nothing means no) where it stood before, so that the time of the last
+/// transition is kept and an unchanged status stays equal.
+fn settle_degraded<K: Resource + Conditioned>(object: &K, status: &mut K::Status) {
+    let conditions = status.conditions_mut();
+    let said = conditions
+        .iter()
+        .position(|c| c.type_ == DEGRADED)
+        .map(|index| conditions.remove(index))
+        .map_or((false, "AsExpected".to_owned(), String::new()), |c| {
+            (c.status == "True", c.reason, c.message)
+        });
+    let before = object
+        .status_ref()
+        .map(|status| status.conditions().as_slice())
+        .unwrap_or_default();
+    if let Some(index) = before.iter().position(|c| c.type_ == DEGRADED) {
+        conditions.insert(index.min(conditions.len()), before[index].clone());
+    }
+    set_condition(
+        conditions,
+        DEGRADED,
+        said.0,
+        &said.1,
+        &said.2,
+        object.meta().generation,
+    );
+}
+
+/// A watch of everything that the operator has made.
+#[must_use]
+pub fn managed() -> watcher::Config {
+    watcher::Config::default().labels(&format!("app.kubernetes.io/managed-by={MANAGER}"))
+}
+
+/// The objects in the controller's store that fulfil a condition: what a change of a referenced object touches.
+pub fn affected<K>(
+    store: &kube::runtime::reflector::Store<DeserializeGuard<K>>,
+    namespace: Option<&str>,
+    refers: impl Fn(&K) -> bool,
+) -> Vec<ObjectRef<DeserializeGuard<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
+{
+    store
+        .state()
+        .iter()
+        .filter(|guard| guard.meta().namespace.as_deref() == namespace)
+        .filter(|guard| guard.0.as_ref().is_ok_and(&refers))
+        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .collect()
+}
+
+/// Runs one component in all its scopes until `stop` says true.
+pub async fn run<C: Component>(context: Arc<Context>, stop: watch::Receiver<bool>)
+where
+    <C::Kind as Resource>::DynamicType: Eq + Hash + Clone,
+{
+    let scopes = context.scopes();
+    future::join_all(
+        scopes
+            .into_iter()
+            .map(|scope| run_scope::<C>(Arc::clone(&context), scope, stop.clone())),
+    )
+    .await;
+}
+
+async fn run_scope<C: Component>(
+    context: Arc<Context>,
+    scope: Option<String>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let api = context.scoped::<DeserializeGuard<C::Kind>>(scope.as_deref());
+    let controller = Controller::new(api, watcher::Config::default())
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(async move {
+            // An error means that the sender is gone, which is as good as a stop.
+            let _ = stop.wait_for(|stop| *stop).await;
+        });
+    C::watches(controller, &context, scope.as_deref())
+        .run(reconcile::<C>, |_, error, _| Action::requeue(error.retry_after), Arc::clone(&context))
+        .for_each(|result| async {
+            match result {
+                Ok((object, _)) => tracing::debug!(component = C::NAME, %object, "reconciled"),
+                // Failures of reconciles were already logged with their object.
+                Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
+                Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
+                    let kind = C::Kind::kind(&());
+                    context.cache.forget(&key(&kind, gone.namespace.as_deref().unwrap_or_default(), &gone.name));
+                }
+                Err(error) => tracing::warn!(component = C::NAME, %error, "a watch failed; it is taken up again"),
+            }
+        })
+        .await;
+}
+
+/// A reconcile that is to be tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Retry {
+    message: String,
+    retry_after: Duration,
+}
+
+async fn reconcile<C: Component>(
+    guard: Arc<DeserializeGuard<C::Kind>>,
+    context: Arc<Context>,
+) -> Result<Action, Retry> {
+    let object = match &guard.0 {
+        Ok(object) => object,
+        Err(invalid) => return Err(unreadable::<C>(&context, &guard, &invalid.error).await),
+    };
+    reconcile_one::<C>(&context, object).await
+}
+
+/// Reconciles one object once and writes its status: what the controller does at each change, and what tests call.
+///
+/// # Errors
+/// When it is to be tried again; by then it has been told in the status, as an event and as a metric.
+pub async fn reconcile_one<C: Component>(
+    context: &Context,
+    object: &C::Kind,
+) -> Result<Action, Retry> {
+    let deleting = object.meta().deletion_timestamp.is_some();
+    if deleting && !C::HANDLES_DELETION {
+        return Ok(Action::await_change());
+    }
+    let started = Instant::now();
+    if object.paused() && !deleting {
+        let mut status = status_before(object);
+        let generation = object.meta().generation;
+        set_condition(
+            status.conditions_mut(),
+            PAUSED,
+            true,
+            "Paused",
+            "spec.paused is true: nothing is changed",
+            generation,
+        );
+        return write::<C>(context, object, &status)
+            .await
+            .map(|()| Action::await_change());
+    }
+    match C::reconcile(context, object).await {
+        Ok(Reconciled::Gone) => {
+            context
+                .metrics
+                .count_reconcile(C::NAME, "ok", started.elapsed());
+            Ok(Action::await_change())
+        }
+        Ok(Reconciled::Status(mut status, again)) => {
+            let generation = object.meta().generation;
+            settle_degraded(object, &mut status);
+            if status.conditions().iter().any(|c| c.type_ == PAUSED) {
+                set_condition(
+                    status.conditions_mut(),
+                    PAUSED,
+                    false,
+                    "NotPaused",
+                    "",
+                    generation,
+                );
+            }
+            if was_available(object) != is_true(status.conditions(), AVAILABLE) {
+                tell_availability::<C>(context, object, &status).await;
+            }
+            write::<C>(context, object, &status).await?;
+            context
+                .metrics
+                .count_reconcile(C::NAME, "ok", started.elapsed());
+            Ok(Action::requeue(again))
+        }
+        Err(failure) => {
+            context
+                .metrics
+                .count_reconcile(C::NAME, failure.reason(), started.elapsed());
+            Err(failed::<C>(context, object, &failure).await)
+        }
+    }
+}
+
+fn was_available<K: Conditioned>(object: &K) -> bool {
+    object
+        .status_ref()
+        .is_some_and(|status| is_true(status.conditions(), AVAILABLE))
+}
+
+async fn tell_availability<C: Component>(
+    context: &Context,
+    object: &C::Kind,
+    status: &StatusOf<C>,
+) {
+    let Some(condition) = status.conditions().iter().find(|c| c.type_ == AVAILABLE) else {
+        return;
+    };
+    let lost = condition.status != "True";
+    tracing::info!(component = C::NAME, object = %object.name_any(), available = !lost, message = condition.message, "availability");
+    context
+        .event(
+            &object.object_ref(&()),
+            lost,
+            &condition.reason,
+            &condition.message,
+        )
+        .await;
+}
+
+/// Tells a failure in the status, as an event when it is news, and in the log.
+async fn failed<C: Component>(context: &Context, object: &C::Kind, failure: &C::Error) -> Retry {
+    let message = chain(failure);
+    tracing::warn!(component = C::NAME, object = %object.name_any(), namespace = object.namespace(), reason = failure.reason(), message, "reconcile failed");
+    let mut status = status_before(object);
+    let generation = object.meta().generation;
+    let news = status
+        .conditions()
+        .iter()
+        .find(|c| c.type_ == DEGRADED)
+        .is_none_or(|c| c.status != "True" || c.reason != failure.reason() || c.message != message);
+    set_condition(
+        status.conditions_mut(),
+        DEGRADED,
+        true,
+        failure.reason(),
+        &message,
+        generation,
+    );
+    let never_said = !status.conditions().iter().any(|c| c.type_ == AVAILABLE);
+    if failure.unavailable() || never_said {
+        set_condition(
+            status.conditions_mut(),
+            AVAILABLE,
+            false,
+            failure.reason(),
+            &message,
+            generation,
+        );
+    }
+    if news {
+        context
+            .event(&object.object_ref(&()), true, failure.reason(), &message)
+            .await;
+    }
+    if let Err(error) = context.write_status(object, &status).await {
+        tracing::warn!(component = C::NAME, %error, "the status could not be written");
+    }
+    Retry {
+        message,
+        retry_after: failure.retry_after(),
+    }
+}
+
+async fn write<C: Component>(
+    context: &Context,
+    object: &C::Kind,
+    status: &StatusOf<C>,
+) -> Result<(), Retry> {
+    match context.write_status(object, status).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            context
+                .metrics
+                .count_reconcile(C::NAME, "StatusNotWritten", Duration::ZERO);
+            tracing::warn!(component = C::NAME, %error, "the status could not be written");
+            Err(Retry {
+                message: error.to_string(),
+                retry_after: Duration::from_secs(5),
+            })
+        }
+    }
+}
+
+/// An object of a form that this version cannot read, for example after a downgrade.
+async fn unreadable<C: Component>(
+    context: &Context,
+    guard: &DeserializeGuard<C::Kind>,
+    error: &str,
+) -> Retry {
+    context
+        .metrics
+        .count_reconcile(C::NAME, "Unreadable", Duration::ZERO);
+    let message = format!(
+        "this version of the operator cannot read the object: {error}; correct it, or upgrade the operator"
+    );
+    tracing::warn!(component = C::NAME, object = %guard.name_any(), message, "unreadable object");
+    let mut reference = guard.object_ref(&());
+    reference.uid = guard.meta().uid.clone();
+    context
+        .event(&reference, true, "Unreadable", &message)
+        .await;
+    Retry {
+        message,
+        retry_after: Duration::from_secs(300),
+    }
+}
+
+/// An error with its causes, each once.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,67 @@
+//! The objects of an event source. Pure.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::ApiResource;
+
+use super::validate::ValidatedSource;
+use crate::job::{Program, deployment};
+use crate::reconcile::{Error, Prepared, Resources};
+
+/// The component's name in labels.
+pub const COMPONENT: &str = "dispatch";
+
+/// Every kind that [`build`] makes.
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<ConfigMap>(&()),
+        ApiResource::erase::<Deployment>(&()),
+    ]
+}
+
+/// Name of the Deployment.
+#[must_use]
+pub fn name(source: &ValidatedSource) -> String {
+    format!("{}-dispatch", source.owner.name)
+}
+
+/// All objects of an event source.
+///
+/// # Errors
+/// An object cannot be written as JSON or YAML.
+pub fn build(source: &ValidatedSource) -> Result<Resources<Prepared>, Error> {
+    let program = Program {
+        owner: &source.owner,
+        name: name(source),
+        component: COMPONENT,
+        command: "dispatch",
+        image: &source.image,
+        replicas: source.replicas,
+        bindings: &source.bindings,
+        config: &source.config,
+        reloaded: &[],
+        ports: Vec::new(),
+        resources: source.resources.as_ref(),
+        surge: false,
+    };
+    let mut resources = Resources::new();
+    resources.add(&program.config_map()?)?;
+    resources.add(&deployment(&program))?;
+    Ok(resources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::{all_there, images, source};
+    use super::super::validate::validate;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_objects_of_an_event_source() {
+        let source = source(json!({"topic": "t", "action": "a", "deadLetterTopic": "d"}));
+        let valid = validate(&source, &all_there(), &images()).unwrap();
+        insta::assert_snapshot!(build(&valid).unwrap().to_yaml().unwrap());
+    }
+}

@@ -1,0 +1,162 @@
+//! The custom resource EventSource.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+use crate::conditioned;
+use crate::status::Condition;
+use crate::types::PodResources;
+
+/// Brings the records of a KafkaTopic to an Action.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "millrace.dev",
+    version = "v1alpha1",
+    kind = "EventSource",
+    plural = "eventsources",
+    shortname = "es",
+    category = "millrace",
+    namespaced,
+    status = "EventSourceStatus",
+    derive = "PartialEq",
+    doc = "Brings the records of a KafkaTopic to an Action.",
+    printcolumn(name = "Topic", type_ = "string", json_path = ".spec.topic", description = "The KafkaTopic"),
+    printcolumn(name = "Action", type_ = "string", json_path = ".spec.action", description = "The Action"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether records are brought"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why they are, or are not", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters; choose another name"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.deadLetterTopic) || self.deadLetterTopic != self.topic")
+        .message("spec.deadLetterTopic: the same as spec.topic: a record that fails would come back for ever; name another KafkaTopic"),
+    validation = Rule::new("has(self.group) == has(oldSelf.group) && (!has(self.group) || self.group == oldSelf.group)")
+        .message("spec.group: cannot be changed, the place reached in the topic would be lost; put the former value back, or make a new EventSource"),
+)]
+pub struct EventSourceSpec {
+    /// The KafkaTopic, in the same namespace, whose records are brought.
+    #[schemars(length(min = 1, max = 253))]
+    pub topic: String,
+    /// The Action, in the same namespace, that is invoked for each record.
+    #[schemars(length(min = 1, max = 253))]
+    pub action: String,
+    /// Consumer group in Kafka; `dispatch-` and the name of this resource when absent. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    pub group: Option<String>,
+    /// How often a record is tried before it goes to the dead letters.
+    #[serde(default = "default_attempts")]
+    #[schemars(range(min = 1, max = 100))]
+    pub attempts: i32,
+    /// Waiting times between attempts.
+    #[serde(default)]
+    pub backoff: Backoff,
+    /// Invocations under way at once in one pod; records of one vehicle always go one after the other.
+    #[serde(default = "default_in_flight")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_in_flight: i32,
+    /// The KafkaTopic, in the same namespace, that takes records which failed for good. Without one they are dropped
+    /// after the last attempt, with a log line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub dead_letter_topic: Option<String>,
+    /// How many pods run; more than the topic has partitions does nothing.
+    #[serde(default = "one")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: i32,
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// Memory and CPU of one pod; 128Mi when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+    /// Stop reconciling; what runs goes on.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub paused: bool,
+}
+
+fn default_attempts() -> i32 {
+    5
+}
+
+fn default_in_flight() -> i32 {
+    16
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// Waiting times between attempts; each is twice the one before.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.initialMilliseconds <= self.maximumMilliseconds")
+        .message("spec.backoff.initialMilliseconds: longer than maximumMilliseconds: lower the first or raise the second"),
+)]
+pub struct Backoff {
+    /// Before the second attempt, in milliseconds.
+    #[serde(default = "default_initial")]
+    #[schemars(range(min = 1, max = 600_000))]
+    pub initial_milliseconds: i32,
+    /// The longest, in milliseconds.
+    #[serde(default = "default_maximum")]
+    #[schemars(range(min = 1, max = 3_600_000))]
+    pub maximum_milliseconds: i32,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            initial_milliseconds: default_initial(),
+            maximum_milliseconds: default_maximum(),
+        }
+    }
+}
+
+fn default_initial() -> i32 {
+    200
+}
+
+fn default_maximum() -> i32 {
+    30_000
+}
+
+/// What was seen of an event source.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EventSourceStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Available, Progressing, Degraded and Paused.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// The consumer group in Kafka.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 249))]
+    pub group: Option<String>,
+    /// Pods that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+}
+
+impl EventSource {
+    /// The consumer group in Kafka.
+    #[must_use]
+    pub fn group(&self) -> String {
+        match &self.spec.group {
+            Some(group) => group.clone(),
+            None => format!(
+                "dispatch-{}",
+                self.metadata.name.as_deref().unwrap_or_default()
+            ),
+        }
+    }
+}
+
+conditioned!(EventSource, EventSourceStatus);

@@ -1,0 +1,8 @@
+//! EventSource: records of a topic to an action.
+
+mod build;
+pub mod crd;
+mod reconcile;
+mod validate;
+
+pub use reconcile::EventSources;

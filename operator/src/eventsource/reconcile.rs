@@ -1,0 +1,145 @@
+//! The reconciler of EventSource.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
+
+use super::build::{self, COMPONENT};
+use super::crd::{EventSource, EventSourceStatus};
+use super::validate::{References, validate};
+use crate::action::crd::Action;
+use crate::context::Context;
+use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
+use crate::job::{deployment_state, tell};
+use crate::pods;
+use crate::rbac::Rule;
+use crate::reconcile::{self, Error};
+use crate::topic::crd::KafkaTopic;
+
+/// The reconciler of EventSource.
+pub struct EventSources;
+
+impl Component for EventSources {
+    type Kind = EventSource;
+    type Error = Error;
+    const NAME: &'static str = "eventsource";
+
+    fn rules() -> Vec<Rule> {
+        let mut rules = Rule::own_kind("eventsources");
+        rules.extend(reconcile::rules(
+            &build::kinds(),
+            "Make, correct and remove the objects of a component.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["pods"],
+            &["list"],
+            "See what keeps pods from being ready.",
+        ));
+        rules
+    }
+
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        let (by_topic, by_action) = (controller.store(), controller.store());
+        controller
+            .owns(context.scoped::<Deployment>(scope), managed())
+            .owns(context.scoped::<ConfigMap>(scope), managed())
+            .watches(
+                context.scoped::<PartialObjectMeta<KafkaTopic>>(scope),
+                watcher::Config::default(),
+                move |topic| {
+                    let name = topic.name_any();
+                    affected(
+                        &by_topic,
+                        topic.namespace().as_deref(),
+                        |source: &EventSource| {
+                            source.spec.topic == name
+                                || source.spec.dead_letter_topic.as_ref() == Some(&name)
+                        },
+                    )
+                },
+            )
+            .watches(
+                context.scoped::<PartialObjectMeta<Action>>(scope),
+                watcher::Config::default(),
+                move |action| {
+                    let name = action.name_any();
+                    affected(
+                        &by_action,
+                        action.namespace().as_deref(),
+                        |source: &EventSource| source.spec.action == name,
+                    )
+                },
+            )
+    }
+
+    async fn reconcile(
+        context: &Context,
+        object: &EventSource,
+    ) -> Result<Reconciled<EventSourceStatus>, Error> {
+        let references = dereference(context, object).await?;
+        let source = validate(object, &references, &context.settings.images)?;
+        let applied = reconcile::apply(
+            context,
+            &source.owner,
+            build::build(&source)?,
+            &build::kinds(),
+        )
+        .await?;
+        let state = applied
+            .get::<Deployment>(&build::name(&source))
+            .map(|d| deployment_state(&d))
+            .unwrap_or_default();
+        let trouble = if state.settled {
+            None
+        } else {
+            pods::trouble(context, &source.owner, COMPONENT).await
+        };
+        let mut status = status_of(object);
+        status.group = Some(source.group.clone());
+        status.ready_replicas = state.ready;
+        tell(
+            &mut status.conditions,
+            source.replicas,
+            state,
+            trouble,
+            object.metadata.generation,
+        );
+        Ok(Reconciled::Status(
+            status,
+            Duration::from_secs(if state.settled { 300 } else { 15 }),
+        ))
+    }
+}
+
+async fn dereference(context: &Context, source: &EventSource) -> Result<References, Error> {
+    let namespace = source.namespace().unwrap_or_default();
+    let topics = context.namespaced::<KafkaTopic>(&namespace);
+    let actions = context.namespaced::<Action>(&namespace);
+    let spec = &source.spec;
+    Ok(References {
+        topic: topics
+            .get_opt(&spec.topic)
+            .await
+            .map_err(Error::doing("reading the KafkaTopic"))?,
+        action: actions
+            .get_opt(&spec.action)
+            .await
+            .map_err(Error::doing("reading the Action"))?,
+        dead_letters: match &spec.dead_letter_topic {
+            Some(name) => topics
+                .get_opt(name)
+                .await
+                .map_err(Error::doing("reading the KafkaTopic"))?,
+            None => None,
+        },
+    })
+}

@@ -1,0 +1,207 @@
+//! A Deployment of `millrace-stream`, as StreamJob and EventSource both need it. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
+};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerPort, PodTemplateSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::ObjectMeta;
+
+use super::{CONFIG_DIR, METRICS_PORT};
+use crate::pods;
+use crate::reconcile::{Error, Owner, fingerprint};
+use crate::types::{FreeForm, PodResources};
+
+/// What runs in a Deployment of `millrace-stream`.
+#[derive(Clone, Debug)]
+pub struct Program<'a> {
+    /// Whose object it is.
+    pub owner: &'a Owner,
+    /// Name of the Deployment.
+    pub name: String,
+    /// The component's name in labels.
+    pub component: &'a str,
+    /// Subcommand of `millrace-stream`.
+    pub command: &'a str,
+    /// The container image.
+    pub image: &'a str,
+    /// How many pods.
+    pub replicas: i32,
+    /// Secrets that are mounted.
+    pub bindings: &'a [String],
+    /// The job's configuration.
+    pub config: &'a FreeForm,
+    /// Keys of the configuration that the job reads again while it runs: they restart nothing.
+    pub reloaded: &'a [&'a str],
+    /// Ports that it serves, besides that of its metrics.
+    pub ports: Vec<(&'a str, i32)>,
+    /// Memory and CPU of a pod.
+    pub resources: Option<&'a PodResources>,
+    /// Whether a new pod comes up before the old one goes. Consumers do it the other way around, else their partitions
+    /// would move twice.
+    pub surge: bool,
+}
+
+impl Program<'_> {
+    fn config_name(&self) -> String {
+        format!("{}-config", self.name)
+    }
+
+    /// The job's configuration file.
+    ///
+    /// # Errors
+    /// It cannot be written as YAML.
+    pub fn config_map(&self) -> Result<ConfigMap, Error> {
+        let text = if self.config.is_empty() {
+            String::new()
+        } else {
+            serde_yaml_ng::to_string(self.config).map_err(|error| Error::Build {
+                what: "spec.config",
+                problem: error.to_string(),
+            })?
+        };
+        Ok(ConfigMap {
+            metadata: self.owner.meta(self.config_name(), self.component),
+            data: Some(BTreeMap::from([("config.yaml".into(), text)])),
+            ..ConfigMap::default()
+        })
+    }
+
+    fn needs_restart(&self) -> String {
+        let read_once: FreeForm = self
+            .config
+            .iter()
+            .filter(|(key, _)| !self.reloaded.contains(&key.as_str()))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        fingerprint(&read_once)
+    }
+}
+
+/// The Deployment of a program.
+#[must_use]
+pub fn deployment(program: &Program<'_>) -> Deployment {
+    let (mut volumes, mut mounts) = pods::bindings(program.bindings);
+    volumes.push(pods::config_volume("config", &program.config_name()));
+    mounts.push(pods::read_only_mount("config", CONFIG_DIR));
+    let ports = program
+        .ports
+        .iter()
+        .copied()
+        .chain([("metrics", METRICS_PORT)]);
+    let container = Container {
+        name: program.command.into(),
+        image: Some(program.image.into()),
+        args: Some(vec![program.command.into()]),
+        env: Some(vec![
+            pods::env("SERVICE_BINDING_ROOT", pods::BINDING_ROOT),
+            pods::env("MILLRACE_LOG_FORMAT", "json"),
+        ]),
+        ports: Some(
+            ports
+                .map(|(name, port)| ContainerPort {
+                    name: Some(name.into()),
+                    container_port: port,
+                    ..ContainerPort::default()
+                })
+                .collect(),
+        ),
+        resources: Some(pods::resources(program.resources, "128Mi", "20m")),
+        readiness_probe: Some(pods::http_probe("/readyz", METRICS_PORT, 2, 3)),
+        liveness_probe: Some(pods::http_probe("/healthz", METRICS_PORT, 10, 6)),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    };
+    let (surge, unavailable) = if program.surge { (1, 0) } else { (0, 1) };
+    Deployment {
+        metadata: program.owner.meta(program.name.clone(), program.component),
+        spec: Some(DeploymentSpec {
+            replicas: Some(program.replicas),
+            selector: LabelSelector {
+                match_labels: Some(program.owner.selector(program.component)),
+                ..LabelSelector::default()
+            },
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(surge)),
+                    max_unavailable: Some(IntOrString::Int(unavailable)),
+                }),
+            }),
+            revision_history_limit: Some(2),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(program.owner.labels(program.component)),
+                    annotations: Some(BTreeMap::from([(
+                        "millrace.dev/config".into(),
+                        program.needs_restart(),
+                    )])),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pods::pod(container, volumes, 30)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+/// How many pods there are and are ready, and whether a roll-out is over, as a Deployment says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DeploymentState {
+    /// Pods that exist.
+    pub replicas: i32,
+    /// Pods that are ready.
+    pub ready: i32,
+    /// Whether all pods are of the present template and ready.
+    pub settled: bool,
+}
+
+/// Reads a Deployment's status.
+#[must_use]
+pub fn deployment_state(deployment: &Deployment) -> DeploymentState {
+    let Some(status) = &deployment.status else {
+        return DeploymentState::default();
+    };
+    let wanted = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
+    let replicas = status.replicas.unwrap_or(0);
+    let ready = status.ready_replicas.unwrap_or(0);
+    DeploymentState {
+        replicas,
+        ready,
+        settled: status.observed_generation >= deployment.metadata.generation
+            && status.updated_replicas.unwrap_or(0) == wanted
+            && replicas == wanted
+            && ready == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_rollout_is_settled_when_all_pods_are_new_and_ready() {
+        let state = |observed: i64, updated: i32, ready: i32| {
+            deployment_state(
+                &serde_json::from_value(json!({"metadata": {"generation": 2}, "spec": {"replicas": 2,
+                    "selector": {}, "template": {}}, "status": {"observedGeneration": observed, "replicas": 2,
+                    "updatedReplicas": updated, "readyReplicas": ready}}))
+                .unwrap(),
+            )
+            .settled
+        };
+        assert!(state(2, 2, 2));
+        assert!(!state(1, 2, 2));
+        assert!(!state(2, 1, 2));
+        assert!(!state(2, 2, 1));
+    }
+}

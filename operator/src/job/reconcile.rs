@@ -1,0 +1,181 @@
+//! The reconciler of StreamJob.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use kube::ResourceExt;
+use kube::core::PartialObjectMeta;
+
+use super::build;
+use super::crd::{StreamJob, StreamJobStatus};
+use super::deployment::{DeploymentState, deployment_state};
+use super::validate::{ValidatedJob, missing_binding, validate};
+use crate::context::Context;
+use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
+use crate::pods;
+use crate::rbac::Rule;
+use crate::reconcile::{self, Error};
+use crate::status::{AVAILABLE, Condition, PROGRESSING, set_condition};
+
+/// The reconciler of StreamJob.
+pub struct Jobs;
+
+impl Component for Jobs {
+    type Kind = StreamJob;
+    type Error = Error;
+    const NAME: &'static str = "job";
+
+    fn rules() -> Vec<Rule> {
+        let mut rules = Rule::own_kind("streamjobs");
+        rules.extend(reconcile::rules(
+            &build::kinds(),
+            "Make, correct and remove the objects of a component.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["secrets"],
+            &["get", "list", "watch"],
+            "See whether the bindings that a job mounts exist.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["pods"],
+            &["list"],
+            "See what keeps pods from being ready.",
+        ));
+        rules
+    }
+
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        let store = controller.store();
+        controller
+            .owns(context.scoped::<Deployment>(scope), managed())
+            .owns(context.scoped::<ConfigMap>(scope), managed())
+            .owns(context.scoped::<Service>(scope), managed())
+            .watches(
+                context.scoped::<PartialObjectMeta<Secret>>(scope),
+                managed(),
+                move |secret| {
+                    let name = secret.name_any();
+                    affected(&store, secret.namespace().as_deref(), |job: &StreamJob| {
+                        job.spec.bindings.contains(&name)
+                    })
+                },
+            )
+    }
+
+    async fn reconcile(
+        context: &Context,
+        object: &StreamJob,
+    ) -> Result<Reconciled<StreamJobStatus>, Error> {
+        let job = validate(object, &context.settings.images)?;
+        check_bindings(context, &job.owner, &job.bindings).await?;
+        let applied =
+            reconcile::apply(context, &job.owner, build::build(&job)?, &build::kinds()).await?;
+        let state = applied
+            .get::<Deployment>(&job.owner.name)
+            .map(|d| deployment_state(&d))
+            .unwrap_or_default();
+        let trouble = if state.settled {
+            None
+        } else {
+            pods::trouble(context, &job.owner, job.job.command()).await
+        };
+        Ok(status(object, &job, state, trouble))
+    }
+}
+
+/// Refuses a job whose Secrets are not all there: its pods would wait for them without saying why, and the kubelet's
+/// patience grows with each attempt.
+///
+/// # Errors
+/// Names the binding that is missing.
+async fn check_bindings(
+    context: &Context,
+    owner: &reconcile::Owner,
+    bindings: &[String],
+) -> Result<(), Error> {
+    let api = context.namespaced::<Secret>(&owner.namespace);
+    for name in bindings {
+        if api
+            .get_metadata_opt(name)
+            .await
+            .map_err(Error::doing("reading a binding"))?
+            .is_none()
+        {
+            return Err(missing_binding(name));
+        }
+    }
+    Ok(())
+}
+
+fn status(
+    object: &StreamJob,
+    job: &ValidatedJob,
+    state: DeploymentState,
+    trouble: Option<String>,
+) -> Reconciled<StreamJobStatus> {
+    let mut status = status_of(object);
+    status.replicas = state.replicas;
+    status.ready_replicas = state.ready;
+    let selector: Vec<String> = job
+        .owner
+        .selector(job.job.command())
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    status.selector = Some(selector.join(","));
+    tell(
+        &mut status.conditions,
+        job.replicas,
+        state,
+        trouble,
+        object.metadata.generation,
+    );
+    Reconciled::Status(
+        status,
+        Duration::from_secs(if state.settled { 300 } else { 15 }),
+    )
+}
+
+/// The conditions that follow from a Deployment's state.
+pub(crate) fn tell(
+    conditions: &mut Vec<Condition>,
+    wanted: i32,
+    state: DeploymentState,
+    trouble: Option<String>,
+    generation: Option<i64>,
+) {
+    let counted = format!("{} of {wanted} pods ready", state.ready);
+    let told = match trouble {
+        Some(trouble) => format!("{counted}: {trouble}"),
+        None => counted,
+    };
+    // None asked for is what is there: scaled to zero on purpose.
+    let available = wanted == 0 || state.ready > 0;
+    set_condition(
+        conditions,
+        AVAILABLE,
+        available,
+        if available { "Ready" } else { "PodsNotReady" },
+        &told,
+        generation,
+    );
+    if state.settled {
+        set_condition(conditions, PROGRESSING, false, "Settled", "", generation);
+    } else {
+        set_condition(
+            conditions,
+            PROGRESSING,
+            true,
+            "RollingOut",
+            &told,
+            generation,
+        );
+    }
+}

@@ -1,0 +1,21 @@
+//! The operator of Millrace: it turns a few custom resources into a running platform.
+
+pub mod action;
+pub mod context;
+pub mod controller;
+pub mod eventsource;
+pub mod generate;
+pub mod job;
+pub mod kafka;
+pub mod metrics;
+pub mod openwhisk;
+pub mod platform;
+pub mod pods;
+pub mod rbac;
+pub mod reconcile;
+pub mod registry;
+pub mod remote;
+pub mod run;
+pub mod status;
+pub mod topic;
+pub mod types;

@@ -1,0 +1,151 @@
+//! `millrace-operator`: arguments only.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use millrace_operator::context::{Images, Settings};
+use millrace_operator::{generate, run};
+use tracing_subscriber::EnvFilter;
+
+/// The operator of Millrace.
+#[derive(Debug, Parser)]
+#[command(name = "millrace-operator", version, about = "The operator of Millrace", long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Reconciles until told to stop
+    Run(RunArguments),
+    /// Prints the custom resource definitions
+    Crd,
+    /// Writes what follows from the registry: CRDs, RBAC rules, manifests, reference
+    Generate {
+        /// Write nothing; fail when a file differs
+        #[arg(long)]
+        check: bool,
+        /// The root of the source tree
+        #[arg(long, default_value = ".", value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// Namespaces to watch, separated by commas; all when empty
+    #[arg(
+        long,
+        env = "MILLRACE_WATCH_NAMESPACES",
+        value_delimiter = ',',
+        value_name = "NAMESPACE"
+    )]
+    watch_namespaces: Vec<String>,
+    /// Where /metrics, /healthz and /readyz are served
+    #[arg(
+        long,
+        env = "MILLRACE_LISTEN",
+        default_value = "0.0.0.0:8080",
+        value_name = "ADDR"
+    )]
+    listen: std::net::SocketAddr,
+    /// Image of Apache Kafka where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_KAFKA", value_name = "IMAGE")]
+    image_kafka: String,
+    /// Image of the stream jobs where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_STREAM", value_name = "IMAGE")]
+    image_stream: String,
+    /// Image of the embedded OpenWhisk where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_WHISK", value_name = "IMAGE")]
+    image_whisk: String,
+    /// Directory with the zips of the actions that come with the operator
+    #[arg(
+        long,
+        env = "MILLRACE_ACTIONS_DIR",
+        default_value = "/opt/millrace/actions",
+        value_name = "DIR"
+    )]
+    actions_dir: PathBuf,
+    /// Which log lines are written, in the syntax of tracing's EnvFilter
+    #[arg(
+        long,
+        env = "MILLRACE_LOG",
+        default_value = "info,kube_client=warn",
+        value_name = "FILTER"
+    )]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    match start(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("millrace-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(arguments) => {
+            let filter = EnvFilter::try_new(&arguments.log).map_err(|error| {
+                anyhow::anyhow!(
+                    "--log: {}: {error}; write for example info,millrace_operator=debug",
+                    arguments.log
+                )
+            })?;
+            tracing_subscriber::fmt()
+                .with_env_filter(filter)
+                .json()
+                .flatten_event(true)
+                .init();
+            let settings = Settings {
+                images: Images {
+                    kafka: arguments.image_kafka,
+                    stream: arguments.image_stream,
+                    whisk: arguments.image_whisk,
+                },
+                namespaces: arguments
+                    .watch_namespaces
+                    .into_iter()
+                    .filter(|name| !name.is_empty())
+                    .collect(),
+                actions_dir: arguments.actions_dir,
+            };
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?;
+            runtime.block_on(run::run(settings, arguments.listen))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Crd => {
+            print!("{}", generate::all_crds()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Generate { check, out } => {
+            let differing = generate::write(&out, check)?;
+            for path in &differing {
+                println!(
+                    "{} {}",
+                    if check { "differs:" } else { "wrote" },
+                    path.display()
+                );
+            }
+            let stale = check && !differing.is_empty();
+            if stale {
+                eprintln!(
+                    "run `cargo run -p millrace-operator -- generate` and commit what it writes"
+                );
+            }
+            Ok(if stale {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What the operator counts, for Prometheus.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Labels of what one reconcile did.
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ReconcileLabels {
+    component: String,
+    outcome: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct ComponentLabel {
+    component: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct KindLabel {
+    kind: String,
+}
+
+/// The counters of the operator. Clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    seconds: Family<ComponentLabel, Histogram, fn() -> Histogram>,
+    writes: Family<KindLabel, Counter>,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("millrace_operator");
+        let reconciles = Family::default();
+        let seconds: Family<ComponentLabel, Histogram, fn() -> Histogram> =
+            Family::new_with_constructor(histogram);
+        let writes = Family::default();
+        registry.register(
+            "reconciles",
+            "Reconciles, by component and outcome (ok, or the reason of the failure)",
+            Family::clone(&reconciles),
+        );
+        registry.register(
+            "reconcile_seconds",
+            "Time that one reconcile took",
+            seconds.clone(),
+        );
+        registry.register(
+            "writes",
+            "Writes to Kubernetes, by kind; an idle operator writes nothing",
+            Family::clone(&writes),
+        );
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            reconciles,
+            seconds,
+            writes,
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts one reconcile.
+    pub fn count_reconcile(&self, component: &str, outcome: &str, took: Duration) {
+        self.reconciles
+            .get_or_create(&ReconcileLabels {
+                component: component.to_owned(),
+                outcome: outcome.to_owned(),
+            })
+            .inc();
+        self.seconds
+            .get_or_create(&ComponentLabel {
+                component: component.to_owned(),
+            })
+            .observe(took.as_secs_f64());
+    }
+
+    /// Counts one write to Kubernetes.
+    pub fn count_write(&self, kind: &str) {
+        self.writes
+            .get_or_create(&KindLabel {
+                kind: kind.to_owned(),
+            })
+            .inc();
+    }
+
+    /// Writes of one kind so far.
+    #[must_use]
+    pub fn writes(&self, kind: &str) -> u64 {
+        self.writes
+            .get_or_create(&KindLabel {
+                kind: kind.to_owned(),
+            })
+            .get()
+    }
+
+    /// Adds further metrics, for example those of an admin client.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(
+            &mut text,
+            &self.registry.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_show_in_the_text() {
+        let metrics = Metrics::default();
+        metrics.count_reconcile("kafka", "ok", Duration::from_millis(3));
+        metrics.count_write("ConfigMap");
+        let text = metrics.text();
+        assert!(
+            text.contains(
+                r#"millrace_operator_reconciles_total{component="kafka",outcome="ok"} 1"#
+            ),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"millrace_operator_writes_total{kind="ConfigMap"} 1"#),
+            "{text}"
+        );
+        assert_eq!(metrics.writes("ConfigMap"), 1);
+    }
+}

@@ -1,0 +1,194 @@
+//! The objects of an embedded OpenWhisk. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, PodTemplateSpec, Secret, Service, ServicePort, ServiceSpec,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::{ApiResource, ObjectMeta};
+
+use super::validate::{AUTH_KEY, ValidatedWhisk};
+use super::{API_PORT, binding_name};
+use crate::job::METRICS_PORT;
+use crate::pods;
+use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
+
+/// The component's name in labels.
+pub const COMPONENT: &str = "openwhisk";
+/// Name of the volume claim template.
+pub const VOLUME: &str = "data";
+const DATA: &str = "/data";
+const AUTH: &str = "/auth";
+
+/// Every kind that [`build`] makes.
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<Secret>(&()),
+        ApiResource::erase::<Service>(&()),
+        ApiResource::erase::<StatefulSet>(&()),
+    ]
+}
+
+/// Name of the Secret with the credentials.
+#[must_use]
+pub fn auth_name(openwhisk: &str) -> String {
+    format!("{openwhisk}-auth")
+}
+
+/// Address of the REST API inside Kubernetes.
+#[must_use]
+pub fn uri(whisk: &ValidatedWhisk) -> String {
+    format!("http://{}:{API_PORT}", host(whisk))
+}
+
+fn host(whisk: &ValidatedWhisk) -> String {
+    format!("{}.{}.svc", whisk.owner.name, whisk.owner.namespace)
+}
+
+/// All objects of an OpenWhisk.
+///
+/// # Errors
+/// An object cannot be written as JSON.
+pub fn build(whisk: &ValidatedWhisk) -> Result<Resources<Prepared>, Error> {
+    let mut resources = Resources::new();
+    if whisk.makes_auth {
+        resources.add(&Secret {
+            metadata: whisk.owner.meta(auth_name(&whisk.owner.name), COMPONENT),
+            type_: Some("Opaque".into()),
+            data: Some(pods::secret_data([(AUTH_KEY, whisk.auth.clone())])),
+            ..Secret::default()
+        })?;
+    }
+    resources.add(&binding(whisk))?;
+    resources.add(&service(whisk))?;
+    resources.add(&stateful_set(whisk))?;
+    Ok(resources)
+}
+
+fn binding(whisk: &ValidatedWhisk) -> Secret {
+    let (username, password) = whisk.auth.split_once(':').unwrap_or_default();
+    Secret {
+        metadata: whisk.owner.meta(binding_name(&whisk.owner.name), COMPONENT),
+        type_: Some("servicebinding.io/openwhisk".into()),
+        data: Some(pods::secret_data([
+            ("type", "openwhisk".to_owned()),
+            ("provider", "millrace".to_owned()),
+            ("host", host(whisk)),
+            ("port", API_PORT.to_string()),
+            ("uri", uri(whisk)),
+            ("username", username.to_owned()),
+            ("password", password.to_owned()),
+            ("namespace", whisk.namespace.clone()),
+        ])),
+        ..Secret::default()
+    }
+}
+
+fn service(whisk: &ValidatedWhisk) -> Service {
+    Service {
+        metadata: whisk.owner.meta(whisk.owner.name.clone(), COMPONENT),
+        spec: Some(ServiceSpec {
+            selector: Some(whisk.owner.selector(COMPONENT)),
+            ports: Some(vec![ServicePort {
+                name: Some("api".into()),
+                port: API_PORT,
+                target_port: Some(IntOrString::String("api".into())),
+                protocol: Some("TCP".into()),
+                ..ServicePort::default()
+            }]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
+    let name = &whisk.owner.name;
+    let arguments = [
+        "serve".to_owned(),
+        format!("--listen=0.0.0.0:{API_PORT}"),
+        format!("--data={DATA}"),
+        format!("--auth-file={AUTH}/{AUTH_KEY}"),
+        format!("--metrics=0.0.0.0:{METRICS_PORT}"),
+        format!("--namespace={}", whisk.namespace),
+        format!("--max-memory-mb={}", whisk.action_mebibytes),
+    ];
+    let port = |name: &str, port| ContainerPort {
+        name: Some(name.into()),
+        container_port: port,
+        ..ContainerPort::default()
+    };
+    let container = Container {
+        name: "openwhisk".into(),
+        image: Some(whisk.image.clone()),
+        args: Some(arguments.into()),
+        env: Some(vec![pods::env("MILLRACE_LOG_FORMAT", "json")]),
+        ports: Some(vec![port("api", API_PORT), port("metrics", METRICS_PORT)]),
+        resources: Some(pods::resources(Some(&whisk.resources), "512Mi", "50m")),
+        readiness_probe: Some(pods::http_probe("/readyz", API_PORT, 2, 3)),
+        liveness_probe: Some(pods::http_probe("/healthz", API_PORT, 10, 6)),
+        volume_mounts: Some(vec![
+            pods::mount(VOLUME, DATA),
+            pods::read_only_mount("auth", AUTH),
+        ]),
+        ..Container::default()
+    };
+    let template = match &whisk.live_template {
+        Some(live) => live.clone(),
+        None => storage::template(&whisk.owner, COMPONENT, VOLUME, &whisk.storage),
+    };
+    StatefulSet {
+        metadata: whisk.owner.meta(name.clone(), COMPONENT),
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            service_name: Some(name.clone()),
+            selector: LabelSelector {
+                match_labels: Some(whisk.owner.selector(COMPONENT)),
+                ..LabelSelector::default()
+            },
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("OnDelete".into()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(ObjectMeta {
+                    labels: Some(whisk.owner.labels(COMPONENT)),
+                    // New credentials are read at a start only.
+                    annotations: Some(BTreeMap::from([(
+                        "millrace.dev/config".into(),
+                        fingerprint(&whisk.auth),
+                    )])),
+                    ..ObjectMeta::default()
+                }),
+                spec: Some(pods::pod(
+                    container,
+                    vec![pods::secret_volume("auth", &auth_name(name))],
+                    30,
+                )),
+            },
+            volume_claim_templates: Some(vec![template]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::{live, valid};
+    use super::*;
+    use crate::reconcile::secrets::Found;
+    use k8s_openapi::ByteString;
+    use serde_json::json;
+
+    #[test]
+    fn the_objects_of_an_openwhisk() {
+        let there = Found::Ours([(AUTH_KEY.to_owned(), ByteString(b"uuid:key".to_vec()))].into());
+        let whisk = valid(json!({}), live(there)).unwrap();
+        insta::assert_snapshot!(build(&whisk).unwrap().to_yaml().unwrap());
+    }
+}

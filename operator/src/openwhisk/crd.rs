@@ -1,0 +1,106 @@
+//! The custom resource OpenWhisk.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conditioned;
+use crate::status::Condition;
+use crate::types::{BindingStatus, PodResources, Storage};
+
+/// An OpenWhisk: the place where actions run.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "millrace.dev",
+    version = "v1alpha1",
+    kind = "OpenWhisk",
+    plural = "openwhisks",
+    shortname = "ow",
+    category = "millrace",
+    namespaced,
+    status = "OpenWhiskStatus",
+    derive = "PartialEq",
+    doc = "An OpenWhisk: the place where actions run.",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How it is run"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether actions can be invoked"),
+    printcolumn(name = "Binding", type_ = "string", json_path = ".status.binding.name", description = "Secret with the connection details"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it is, or is not, available", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters, because services are named after it; choose another name"),
+)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenWhiskSpec {
+    /// How it is run. `embedded` is one process with the same REST API, for native actions.
+    #[serde(default)]
+    pub mode: Mode,
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// The OpenWhisk namespace that actions live in.
+    #[serde(default = "default_namespace")]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = "^[A-Za-z0-9_][A-Za-z0-9_@.-]*$")
+    )]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.namespace: cannot be changed, actions would be left behind; put the former value back, or make a new OpenWhisk"))]
+    pub namespace: String,
+    /// The volume for actions and activations.
+    #[serde(default = "default_storage")]
+    pub storage: Storage,
+    /// Memory and CPU of the pod. The actions run inside it, so its memory bounds them all; 512Mi when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('128Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 128Mi'".into())))]
+    pub resources: Option<PodResources>,
+    /// Stop reconciling; what runs goes on.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub paused: bool,
+}
+
+fn default_namespace() -> String {
+    "millrace".into()
+}
+
+fn default_storage() -> Storage {
+    Storage {
+        size: "1Gi".into(),
+        storage_class: None,
+    }
+}
+
+/// How an OpenWhisk is run.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Mode {
+    /// One process with the REST API of OpenWhisk.
+    #[default]
+    Embedded,
+}
+
+/// What was seen of an OpenWhisk.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenWhiskStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Available, Progressing, Degraded and Paused.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Address of the REST API inside Kubernetes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub uri: Option<String>,
+    /// The Secret with the connection details.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<BindingStatus>,
+    /// The size of the live volume, which may be larger than asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub storage: Option<String>,
+}
+
+conditioned!(OpenWhisk, OpenWhiskStatus);

@@ -1,0 +1,17 @@
+//! OpenWhisk: the place where actions run.
+
+mod build;
+pub mod crd;
+mod reconcile;
+mod validate;
+
+pub use reconcile::Whisks;
+
+/// Port of the REST API.
+pub const API_PORT: i32 = 3233;
+
+/// Name of the Secret with the connection details of an OpenWhisk.
+#[must_use]
+pub fn binding_name(openwhisk: &str) -> String {
+    format!("{openwhisk}-binding")
+}

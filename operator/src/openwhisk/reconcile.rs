@@ -1,0 +1,165 @@
+//! The reconciler of OpenWhisk.
+
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{Secret, Service};
+
+use super::binding_name;
+use super::build::{self, COMPONENT, VOLUME};
+use super::crd::{OpenWhisk, OpenWhiskStatus};
+use super::validate::{AUTH_KEY, Live, text, validate};
+use crate::context::Context;
+use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::pods;
+use crate::rbac::Rule;
+use crate::reconcile::secrets::{self, Found};
+use crate::reconcile::{self, Error, Owner, roll, storage};
+use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
+use crate::types::BindingStatus;
+
+/// The reconciler of OpenWhisk.
+pub struct Whisks;
+
+impl Component for Whisks {
+    type Kind = OpenWhisk;
+    type Error = Error;
+    const NAME: &'static str = "openwhisk";
+
+    fn rules() -> Vec<Rule> {
+        let mut rules = Rule::own_kind("openwhisks");
+        rules.extend(reconcile::rules(
+            &build::kinds(),
+            "Make, correct and remove the objects of a component.",
+        ));
+        rules.extend(storage::rules());
+        rules
+    }
+
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        controller
+            .owns(context.scoped::<StatefulSet>(scope), managed())
+            .owns(context.scoped::<Service>(scope), managed())
+            .owns(context.scoped::<Secret>(scope), managed())
+    }
+
+    async fn reconcile(
+        context: &Context,
+        object: &OpenWhisk,
+    ) -> Result<Reconciled<OpenWhiskStatus>, Error> {
+        let live = dereference(context, &Owner::of(object)?).await?;
+        let whisk = validate(object, live, &context.settings.images)?;
+        let applied = reconcile::apply(
+            context,
+            &whisk.owner,
+            build::build(&whisk)?,
+            &build::kinds(),
+        )
+        .await?;
+        let volumes = storage::grow(
+            context,
+            &whisk.owner,
+            VOLUME,
+            &whisk.owner.name,
+            1,
+            &whisk.storage.size,
+        )
+        .await
+        .map_err(Error::doing("growing volumes"))?;
+        let set = applied.get::<StatefulSet>(&whisk.owner.name);
+        let rolling = match &set {
+            Some(set) => roll::roll(context, &whisk.owner, COMPONENT, set)
+                .await
+                .map_err(Error::doing("restarting"))?,
+            None => None,
+        };
+        let available = set
+            .and_then(|set| set.status)
+            .and_then(|status| status.ready_replicas)
+            .unwrap_or(0)
+            > 0;
+        let trouble = if available {
+            None
+        } else {
+            pods::trouble(context, &whisk.owner, COMPONENT).await
+        };
+
+        let generation = object.metadata.generation;
+        let mut status = status_of(object);
+        status.uri = Some(build::uri(&whisk));
+        status.binding = Some(BindingStatus {
+            name: binding_name(&whisk.owner.name),
+        });
+        status.storage = volumes.size.map(|size| size.0);
+        let told = match (&trouble, available) {
+            (_, true) => "ready".to_owned(),
+            (Some(trouble), false) => trouble.clone(),
+            (None, false) => "the pod is starting".to_owned(),
+        };
+        let conditions = &mut status.conditions;
+        set_condition(
+            conditions,
+            AVAILABLE,
+            available,
+            if available { "Ready" } else { "PodNotReady" },
+            &told,
+            generation,
+        );
+        match &rolling {
+            Some(step) => set_condition(
+                conditions,
+                PROGRESSING,
+                true,
+                "Restarting",
+                step,
+                generation,
+            ),
+            None if available => {
+                set_condition(conditions, PROGRESSING, false, "Settled", "", generation)
+            }
+            None => set_condition(conditions, PROGRESSING, true, "Starting", &told, generation),
+        };
+        if let Some(refused) = &volumes.refused {
+            set_condition(
+                conditions,
+                DEGRADED,
+                true,
+                "VolumeCannotGrow",
+                refused,
+                generation,
+            );
+        }
+        let settled = available && rolling.is_none();
+        Ok(Reconciled::Status(
+            status,
+            Duration::from_secs(if settled { 300 } else { 15 }),
+        ))
+    }
+}
+
+async fn dereference(context: &Context, owner: &Owner) -> Result<Live, Error> {
+    let name = build::auth_name(&owner.name);
+    let auth = secrets::find(context, owner, &name).await?;
+    let given_auth = match auth {
+        Found::Given => {
+            let secret = context
+                .namespaced::<Secret>(&owner.namespace)
+                .get_opt(&name)
+                .await
+                .map_err(Error::doing("reading the credentials"))?;
+            secret
+                .and_then(|secret| secret.data)
+                .and_then(|data| data.get(AUTH_KEY).map(text))
+        }
+        Found::Absent | Found::Ours(_) => None,
+    };
+    Ok(Live {
+        template: storage::live_template(context, owner, &owner.name).await?,
+        auth,
+        given_auth,
+    })
+}

@@ -1,0 +1,185 @@
+//! From what was asked for to what can be built. Pure.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use millrace_contract::Invalid;
+
+use super::crd::OpenWhisk;
+use crate::context::Images;
+use crate::reconcile::secrets::{self, Found};
+use crate::reconcile::{Error, Owner};
+use crate::types::{PodResources, Storage};
+
+/// Memory of the pod when none is asked for.
+const MEMORY: &str = "512Mi";
+const MEBIBYTE: u64 = 1024 * 1024;
+/// What the server itself needs of the pod's memory, in mebibytes; the rest is for actions.
+const SERVER_MEBIBYTES: u64 = 96;
+/// The key of the Secret that holds the credentials.
+pub const AUTH_KEY: &str = "auth";
+
+/// What was read of the objects of an OpenWhisk.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The claim template of the live StatefulSet.
+    pub template: Option<PersistentVolumeClaim>,
+    /// The Secret with the credentials.
+    pub auth: Found,
+    /// The credentials of a Secret that somebody else made.
+    pub given_auth: Option<String>,
+}
+
+/// An OpenWhisk that can be built.
+#[derive(Clone, Debug)]
+pub struct ValidatedWhisk {
+    /// Whose objects they are.
+    pub owner: Owner,
+    /// The container image.
+    pub image: String,
+    /// The OpenWhisk namespace of the actions.
+    pub namespace: String,
+    /// The volume asked for.
+    pub storage: Storage,
+    /// The claim template that the live StatefulSet has; it cannot be changed.
+    pub live_template: Option<PersistentVolumeClaim>,
+    /// Memory and CPU of the pod.
+    pub resources: PodResources,
+    /// Memory for all actions together, in mebibytes.
+    pub action_mebibytes: u64,
+    /// The credentials, `uuid:key`.
+    pub auth: String,
+    /// Whether the operator makes the Secret with the credentials.
+    pub makes_auth: bool,
+}
+
+/// Checks an OpenWhisk and computes what follows from its spec.
+///
+/// # Errors
+/// Names the field, its value and the cure.
+pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<ValidatedWhisk, Error> {
+    let spec = &whisk.spec;
+    let owner = Owner::of(whisk)?;
+    let memory = spec
+        .resources
+        .as_ref()
+        .and_then(|r| r.memory.clone())
+        .unwrap_or_else(|| MEMORY.into());
+    let mebibytes = memory.bytes().unwrap_or(0) / MEBIBYTE;
+    if mebibytes < 128 {
+        return Err(Invalid::new(
+            "spec.resources.memory",
+            &memory.0,
+            "no action fits into so little",
+            "give at least 128Mi",
+        )
+        .into());
+    }
+    let (auth, makes_auth) =
+        match secrets::complete(&live.auth, &[(AUTH_KEY, secrets::whisk_auth)])? {
+            Some(data) => (data.get(AUTH_KEY).map(text).unwrap_or_default(), true),
+            None => (live.given_auth.unwrap_or_default(), false),
+        };
+    if auth
+        .split_once(':')
+        .is_none_or(|(id, key)| id.is_empty() || key.is_empty())
+    {
+        return Err(Error::Missing {
+            reason: "CredentialsMissing",
+            invalid: Invalid::new(
+                format!("Secret {}-auth, key {AUTH_KEY}", owner.name),
+                "(not shown)",
+                "is not of the form uuid:key",
+                "correct the Secret, or delete it and the operator makes one",
+            ),
+        });
+    }
+    Ok(ValidatedWhisk {
+        image: spec.image.clone().unwrap_or_else(|| images.whisk.clone()),
+        namespace: spec.namespace.clone(),
+        storage: spec.storage.clone(),
+        live_template: live.template,
+        resources: PodResources {
+            memory: Some(memory),
+            cpu: spec.resources.as_ref().and_then(|r| r.cpu.clone()),
+        },
+        action_mebibytes: mebibytes.saturating_sub(SERVER_MEBIBYTES).max(64),
+        auth,
+        makes_auth,
+        owner,
+    })
+}
+
+/// The text of an entry of a Secret, without the line end that editors leave.
+#[must_use]
+pub fn text(entry: &ByteString) -> String {
+    String::from_utf8_lossy(&entry.0).trim().to_owned()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(in crate::openwhisk) fn valid(
+        spec: serde_json::Value,
+        live: Live,
+    ) -> Result<ValidatedWhisk, Error> {
+        let whisk: OpenWhisk = serde_json::from_value(json!({
+            "apiVersion": "millrace.dev/v1alpha1", "kind": "OpenWhisk",
+            "metadata": {"name": "w", "namespace": "ns", "uid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"},
+            "spec": spec,
+        }))
+        .unwrap();
+        let images = Images {
+            kafka: "kafka:4".into(),
+            stream: "stream:1".into(),
+            whisk: "whisk:1".into(),
+        };
+        validate(&whisk, live, &images)
+    }
+
+    pub(in crate::openwhisk) fn live(auth: Found) -> Live {
+        Live {
+            template: None,
+            auth,
+            given_auth: None,
+        }
+    }
+
+    #[test]
+    fn credentials_are_made_once() {
+        let made = valid(json!({}), live(Found::Absent)).unwrap();
+        assert!(made.makes_auth && made.auth.contains(':'));
+        assert_eq!(made.action_mebibytes, 416);
+        let there = Found::Ours([(AUTH_KEY.to_owned(), ByteString(b"u:k\n".to_vec()))].into());
+        assert_eq!(valid(json!({}), live(there)).unwrap().auth, "u:k");
+        let given = Live {
+            given_auth: Some("a:b".into()),
+            ..live(Found::Given)
+        };
+        let given = valid(json!({}), given).unwrap();
+        assert!(!given.makes_auth && given.auth == "a:b");
+        assert!(matches!(
+            valid(json!({}), live(Found::Given)),
+            Err(Error::Missing {
+                reason: "CredentialsMissing",
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn too_little_memory_is_refused() {
+        let error = valid(
+            json!({"resources": {"memory": "32Mi"}}),
+            live(Found::Absent),
+        )
+        .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("spec.resources.memory: 32Mi: "),
+            "{error}"
+        );
+    }
+}

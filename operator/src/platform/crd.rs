@@ -1,0 +1,272 @@
+//! The custom resource Platform.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conditioned;
+use crate::job::crd::JobService;
+use crate::status::Condition;
+use crate::types::{FreeForm, PodResources, Storage, free_form};
+
+/// A whole environment: from the vehicle's telemetry to the warning that its driver hears.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "millrace.dev",
+    version = "v1alpha1",
+    kind = "Platform",
+    plural = "platforms",
+    shortname = "mrp",
+    category = "millrace",
+    namespaced,
+    status = "PlatformStatus",
+    derive = "PartialEq",
+    doc = "A whole environment: from the vehicle's telemetry to the warning that its driver hears.",
+    printcolumn(name = "Profile", type_ = "string", json_path = ".spec.profile", description = "Sizes and redundancy"),
+    printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether everything works"),
+    printcolumn(name = "Waiting on", type_ = "string", json_path = ".status.waitingOn[*].component", description = "Components that are not ready"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it works, or does not", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 30 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
+        .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 30 characters, because services are named after it; choose another name"),
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.detect) || (has(self.kafka) && has(self.gateway))")
+        .message("spec.detect: given without spec.kafka and spec.gateway: nothing would reach it; add them or remove spec.detect"),
+    validation = Rule::new("!has(self.gateway) || has(self.kafka)")
+        .message("spec.gateway: given without spec.kafka: it has nowhere to put telemetry; add spec.kafka or remove spec.gateway"),
+    validation = Rule::new("!has(self.warnings) || (has(self.openwhisk) && has(self.detect))")
+        .message("spec.warnings: given without spec.detect and spec.openwhisk: nobody would find or tell anything; add them or remove spec.warnings"),
+    validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
+        .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
+)]
+pub struct PlatformSpec {
+    /// Sizes and redundancy: `dev` is one small pod of everything.
+    #[serde(default)]
+    pub profile: Profile,
+    /// The log of records. Without it the platform has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<PlatformKafka>,
+    /// The way in for vehicles, and the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<PlatformGateway>,
+    /// Rules over telemetry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detect: Option<PlatformDetect>,
+    /// Where actions run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openwhisk: Option<PlatformOpenWhisk>,
+    /// How drivers are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<PlatformWarnings>,
+    /// Stop reconciling the platform: its components stay as they are, and each has a `paused` of its own.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub paused: bool,
+}
+
+/// Sizes and redundancy.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Profile {
+    /// One small pod of everything.
+    #[default]
+    Dev,
+}
+
+/// The log of records.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformKafka {
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// The volume of a node. The profile's size when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// Memory and CPU of a node. The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+    /// Broker settings that are put after the computed ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "config_schema")]
+    pub config: BTreeMap<String, String>,
+    /// Partitions of the topics that vehicles' records go to. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("vehicles would change partition and lose their state; put the former number back"))]
+    pub partitions: Option<i32>,
+}
+
+fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    crate::types::string_map(64, 1024)
+}
+
+/// The way in for vehicles, and the way back.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformGateway {
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// How many pods run. The profile's number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: Option<i32>,
+    /// How vehicles reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<JobService>,
+    /// Memory and CPU of one pod. The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+    /// The gateway's own configuration, put over what the platform sets.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
+    #[schemars(schema_with = "free_form")]
+    pub config: FreeForm,
+}
+
+/// Rules over telemetry.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformDetect {
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// How many pods run. The profile's number when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 64))]
+    pub replicas: Option<i32>,
+    /// Memory and CPU of one pod. The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+    /// Thresholds, per vehicle model where they differ. A change is taken over without a restart.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
+    #[schemars(schema_with = "free_form")]
+    pub rules: FreeForm,
+}
+
+/// Where actions run.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformOpenWhisk {
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// The volume for actions and activations. The profile's size when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// Memory and CPU of the pod, with the actions inside it. The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+}
+
+/// How drivers are told.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformWarnings {
+    /// Language of the text, as a BCP 47 tag.
+    #[serde(default = "default_language")]
+    #[schemars(
+        length(min = 2, max = 16),
+        regex(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
+    )]
+    pub language: String,
+    /// Ways to the driver, in the order they are tried. `vehicle` is the car's own loudspeaker and screen.
+    #[serde(default = "default_channels")]
+    #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
+    pub channels: Vec<Channel>,
+    /// How long a warning is worth telling, in seconds.
+    #[serde(default = "default_time_to_live")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub time_to_live_seconds: i32,
+}
+
+impl Default for PlatformWarnings {
+    fn default() -> Self {
+        Self {
+            language: default_language(),
+            channels: default_channels(),
+            time_to_live_seconds: default_time_to_live(),
+        }
+    }
+}
+
+fn default_language() -> String {
+    "en".into()
+}
+
+fn default_channels() -> Vec<Channel> {
+    vec![Channel::Vehicle]
+}
+
+fn default_time_to_live() -> i32 {
+    900
+}
+
+/// A way to the driver.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Channel {
+    /// The car's own loudspeaker and screen, by way of the gateway.
+    Vehicle,
+}
+
+/// What was seen of a platform.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Available, Progressing, Degraded and Paused.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Everything that the platform consists of.
+    #[serde(default)]
+    #[schemars(length(max = 128))]
+    pub components: Vec<ComponentStatus>,
+    /// What the platform waits for, with the reason.
+    #[serde(default)]
+    #[schemars(length(max = 128))]
+    pub waiting_on: Vec<WaitingOn>,
+}
+
+/// The state of one component.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentStatus {
+    /// Name of its resource.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Kind of its resource.
+    #[schemars(length(max = 64))]
+    pub kind: String,
+    /// Whether it is available.
+    pub ready: bool,
+    /// What it says of itself.
+    #[schemars(length(max = 4096))]
+    pub message: String,
+}
+
+/// What a platform waits for.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingOn {
+    /// Kind and name of the resource.
+    #[schemars(length(max = 320))]
+    pub component: String,
+    /// Why it is not ready.
+    #[schemars(length(max = 4096))]
+    pub reason: String,
+}
+
+conditioned!(Platform, PlatformStatus);

@@ -1,0 +1,94 @@
+//! What a profile stands for. Pure.
+
+use super::crd::Profile;
+use crate::types::{PodResources, Storage};
+
+/// Sizes of everything, where the platform's spec says nothing.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// Nodes of Kafka.
+    pub kafka_nodes: i32,
+    /// Volume of a node of Kafka.
+    pub kafka_storage: Storage,
+    /// Memory and CPU of a node of Kafka.
+    pub kafka: PodResources,
+    /// Partitions of the topics that vehicles' records go to.
+    pub partitions: i32,
+    /// Pods of the gateway.
+    pub gateway_replicas: i32,
+    /// Memory and CPU of a pod of the gateway.
+    pub gateway: PodResources,
+    /// Pods of detect.
+    pub detect_replicas: i32,
+    /// Memory and CPU of a pod of detect.
+    pub detect: PodResources,
+    /// Volume of OpenWhisk.
+    pub openwhisk_storage: Storage,
+    /// Memory and CPU of OpenWhisk.
+    pub openwhisk: PodResources,
+    /// Memory and CPU of a pod of dispatch.
+    pub dispatch: PodResources,
+}
+
+/// The sizes of a profile.
+#[must_use]
+pub fn sizes(profile: Profile) -> Sizes {
+    match profile {
+        Profile::Dev => Sizes {
+            kafka_nodes: 1,
+            kafka_storage: volume("2Gi"),
+            kafka: pod("512Mi", "100m"),
+            partitions: 3,
+            gateway_replicas: 1,
+            gateway: pod("192Mi", "50m"),
+            detect_replicas: 1,
+            detect: pod("192Mi", "50m"),
+            openwhisk_storage: volume("1Gi"),
+            openwhisk: pod("512Mi", "50m"),
+            dispatch: pod("128Mi", "20m"),
+        },
+    }
+}
+
+fn pod(memory: &str, cpu: &str) -> PodResources {
+    PodResources {
+        memory: Some(memory.into()),
+        cpu: Some(cpu.into()),
+    }
+}
+
+fn volume(size: &str) -> Storage {
+    Storage {
+        size: size.into(),
+        storage_class: None,
+    }
+}
+
+/// What was asked for, and the profile's sizes for the rest.
+#[must_use]
+pub fn or_profile(asked: Option<&PodResources>, profile: &PodResources) -> PodResources {
+    PodResources {
+        memory: asked
+            .and_then(|r| r.memory.clone())
+            .or_else(|| profile.memory.clone()),
+        cpu: asked
+            .and_then(|r| r.cpu.clone())
+            .or_else(|| profile.cpu.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_for_wins() {
+        let asked = PodResources {
+            memory: Some("1Gi".into()),
+            cpu: None,
+        };
+        let given = or_profile(Some(&asked), &pod("128Mi", "10m"));
+        assert_eq!(given, pod("1Gi", "10m"));
+        assert_eq!(or_profile(None, &pod("128Mi", "10m")), pod("128Mi", "10m"));
+    }
+}

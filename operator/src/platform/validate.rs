@@ -1,0 +1,190 @@
+//! From what was asked for to what can be built. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use millrace_contract::Invalid;
+
+use super::crd::{
+    Platform, PlatformDetect, PlatformGateway, PlatformKafka, PlatformOpenWhisk, PlatformWarnings,
+};
+use super::profile::{Sizes, sizes};
+use crate::reconcile::secrets::{self, Found};
+use crate::reconcile::{Error, Owner};
+
+/// What was read before a platform is built.
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// The Secret of the gateway.
+    pub gateway_secret: Found,
+    /// Names of the StreamJobs that exist: what runs is not taken back.
+    pub jobs: Vec<String>,
+    /// Why the topics are not all available, if they are not.
+    pub topics_wait: Option<String>,
+}
+
+/// A platform that can be built.
+#[derive(Clone, Debug)]
+pub struct ValidatedPlatform {
+    /// Whose objects they are.
+    pub owner: Owner,
+    /// The profile's sizes.
+    pub sizes: Sizes,
+    /// Kafka, if wanted.
+    pub kafka: Option<PlatformKafka>,
+    /// The gateway, if wanted.
+    pub gateway: Option<PlatformGateway>,
+    /// Detect, if wanted.
+    pub detect: Option<PlatformDetect>,
+    /// OpenWhisk, if wanted.
+    pub openwhisk: Option<PlatformOpenWhisk>,
+    /// The warnings, if wanted.
+    pub warnings: Option<PlatformWarnings>,
+    /// Content of the gateway's Secret; `None` when somebody else made it.
+    pub gateway_secret: Option<BTreeMap<String, ByteString>>,
+    /// Jobs that exist.
+    pub jobs: Vec<String>,
+    /// Why jobs that do not exist yet have to wait, if they have to.
+    pub jobs_wait: Option<String>,
+}
+
+/// Checks a platform and completes its secrets.
+///
+/// # Errors
+/// Names the field, its value and the cure.
+pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Error> {
+    let spec = &platform.spec;
+    let needs = |field: &str, other: &str, missing: bool| {
+        if missing {
+            Err(Invalid::new(
+                field,
+                "given",
+                format!("works only together with {other}"),
+                format!("add {other}, or remove {field}"),
+            ))
+        } else {
+            Ok(())
+        }
+    };
+    needs(
+        "spec.gateway",
+        "spec.kafka",
+        spec.gateway.is_some() && spec.kafka.is_none(),
+    )?;
+    needs(
+        "spec.detect",
+        "spec.gateway",
+        spec.detect.is_some() && spec.gateway.is_none(),
+    )?;
+    needs(
+        "spec.warnings",
+        "spec.detect",
+        spec.warnings.is_some() && spec.detect.is_none(),
+    )?;
+    needs(
+        "spec.warnings",
+        "spec.openwhisk",
+        spec.warnings.is_some() && spec.openwhisk.is_none(),
+    )?;
+    let owner = Owner::of(platform)?;
+    let gateway_secret = if spec.gateway.is_some() {
+        let random: &[(&str, fn() -> Result<String, Error>)] = &[
+            ("admin-token", secrets::token),
+            ("notify-token", secrets::token),
+            ("pseudonym-key", secrets::key),
+            ("seal-key", secrets::key),
+        ];
+        secrets::complete(&live.gateway_secret, random)?.map(|mut data| {
+            data.insert("type".into(), ByteString(b"millrace-gateway".to_vec()));
+            data.insert("provider".into(), ByteString(b"millrace".to_vec()));
+            data
+        })
+    } else {
+        None
+    };
+    Ok(ValidatedPlatform {
+        owner,
+        sizes: sizes(spec.profile),
+        kafka: spec.kafka.clone(),
+        gateway: spec.gateway.clone(),
+        detect: spec.detect.clone(),
+        openwhisk: spec.openwhisk.clone(),
+        warnings: spec.warnings.clone(),
+        gateway_secret,
+        jobs: live.jobs,
+        jobs_wait: live.topics_wait,
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(in crate::platform) fn platform(spec: serde_json::Value) -> Platform {
+        serde_json::from_value(json!({
+            "apiVersion": "millrace.dev/v1alpha1", "kind": "Platform",
+            "metadata": {"name": "p", "namespace": "ns", "uid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "generation": 1},
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    pub(in crate::platform) fn live(topics_wait: Option<&str>) -> Live {
+        let keys = ["admin-token", "notify-token", "pseudonym-key", "seal-key"];
+        let data = keys.map(|key| (key.to_owned(), ByteString(b"kept".to_vec())));
+        Live {
+            gateway_secret: Found::Ours(data.into()),
+            jobs: Vec::new(),
+            topics_wait: topics_wait.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn parts_that_need_each_other_are_named() {
+        for (spec, field) in [
+            (json!({"gateway": {}}), "spec.gateway"),
+            (json!({"kafka": {}, "detect": {}}), "spec.detect"),
+            (
+                json!({"kafka": {}, "gateway": {}, "detect": {}, "warnings": {}}),
+                "spec.warnings",
+            ),
+        ] {
+            match validate(&platform(spec), live(None)) {
+                Err(Error::Invalid(invalid)) => assert_eq!(invalid.field, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn secrets_are_made_once() {
+        let spec = json!({"kafka": {}, "gateway": {}});
+        let kept = validate(&platform(spec.clone()), live(None))
+            .unwrap()
+            .gateway_secret
+            .unwrap();
+        assert_eq!(kept["seal-key"].0, b"kept");
+        assert_eq!(kept["type"].0, b"millrace-gateway");
+        let fresh = Live {
+            gateway_secret: Found::Absent,
+            ..live(None)
+        };
+        assert_eq!(
+            validate(&platform(spec.clone()), fresh)
+                .unwrap()
+                .gateway_secret
+                .unwrap()
+                .len(),
+            6
+        );
+        let given = Live {
+            gateway_secret: Found::Given,
+            ..live(None)
+        };
+        assert_eq!(
+            validate(&platform(spec), given).unwrap().gateway_secret,
+            None
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! Building blocks of pods: the restricted security profile, resources, probes, volumes, bindings.
+
+mod trouble;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
+    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, TCPSocketAction, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::types::{PodResources, Quantity};
+
+pub use trouble::trouble;
+
+/// The user and group that every container runs as.
+pub const USER: i64 = 1000;
+/// Where service bindings are mounted.
+pub const BINDING_ROOT: &str = "/bindings";
+
+/// The restricted Pod Security profile, for the pod.
+#[must_use]
+pub fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        // A full volume with a million files would otherwise be walked at each start.
+        fs_group_change_policy: Some("OnRootMismatch".into()),
+        seccomp_profile: Some(SeccompProfile {
+            type_: "RuntimeDefault".into(),
+            ..SeccompProfile::default()
+        }),
+        ..PodSecurityContext::default()
+    }
+}
+
+/// The restricted Pod Security profile, for a container, with a read-only root.
+#[must_use]
+pub fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".into()]),
+            ..Capabilities::default()
+        }),
+        ..SecurityContext::default()
+    }
+}
+
+/// A pod of one container, with a `/tmp` of its own, no service links and no access to the API of Kubernetes.
+#[must_use]
+pub fn pod(mut container: Container, mut volumes: Vec<Volume>, grace_seconds: i64) -> PodSpec {
+    container.security_context = Some(container_security());
+    container
+        .volume_mounts
+        .get_or_insert_default()
+        .push(mount("tmp", "/tmp"));
+    volumes.push(Volume {
+        name: "tmp".into(),
+        empty_dir: Some(EmptyDirVolumeSource::default()),
+        ..Volume::default()
+    });
+    PodSpec {
+        containers: vec![container],
+        volumes: Some(volumes),
+        security_context: Some(pod_security()),
+        // Service links would put variables like KAFKA_PORT into the environment, which images take for settings.
+        enable_service_links: Some(false),
+        automount_service_account_token: Some(false),
+        termination_grace_period_seconds: Some(grace_seconds),
+        ..PodSpec::default()
+    }
+}
+
+/// Memory as request and limit, CPU as request only.
+#[must_use]
+pub fn resources(asked: Option<&PodResources>, memory: &str, cpu: &str) -> ResourceRequirements {
+    let memory = asked
+        .and_then(|r| r.memory.clone())
+        .unwrap_or_else(|| memory.into());
+    let cpu = asked
+        .and_then(|r| r.cpu.clone())
+        .unwrap_or_else(|| cpu.into());
+    let quantity = |quantity: &Quantity| ApiQuantity::from(quantity);
+    ResourceRequirements {
+        requests: Some(
+            [
+                ("memory".to_owned(), quantity(&memory)),
+                ("cpu".to_owned(), quantity(&cpu)),
+            ]
+            .into(),
+        ),
+        limits: Some([("memory".to_owned(), quantity(&memory))].into()),
+        ..ResourceRequirements::default()
+    }
+}
+
+/// A probe by HTTP.
+#[must_use]
+pub fn http_probe(path: &str, port: i32, period: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::Int(port),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(2),
+        ..Probe::default()
+    }
+}
+
+/// A probe that connects.
+#[must_use]
+pub fn tcp_probe(port: i32, period: i32, failures: i32) -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction {
+            port: IntOrString::Int(port),
+            ..TCPSocketAction::default()
+        }),
+        period_seconds: Some(period),
+        failure_threshold: Some(failures),
+        timeout_seconds: Some(2),
+        ..Probe::default()
+    }
+}
+
+/// Where a volume shows.
+#[must_use]
+pub fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        ..VolumeMount::default()
+    }
+}
+
+/// The same, for what is only read.
+#[must_use]
+pub fn read_only_mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        read_only: Some(true),
+        ..mount(name, path)
+    }
+}
+
+/// A volume of the keys of a ConfigMap.
+#[must_use]
+pub fn config_volume(name: &str, config_map: &str) -> Volume {
+    Volume {
+        name: name.into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map.into(),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// A volume of the keys of a Secret, readable by the pod's group only.
+#[must_use]
+pub fn secret_volume(name: &str, secret: &str) -> Volume {
+    Volume {
+        name: name.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.into()),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+/// The data of a Secret from text.
+#[must_use]
+pub fn secret_data<const N: usize>(entries: [(&str, String); N]) -> BTreeMap<String, ByteString> {
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes())))
+        .collect()
+}
+
+/// An environment variable.
+#[must_use]
+pub fn env(name: &str, value: impl Into<String>) -> EnvVar {
+    EnvVar {
+        name: name.into(),
+        value: Some(value.into()),
+        ..EnvVar::default()
+    }
+}
+
+/// Volumes and mounts of service bindings, each under its Secret's name.
+#[must_use]
+pub fn bindings(secrets: &[String]) -> (Vec<Volume>, Vec<VolumeMount>) {
+    secrets
+        .iter()
+        .enumerate()
+        .map(|(index, secret)| {
+            // The name of a Secret may hold dots, the name of a volume may not.
+            let volume = format!("binding-{index}");
+            let path = format!("{BINDING_ROOT}/{secret}");
+            (
+                secret_volume(&volume, secret),
+                read_only_mount(&volume, &path),
+            )
+        })
+        .unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_fulfils_the_restricted_profile() {
+        let pod = pod(
+            Container {
+                name: "c".into(),
+                ..Container::default()
+            },
+            Vec::new(),
+            10,
+        );
+        let json = serde_json::to_value(&pod).unwrap();
+        assert_eq!(json["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(
+            json["securityContext"]["seccompProfile"]["type"],
+            "RuntimeDefault"
+        );
+        let container = &json["containers"][0]["securityContext"];
+        assert_eq!(container["allowPrivilegeEscalation"], false);
+        assert_eq!(container["readOnlyRootFilesystem"], true);
+        assert_eq!(container["capabilities"]["drop"][0], "ALL");
+        assert_eq!(json["enableServiceLinks"], false);
+        assert_eq!(json["automountServiceAccountToken"], false);
+    }
+
+    #[test]
+    fn bindings_keep_their_names() {
+        let (volumes, mounts) = bindings(&["a.b".into(), "c".into()]);
+        assert_eq!(volumes[0].name, "binding-0");
+        assert_eq!(mounts[0].mount_path, "/bindings/a.b");
+        assert_eq!(mounts[1].mount_path, "/bindings/c");
+    }
+
+    #[test]
+    fn asked_resources_win() {
+        let asked = PodResources {
+            memory: Some("1Gi".into()),
+            cpu: None,
+        };
+        let given = resources(Some(&asked), "128Mi", "10m");
+        assert_eq!(given.limits.unwrap()["memory"].0, "1Gi");
+        assert_eq!(given.requests.unwrap()["cpu"].0, "10m");
+    }
+}

@@ -1,0 +1,122 @@
+//! What keeps pods from being ready, in a sentence, so that nobody has to search for it.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use crate::context::Context;
+use crate::reconcile::Owner;
+
+/// Says what the first pod with a problem has, if one has any. Not being able to ask is no reason to fail.
+pub async fn trouble(context: &Context, owner: &Owner, component: &str) -> Option<String> {
+    let selector: Vec<String> = owner
+        .selector(component)
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    let params = ListParams::default().labels(&selector.join(","));
+    let pods = context
+        .namespaced::<Pod>(&owner.namespace)
+        .list(&params)
+        .await
+        .ok()?;
+    pods.iter().find_map(trouble_of)
+}
+
+fn trouble_of(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let name = pod.name_any();
+    if let Some(condition) = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|c| c.type_ == "PodScheduled" && c.status == "False")
+    {
+        return Some(format!(
+            "{name} has no node: {}",
+            condition.message.as_deref().unwrap_or("no reason given")
+        ));
+    }
+    status
+        .container_statuses
+        .iter()
+        .flatten()
+        .find_map(|container| {
+            let waiting = container
+                .state
+                .as_ref()
+                .and_then(|state| state.waiting.as_ref());
+            let ended = container
+                .last_state
+                .as_ref()
+                .and_then(|state| state.terminated.as_ref());
+            match (waiting, ended) {
+                (Some(waiting), _) if waiting.reason.as_deref() == Some("ContainerCreating") => {
+                    None
+                }
+                (Some(waiting), Some(ended)) => Some(format!(
+                    "{name} waits: {}; it last ended with {} ({})",
+                    waiting.reason.as_deref().unwrap_or("no reason given"),
+                    ended.exit_code,
+                    ended.reason.as_deref().unwrap_or("no reason given"),
+                )),
+                (Some(waiting), None) => Some(format!(
+                    "{name} waits: {}: {}",
+                    waiting.reason.as_deref().unwrap_or("no reason given"),
+                    waiting.message.as_deref().unwrap_or_default(),
+                )),
+                (None, Some(ended)) if !container.ready => Some(format!(
+                    "{name} was restarted {} times; it last ended with {} ({})",
+                    container.restart_count,
+                    ended.exit_code,
+                    ended.reason.as_deref().unwrap_or("no reason given"),
+                )),
+                _ => None,
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn said(status: serde_json::Value) -> Option<String> {
+        trouble_of(
+            &serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_usual_troubles_are_named() {
+        let container = |state: serde_json::Value, last: serde_json::Value| {
+            json!({"containerStatuses": [{"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+                "state": state, "lastState": last}]})
+        };
+        assert_eq!(
+            said(json!({"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/1 nodes"}]})).unwrap(),
+            "p has no node: 0/1 nodes"
+        );
+        let pull = container(
+            json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}}),
+            json!({}),
+        );
+        assert_eq!(said(pull).unwrap(), "p waits: ErrImagePull: not found");
+        let crash = container(
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}),
+        );
+        assert_eq!(
+            said(crash).unwrap(),
+            "p waits: CrashLoopBackOff; it last ended with 137 (OOMKilled)"
+        );
+        assert_eq!(
+            said(container(
+                json!({"waiting": {"reason": "ContainerCreating"}}),
+                json!({})
+            )),
+            None
+        );
+        assert_eq!(said(json!({})), None);
+    }
+}

@@ -1,0 +1,60 @@
+//! What the operator last applied, so that it writes only when something differs.
+//!
+//! The cache is a matter of economy only: after a restart everything is applied once, which Kubernetes answers without
+//! a change where nothing differs.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What was applied for one object.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LastApply {
+    /// Fingerprint of what we sent.
+    pub(super) sent: String,
+    /// Generation of the answer, or its resourceVersion where the kind has no generation.
+    pub(super) version: String,
+}
+
+#[derive(Debug, Default)]
+struct PerOwner {
+    objects: HashMap<String, LastApply>,
+    /// Fingerprint of the set of objects for which no orphan was left.
+    tidy: Option<String>,
+}
+
+/// What the operator last applied, by owner.
+#[derive(Debug, Default)]
+pub struct Cache(Mutex<HashMap<String, PerOwner>>);
+
+impl Cache {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, PerOwner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self, owner: &str, object: &str) -> Option<LastApply> {
+        self.lock().get(owner)?.objects.get(object).cloned()
+    }
+
+    pub(super) fn put(&self, owner: &str, object: &str, last: LastApply) {
+        self.lock()
+            .entry(owner.to_owned())
+            .or_default()
+            .objects
+            .insert(object.to_owned(), last);
+    }
+
+    pub(super) fn is_tidy(&self, owner: &str, set: &str) -> bool {
+        self.lock()
+            .get(owner)
+            .is_some_and(|entry| entry.tidy.as_deref() == Some(set))
+    }
+
+    pub(super) fn set_tidy(&self, owner: &str, set: &str) {
+        self.lock().entry(owner.to_owned()).or_default().tidy = Some(set.to_owned());
+    }
+
+    /// Forgets an owner that is gone.
+    pub fn forget(&self, owner: &str) {
+        self.lock().remove(owner);
+    }
+}

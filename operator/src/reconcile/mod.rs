@@ -1,0 +1,19 @@
+//! The way of everything that lives in Kubernetes: dereference (reads) → validate (pure) → build (pure; gives
+//! [`Resources<Prepared>`]) → [`apply`] (gives [`Resources<Applied>`]) → [`roll`] → status.
+//!
+//! Builders take no client, and a status can be made from applied objects only.
+
+mod apply;
+mod cache;
+mod error;
+mod owner;
+mod resources;
+pub mod roll;
+pub mod secrets;
+pub mod storage;
+
+pub use apply::{ApplyError, apply, rules};
+pub use cache::Cache;
+pub use error::Error;
+pub use owner::{OWNER_LABEL, Owner, OwnerError, key};
+pub use resources::{Applied, Prepared, Resources, fingerprint};

@@ -1,0 +1,107 @@
+//! The custom resource that objects are made for.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::Resource;
+
+use crate::context::MANAGER;
+
+/// The label that finds everything made for one custom resource; its value is the resource's uid.
+pub const OWNER_LABEL: &str = "millrace.dev/owner";
+
+/// What the operator remembers an owner by.
+#[must_use]
+pub fn key(kind: &str, namespace: &str, name: &str) -> String {
+    format!("{kind}/{namespace}/{name}")
+}
+
+/// The resource was not read from Kubernetes.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind} without {field}: it was not read from Kubernetes")]
+pub struct OwnerError {
+    kind: String,
+    field: &'static str,
+}
+
+/// The custom resource that objects are made for: the source of names, labels and owner references.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Its name.
+    pub name: String,
+    /// The namespace that it and everything made for it lives in.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// The reference that lets Kubernetes delete what was made when it is deleted.
+    pub reference: OwnerReference,
+}
+
+impl Owner {
+    /// Takes the owner's facts from a custom resource.
+    ///
+    /// # Errors
+    /// The object has no name, namespace or uid, so it did not come from Kubernetes.
+    pub fn of<K: Resource<DynamicType = ()>>(object: &K) -> Result<Self, OwnerError> {
+        let missing = |field| OwnerError {
+            kind: K::kind(&()).into_owned(),
+            field,
+        };
+        let meta = object.meta();
+        Ok(Self {
+            name: meta.name.clone().ok_or_else(|| missing("name"))?,
+            namespace: meta.namespace.clone().ok_or_else(|| missing("namespace"))?,
+            uid: meta.uid.clone().ok_or_else(|| missing("uid"))?,
+            reference: object
+                .controller_owner_ref(&())
+                .ok_or_else(|| missing("uid"))?,
+        })
+    }
+
+    /// What the operator remembers it by.
+    #[must_use]
+    pub fn key(&self) -> String {
+        key(&self.reference.kind, &self.namespace, &self.name)
+    }
+
+    /// Labels of an object, and of the pods of it.
+    #[must_use]
+    pub fn labels(&self, component: &str) -> BTreeMap<String, String> {
+        let mut labels = self.selector(component);
+        labels.insert("app.kubernetes.io/managed-by".into(), MANAGER.into());
+        labels.insert("app.kubernetes.io/part-of".into(), "millrace".into());
+        labels
+    }
+
+    /// The labels that find the pods: these never change in the life of the resource.
+    #[must_use]
+    pub fn selector(&self, component: &str) -> BTreeMap<String, String> {
+        BTreeMap::from([
+            ("app.kubernetes.io/name".into(), component.into()),
+            ("app.kubernetes.io/instance".into(), self.name.clone()),
+        ])
+    }
+
+    /// Metadata of an object that is made for this resource.
+    #[must_use]
+    pub fn meta(&self, name: impl Into<String>, component: &str) -> ObjectMeta {
+        let mut labels = self.labels(component);
+        labels.insert(OWNER_LABEL.into(), self.uid.clone());
+        ObjectMeta {
+            name: Some(name.into()),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(labels),
+            owner_references: Some(vec![self.reference.clone()]),
+            ..ObjectMeta::default()
+        }
+    }
+
+    /// Whether an object was made for this resource.
+    #[must_use]
+    pub fn owns(&self, meta: &ObjectMeta) -> bool {
+        meta.owner_references
+            .iter()
+            .flatten()
+            .any(|reference| reference.uid == self.uid)
+    }
+}

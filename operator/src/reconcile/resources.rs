@@ -1,0 +1,183 @@
+//! What is to be in Kubernetes, and what is.
+
+use std::fmt::Write as _;
+use std::marker::PhantomData;
+
+use kube::api::ApiResource;
+use kube::core::DynamicObject;
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Marks resources as built and not yet sent.
+#[derive(Debug)]
+pub enum Prepared {}
+/// Marks resources as they came back from Kubernetes.
+#[derive(Debug)]
+pub enum Applied {}
+
+/// A set of objects in one namespace.
+#[derive(Debug)]
+pub struct Resources<State> {
+    entries: Vec<Entry>,
+    state: PhantomData<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) resource: ApiResource,
+    pub(super) name: String,
+    pub(super) body: Value,
+}
+
+impl Resources<Prepared> {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            state: PhantomData,
+        }
+    }
+
+    /// Adds an object.
+    ///
+    /// # Errors
+    /// It cannot be written as JSON.
+    pub fn add<K: Resource<DynamicType = ()> + Serialize>(
+        &mut self,
+        object: &K,
+    ) -> Result<(), serde_json::Error> {
+        let resource = ApiResource::erase::<K>(&());
+        let mut body = serde_json::to_value(object)?;
+        if let Value::Object(map) = &mut body {
+            map.insert("apiVersion".into(), resource.api_version.clone().into());
+            map.insert("kind".into(), resource.kind.clone().into());
+            // A status in an apply would claim fields that belong to the object's own controller.
+            map.remove("status");
+        }
+        self.entries.push(Entry {
+            resource,
+            name: object.name_any(),
+            body,
+        });
+        Ok(())
+    }
+
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// The objects as YAML, for tests and for showing.
+    ///
+    /// # Errors
+    /// An object cannot be written as YAML.
+    pub fn to_yaml(&self) -> Result<String, serde_yaml_ng::Error> {
+        let mut text = String::new();
+        for entry in &self.entries {
+            // Writing into a String cannot fail.
+            let _ = write!(text, "---\n{}", serde_yaml_ng::to_string(&entry.body)?);
+        }
+        Ok(text)
+    }
+
+    /// One object, if it is there and of this type.
+    #[must_use]
+    pub fn get<K: Resource<DynamicType = ()> + DeserializeOwned>(&self, name: &str) -> Option<K> {
+        find(&self.entries, name)
+    }
+}
+
+impl Default for Resources<Prepared> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Resources<Applied> {
+    pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
+        Self {
+            entries,
+            state: PhantomData,
+        }
+    }
+
+    /// All objects as Kubernetes has them, as JSON.
+    pub fn bodies(&self) -> impl Iterator<Item = &Value> {
+        self.entries.iter().map(|entry| &entry.body)
+    }
+
+    /// One object as Kubernetes has it, if it was applied and is of this type.
+    #[must_use]
+    pub fn get<K: Resource<DynamicType = ()> + DeserializeOwned>(&self, name: &str) -> Option<K> {
+        find(&self.entries, name)
+    }
+}
+
+fn find<K: Resource<DynamicType = ()> + DeserializeOwned>(
+    entries: &[Entry],
+    name: &str,
+) -> Option<K> {
+    let kind = K::kind(&());
+    let entry = entries
+        .iter()
+        .find(|entry| entry.resource.kind == kind && entry.name == name)?;
+    serde_json::from_value(entry.body.clone()).ok()
+}
+
+pub(super) fn body_of(object: &DynamicObject) -> Value {
+    // An object that came as JSON goes back into it.
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// A short fingerprint of anything that can be written as JSON: equal content, equal fingerprint.
+#[must_use]
+pub fn fingerprint(content: &impl Serialize) -> String {
+    let bytes = serde_json::to_vec(content).unwrap_or_default();
+    let digest = Sha256::digest(&bytes);
+    digest.iter().take(8).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+
+    #[test]
+    fn what_was_added_is_found_by_type_and_name() {
+        let mut resources = Resources::new();
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some("a".into()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        };
+        resources.add(&map).unwrap();
+        assert_eq!(resources.get::<ConfigMap>("a"), Some(map));
+        assert_eq!(resources.get::<ConfigMap>("b"), None);
+        assert_eq!(
+            resources.get::<k8s_openapi::api::core::v1::Secret>("a"),
+            None
+        );
+    }
+
+    #[test]
+    fn fingerprints_follow_content() {
+        assert_eq!(
+            fingerprint(&serde_json::json!({"a": 1})),
+            fingerprint(&serde_json::json!({"a": 1}))
+        );
+        assert_ne!(
+            fingerprint(&serde_json::json!({"a": 1})),
+            fingerprint(&serde_json::json!({"a": 2}))
+        );
+        assert_eq!(fingerprint(&"x").len(), 16);
+    }
+}

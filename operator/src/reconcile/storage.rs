@@ -1,0 +1,184 @@
+//! Volumes of StatefulSets: they grow with the spec, and one that somebody made larger by hand is the truth.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use kube::api::{ObjectMeta, Patch, PatchParams};
+use serde_json::json;
+
+use super::{Error, Owner};
+use crate::context::{Context, MANAGER};
+use crate::rbac::Rule;
+use crate::types::{Quantity, Storage};
+
+/// What became of the volumes of a StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Volumes {
+    /// The size of the smallest live claim; `None` while there is none.
+    pub size: Option<Quantity>,
+    /// Why a claim could not grow, when it could not.
+    pub refused: Option<String>,
+}
+
+/// The claim template of a StatefulSet. Kubernetes lets nobody change it, so a live one stays as it is.
+#[must_use]
+pub fn template(
+    owner: &Owner,
+    component: &str,
+    name: &str,
+    storage: &Storage,
+) -> PersistentVolumeClaim {
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            // Without the owner label: a claim outlives its resource, for no data is deleted unasked.
+            labels: Some(owner.labels(component)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            storage_class_name: storage.storage_class.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), ApiQuantity::from(&storage.size))].into()),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    }
+}
+
+/// The claim template of the live StatefulSet, if there is one.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn live_template(
+    context: &Context,
+    owner: &Owner,
+    set: &str,
+) -> Result<Option<PersistentVolumeClaim>, Error> {
+    let api = context.namespaced::<StatefulSet>(&owner.namespace);
+    let live = api
+        .get_opt(set)
+        .await
+        .map_err(Error::doing("reading the StatefulSet"))?;
+    Ok(live
+        .filter(|live| owner.owns(&live.metadata))
+        .and_then(|live| live.spec)
+        .and_then(|spec| {
+            // Kubernetes adds defaults and a status; only what was sent is sent again.
+            let mut template = spec.volume_claim_templates?.into_iter().next()?;
+            template.status = None;
+            if let Some(spec) = &mut template.spec {
+                spec.volume_mode = None;
+            }
+            Some(template)
+        }))
+}
+
+/// What the operator must be allowed to do for StatefulSets, beyond applying them.
+#[must_use]
+pub fn rules() -> Vec<Rule> {
+    vec![
+        Rule::new(
+            "",
+            &["persistentvolumeclaims"],
+            &["get", "patch"],
+            "Grow volumes.",
+        ),
+        Rule::new(
+            "",
+            &["pods"],
+            &["list", "delete"],
+            "See what keeps pods from being ready; restart data pods one at a time.",
+        ),
+    ]
+}
+
+/// Grows the claims `{template}-{set}-0…` to the size asked for, where they are smaller.
+///
+/// # Errors
+/// Kubernetes could not be asked. That a storage class cannot grow is not an error but [`Volumes::refused`].
+pub async fn grow(
+    context: &Context,
+    owner: &Owner,
+    template: &str,
+    set: &str,
+    replicas: i32,
+    wanted: &Quantity,
+) -> Result<Volumes, kube::Error> {
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    let mut volumes = Volumes::default();
+    for ordinal in 0..replicas {
+        let name = format!("{template}-{set}-{ordinal}");
+        let Some(claim) = api.get_opt(&name).await? else {
+            continue;
+        };
+        let Some(mut size) = requested(&claim) else {
+            continue;
+        };
+        if let Step::Grow = step(&size, wanted) {
+            let patch = json!({"spec": {"resources": {"requests": {"storage": wanted.0}}}});
+            let params = PatchParams {
+                field_manager: Some(MANAGER.into()),
+                ..PatchParams::default()
+            };
+            match api.patch(&name, &params, &Patch::Merge(&patch)).await {
+                Ok(_) => {
+                    context.metrics.count_write("PersistentVolumeClaim");
+                    size = wanted.clone();
+                }
+                Err(kube::Error::Api(status)) if status.code == 403 || status.code == 422 => {
+                    volumes.refused = Some(format!(
+                        "spec.storage.size: {wanted}: the volume {name} cannot grow from {size}: {}; put {size} back, or use a storage class with allowVolumeExpansion",
+                        status.message
+                    ));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if volumes
+            .size
+            .as_ref()
+            .is_none_or(|smallest| size.bytes() < smallest.bytes())
+        {
+            volumes.size = Some(size);
+        }
+    }
+    Ok(volumes)
+}
+
+#[derive(Debug, PartialEq)]
+enum Step {
+    Keep,
+    Grow,
+}
+
+/// A claim never shrinks: a larger live one is the truth.
+fn step(live: &Quantity, wanted: &Quantity) -> Step {
+    match (live.bytes(), wanted.bytes()) {
+        (Some(live), Some(wanted)) if live < wanted => Step::Grow,
+        _ => Step::Keep,
+    }
+}
+
+fn requested(claim: &PersistentVolumeClaim) -> Option<Quantity> {
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    requests
+        .get("storage")
+        .map(|quantity| Quantity(quantity.0.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_grow_and_never_shrink() {
+        assert_eq!(step(&"1Gi".into(), &"2Gi".into()), Step::Grow);
+        assert_eq!(step(&"3Gi".into(), &"2Gi".into()), Step::Keep);
+        assert_eq!(step(&"1024Mi".into(), &"1Gi".into()), Step::Keep);
+    }
+}

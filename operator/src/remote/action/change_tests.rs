@@ -1,0 +1,205 @@
+use super::*;
+use crate::remote::openwhisk::{Exec, KeyValue};
+use serde_json::json;
+
+const LIMITS: Limits = Limits {
+    timeout: 60_000,
+    memory: 128,
+    logs: 1,
+};
+
+fn code() -> WantedAction {
+    WantedAction {
+        name: "notify".to_owned(),
+        body: Body::Code {
+            kind: "rust:default".to_owned(),
+            main: "main".to_owned(),
+            zip: "UEsDBA==".to_owned(),
+            digest: sha256(b"zip"),
+        },
+        parameters: BTreeMap::from([
+            ("gateway_url".to_owned(), json!("http://gateway")),
+            ("notify_token".to_owned(), json!("s3cret")),
+        ]),
+        annotations: BTreeMap::new(),
+        limits: LIMITS,
+    }
+}
+
+fn pairs(items: &[(&str, Value)]) -> Vec<KeyValue> {
+    items
+        .iter()
+        .map(|(key, value)| KeyValue {
+            key: (*key).to_owned(),
+            value: value.clone(),
+        })
+        .collect()
+}
+
+/// What a server has after `wanted` was written to it.
+fn written(wanted: &WantedAction) -> ObservedAction {
+    let exec = match &wanted.body {
+        Body::Code { main, .. } => Exec {
+            kind: "rust:1.34".to_owned(),
+            code: None,
+            main: Some(main.clone()),
+            binary: Some(true),
+            components: None,
+        },
+        Body::Sequence(names) => Exec {
+            kind: "sequence".to_owned(),
+            code: None,
+            main: None,
+            binary: None,
+            components: Some(names.iter().map(|name| format!("/guest/{name}")).collect()),
+        },
+    };
+    let mut annotations: Vec<KeyValue> = wanted_annotations(wanted)
+        .into_iter()
+        .map(|(key, value)| KeyValue {
+            key,
+            value: value.into(),
+        })
+        .collect();
+    annotations.extend(pairs(&[
+        ("provide-api-key", json!(false)),
+        ("exec", json!("rust:1.34")),
+    ]));
+    let mut parameters: Vec<KeyValue> = wanted
+        .parameters
+        .iter()
+        .map(|(key, value)| KeyValue {
+            key: key.clone(),
+            value: value.clone(),
+        })
+        .collect();
+    if let Some(components) = &exec.components {
+        parameters = pairs(&[("_actions", json!(components))]);
+    }
+    ObservedAction {
+        digest: match &wanted.body {
+            Body::Code { digest, .. } => Some(digest.clone()),
+            Body::Sequence(_) => None,
+        },
+        record: ActionRecord {
+            name: wanted.name.clone(),
+            namespace: "guest".to_owned(),
+            version: "0.0.1".to_owned(),
+            exec,
+            parameters,
+            annotations,
+            limits: LIMITS,
+        },
+    }
+}
+
+#[test]
+fn a_missing_action_is_created() {
+    let digest = &sha256(b"zip")[..12];
+    assert_eq!(
+        diff(&code(), None).to_string(),
+        format!("create action notify: code {digest} (rust:default)")
+    );
+}
+
+#[test]
+fn an_action_as_written_needs_nothing() {
+    let mut wanted = code();
+    wanted
+        .annotations
+        .insert("description".to_owned(), "x".to_owned());
+    assert!(diff(&wanted, Some(&written(&wanted))).is_settled());
+    let sequence = WantedAction {
+        body: Body::Sequence(vec!["assess".to_owned(), "pkg/notify".to_owned()]),
+        parameters: BTreeMap::new(),
+        ..code()
+    };
+    assert!(diff(&sequence, Some(&written(&sequence))).is_settled());
+}
+
+#[test]
+fn every_difference_is_told_and_no_parameter_value_is() {
+    let mut before = code();
+    before.parameters = BTreeMap::from([
+        ("notify_token".to_owned(), json!("0ld")),
+        ("left".to_owned(), json!(1)),
+    ]);
+    before.annotations = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
+    let mut observed = written(&before);
+    observed.digest = Some(sha256(b"former"));
+    observed.record.limits.memory = 256;
+    observed
+        .record
+        .annotations
+        .extend(pairs(&[("foreign", json!({"a": 1}))]));
+    let mut wanted = code();
+    wanted.annotations = BTreeMap::from([("new".to_owned(), "2".to_owned())]);
+    let text = diff(&wanted, Some(&observed)).to_string();
+    let (old, new) = (&sha256(b"former")[..12], &sha256(b"zip")[..12]);
+    assert_eq!(
+        text,
+        format!(
+            "action notify: code {old} (rust:1.34) → code {new} (rust:default)\n\
+             action notify: parameter gateway_url is bound\n\
+             action notify: parameter notify_token is changed\n\
+             action notify: parameter left is removed\n\
+             action notify: limits: 60000 ms, 256 MB, 1 MB of logs → 60000 ms, 128 MB, 1 MB of logs\n\
+             action notify: annotation millrace.dev/annotations: old → new\n\
+             action notify: annotation new: (none) → 2\n\
+             action notify: annotation old: 1 → (none)"
+        )
+    );
+    assert!(!text.contains("s3cret") && !text.contains("0ld"));
+}
+
+#[test]
+fn code_of_unknown_digest_is_written_again() {
+    let mut observed = written(&code());
+    observed.digest = None;
+    let text = diff(&code(), Some(&observed)).to_string();
+    assert!(
+        text.starts_with("action notify: code unknown (rust:1.34) → "),
+        "{text}"
+    );
+}
+
+#[test]
+fn kinds_and_entry_points_are_compared() {
+    for (wanted, has, same) in [
+        ("rust:default", "rust:1.34", true),
+        ("rust:default", "rust:default", true),
+        ("rust:default", "go:1.20", false),
+        ("rust:1.34", "rust:1.34", true),
+        ("rust:1.34", "rust:1.40", false),
+    ] {
+        assert_eq!(same_kind(wanted, has), same, "{wanted} {has}");
+    }
+    let mut observed = written(&code());
+    observed.record.exec.main = None;
+    assert!(diff(&code(), Some(&observed)).is_settled());
+    observed.record.exec.main = Some("other".to_owned());
+    assert_eq!(diff(&code(), Some(&observed)).changes.len(), 1);
+}
+
+#[test]
+fn a_sequence_that_became_code_and_back_is_rewritten() {
+    let sequence = WantedAction {
+        body: Body::Sequence(vec!["a".to_owned(), "b".to_owned()]),
+        ..code()
+    };
+    let text = diff(&sequence, Some(&written(&code()))).to_string();
+    assert!(text.contains("→ sequence a, b"), "{text}");
+    // The digest of the former code says nothing of a sequence.
+    assert!(
+        text.contains("annotation millrace.dev/code-sha256"),
+        "{text}"
+    );
+    let other_order = WantedAction {
+        body: Body::Sequence(vec!["b".to_owned(), "a".to_owned()]),
+        ..code()
+    };
+    assert_eq!(
+        diff(&other_order, Some(&written(&sequence))).to_string(),
+        "action notify: sequence a, b → sequence b, a"
+    );
+}

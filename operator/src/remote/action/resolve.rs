@@ -1,0 +1,355 @@
+//! Where the code and the secret parameters of an action come from. Whatever is missing is told as field, value and
+//! cure, and the action on the server stays as it is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::ResourceExt;
+use millrace_contract::Invalid;
+use serde_json::Value;
+
+use super::change::{Body, WantedAction, sha256};
+use super::error::ActionError;
+use crate::action::crd::{Action, ActionSpec};
+use crate::context::Context;
+use crate::remote::openwhisk::Limits;
+use crate::types::KeyRef;
+
+/// How every zip archive starts.
+const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
+/// The server's limit on code, after base64.
+const CODE_MAX: usize = 48 * 1024 * 1024;
+
+/// The action that is asked for, with its code and the values of its secret parameters.
+///
+/// # Errors
+/// [`ActionError::Invalid`] when something that is referred to is missing or wrong.
+pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction, ActionError> {
+    let namespace = action.namespace().unwrap_or_default();
+    let spec = &action.spec;
+    let body = match &spec.sequence {
+        Some(names) => Body::Sequence(names.clone()),
+        None => code(context, &namespace, spec).await?,
+    };
+    if matches!(body, Body::Sequence(_)) && !spec.parameters.is_empty() {
+        let keys: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
+        return Err(ActionError::Invalid(Invalid::new(
+            "spec.parameters",
+            keys.join(", "),
+            "OpenWhisk ignores the parameters of a sequence",
+            "set them on the component actions",
+        )));
+    }
+    let mut parameters: BTreeMap<String, Value> = spec.parameters.clone().into_iter().collect();
+    for (index, parameter) in spec.parameters_from.iter().enumerate() {
+        let field = format!("spec.parametersFrom[{index}].secretRef");
+        let value = secret_value(context, &namespace, &parameter.secret_ref, &field).await?;
+        parameters.insert(parameter.name.clone(), Value::String(value));
+    }
+    Ok(WantedAction {
+        name: action.action_name().to_owned(),
+        body,
+        parameters,
+        annotations: spec.annotations.clone(),
+        limits: Limits {
+            timeout: i64::from(spec.limits.timeout_milliseconds),
+            memory: i64::from(spec.limits.memory_megabytes),
+            logs: i64::from(spec.limits.logs_megabytes),
+        },
+    })
+}
+
+async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<Body, ActionError> {
+    let from = spec.code.as_ref();
+    let (field, name, zip) = if let Some(name) = from.and_then(|c| c.builtin.as_deref()) {
+        let zip = builtin(&context.settings.actions_dir, name).await?;
+        ("spec.code.builtin".to_owned(), name.to_owned(), zip)
+    } else if let Some(reference) = from.and_then(|c| c.config_map.as_ref()) {
+        let zip = config_map(context, namespace, reference).await?;
+        let shown = format!("{}/{}", reference.name, reference.key);
+        ("spec.code.configMap".to_owned(), shown, zip)
+    } else {
+        return Err(ActionError::Invalid(Invalid::new(
+            "spec.code",
+            "absent",
+            "action without code",
+            "set spec.code.builtin, spec.code.configMap, or spec.sequence",
+        )));
+    };
+    check_zip(&field, &name, &zip).map_err(ActionError::Invalid)?;
+    Ok(Body::Code {
+        kind: spec.kind.clone(),
+        main: spec.main.clone(),
+        digest: sha256(&zip),
+        zip: STANDARD.encode(&zip),
+    })
+}
+
+fn check_zip(field: &str, name: &str, zip: &[u8]) -> Result<(), Invalid> {
+    if !zip.starts_with(ZIP_MAGIC) {
+        return Err(Invalid::new(
+            field,
+            name,
+            format!("its {} bytes are not a zip archive", zip.len()),
+            "give a zip with the program as `exec` at its top",
+        ));
+    }
+    if zip.len() / 3 * 4 > CODE_MAX {
+        return Err(Invalid::new(
+            field,
+            name,
+            format!("its {} bytes are more than OpenWhisk takes", zip.len()),
+            "give at most 36 MiB",
+        ));
+    }
+    Ok(())
+}
+
+async fn builtin(directory: &Path, name: &str) -> Result<Vec<u8>, ActionError> {
+    let path = directory.join(format!("{name}.zip"));
+    match tokio::fs::read(&path).await {
+        Ok(zip) => Ok(zip),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let known = builtins(directory).await;
+            let cure = if known.is_empty() {
+                "this operator comes without actions: give spec.code.configMap instead".to_owned()
+            } else {
+                format!("give one of {}, or spec.code.configMap", known.join(", "))
+            };
+            Err(ActionError::Invalid(Invalid::new(
+                "spec.code.builtin",
+                name,
+                "no action of that name comes with the operator",
+                cure,
+            )))
+        }
+        Err(source) => Err(ActionError::Builtin {
+            name: name.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// The names of the actions that come with the operator, sorted.
+pub async fn builtins(directory: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    if let Ok(mut entries) = tokio::fs::read_dir(directory).await {
+        while let Ok(Some(entry)) = entries.next_entry().await {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            names.extend(name.strip_suffix(".zip").map(str::to_owned));
+        }
+    }
+    names.sort();
+    names
+}
+
+async fn config_map(
+    context: &Context,
+    namespace: &str,
+    reference: &KeyRef,
+) -> Result<Vec<u8>, ActionError> {
+    let map = context
+        .namespaced::<ConfigMap>(namespace)
+        .get_opt(&reference.name)
+        .await
+        .map_err(ActionError::kubernetes("read the ConfigMap with the code"))?;
+    zip_in(map.as_ref(), reference).map_err(ActionError::Invalid)
+}
+
+fn zip_in(map: Option<&ConfigMap>, reference: &KeyRef) -> Result<Vec<u8>, Invalid> {
+    let Some(map) = map else {
+        return Err(Invalid::new(
+            "spec.code.configMap.name",
+            &reference.name,
+            "there is no ConfigMap of that name in the namespace",
+            "create it, for example with `kubectl create configmap NAME --from-file=KEY=FILE.zip`",
+        ));
+    };
+    if let Some(zip) = map
+        .binary_data
+        .as_ref()
+        .and_then(|data| data.get(&reference.key))
+    {
+        return Ok(zip.0.clone());
+    }
+    let in_data = map
+        .data
+        .as_ref()
+        .is_some_and(|data| data.contains_key(&reference.key));
+    let mut keys: Vec<&str> = map
+        .binary_data
+        .iter()
+        .flat_map(|data| data.keys())
+        .map(String::as_str)
+        .collect();
+    keys.sort_unstable();
+    Err(Invalid::new(
+        "spec.code.configMap.key",
+        &reference.key,
+        if in_data {
+            format!(
+                "in ConfigMap {} the key is text, not binaryData",
+                reference.name
+            )
+        } else {
+            format!(
+                "ConfigMap {} has no such key in its binaryData",
+                reference.name
+            )
+        },
+        if keys.is_empty() {
+            "put the zip into binaryData".to_owned()
+        } else {
+            format!("give one of {}", keys.join(", "))
+        },
+    ))
+}
+
+async fn secret_value(
+    context: &Context,
+    namespace: &str,
+    reference: &KeyRef,
+    field: &str,
+) -> Result<String, ActionError> {
+    let secret = context
+        .namespaced::<Secret>(namespace)
+        .get_opt(&reference.name)
+        .await
+        .map_err(ActionError::kubernetes("read a Secret with a parameter"))?;
+    value_in(secret.as_ref(), reference, field).map_err(ActionError::Invalid)
+}
+
+fn value_in(secret: Option<&Secret>, reference: &KeyRef, field: &str) -> Result<String, Invalid> {
+    let Some(secret) = secret else {
+        return Err(Invalid::new(
+            format!("{field}.name"),
+            &reference.name,
+            "there is no Secret of that name in the namespace",
+            "create it, or name one that exists",
+        ));
+    };
+    let Some(value) = secret
+        .data
+        .as_ref()
+        .and_then(|data| data.get(&reference.key))
+    else {
+        let keys: Vec<&str> = secret
+            .data
+            .iter()
+            .flat_map(|data| data.keys())
+            .map(String::as_str)
+            .collect();
+        return Err(Invalid::new(
+            format!("{field}.key"),
+            &reference.key,
+            format!("Secret {} has no such key", reference.name),
+            if keys.is_empty() {
+                "put the value into it".to_owned()
+            } else {
+                format!("give one of {}", keys.join(", "))
+            },
+        ));
+    };
+    String::from_utf8(value.0.clone()).map_err(|_| {
+        Invalid::new(
+            format!("{field}.key"),
+            &reference.key,
+            format!("its value in Secret {} is not text", reference.name),
+            "store it as UTF-8 text, for example as base64",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::ByteString;
+
+    fn reference(name: &str, key: &str) -> KeyRef {
+        KeyRef {
+            name: name.to_owned(),
+            key: key.to_owned(),
+        }
+    }
+
+    #[test]
+    fn missing_code_is_named_with_a_cure() {
+        let wanted = reference("code", "a.zip");
+        assert!(zip_in(None, &wanted).unwrap_err().to_string().starts_with(
+            "spec.code.configMap.name: code: there is no ConfigMap of that name in the namespace; create it"
+        ));
+        let mut map = ConfigMap {
+            data: Some([("a.zip".to_owned(), "text".to_owned())].into()),
+            ..ConfigMap::default()
+        };
+        assert_eq!(
+            zip_in(Some(&map), &wanted).unwrap_err().to_string(),
+            "spec.code.configMap.key: a.zip: in ConfigMap code the key is text, not binaryData; put the zip into binaryData"
+        );
+        map.data = None;
+        map.binary_data = Some([("b.zip".to_owned(), ByteString(b"PK\x03\x04".to_vec()))].into());
+        assert_eq!(
+            zip_in(Some(&map), &wanted).unwrap_err().to_string(),
+            "spec.code.configMap.key: a.zip: ConfigMap code has no such key in its binaryData; give one of b.zip"
+        );
+        assert!(zip_in(Some(&map), &reference("code", "b.zip")).is_ok());
+    }
+
+    #[test]
+    fn missing_secrets_are_named_and_values_never_shown() {
+        let field = "spec.parametersFrom[0].secretRef";
+        let wanted = reference("gateway", "token");
+        assert_eq!(
+            value_in(None, &wanted, field).unwrap_err().field,
+            "spec.parametersFrom[0].secretRef.name"
+        );
+        let mut secret = Secret {
+            data: Some([("other".to_owned(), ByteString(b"hidden".to_vec()))].into()),
+            ..Secret::default()
+        };
+        assert_eq!(
+            value_in(Some(&secret), &wanted, field)
+                .unwrap_err()
+                .to_string(),
+            "spec.parametersFrom[0].secretRef.key: token: Secret gateway has no such key; give one of other"
+        );
+        secret.data = Some([("token".to_owned(), ByteString(vec![0xff, 0xfe]))].into());
+        assert!(
+            value_in(Some(&secret), &wanted, field)
+                .unwrap_err()
+                .problem
+                .contains("not text")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_unknown_builtin_lists_the_known_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = async |name: &str| match builtin(directory.path(), name).await {
+            Err(ActionError::Invalid(invalid)) => invalid.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            missing("notify").await,
+            "spec.code.builtin: notify: no action of that name comes with the operator; this operator comes without actions: give spec.code.configMap instead"
+        );
+        std::fs::write(directory.path().join("notify-driver.zip"), b"PK\x03\x04").unwrap();
+        std::fs::write(directory.path().join("assess-vehicle.zip"), b"").unwrap();
+        assert!(
+            missing("notify")
+                .await
+                .ends_with("give one of assess-vehicle, notify-driver, or spec.code.configMap")
+        );
+        let zip = builtin(directory.path(), "notify-driver").await.unwrap();
+        assert!(check_zip("f", "n", &zip).is_ok());
+        assert!(
+            check_zip("f", "n", b"#!/bin/sh")
+                .unwrap_err()
+                .problem
+                .contains("not a zip")
+        );
+    }
+}

@@ -1,0 +1,24 @@
+//! The only place of Kafka administration. It speaks the protocol itself: [`frame`] and [`message`] turn values
+//! into bytes and back without I/O, [`Connection`] carries them, [`KafkaAdmin`] finds the right broker and retries.
+
+mod address;
+mod admin;
+mod connection;
+mod error;
+pub mod frame;
+pub mod message;
+pub mod offsets;
+mod pool;
+mod positions;
+
+pub use address::parse_bootstrap;
+pub use admin::KafkaAdmin;
+pub use connection::{Connection, Timeouts};
+pub use error::KafkaError;
+pub use kafka_protocol::ResponseError;
+pub use message::{
+    Broker, ClusterView, ConfigChange, ConfigEntry, ConfigSource, GroupOffset, NewTopic,
+    PartitionView, TopicView,
+};
+pub use offsets::{Isolation, lag};
+pub use pool::{ClusterKey, KafkaClients, shared_clients};

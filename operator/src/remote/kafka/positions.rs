@@ -1,0 +1,121 @@
+//! Questions about positions. They take several steps, between which leaders and coordinators may move.
+
+use std::collections::BTreeMap;
+
+use tokio::time::{Instant, sleep};
+
+use super::admin::{FIRST_PAUSE, KafkaAdmin, LONGEST_PAUSE, Target};
+use super::error::KafkaError;
+use super::message::{self, GroupOffset};
+use super::offsets::{self, Isolation};
+
+impl KafkaAdmin {
+    /// The end of each partition of a topic: the offset its next record will have.
+    ///
+    /// # Errors
+    /// [`KafkaError::is_unknown_topic`]; [`KafkaError::Incomplete`] when a partition has no leader all the time.
+    pub async fn end_offsets(
+        &self,
+        topic: &str,
+        isolation: Isolation,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let asked = format!("tell the end of topic {topic}");
+        self.until_settled(|| self.end_offsets_once(topic, isolation, &asked))
+            .await
+    }
+
+    async fn end_offsets_once(
+        &self,
+        topic: &str,
+        isolation: Isolation,
+        asked: &str,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let view = self.existing(topic, asked).await?;
+        let cluster = self.cluster().await?;
+        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for partition in &view.partitions {
+            let leader = partition.leader.ok_or_else(|| {
+                message::lacks(asked, &format!("a leader of partition {}", partition.index))
+            })?;
+            by_leader.entry(leader).or_default().push(partition.index);
+        }
+        let mut ends = BTreeMap::new();
+        for (leader, indexes) in by_leader {
+            let broker = cluster
+                .brokers
+                .get(&leader)
+                .ok_or_else(|| message::lacks(asked, &format!("the address of broker {leader}")))?;
+            let part = self
+                .call(
+                    Target::At(&broker.address),
+                    asked,
+                    |_| offsets::list_offsets_request(topic, &indexes, isolation),
+                    |answer| offsets::read_list_offsets(answer, asked),
+                )
+                .await?;
+            ends.extend(part);
+        }
+        Ok(ends)
+    }
+
+    /// What a group has committed in a topic; partitions without a commit are left out.
+    ///
+    /// # Errors
+    /// [`KafkaError`] once the time of a call is up.
+    pub async fn group_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<i32, GroupOffset>, KafkaError> {
+        let asked = format!("tell what group {group} has committed in topic {topic}");
+        self.until_settled(|| self.group_offsets_once(group, topic, &asked))
+            .await
+    }
+
+    async fn group_offsets_once(
+        &self,
+        group: &str,
+        topic: &str,
+        asked: &str,
+    ) -> Result<BTreeMap<i32, GroupOffset>, KafkaError> {
+        let view = self.existing(topic, asked).await?;
+        let indexes: Vec<i32> = view.partitions.iter().map(|p| p.index).collect();
+        let coordinator = self
+            .call(
+                Target::Any,
+                asked,
+                |version| offsets::find_coordinator_request(group, version >= 4),
+                |answer| offsets::read_coordinator(answer, asked),
+            )
+            .await?;
+        self.call(
+            Target::At(&coordinator),
+            asked,
+            |version| offsets::offset_fetch_request(group, topic, &indexes, version >= 8),
+            |answer| offsets::read_offset_fetch(answer, asked),
+        )
+        .await
+    }
+
+    /// Questions of several steps are asked again from the first while leaders and coordinators move.
+    async fn until_settled<T, F: Future<Output = Result<T, KafkaError>>>(
+        &self,
+        question: impl Fn() -> F,
+    ) -> Result<T, KafkaError> {
+        let deadline = Instant::now() + self.limits.call;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match question().await {
+                Err(error)
+                    if (error.wants_new_metadata()
+                        || matches!(error, KafkaError::Incomplete { .. }))
+                        && Instant::now() + pause < deadline =>
+                {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                result => return result,
+            }
+        }
+    }
+}

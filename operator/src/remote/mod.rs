@@ -1,0 +1,10 @@
+//! Everything that lives inside a system rather than in Kubernetes: topics in Kafka, actions in OpenWhisk.
+//! It all goes one way: [`pipeline`] observes, compares, acts, and tells what is there.
+
+pub mod action;
+pub mod claim;
+pub mod kafka;
+pub mod openwhisk;
+pub mod pipeline;
+pub mod release;
+pub mod topic;

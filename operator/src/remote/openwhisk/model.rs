@@ -1,0 +1,150 @@
+//! The shapes of the OpenWhisk REST API that are used here.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A key with a value: a parameter or an annotation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyValue {
+    /// The key.
+    pub key: String,
+    /// Any JSON.
+    pub value: Value,
+}
+
+/// What an action runs.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exec {
+    /// The runtime kind, `sequence`, or `blackbox`. Lists leave it out.
+    #[serde(default)]
+    pub kind: String,
+    /// The code: base64 when binary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Entry point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub main: Option<String>,
+    /// The code is base64 of an archive or executable. The server finds out by itself when not told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<bool>,
+    /// The actions of a sequence, as `/namespace/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub components: Option<Vec<String>>,
+}
+
+impl std::fmt::Debug for Exec {
+    /// Code runs to megabytes: only its size is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exec")
+            .field("kind", &self.kind)
+            .field("code_bytes", &self.code.as_ref().map(String::len))
+            .field("main", &self.main)
+            .field("components", &self.components)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Limits of one activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Milliseconds.
+    pub timeout: i64,
+    /// Megabytes of memory.
+    pub memory: i64,
+    /// Megabytes of logs.
+    pub logs: i64,
+}
+
+/// An action as the server tells it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ActionRecord {
+    /// Its name, without namespace and package.
+    pub name: String,
+    /// The namespace, followed by `/package` for a packaged action.
+    pub namespace: String,
+    /// `major.minor.patch`; the patch rises with each update.
+    pub version: String,
+    /// What it runs.
+    pub exec: Exec,
+    /// Bound parameters. Lists leave them out.
+    #[serde(default)]
+    pub parameters: Vec<KeyValue>,
+    /// Annotations, the server's own among them.
+    #[serde(default)]
+    pub annotations: Vec<KeyValue>,
+    /// Limits.
+    pub limits: Limits,
+}
+
+impl ActionRecord {
+    /// The value of an annotation.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&Value> {
+        self.annotations
+            .iter()
+            .find(|a| a.key == key)
+            .map(|a| &a.value)
+    }
+}
+
+/// What is sent to create or update an action. On an update the server keeps what is not given;
+/// annotations that are given are merged into those that are there.
+#[derive(Clone, Default, PartialEq, Serialize)]
+pub struct ActionPut {
+    /// What to run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exec: Option<Exec>,
+    /// All parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Vec<KeyValue>>,
+    /// Annotations to add or replace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Vec<KeyValue>>,
+    /// Keys of annotations to remove.
+    #[serde(rename = "delAnnotations", skip_serializing_if = "Vec::is_empty")]
+    pub remove_annotations: Vec<String>,
+    /// Limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+/// How to invoke.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Invocation {
+    /// Wait for the record.
+    pub blocking: bool,
+    /// How long the server shall wait, in milliseconds (1 to 60000); its own default when absent.
+    pub timeout_ms: Option<u32>,
+}
+
+/// A finished activation.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Activation {
+    /// Its id.
+    #[serde(rename = "activationId")]
+    pub id: String,
+    /// What came of it.
+    pub response: ActivationResponse,
+}
+
+/// What came of an activation.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ActivationResponse {
+    /// `success`, `application error`, `action developer error` or `whisk internal error`.
+    #[serde(default)]
+    pub status: String,
+    /// Whether it worked.
+    pub success: bool,
+    /// The result, or `{"error": …}`.
+    #[serde(default)]
+    pub result: Value,
+}
+
+/// The answer to an invocation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Invoked {
+    /// It ended, in success or not.
+    Finished(Activation),
+    /// It goes on, or nobody waited: its id.
+    Started(String),
+}

@@ -1,0 +1,192 @@
+//! The custom resource KafkaTopic.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::conditioned;
+use crate::status::Condition;
+
+/// A topic of a KafkaCluster, bound to a schema of the data contract.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "millrace.dev",
+    version = "v1alpha1",
+    kind = "KafkaTopic",
+    plural = "kafkatopics",
+    shortname = "kt",
+    category = "millrace",
+    namespaced,
+    status = "KafkaTopicStatus",
+    derive = "PartialEq",
+    doc = "A topic of a KafkaCluster, bound to a schema of the data contract.",
+    printcolumn(
+        name = "Kafka",
+        type_ = "string",
+        json_path = ".spec.kafka",
+        description = "The KafkaCluster"
+    ),
+    printcolumn(
+        name = "Topic",
+        type_ = "string",
+        json_path = ".status.topicName",
+        description = "Name of the topic in Kafka"
+    ),
+    printcolumn(
+        name = "Partitions",
+        type_ = "integer",
+        json_path = ".spec.partitions",
+        description = "Partitions asked for"
+    ),
+    printcolumn(
+        name = "Schema",
+        type_ = "string",
+        json_path = ".spec.schema",
+        description = "What its records are"
+    ),
+    printcolumn(
+        name = "Available",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Available')].status",
+        description = "Whether the topic is as asked for"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Available')].message",
+        description = "Why it is, or is not",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.topicName) == has(oldSelf.topicName) && (!has(self.topicName) || self.topicName == oldSelf.topicName)")
+        .message("spec.topicName: cannot be changed, a topic has no rename; put the former value back, or make a new KafkaTopic"),
+)]
+pub struct KafkaTopicSpec {
+    /// The KafkaCluster in the same namespace. It cannot be changed.
+    #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message(Message::Expression("'spec.kafka: ' + self + ': a topic cannot move to another cluster; put ' + oldSelf + ' back, or make a new KafkaTopic'".into())))]
+    pub kafka: String,
+    /// Name of the topic in Kafka; the name of this resource when absent. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
+    pub topic_name: Option<String>,
+    /// Number of partitions. It may only grow, and growing moves the keys of new records to other partitions.
+    #[schemars(range(min = 1, max = 1000))]
+    #[x_kube(validation = Rule::new("self >= oldSelf").message("partitions may grow but not shrink; give the former number or more"))]
+    pub partitions: i32,
+    /// Copies of each partition; at most as many as the cluster has nodes. It cannot be changed in this version.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 7))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("this version does not move replicas; put the former number back"))]
+    pub replication_factor: i32,
+    /// Settings of the topic, for example `retention.ms` or `cleanup.policy`. Others keep the cluster's default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "config_schema")]
+    pub config: BTreeMap<String, String>,
+    /// What the records are: a schema of the data contract.
+    pub schema: TopicSchema,
+    /// What happens to the topic and its records when this resource is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Stop reconciling this topic.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub paused: bool,
+}
+
+fn one() -> i32 {
+    1
+}
+
+fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    crate::types::string_map(64, 1024)
+}
+
+/// The schemas of the data contract.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum TopicSchema {
+    /// One sample of a vehicle.
+    Telemetry,
+    /// A finding of `detect`.
+    Alert,
+    /// What a driver is told.
+    Notification,
+    /// What could not be processed, with the reason.
+    DeadLetter,
+    /// The state of `detect` per vehicle.
+    DetectState,
+    /// Notifications accepted and delivered.
+    Notified,
+    /// Hash of a vehicle's token.
+    VehicleCredential,
+    /// Who changed what.
+    Audit,
+}
+
+/// What happens to data when its resource is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum DeletionPolicy {
+    #[default]
+    /// Keep what is inside the system.
+    Retain,
+    /// Remove it together with the resource.
+    Delete,
+}
+
+/// What was seen of a topic.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KafkaTopicStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Available, Progressing, Degraded and Paused.
+    #[serde(default)]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+    /// Name of the topic in Kafka.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 249))]
+    pub topic_name: Option<String>,
+    /// The id that Kafka gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub topic_id: Option<String>,
+    /// Partitions that it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitions: Option<i32>,
+    /// Copies that each partition has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication_factor: Option<i32>,
+    /// The settings that were set by this resource: one that leaves `spec.config` is unset, others are never touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 256)))]
+    pub managed_config: Vec<String>,
+    /// The schema that the topic is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<TopicSchema>,
+}
+
+impl KafkaTopic {
+    /// The name of the topic in Kafka.
+    #[must_use]
+    pub fn topic_name(&self) -> &str {
+        match &self.spec.topic_name {
+            Some(name) => name,
+            None => self.metadata.name.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+conditioned!(KafkaTopic, KafkaTopicStatus);

@@ -1,0 +1,3 @@
+//! KafkaTopic: a topic of a Kafka.
+
+pub mod crd;

@@ -1,0 +1,310 @@
+//! The OpenWhisk client and the action pipeline against the embedded server.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use millrace_operator::remote::action::{Body, RemoteAction, WantedAction, explain, sha256};
+use millrace_operator::remote::openwhisk::{Class, Invocation, Invoked, Limits, WhiskClient};
+use millrace_operator::remote::pipeline::converge;
+use millrace_testkit::{Server, free_port, left_out, repository_root};
+use serde_json::json;
+
+const USER: &str = "11111111-2222-3333-4444-555555555555";
+const KEY: &str = "a-key-only-for-this-test-0123456789";
+
+struct Whisk {
+    uri: String,
+    _directory: tempfile::TempDir,
+    _server: Server,
+}
+
+/// `None`, after saying why, when the server has not been built.
+fn start() -> Option<Whisk> {
+    let program = std::env::var_os("MILLRACE_WHISK_BIN").map_or_else(
+        || repository_root().join("target/debug/millrace-whisk"),
+        PathBuf::from,
+    );
+    if !program.is_file() {
+        let why = "millrace-whisk is not built; `cargo build -p millrace-whisk` does it";
+        left_out("the OpenWhisk client", why).unwrap();
+        return None;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let auth = directory.path().join("auth");
+    std::fs::write(&auth, format!("{USER}:{KEY}\n")).unwrap();
+    let (port, metrics) = (free_port().unwrap(), free_port().unwrap());
+    let mut command = Command::new(program);
+    command
+        .arg("serve")
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .args(["--metrics", &format!("127.0.0.1:{metrics}")])
+        .arg("--data")
+        .arg(directory.path().join("data"))
+        .arg("--auth-file")
+        .arg(auth);
+    let mut server = Server::start(&mut command, &directory.path().join("log")).unwrap();
+    server.wait_for_port(port, Duration::from_secs(20)).unwrap();
+    Some(Whisk {
+        uri: format!("http://127.0.0.1:{port}"),
+        _directory: directory,
+        _server: server,
+    })
+}
+
+/// An archive with one file, stored, not compressed.
+fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut crc = !0u32;
+    for byte in content {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    let size = content.len() as u32;
+    let mut common = vec![20, 0, 0, 0, 0, 0, 0, 0, 0x21, 0];
+    for number in [!crc, size, size] {
+        common.extend(number.to_le_bytes());
+    }
+    common.extend((name.len() as u16).to_le_bytes());
+    common.extend([0, 0]);
+    let mut out = b"PK\x03\x04".to_vec();
+    out.extend(&common);
+    out.extend(name.as_bytes());
+    out.extend(content);
+    let directory_at = out.len() as u32;
+    out.extend(b"PK\x01\x02\x14\x03");
+    out.extend(&common);
+    // No comment, disk 0, no internal attributes; executable by everybody.
+    out.extend([0; 6]);
+    out.extend((0o100_755_u32 << 16).to_le_bytes());
+    out.extend([0; 4]);
+    out.extend(name.as_bytes());
+    let directory_size = out.len() as u32 - directory_at;
+    out.extend(b"PK\x05\x06\0\0\0\0\x01\0\x01\0");
+    out.extend(directory_size.to_le_bytes());
+    out.extend(directory_at.to_le_bytes());
+    out.extend([0; 2]);
+    out
+}
+
+fn wanted(name: &str, script: &str) -> WantedAction {
+    let archive = zip("exec", script.as_bytes());
+    WantedAction {
+        name: name.to_owned(),
+        body: Body::Code {
+            kind: "rust:default".to_owned(),
+            main: "main".to_owned(),
+            digest: sha256(&archive),
+            zip: STANDARD.encode(&archive),
+        },
+        parameters: BTreeMap::from([("greeting".to_owned(), json!("hello"))]),
+        annotations: BTreeMap::from([("description".to_owned(), "a test".to_owned())]),
+        limits: Limits {
+            timeout: 10_000,
+            memory: 128,
+            logs: 1,
+        },
+    }
+}
+
+/// Answers every activation with the same object.
+fn answering(json: &str) -> String {
+    format!("#!/bin/sh\nwhile read -r line; do echo '{json}' >&3; done\n")
+}
+
+async fn settle(
+    client: &WhiskClient,
+    wanted: &WantedAction,
+    known: Option<&str>,
+) -> (Vec<String>, String) {
+    let remote = RemoteAction {
+        client,
+        wanted,
+        known_version: known,
+    };
+    let outcome = converge(&remote).await.unwrap();
+    let made = outcome.made.iter().map(ToString::to_string).collect();
+    (made, outcome.observed.unwrap().record.version)
+}
+
+#[tokio::test]
+#[ignore = "systems tier"]
+async fn actions_are_written_once_corrected_and_removed() {
+    let Some(whisk) = start() else { return };
+    let client = WhiskClient::new(&whisk.uri, USER, KEY, Duration::from_secs(10)).unwrap();
+    assert!(client.actions().await.unwrap().is_empty());
+    assert_eq!(client.action("assess", true).await.unwrap(), None);
+
+    let mut assess = wanted("assess", &answering(r#"{"urgency":"now"}"#));
+    let (made, first) = settle(&client, &assess, None).await;
+    assert!(
+        made[0].starts_with("create action assess: code "),
+        "{made:?}"
+    );
+    // With and without knowing the version, the second look finds nothing to do.
+    let nothing = (Vec::<String>::new(), first.clone());
+    assert_eq!(settle(&client, &assess, Some(&first)).await, nothing);
+    assert_eq!(settle(&client, &assess, None).await, nothing);
+
+    // Each kind of change is made alone and then settled.
+    assess
+        .parameters
+        .insert("extra".to_owned(), json!({"a": [1, 2]}));
+    let (made, second) = settle(&client, &assess, Some(&first)).await;
+    assert_eq!(made, ["action assess: parameter extra is bound"]);
+    assert_ne!(second, first);
+    assess.parameters.remove("extra");
+    assess.limits.timeout = 20_000;
+    assess.annotations = BTreeMap::from([("owner".to_owned(), "me".to_owned())]);
+    let (made, third) = settle(&client, &assess, Some(&second)).await;
+    assert_eq!(
+        made,
+        [
+            "action assess: parameter extra is removed",
+            "action assess: limits: 10000 ms, 128 MB, 1 MB of logs → 20000 ms, 128 MB, 1 MB of logs",
+            "action assess: annotation millrace.dev/annotations: description → owner",
+            "action assess: annotation owner: (none) → me",
+            "action assess: annotation description: a test → (none)",
+        ]
+    );
+    assert_eq!(
+        settle(&client, &assess, Some(&third)).await,
+        (Vec::new(), third.clone())
+    );
+
+    // Somebody overwrites the code and leaves our annotation standing.
+    let foreign = wanted("assess", &answering(r#"{"urgency":"never"}"#));
+    let put = millrace_operator::remote::openwhisk::ActionPut {
+        exec: millrace_operator::remote::action::put_for(
+            &foreign,
+            None,
+            &millrace_operator::remote::action::diff(&foreign, None).changes,
+        )
+        .exec,
+        ..Default::default()
+    };
+    client.put_action("assess", &put, true).await.unwrap();
+    let (made, _) = settle(&client, &assess, Some(&third)).await;
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert!(made[0].starts_with("action assess: code "), "{made:?}");
+
+    sequences_wait_for_their_components(&client).await;
+    invocations(&client).await;
+
+    let names: Vec<String> = client
+        .actions()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|a| a.name)
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(client.delete_action("warn").await.unwrap());
+    assert!(client.delete_action("assess").await.unwrap());
+    assert!(!client.delete_action("assess").await.unwrap());
+}
+
+async fn sequences_wait_for_their_components(client: &WhiskClient) {
+    let mut warn = WantedAction {
+        body: Body::Sequence(vec!["assess".to_owned(), "nobody".to_owned()]),
+        parameters: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        ..wanted("warn", "")
+    };
+    let remote = RemoteAction {
+        client,
+        wanted: &warn,
+        known_version: None,
+    };
+    let error = converge(&remote).await.unwrap_err();
+    assert_eq!(
+        explain(&error, &warn).unwrap().field,
+        "spec.sequence",
+        "{error}"
+    );
+    warn.body = Body::Sequence(vec!["assess".to_owned(), "assess".to_owned()]);
+    let (made, version) = settle(client, &warn, None).await;
+    assert_eq!(made, ["create action warn: sequence assess, assess"]);
+    assert_eq!(
+        settle(client, &warn, Some(&version)).await,
+        (Vec::new(), version)
+    );
+}
+
+async fn invocations(client: &WhiskClient) {
+    let how = Invocation {
+        blocking: true,
+        timeout_ms: None,
+    };
+    for name in ["assess", "warn"] {
+        match client.invoke(name, &json!({"x": 1}), how).await.unwrap() {
+            Invoked::Finished(record) => {
+                assert!(record.response.success, "{record:?}");
+                assert_eq!(record.response.result, json!({"urgency": "now"}));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let Invoked::Started(id) = client
+        .invoke("assess", &json!({}), Invocation::default())
+        .await
+        .unwrap()
+    else {
+        panic!("nobody waited, and yet there is an answer");
+    };
+    for _ in 0..100 {
+        if let Some(record) = client.activation(&id).await.unwrap() {
+            assert!(record.response.success);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("activation {id} never appeared");
+}
+
+#[tokio::test]
+#[ignore = "systems tier"]
+async fn refusals_are_told_apart() {
+    let Some(whisk) = start() else { return };
+    let client = WhiskClient::new(&whisk.uri, USER, KEY, Duration::from_secs(10)).unwrap();
+    let stranger = WhiskClient::new(
+        &whisk.uri,
+        USER,
+        "not-the-key-of-anybody",
+        Duration::from_secs(10),
+    )
+    .unwrap();
+    assert_eq!(
+        stranger.actions().await.unwrap_err().class(),
+        Some(Class::Unauthorized)
+    );
+
+    let mut odd = wanted("odd", &answering("{}"));
+    odd.limits.memory = 1;
+    let remote = |wanted| RemoteAction {
+        client: &client,
+        wanted,
+        known_version: None,
+    };
+    let error = converge(&remote(&odd)).await.unwrap_err();
+    let told = explain(&error, &odd).unwrap().to_string();
+    assert!(
+        told.starts_with("spec.limits.memoryMegabytes: 1: OpenWhisk says: "),
+        "{told}"
+    );
+    odd.limits.memory = 128;
+    if let Body::Code { kind, .. } = &mut odd.body {
+        *kind = "cobol:1".to_owned();
+    }
+    let error = converge(&remote(&odd)).await.unwrap_err();
+    assert_eq!(explain(&error, &odd).unwrap().field, "spec.kind", "{error}");
+    let missing = client
+        .invoke("nobody", &json!({}), Invocation::default())
+        .await
+        .unwrap_err();
+    assert!(missing.is_not_found());
+}

@@ -1,0 +1,17 @@
+//! Real servers as local processes, for the tiers of tests that need them.
+//!
+//! A server that cannot be had here is left out with a line that says why; where `MILLRACE_REQUIRE=1`
+//! is set (as continuous integration does) that is an error instead, so that nothing is skipped unseen.
+//! Every server listens on loopback only, keeps its files in a temporary directory and ends with its value.
+
+mod apiserver;
+mod kafka;
+mod place;
+mod platform;
+mod process;
+
+pub use apiserver::ApiServer;
+pub use kafka::Kafka;
+pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
+pub use platform::Platform;
+pub use process::{Server, free_port, wait_for_port};

@@ -1,0 +1,104 @@
+//! A platform that runs on real nodes, as `cargo xtask test --tier cluster` brought it up.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::place::left_out;
+
+/// The running platform and the way to it.
+pub struct Platform {
+    /// `http://127.0.0.1:PORT` of the gateway.
+    pub http: String,
+    /// `127.0.0.1:PORT` of the gateway's MQTT.
+    pub mqtt: String,
+    /// Holds the gateway's administrator token.
+    pub admin_token_file: PathBuf,
+    /// Where the platform lives.
+    pub namespace: String,
+    /// The Platform's name.
+    pub name: String,
+    kubeconfig: PathBuf,
+    hyperkube: PathBuf,
+}
+
+impl Platform {
+    /// The platform named by the `MILLRACE_*` variables of the task.
+    ///
+    /// Gives `None`, after saying why, where there is none.
+    ///
+    /// # Errors
+    /// It is required and missing.
+    pub fn find() -> anyhow::Result<Option<Self>> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let found = (|| {
+            Some(Self {
+                http: variable("MILLRACE_GATEWAY_HTTP")?,
+                mqtt: variable("MILLRACE_GATEWAY_MQTT")?,
+                admin_token_file: variable("MILLRACE_ADMIN_TOKEN_FILE")?.into(),
+                namespace: variable("MILLRACE_NAMESPACE")?,
+                name: variable("MILLRACE_PLATFORM")?,
+                kubeconfig: variable("MILLRACE_KUBECONFIG")?.into(),
+                hyperkube: variable("MILLRACE_HYPERKUBE")?.into(),
+            })
+        })();
+        if found.is_none() {
+            left_out(
+                "the platform on real nodes",
+                "no platform is named; `cargo xtask test --tier cluster` brings one up",
+            )?;
+        }
+        Ok(found)
+    }
+
+    /// Runs `kubectl` in the platform's namespace and gives its output.
+    ///
+    /// # Errors
+    /// It fails; the error carries what it said.
+    pub fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.command().args(arguments).output()?;
+        anyhow::ensure!(
+            output.status.success(),
+            "kubectl {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Applies a manifest; an error is what the API server said.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn apply(&self, manifest: &str) -> anyhow::Result<()> {
+        use std::io::Write as _;
+        let mut child = self
+            .command()
+            .args(["apply", "-f", "-"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()?;
+        child
+            .stdin
+            .take()
+            .context("kubectl has no standard input")?
+            .write_all(manifest.as_bytes())?;
+        let output = child.wait_with_output()?;
+        anyhow::ensure!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.hyperkube);
+        command
+            .args(["kubectl", "--namespace", &self.namespace, "--kubeconfig"])
+            .arg(&self.kubeconfig);
+        command
+    }
+}

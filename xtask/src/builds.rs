@@ -1,0 +1,248 @@
+//! What is built before anything runs: the cluster's binaries, our binaries, jars, base file systems.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::context::Context;
+use crate::{files, run};
+
+/// The image tag's first part, and what `--version` of every binary says.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The Debian release of all base images.
+const SUITE: &str = "bookworm";
+
+/// Kubernetes in one binary, helm and pause, built from the Go module of the local cluster.
+///
+/// # Errors
+/// The build fails.
+pub fn cluster(context: &Context) -> anyhow::Result<PathBuf> {
+    let sources = context.root.join("cluster");
+    let key = files::key(&[
+        sources.join("hyperkube"),
+        sources.join("pause"),
+        sources.join("build.sh"),
+    ])?;
+    let out = context.cache.join(format!("cluster-{key}"));
+    let go = context.cache.join("go");
+    run::logged(
+        Command::new("bash")
+            .arg(sources.join("build.sh"))
+            .arg(&out)
+            .env("GOMODCACHE", go.join("mod"))
+            .env("GOCACHE", go.join("build"))
+            .env("GOFLAGS", "-modcacherw"),
+        &context.log("build-cluster")?,
+    )?;
+    Ok(out)
+}
+
+/// Every binary of the workspace but this one.
+///
+/// # Errors
+/// The build fails.
+pub fn binaries(context: &Context) -> anyhow::Result<()> {
+    let log = context.log("build-rust")?;
+    let mut build = cargo(context);
+    build.args(["build", "--locked", "--workspace"]);
+    // Not the actions: they are linked in another way, see below, and one would undo the other.
+    for name in BINARIES {
+        build.args(["--bin", name]);
+    }
+    run::logged(&mut build, &log)?;
+    actions(context).map(|_| ())
+}
+
+/// The programs of the platform and of the command line, but for the actions.
+const BINARIES: &[&str] = &[
+    "millrace-local",
+    "millrace-operator",
+    "millrace-stream",
+    "millrace-whisk",
+];
+
+/// The OpenWhisk actions as static programs, each zipped as `exec`; gives the directory of zips.
+///
+/// # Errors
+/// The build fails.
+pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
+    let log = context.log("build-actions")?;
+    let zips = context.target().join("actions");
+    std::fs::create_dir_all(&zips)?;
+    let sources =
+        ["Cargo.lock", "Cargo.toml", "jobs/actions", "jobs/contract"].map(|p| context.root.join(p));
+    let (key, stamp) = (files::key(&sources)?, zips.join("sources.key"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|old| old == key) {
+        return Ok(zips);
+    }
+    for name in ACTIONS {
+        // Only the last crate is compiled for a static C library; what it links is shared with all other builds.
+        run::logged(
+            cargo(context)
+                .args([
+                    "rustc",
+                    "--locked",
+                    "--package",
+                    "millrace-actions",
+                    "--bin",
+                    name,
+                    "--",
+                ])
+                .args(["-C", "target-feature=+crt-static", "-C", "strip=symbols"]),
+            &log,
+        )?;
+        zip(&context.binary(name), &zips.join(format!("{name}.zip")))?;
+    }
+    files::replace(&stamp, key.as_bytes())?;
+    Ok(zips)
+}
+
+/// The actions that come with the platform.
+pub const ACTIONS: &[&str] = &["assess-vehicle", "notify-driver"];
+
+fn zip(program: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
+    let mut bytes = Vec::new();
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(&mut bytes));
+    // The time stamp is fixed so that equal programs give equal archives: images and action digests follow content.
+    let options = zip::write::SimpleFileOptions::default()
+        .compression_method(zip::CompressionMethod::Deflated)
+        .last_modified_time(zip::DateTime::default())
+        .unix_permissions(0o755);
+    archive.start_file("exec", options)?;
+    std::io::Write::write_all(&mut archive, &std::fs::read(program)?)?;
+    archive.finish()?;
+    if std::fs::read(to).ok().as_deref() != Some(&bytes[..]) {
+        files::replace(to, &bytes)?;
+    }
+    Ok(())
+}
+
+/// Kafka's jars from Maven; gives the directory that holds them.
+///
+/// # Errors
+/// Maven cannot fetch them.
+pub fn kafka_libs(context: &Context) -> anyhow::Result<PathBuf> {
+    let pom = context.root.join("images/kafka/pom.xml");
+    let out = context
+        .cache
+        .join(format!("kafka-{}", files::key(std::slice::from_ref(&pom))?));
+    let libs = out.join("libs");
+    if !libs.is_dir() {
+        let fresh = out.join("libs.new");
+        if fresh.exists() {
+            std::fs::remove_dir_all(&fresh)?;
+        }
+        run::logged(
+            Command::new("mvn")
+                .args(["-q", "-B", "-f"])
+                .arg(&pom)
+                .arg("dependency:copy-dependencies")
+                .arg("-DincludeScope=runtime")
+                .arg(format!("-DoutputDirectory={}", fresh.display())),
+            &context.log("fetch-kafka")?,
+        )?;
+        std::fs::rename(&fresh, &libs)?;
+    }
+    Ok(libs)
+}
+
+/// A root file system of Debian packages as a tar archive.
+///
+/// # Errors
+/// Debian's archive cannot be read.
+pub fn root_file_system(context: &Context, name: &str, packages: &str) -> anyhow::Result<PathBuf> {
+    let tar = context.cache.join(format!("rootfs-{SUITE}-{name}.tar"));
+    if !tar.is_file() {
+        let fresh = context.cache.join(format!("rootfs-{SUITE}-{name}.new.tar"));
+        run::logged(
+            Command::new("mmdebstrap")
+                .args(["--variant=minbase", "--quiet"])
+                // Manuals, translations and package lists are of no use in an image.
+                .args([
+                    "--dpkgopt=path-exclude=/usr/share/man/*",
+                    "--dpkgopt=path-exclude=/usr/share/locale/*",
+                ])
+                .args([
+                    "--dpkgopt=path-exclude=/usr/share/doc/*",
+                    "--dpkgopt=path-include=/usr/share/doc/*/copyright",
+                ])
+                // Java's packages register their manuals and fail where the directory is missing.
+                .arg("--setup-hook=mkdir -p \"$1\"/usr/share/man/man1")
+                .arg(
+                    "--customize-hook=rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin",
+                )
+                .arg(format!("--include={packages}"))
+                .arg(SUITE)
+                .arg(&fresh),
+            &context.log(&format!("rootfs-{name}"))?,
+        )?;
+        std::fs::rename(&fresh, &tar)?;
+    }
+    Ok(tar)
+}
+
+/// Runs every generator.
+///
+/// # Errors
+/// A generator fails, or with `check` a file differs.
+pub fn generate(context: &Context, check: bool) -> anyhow::Result<()> {
+    let mut contract = cargo(context);
+    contract.args([
+        "run",
+        "--locked",
+        "--quiet",
+        "--package",
+        "millrace-contract",
+    ]);
+    contract.args([
+        "--features",
+        "generate",
+        "--bin",
+        "millrace-generate-contract",
+        "--",
+    ]);
+    binaries(context)?;
+    let mut operator = Command::new(context.binary("millrace-operator"));
+    operator.arg("generate").current_dir(&context.root);
+    for mut command in [contract, operator] {
+        if check {
+            command.arg("--check");
+        }
+        anyhow::ensure!(
+            command.status()?.success(),
+            "what is generated differs from what is committed, or cannot be generated: run `cargo xtask generate` and commit the result"
+        );
+    }
+    Ok(())
+}
+
+/// Runs the benchmarks.
+///
+/// # Errors
+/// One of them fails.
+pub fn bench(context: &Context) -> anyhow::Result<()> {
+    let libs = kafka_libs(context)?;
+    let status = Command::new("bash")
+        .arg(context.root.join("bench/run.sh"))
+        .env("MILLRACE_KAFKA_LIBS", libs)
+        .current_dir(&context.root)
+        .status()?;
+    anyhow::ensure!(status.success(), "a benchmark failed");
+    Ok(())
+}
+
+/// `cargo`, in the repository.
+pub fn cargo(context: &Context) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(&context.root);
+    // Set by `cargo run` for this process; a child cargo must find its own.
+    for variable in [
+        "CARGO_PKG_NAME",
+        "CARGO_PKG_VERSION",
+        "CARGO_MANIFEST_DIR",
+        "CARGO_BIN_NAME",
+    ] {
+        command.env_remove(variable);
+    }
+    command
+}

@@ -1,0 +1,391 @@
+//! `cargo xtask test`: the tiers, what each needs, and one closing line.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+
+use clap::ValueEnum;
+
+use crate::context::Context;
+use crate::steps::Steps;
+use crate::{Target, access, builds, cluster, images, install, packages, run, up};
+
+/// A tier of tests, by what it needs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Debug)]
+pub enum Tier {
+    /// Nothing: pure code
+    Unit,
+    /// The real API server, no nodes
+    Api,
+    /// The real Kafka and our own servers as local processes
+    Systems,
+    /// Real nodes and pods
+    Cluster,
+}
+
+const ALL: [Tier; 4] = [Tier::Unit, Tier::Api, Tier::Systems, Tier::Cluster];
+
+#[derive(Default)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+/// Runs the tiers; ends with `N passed, N failed, N skipped`.
+///
+/// # Errors
+/// A build fails.
+pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<ExitCode> {
+    let tiers: BTreeSet<Tier> = if tiers.is_empty() {
+        ALL.into()
+    } else {
+        tiers.iter().copied().collect()
+    };
+    let steps = Steps::new();
+    let mut count = Count::default();
+    let mut left_out = Vec::new();
+    let able = prepare(context, &tiers, &steps, require, &mut left_out)?;
+    for tier in able {
+        let result = match tier {
+            Tier::Unit => unit(context, &steps, &mut count),
+            Tier::Api => ignored(context, &steps, "api", "api*", require, &[], &mut count),
+            Tier::Systems => ignored(
+                context,
+                &steps,
+                "systems",
+                "systems_*",
+                require,
+                &[],
+                &mut count,
+            ),
+            Tier::Cluster => on_nodes(context, &steps, require, &mut count),
+        };
+        if let Err(error) = result {
+            eprintln!("error: {error:#}");
+            count.failed += 1;
+        }
+    }
+    for (tier, why) in &left_out {
+        println!("left out: {tier:?}: {why}");
+        count.skipped += 1;
+    }
+    println!(
+        "{} passed, {} failed, {} skipped",
+        count.passed, count.failed, count.skipped
+    );
+    let bad = count.failed > 0 || (require && !left_out.is_empty());
+    Ok(if bad {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Builds side by side what the tiers need; gives the tiers that can run.
+fn prepare(
+    context: &Context,
+    tiers: &BTreeSet<Tier>,
+    steps: &Steps,
+    require: bool,
+    left_out: &mut Vec<(Tier, String)>,
+) -> anyhow::Result<Vec<Tier>> {
+    let mut able: Vec<Tier> = tiers.iter().copied().collect();
+    let beyond_unit = able.iter().any(|t| *t != Tier::Unit);
+    if beyond_unit && let Err(error) = steps.step("Debian packages", || packages::ensure(context)) {
+        if require {
+            return Err(error);
+        }
+        left_out.extend(
+            able.iter()
+                .filter(|t| **t != Tier::Unit)
+                .map(|t| (*t, format!("{error:#}"))),
+        );
+        able.retain(|t| *t == Tier::Unit);
+    }
+    if able.contains(&Tier::Cluster) && !cluster::is_local(&Target::default()) {
+        anyhow::ensure!(!require, "the cluster tier needs root");
+        left_out.push((
+            Tier::Cluster,
+            "it needs root, for network namespaces and mounts".to_owned(),
+        ));
+        able.retain(|t| *t != Tier::Cluster);
+    }
+    let go = able.iter().any(|t| matches!(t, Tier::Api | Tier::Cluster));
+    let jars = able
+        .iter()
+        .any(|t| matches!(t, Tier::Systems | Tier::Cluster));
+    thread::scope(|scope| {
+        let go = go.then(|| {
+            scope.spawn(|| steps.step("Kubernetes and helm (Go)", || builds::cluster(context)))
+        });
+        let fetched = jars.then(|| {
+            scope.spawn(|| steps.step("Debian, Java, Kafka (downloads)", || images::fetch(context)))
+        });
+        let rust = steps.step("tests and binaries (Rust)", || {
+            let mut command = builds::cargo(context);
+            run::logged(
+                command.args(["test", "--locked", "--workspace", "--no-run"]),
+                &context.log("build-tests")?,
+            )?;
+            if jars {
+                builds::binaries(context)
+            } else {
+                Ok(())
+            }
+        });
+        for handle in [
+            go.map(|h| h.join().map(|r| r.map(|_| ()))),
+            fetched.map(|h| h.join()),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            match handle {
+                Ok(result) => result?,
+                Err(_) => anyhow::bail!("a step ended by a panic"),
+            }
+        }
+        rust
+    })?;
+    Ok(able)
+}
+
+fn unit(context: &Context, steps: &Steps, count: &mut Count) -> anyhow::Result<()> {
+    steps.step("unit", || {
+        let mut command = builds::cargo(context);
+        command.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+        tally(&mut command, count)
+    })
+}
+
+/// The tests of one tier are ignored by default, because a plain `cargo test` has no servers.
+fn ignored(
+    context: &Context,
+    steps: &Steps,
+    name: &str,
+    targets: &str,
+    require: bool,
+    variables: &[(&str, String)],
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    steps.step(name, || {
+        let mut command = builds::cargo(context);
+        command.args([
+            "test",
+            "--locked",
+            "--workspace",
+            "--no-fail-fast",
+            "--test",
+            targets,
+            "--",
+            "--ignored",
+            "--test-threads",
+            "1",
+        ]);
+        command.env("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?);
+        if name != "systems" {
+            command.env(
+                "MILLRACE_HYPERKUBE",
+                builds::cluster(context)?.join("hyperkube"),
+            );
+        }
+        command.env("MILLRACE_TARGET_DIR", context.target());
+        command.envs(variables.iter().map(|(k, v)| (*k, v.as_str())));
+        if require {
+            command.env("MILLRACE_REQUIRE", "1");
+        }
+        tally(&mut command, count)
+    })
+}
+
+/// The local cluster's own checks, then the platform end to end on a cluster made for it.
+fn on_nodes(
+    context: &Context,
+    steps: &Steps,
+    require: bool,
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    let built = builds::cluster(context)?;
+    let own = Context {
+        root: context.root.clone(),
+        state: context.state.join("test"),
+        cache: context.cache.clone(),
+    };
+    std::fs::create_dir_all(&own.state)?;
+    steps.step("cluster: Go unit tests", || {
+        script(context, "cluster/test.sh", &own, &built, count)
+    })?;
+    steps.step("cluster: the local Kubernetes itself", || {
+        script(context, "cluster/test/live.sh", &own, &built, count)
+    })?;
+    let result = end_to_end(context, &own, steps, require, count);
+    if result.is_err() || count.failed > 0 {
+        keep_evidence(context, &own);
+    }
+    up::down(&own, &Target::default())?;
+    result
+}
+
+fn end_to_end(
+    context: &Context,
+    own: &Context,
+    steps: &Steps,
+    require: bool,
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    let target = Target::default();
+    let cluster = up::platform(own, &target, 1, steps)?;
+    let gateway = access::gateway(own, &cluster)?;
+    let variables = [
+        (
+            "MILLRACE_KUBECONFIG",
+            cluster.kubeconfig().display().to_string(),
+        ),
+        ("MILLRACE_GATEWAY_HTTP", gateway.http.clone()),
+        ("MILLRACE_GATEWAY_MQTT", gateway.mqtt.clone()),
+        (
+            "MILLRACE_ADMIN_TOKEN_FILE",
+            gateway.token_file.display().to_string(),
+        ),
+        ("MILLRACE_NAMESPACE", install::NAMESPACE.to_owned()),
+        ("MILLRACE_PLATFORM", install::PLATFORM.to_owned()),
+    ];
+    ignored(
+        context,
+        steps,
+        "cluster",
+        "cluster_*",
+        require,
+        &variables,
+        count,
+    )
+}
+
+/// What the pods said, beside the logs, before the cluster goes.
+fn keep_evidence(context: &Context, own: &Context) {
+    let Ok(cluster) = cluster::running(own, &Target::default()) else {
+        return;
+    };
+    let Ok(log) = context.log("cluster-evidence") else {
+        return;
+    };
+    let _ = std::fs::remove_file(&log);
+    for arguments in [
+        &["get", "pods,pvc,millrace", "-A", "-o", "wide"][..],
+        &[
+            "-n",
+            install::NAMESPACE,
+            "get",
+            "platform",
+            install::PLATFORM,
+            "-o",
+            "yaml",
+        ],
+        &["get", "events", "-A", "--sort-by=.lastTimestamp"],
+        &[
+            "-n",
+            install::OPERATOR_NAMESPACE,
+            "logs",
+            "deploy/millrace-operator",
+            "--tail=300",
+        ],
+        &[
+            "-n",
+            install::NAMESPACE,
+            "logs",
+            "-l",
+            "app.kubernetes.io/part-of=millrace",
+            "--tail=200",
+            "--prefix",
+            "--all-containers",
+        ],
+    ] {
+        let _ = run::logged(cluster.kubectl().args(arguments), &log);
+    }
+    eprintln!("    what the pods said is in {}", log.display());
+}
+
+fn script(
+    context: &Context,
+    name: &str,
+    own: &Context,
+    built: &Path,
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    let mut command = Command::new("bash");
+    command
+        .arg(context.root.join(name))
+        .env("LC_BASE", own.state.join("live"))
+        .env("LC_NAME", "millrace-live")
+        .env("LC_API_PORT", access::port(own, "live", 6543)?.to_string())
+        .env("LC_BIN", built)
+        .env("GOMODCACHE", context.cache.join("go/mod"))
+        .env("GOCACHE", context.cache.join("go/build"));
+    tally(&mut command, count)
+}
+
+/// Runs a test runner with its output shown, and adds up what it counted.
+fn tally(command: &mut Command, count: &mut Count) -> anyhow::Result<()> {
+    use std::io::BufRead as _;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let before = count.failed;
+    if let Some(out) = child.stdout.take() {
+        for line in std::io::BufReader::new(out).lines() {
+            let line = line?;
+            println!("{line}");
+            add(&line, count);
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() && count.failed == before {
+        anyhow::bail!("{:?} ended with {status}", command.get_program());
+    }
+    Ok(())
+}
+
+/// Reads the closing line of cargo's test runner, or the plain one.
+fn add(line: &str, count: &mut Count) {
+    let text = line
+        .strip_prefix("test result: ")
+        .map_or(line, |rest| rest.split_once(". ").map_or(rest, |(_, r)| r));
+    if !line.starts_with("test result: ") && !line.ends_with("failed") && !line.ends_with("skipped")
+    {
+        return;
+    }
+    for part in text.split([';', ',']) {
+        let mut words = part.split_whitespace();
+        let (Some(number), Some(what), None) = (words.next(), words.next(), words.next()) else {
+            continue;
+        };
+        let Ok(number) = number.parse::<u64>() else {
+            continue;
+        };
+        match what {
+            "passed" => count.passed += number,
+            "failed" => count.failed += number,
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod test {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let mut count = Count::default();
+        add(
+            "test result: ok. 12 passed; 1 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.02s",
+            &mut count,
+        );
+        add("4 passed, 2 failed", &mut count);
+        add("ok something passed", &mut count);
+        assert_eq!((count.passed, count.failed, count.skipped), (16, 3, 0));
+    }
+}
