@@ -1,4 +1,10 @@
 //! Kafka administration against a real broker, with a restart in between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -83,15 +83,11 @@ impl Cluster {
         if let Some(name) = &target.context {
             let kubeconfig = std::env::var_os("KUBECONFIG")
                 .map(PathBuf::from)
-                .filter(|p| p.is_file())
-                .map_or_else(
-                    || {
-                        std::env::var_os("HOME")
-                            .map(|h| PathBuf::from(h).join(".kube/config"))
-                            .unwrap_or_default()
-                    },
-                    |p| p,
-                );
+                .filter(|path| path.is_file())
+                .or_else(|| {
+                    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"))
+                })
+                .unwrap_or_default();
             let kind = Kind::Existing {
                 context: name.clone(),
                 registry: target.registry.clone(),

@@ -64,10 +64,12 @@ enum Task {
         require: bool,
     },
     /// Send recorded trips to the running platform and print the warnings as the vehicles received them
+    // `--help` is passed on: the options are those of `millrace-stream replay`.
+    #[command(disable_help_flag = true)]
     Replay {
         #[command(flatten)]
         target: Target,
-        /// Options of `millrace-stream replay`, see `cargo xtask replay -- --help`
+        /// Options of `millrace-stream replay`, see `cargo xtask replay --help`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, num_args = 0..)]
         arguments: Vec<String>,
     },

@@ -27,10 +27,8 @@ pub fn print(context: &Context, steps: &Steps, driven: &Driven, kubeconfig: &std
     );
     println!("\nTry next:");
     println!("  export KUBECONFIG={}", kubeconfig.display());
-    println!(
-        "  kubectl -n millrace get millrace          # or: {}",
-        "cargo xtask replay -- --help"
-    );
+    println!("  kubectl -n millrace get millrace");
+    println!("  cargo xtask replay --help");
     println!("  cargo xtask replay --format carobd --inject coolant-ramp@120:8 TRIP.csv");
     println!("  cargo xtask test");
     println!("  cargo xtask down");

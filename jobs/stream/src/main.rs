@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 // The libraries' own lines may quote what a client sent.
-const DEFAULT_LOG: &str = "info,librdkafka=error,ntex=warn,ntex_io=warn,ntex_mqtt=warn,ntex_net=warn,ntex_rt=warn,ntex_server=warn";
+const DEFAULT_LOG: &str = "info,librdkafka=error,rdkafka::client=off,ntex=warn,ntex_io=warn,ntex_mqtt=error,ntex_net=warn,ntex_rt=warn,ntex_server=warn";
 
 #[derive(Debug, Parser)]
 #[command(name = "millrace-stream", version, about = "The stream jobs of Millrace", long_about = None)]

@@ -82,6 +82,11 @@ async fn a_killed_server_leaves_no_child_and_no_activation_without_a_record() {
         );
     }
     assert!(common::ends(&pid).await, "a child outlives its server");
+    let directory = data.path().join("data/run").display().to_string();
+    assert!(
+        common::none_names(&directory, &program.child).await,
+        "a child's launcher outlives its server"
+    );
     assert_eq!(
         caller.result("echo", json!({})).await,
         json!({ "ok": true })

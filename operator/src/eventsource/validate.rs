@@ -246,47 +246,49 @@ pub(super) mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let with = json!({"topic": "t", "action": "a", "deadLetterTopic": "d"});
-        let mut cases = Vec::new();
-        cases.push((
-            "TopicMissing",
-            "spec.topic",
-            References {
-                topic: None,
-                ..all_there()
-            },
-        ));
-        cases.push((
-            "TopicNotReady",
-            "spec.topic",
-            References {
-                topic: Some(topic("t", "k", "False")),
-                ..all_there()
-            },
-        ));
-        cases.push((
-            "ActionMissing",
-            "spec.action",
-            References {
-                action: None,
-                ..all_there()
-            },
-        ));
-        cases.push((
-            "ActionNotReady",
-            "spec.action",
-            References {
-                action: Some(action("False")),
-                ..all_there()
-            },
-        ));
-        cases.push((
-            "TopicMissing",
-            "spec.deadLetterTopic",
-            References {
-                dead_letters: None,
-                ..all_there()
-            },
-        ));
+        let not_ready = |name| Some(topic(name, "k", "False"));
+        let cases = [
+            (
+                "TopicMissing",
+                "spec.topic",
+                References {
+                    topic: None,
+                    ..all_there()
+                },
+            ),
+            (
+                "TopicNotReady",
+                "spec.topic",
+                References {
+                    topic: not_ready("t"),
+                    ..all_there()
+                },
+            ),
+            (
+                "ActionMissing",
+                "spec.action",
+                References {
+                    action: None,
+                    ..all_there()
+                },
+            ),
+            (
+                "ActionNotReady",
+                "spec.action",
+                References {
+                    action: Some(action("False")),
+                    ..all_there()
+                },
+            ),
+            (
+                "TopicMissing",
+                "spec.deadLetterTopic",
+                References {
+                    dead_letters: None,
+                    ..all_there()
+                },
+            ),
+        ];
         for (reason, field, references) in cases {
             let error = validate(&source(with.clone()), &references, &images()).unwrap_err();
             assert_eq!(error.reason(), reason);

@@ -116,6 +116,7 @@ fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
         format!("--metrics=0.0.0.0:{METRICS_PORT}"),
         format!("--namespace={}", whisk.namespace),
         format!("--max-memory-mb={}", whisk.action_mebibytes),
+        "--log-format=json".to_owned(),
     ];
     let port = |name: &str, port| ContainerPort {
         name: Some(name.into()),

@@ -88,7 +88,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
     )?;
     let owner = Owner::of(platform)?;
     let gateway_secret = if spec.gateway.is_some() {
-        let random: &[(&str, fn() -> Result<String, Error>)] = &[
+        let random: &[(&str, secrets::Make)] = &[
             ("admin-token", secrets::token),
             ("notify-token", secrets::token),
             ("pseudonym-key", secrets::key),

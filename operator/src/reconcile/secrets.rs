@@ -52,13 +52,16 @@ pub async fn find(context: &Context, owner: &Owner, name: &str) -> Result<Found,
     })
 }
 
+/// Makes the content of an entry.
+pub type Make = fn() -> Result<String, Error>;
+
 /// Keeps the entries that are there and makes those that are not. `None` when somebody else made the Secret.
 ///
 /// # Errors
 /// The machine gave no random numbers.
 pub fn complete(
     found: &Found,
-    make: &[(&str, fn() -> Result<String, Error>)],
+    make: &[(&str, Make)],
 ) -> Result<Option<BTreeMap<String, ByteString>>, Error> {
     let mut data = match found {
         Found::Given => return Ok(None),
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn what_is_there_is_kept() {
         let there = BTreeMap::from([("a".to_owned(), ByteString(b"old".to_vec()))]);
-        let make: &[(&str, fn() -> Result<String, Error>)] = &[("a", token), ("b", token)];
+        let make: &[(&str, Make)] = &[("a", token), ("b", token)];
         let data = complete(&Found::Ours(there), make).unwrap().unwrap();
         assert_eq!(data["a"].0, b"old");
         assert_eq!(data["b"].0.len(), 43);

@@ -1,5 +1,10 @@
 //! The custom resource KafkaTopic.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "printer columns say the same of different things"
+)]
+
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};

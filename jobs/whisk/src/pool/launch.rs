@@ -100,7 +100,12 @@ pub fn landlock_available() -> bool {
 
 /// Binds this process and becomes the action; returns only when that fails.
 pub fn launch(launch: &Launch) -> ExitCode {
-    // First of all, so that it gets the number 3: only the three standard ones are open.
+    // Before it waits for anything: without the server nobody would ever open the pipe's other end.
+    if let Err(fault) = tie_to_server(launch.server) {
+        eprintln!("{fault}");
+        return ExitCode::from(FAULT_STATUS);
+    }
+    // The first file of all, so that it gets the number 3: only the three standard ones are open.
     let opened = OpenOptions::new()
         .write(true)
         .open(launch.directory.join(SCRATCH).join(ANSWERS));
@@ -114,6 +119,16 @@ pub fn launch(launch: &Launch) -> ExitCode {
     let fault = bind(launch, &mut answers);
     let _ = writeln!(answers, "{FAULT}{fault}");
     ExitCode::from(FAULT_STATUS)
+}
+
+/// Ends this process with the server, and at once when the server is gone already.
+fn tie_to_server(server: i32) -> Result<(), String> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| format!("no tie to the server: {error}"))?;
+    if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(server) {
+        return Err("the server ended meanwhile".to_owned());
+    }
+    Ok(())
 }
 
 /// Does all of it; what it returns went wrong.
@@ -135,11 +150,6 @@ fn prepare(launch: &Launch, answers: &File) -> Result<(), String> {
         .map_err(|error| format!("the pipe for answers cannot be passed on: {error}"))?;
     // A session of its own: one signal reaches all of it, and its members are known by it.
     setsid().map_err(|error| format!("no session of its own: {error}"))?;
-    set_parent_process_death_signal(Some(Signal::KILL))
-        .map_err(|error| format!("no tie to the server: {error}"))?;
-    if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(launch.server) {
-        return Err("the server ended meanwhile".to_owned());
-    }
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, 1024)?;
     limit(Resource::Fsize, 64 * 1024 * 1024)?;

@@ -97,6 +97,26 @@ pub async fn ends(pid: &str) -> bool {
     false
 }
 
+/// Whether within two seconds no process has `text` in its arguments, apart from children of `server`.
+pub async fn none_names(text: &str, server: &std::process::Child) -> bool {
+    for _ in 0..100 {
+        let found = std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            let read = |file: &str| std::fs::read(entry.path().join(file)).unwrap_or_default();
+            let stat = String::from_utf8_lossy(&read("stat")).into_owned();
+            let parent = stat
+                .rsplit_once(')')
+                .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse::<u32>().ok());
+            String::from_utf8_lossy(&read("cmdline")).contains(text)
+                && parent.is_some_and(|parent| parent != server.id())
+        });
+        if !found {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    false
+}
+
 /// A client of one server.
 pub struct Caller {
     pub base: String,
