@@ -43,6 +43,8 @@ up() {
   local n
   check_tools; check_ranges
   mkdir -p "$PKI" "$CONF" "$PIDS" "$LOGS" "$IMAGES" "$BASE/cp/etcd" "$VOLUMES"; chmod 700 "$PKI" "$CONF" "$BASE/cp/etcd"
+  # fewer nodes would leave the others running with pods on them and without new images
+  [ "$NODES" -ge "$(cat "$BASE/nodes" 2>/dev/null || echo 1)" ] || die "NODES=$NODES: $(cat "$BASE/nodes") nodes run; nuke first, then up with fewer"
   echo "$NODES" | put "$BASE/nodes"
   kill_strays; check_free
   guard_up

@@ -57,7 +57,10 @@ E
 # forward_ports RULE...: a process that listens on this machine's loopback and connects inside cp
 forward_ports() {
   [ $# -gt 0 ] || die "forward: give 127.0.0.1:PORT=IP:PORT"
-  local part listen=${1%%=*}; part=forward-$(echo "$*" | md5sum | cut -c1-8)
+  local part listen=${1%%=*}; part=forward-${listen//[.:]/-}
+  # the same port with another target takes the place of the old one, which would go on answering
+  [ "$(cat "$CONF/$part" 2>/dev/null)" = "$*" ] || stop_part cp "$part"
+  echo "$*" | put "$CONF/$part"
   OUTSIDE_NET=1 start_part cp "$part" "$HK" forward "$@"
   wait_for 10 "forwarding $*" eval "(exec 3<>/dev/tcp/${listen%:*}/${listen##*:})" && pid_of "cp.$part" >/dev/null ||
     { rm -f "$PIDS/cp.$part"; die "forward: $(tail -1 "$LOGS/cp-$part.log")"; }

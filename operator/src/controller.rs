@@ -50,8 +50,8 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
     fn retry_after(&self) -> Duration {
         Duration::from_secs(15)
     }
-    /// Whether the object is certainly not available. Otherwise the condition Available stays what it was: a spec that
-    /// cannot be carried out leaves running what ran.
+    /// Whether the object is not available unless something made before still serves. Otherwise the condition Available
+    /// follows what runs: a spec that cannot be carried out leaves running what ran.
     fn unavailable(&self) -> bool {
         false
     }
@@ -87,6 +87,16 @@ pub trait Component: Send + Sync + Sized + 'static {
     ) -> ControllerOf<Self> {
         let _ = (context, scope);
         controller
+    }
+
+    /// Whether what already runs serves at this moment, whatever has become of the spec; `None` when nothing was made
+    /// yet. Asked after a failed reconcile only.
+    fn serves(
+        context: &Context,
+        object: &Self::Kind,
+    ) -> impl Future<Output = Result<Option<bool>, kube::Error>> + Send {
+        let _ = (context, object);
+        future::ready(Ok(None))
     }
 
     /// Brings the world in line with the object.
@@ -335,16 +345,34 @@ async fn failed<C: Component>(context: &Context, object: &C::Kind, failure: &C::
         &message,
         generation,
     );
+    let available = is_true(status.conditions(), AVAILABLE);
     let never_said = !status.conditions().iter().any(|c| c.type_ == AVAILABLE);
-    if failure.unavailable() || never_said {
-        set_condition(
-            status.conditions_mut(),
-            AVAILABLE,
+    let said = match C::serves(context, object).await {
+        // What ran goes on, and its own message with it.
+        Ok(Some(true)) if available => None,
+        Ok(Some(true)) => Some((true, "Ready", "what was made before is ready")),
+        Ok(Some(false)) if !failure.unavailable() => Some((
             false,
-            failure.reason(),
-            &message,
-            generation,
+            "PodsNotReady",
+            "no pod of what was made before is ready",
+        )),
+        Ok(Some(false) | None) if failure.unavailable() || never_said => {
+            Some((false, failure.reason(), message.as_str()))
+        }
+        Ok(_) => None,
+        Err(error) => {
+            tracing::debug!(component = C::NAME, %error, "what runs could not be read");
+            never_said.then_some((false, failure.reason(), message.as_str()))
+        }
+    };
+    if let Some((status_now, reason, message)) = said {
+        let conditions = status.conditions_mut();
+        set_condition(
+            conditions, AVAILABLE, status_now, reason, message, generation,
         );
+    }
+    if available != is_true(status.conditions(), AVAILABLE) && !failure.unavailable() {
+        tell_availability::<C>(context, object, &status).await;
     }
     if news {
         context

@@ -130,13 +130,16 @@ impl Cluster {
     ///
     /// # Errors
     /// It does not come up; the error carries the end of the log.
-    pub fn up(&self, context: &Context, nodes: u8) -> anyhow::Result<()> {
+    pub fn up(&self, context: &Context, nodes: Option<u8>) -> anyhow::Result<()> {
         let log = context.log("cluster")?;
         match &self.kind {
-            Kind::Local(local) => run::logged(
-                local.script().arg("up").env("NODES", nodes.to_string()),
-                &log,
-            ),
+            Kind::Local(local) => {
+                let mut script = local.script();
+                if let Some(count) = nodes {
+                    script.env("NODES", count.to_string());
+                }
+                run::logged(script.arg("up"), &log)
+            }
             Kind::InContainers(name) => {
                 let running =
                     run::output(Command::new("kind").args(["get", "clusters"])).unwrap_or_default();
@@ -302,8 +305,18 @@ impl Local {
     }
 }
 
-/// One name per checkout and instance, so that two checkouts do not share control groups.
-fn name(context: &Context) -> String {
+/// `bash` for a script that makes a cluster of its own, for trying the local Kubernetes itself.
+pub fn live_script(context: &Context, built: &Path) -> Command {
+    let mut command = Command::new("bash");
+    command
+        .env("LC_BASE", context.state.join("live"))
+        .env("LC_NAME", format!("{}-live", name(context)))
+        .env("LC_BIN", built);
+    command
+}
+
+/// One name per checkout and instance: two checkouts share no control groups, and `down` knows what is its own.
+pub fn name(context: &Context) -> String {
     let hash = Sha256::digest(context.state.to_string_lossy().as_bytes());
     format!("millrace-{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2])
 }

@@ -60,6 +60,16 @@ impl Context {
         self.target().join("debug").join(name)
     }
 
+    /// The same checkout and cache, with the state of the clusters that tests make.
+    #[must_use]
+    pub fn of_tests(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            state: self.state.join("test"),
+            cache: self.cache.clone(),
+        }
+    }
+
     /// Recorded trips: `$MILLRACE_DATA`, else `../shared/data`.
     #[must_use]
     pub fn data(&self) -> Option<PathBuf> {

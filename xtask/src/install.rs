@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::context::Context;
 use crate::images::Image;
 use crate::steps::Steps;
@@ -18,6 +18,8 @@ pub const OPERATOR_NAMESPACE: &str = "millrace-system";
 pub const NAMESPACE: &str = "millrace";
 /// The Platform's name.
 pub const PLATFORM: &str = "dev";
+/// Marks the namespaces that `up` made, with the checkout that made them.
+const MADE_BY: &str = "millrace.dev/made-by";
 /// The step that waits for the Platform.
 pub const READY_STEP: &str = "platform ready";
 
@@ -107,7 +109,7 @@ fn release(
             )?;
         }
     }
-    restricted_namespace(cluster, namespace)?;
+    restricted_namespace(context, cluster, namespace)?;
     let mut command = cluster.helm(context);
     command
         .args(["upgrade", "--install", name])
@@ -130,14 +132,59 @@ fn release(
     run::logged(&mut command, &context.log(&format!("helm-{name}"))?)
 }
 
-/// The namespace, with the strictest Pod Security profile enforced.
-fn restricted_namespace(cluster: &Cluster, name: &str) -> anyhow::Result<()> {
+/// The namespace, with the strictest Pod Security profile enforced. One that exists already is used as it is.
+fn restricted_namespace(context: &Context, cluster: &Cluster, name: &str) -> anyhow::Result<()> {
     if run::succeeds(cluster.kubectl().args(["get", "namespace", name])) {
         return Ok(());
     }
-    run::output(cluster.kubectl().args(["create", "namespace", name]))?;
-    let label = "pod-security.kubernetes.io/enforce=restricted";
-    run::output(cluster.kubectl().args(["label", "namespace", name, label])).map(|_| ())
+    let manifest = context.state.join(format!("namespace-{name}.yaml"));
+    // Made in one request, so that an interruption cannot leave it without its labels.
+    files::replace(
+        &manifest,
+        format!(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {name}\n  labels:\n    pod-security.kubernetes.io/enforce: restricted\n    {MADE_BY}: {}\n",
+            cluster::name(context)
+        )
+        .as_bytes(),
+    )?;
+    run::output(cluster.kubectl().arg("create").arg("-f").arg(&manifest)).map(|_| ())
+}
+
+/// Takes the releases off a cluster that stays, and the namespaces that `up` made there.
+///
+/// # Errors
+/// Something cannot be removed.
+pub fn remove(context: &Context, cluster: &Cluster) -> anyhow::Result<()> {
+    for (release, namespace) in [
+        (PLATFORM, NAMESPACE),
+        ("millrace-operator", OPERATOR_NAMESPACE),
+    ] {
+        let status = run::output(
+            cluster
+                .helm(context)
+                .args(["get", "metadata", release, "-n", namespace, "-o", "json"]),
+        );
+        // A release of that name which is somebody else's stays.
+        if status.is_ok_and(|text| text.contains("\"millrace-")) {
+            run::output(cluster.helm(context).args([
+                "uninstall",
+                release,
+                "-n",
+                namespace,
+                "--wait",
+            ]))?;
+        }
+    }
+    let ours = format!("{MADE_BY}={}", cluster::name(context));
+    run::output(cluster.kubectl().args([
+        "delete",
+        "namespace",
+        "-l",
+        &ours,
+        "--ignore-not-found",
+        "--wait",
+    ]))
+    .map(|_| ())
 }
 
 /// Waits until the Platform says that it is available, telling what it waits on.

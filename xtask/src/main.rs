@@ -45,9 +45,9 @@ enum Task {
     Up {
         #[command(flatten)]
         target: Target,
-        /// Nodes of the local cluster
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
-        nodes: u8,
+        /// Nodes of the local cluster; as many as there are, or one, when absent
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+        nodes: Option<u8>,
     },
     /// Remove all that `up` made, and nothing else
     Down {
@@ -84,6 +84,8 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// Install the Debian packages that a build needs, or print the line that does
+    Packages,
     /// Run the benchmarks against their peers and print the ratios
     Bench,
 }
@@ -110,6 +112,7 @@ fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
             println!("{}", cluster::kubeconfig(&context, &target)?.display());
         }
         Task::Generate { check } => builds::generate(&context, check)?,
+        Task::Packages => packages::ensure(&context).map(|_| ())?,
         Task::Bench => builds::bench(&context)?,
     }
     Ok(std::process::ExitCode::SUCCESS)

@@ -5,28 +5,29 @@ use std::process::Command;
 use crate::context::Context;
 use crate::run;
 
-/// For the local cluster and images; building needs a C compiler and make besides.
-const DEBIAN: &[&str] = &[
-    "buildah",
-    "ca-certificates",
-    "containerd",
-    "containernetworking-plugins",
-    "curl",
-    "e2fsprogs",
-    "g++",
-    "iproute2",
-    "iptables",
-    "make",
-    "mmdebstrap",
-    "mount",
-    "nftables",
-    "openssl",
-    "perl",
-    "procps",
-    "runc",
-    "util-linux",
-    "xfsprogs",
-    "zlib1g-dev",
+/// Programs, and the Debian packages that have them. What is asked for is the program: it may well come from elsewhere.
+const DEBIAN: &[(&str, &str)] = &[
+    ("buildah", "buildah"),
+    ("c++", "g++"),
+    ("containerd", "containerd"),
+    ("ctr", "containerd"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("losetup", "mount"),
+    ("make", "make"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("nft", "nftables"),
+    ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("perl", "perl"),
+    ("pgrep", "procps"),
+    ("python3", "python3"),
+    ("runc", "runc"),
+    ("/usr/lib/cni/bridge", "containernetworking-plugins"),
+    ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
 ];
 
 /// Installs the Debian packages that are missing when this user may; says which.
@@ -35,24 +36,25 @@ const DEBIAN: &[&str] = &[
 /// Something is missing and this user may not install it, or a toolchain is too old: the cure is in the text.
 pub fn ensure(context: &Context) -> anyhow::Result<Vec<String>> {
     toolchains()?;
-    if !run::succeeds(Command::new("dpkg-query").arg("--version")) {
-        anyhow::bail!(
-            "this is not a Debian machine: use a cluster that exists (`--context NAME`), or install by hand what provides: {}",
-            DEBIAN.join(" ")
-        );
-    }
-    let missing: Vec<String> = DEBIAN
+    let mut missing: Vec<String> = DEBIAN
         .iter()
-        .filter(|p| !installed(p))
-        .map(|p| (*p).to_owned())
+        .filter(|(program, _)| !found(program))
+        .map(|(_, package)| (*package).to_owned())
         .collect();
+    missing.dedup();
     if missing.is_empty() {
         return Ok(missing);
     }
     let line = format!(
-        "apt-get update && apt-get install -y --no-install-recommends {}",
+        "apt-get update && apt-get install -y --no-install-recommends --no-remove {}",
         missing.join(" ")
     );
+    if !run::succeeds(Command::new("apt-get").arg("--version")) {
+        anyhow::bail!(
+            "this is no Debian machine: use a cluster that exists (`--context NAME`), or install what has: {}",
+            missing.join(" ")
+        );
+    }
     if run::output(Command::new("id").arg("-u"))?.trim() != "0" {
         anyhow::bail!(
             "these Debian packages are missing; install them with:\n  sudo sh -c '{line}'"
@@ -61,19 +63,37 @@ pub fn ensure(context: &Context) -> anyhow::Result<Vec<String>> {
     eprintln!("    installing the Debian packages {}", missing.join(" "));
     let log = context.log("packages")?;
     run::logged(Command::new("apt-get").arg("update"), &log)?;
+    // An interrupted installation would make every later one fail.
+    run::logged(
+        Command::new("dpkg")
+            .args(["--configure", "-a"])
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+        &log,
+    )?;
     let mut install = Command::new("apt-get");
     install
         .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["install", "-y", "--no-install-recommends"])
+        // Nothing of the user's goes: a container engine from elsewhere conflicts with Debian's packages, for one.
+        .args([
+            "install",
+            "-y",
+            "--no-install-recommends",
+            "--no-remove",
+            "-o",
+            "DPkg::Lock::Timeout=120",
+        ])
         .args(&missing);
     run::logged(&mut install, &log)
         .map_err(|e| e.context(format!("install them by hand:\n  {line}")))?;
     Ok(missing)
 }
 
-fn installed(package: &str) -> bool {
-    run::output(Command::new("dpkg-query").args(["-W", "-f=${Status}", package]))
-        .is_ok_and(|s| s.ends_with("install ok installed"))
+/// Whether a program is on the PATH or where administrators' programs are, or a file is there.
+fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin"].map(Into::into))
+        .any(|dir| dir.join(program).exists())
 }
 
 fn toolchains() -> anyhow::Result<()> {

@@ -49,7 +49,7 @@ pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<
     let able = prepare(context, &tiers, &steps, require, &mut left_out)?;
     for tier in able {
         let result = match tier {
-            Tier::Unit => unit(context, &steps, &mut count),
+            Tier::Unit => unit(context, &steps, require, &mut count),
             Tier::Api => ignored(context, &steps, "api", "api*", require, &[], &mut count),
             Tier::Systems => ignored(
                 context,
@@ -152,10 +152,13 @@ fn prepare(
     Ok(able)
 }
 
-fn unit(context: &Context, steps: &Steps, count: &mut Count) -> anyhow::Result<()> {
+fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> anyhow::Result<()> {
     steps.step("unit", || {
         let mut command = builds::cargo(context);
         command.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+        if require {
+            command.env("MILLRACE_REQUIRE", "1");
+        }
         tally(&mut command, count)
     })
 }
@@ -208,11 +211,7 @@ fn on_nodes(
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let built = builds::cluster(context)?;
-    let own = Context {
-        root: context.root.clone(),
-        state: context.state.join("test"),
-        cache: context.cache.clone(),
-    };
+    let own = context.of_tests();
     std::fs::create_dir_all(&own.state)?;
     steps.step("cluster: Go unit tests", || {
         script(context, "cluster/test.sh", &own, &built, count)
@@ -236,7 +235,7 @@ fn end_to_end(
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let target = Target::default();
-    let cluster = up::platform(own, &target, 1, steps)?;
+    let (cluster, _) = up::platform(own, &target, Some(1), steps)?;
     let gateway = access::gateway(own, &cluster)?;
     let variables = [
         (
@@ -314,13 +313,10 @@ fn script(
     built: &Path,
     count: &mut Count,
 ) -> anyhow::Result<()> {
-    let mut command = Command::new("bash");
+    let mut command = cluster::live_script(own, built);
     command
         .arg(context.root.join(name))
-        .env("LC_BASE", own.state.join("live"))
-        .env("LC_NAME", "millrace-live")
         .env("LC_API_PORT", access::port(own, "live", 6543)?.to_string())
-        .env("LC_BIN", built)
         .env("GOMODCACHE", context.cache.join("go/mod"))
         .env("GOCACHE", context.cache.join("go/build"));
     tally(&mut command, count)

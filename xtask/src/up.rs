@@ -12,11 +12,14 @@ use crate::install::{self, READY_STEP};
 use crate::steps::Steps;
 use crate::{Target, builds, files, images, packages, report, run};
 
+/// What the first drive gave, for every later `up`.
+const FIRST_DRIVE: &str = "first-drive.json";
+
 /// Brings everything up, each part only where it is not up already.
 ///
 /// # Errors
 /// The step that failed, with the end of its log.
-pub fn up(context: &Context, target: &Target, nodes: u8) -> anyhow::Result<()> {
+pub fn up(context: &Context, target: &Target, nodes: Option<u8>) -> anyhow::Result<()> {
     let steps = Steps::new();
     eprintln!(
         "Millrace {}: bringing up {}",
@@ -24,16 +27,16 @@ pub fn up(context: &Context, target: &Target, nodes: u8) -> anyhow::Result<()> {
         describe(target, nodes)
     );
     cluster::check(target)?;
-    let cluster = platform(context, target, nodes, &steps)?;
-    let noted = context.state.join("first-drive.json");
-    let driven = match read_note(&noted, &cluster) {
+    let (cluster, images) = platform(context, target, nodes, &steps)?;
+    let noted = context.state.join(FIRST_DRIVE);
+    let driven = match read_note(&noted, &cluster, &images) {
         Some(driven) => {
             eprintln!("  ✔ everything was up; these are the warnings of the first drive");
             driven
         }
         None => {
             let driven = steps.step("trips driven", || drive::first(context, &cluster))?;
-            write_note(&noted, &cluster, &driven)?;
+            write_note(&noted, &cluster, &images, &driven)?;
             driven
         }
     };
@@ -41,16 +44,16 @@ pub fn up(context: &Context, target: &Target, nodes: u8) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A cluster with the operator and one ready Platform.
+/// A cluster with the operator and one ready Platform, and the images that they run.
 ///
 /// # Errors
 /// The step that failed, with the end of its log.
 pub fn platform(
     context: &Context,
     target: &Target,
-    nodes: u8,
+    nodes: Option<u8>,
     steps: &Steps,
-) -> anyhow::Result<Cluster> {
+) -> anyhow::Result<(Cluster, Vec<String>)> {
     let local = cluster::is_local(target);
     if local {
         let installed = steps.step("Debian packages", || packages::ensure(context))?;
@@ -68,14 +71,17 @@ pub fn platform(
     steps.step(READY_STEP, || {
         install::wait_ready(&cluster, steps, Duration::from_secs(420))
     })?;
-    Ok(cluster)
+    Ok((
+        cluster,
+        built.into_iter().map(|image| image.reference).collect(),
+    ))
 }
 
 /// Go, Rust and downloads side by side; the cluster boots as soon as its own binaries are there.
 fn build_and_boot(
     context: &Context,
     target: &Target,
-    nodes: u8,
+    nodes: Option<u8>,
     local: bool,
     steps: &Steps,
 ) -> anyhow::Result<Cluster> {
@@ -118,10 +124,15 @@ fn join<T>(handle: thread::ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::R
     }
 }
 
-fn describe(target: &Target, nodes: u8) -> String {
+fn describe(target: &Target, nodes: Option<u8>) -> String {
     match &target.context {
         Some(name) => format!("the platform on the cluster of context {name}"),
-        None => format!("a Kubernetes of {nodes} node(s) on this machine, and the platform on it"),
+        None => match nodes {
+            Some(count) => {
+                format!("a Kubernetes of {count} node(s) on this machine, and the platform on it")
+            }
+            None => "a Kubernetes on this machine, and the platform on it".to_owned(),
+        },
     }
 }
 
@@ -138,9 +149,12 @@ fn platform_uid(cluster: &Cluster) -> anyhow::Result<String> {
     ]))
 }
 
-fn read_note(path: &Path, cluster: &Cluster) -> Option<Driven> {
+fn read_note(path: &Path, cluster: &Cluster, images: &[String]) -> Option<Driven> {
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-    if json["platform"].as_str()? != platform_uid(cluster).ok()? {
+    // After a change of what runs, old warnings prove nothing.
+    if json["platform"].as_str()? != platform_uid(cluster).ok()?
+        || json["images"] != serde_json::json!(images)
+    {
         return None;
     }
     let lines = |key: &str| -> Option<Vec<String>> {
@@ -157,9 +171,15 @@ fn read_note(path: &Path, cluster: &Cluster) -> Option<Driven> {
     })
 }
 
-fn write_note(path: &Path, cluster: &Cluster, driven: &Driven) -> anyhow::Result<()> {
+fn write_note(
+    path: &Path,
+    cluster: &Cluster,
+    images: &[String],
+    driven: &Driven,
+) -> anyhow::Result<()> {
     let json = serde_json::json!({
         "platform": platform_uid(cluster)?,
+        "images": images,
         "what": driven.what,
         "warnings": driven.warnings,
         "summary": driven.summary,
@@ -173,49 +193,50 @@ fn write_note(path: &Path, cluster: &Cluster, driven: &Driven) -> anyhow::Result
 /// Something cannot be removed.
 pub fn down(context: &Context, target: &Target) -> anyhow::Result<()> {
     let steps = Steps::new();
-    if cluster::is_local(target) && !context.state.join("cluster").exists() {
-        eprintln!("nothing is up here");
-        let _ = std::fs::remove_dir_all(&context.state);
-        return Ok(());
+    if cluster::is_local(target) {
+        return down_local(context, target, &steps);
     }
-    let built = if cluster::is_local(target) {
-        builds::cluster(context)?
-    } else {
-        PathBuf::new()
-    };
-    let cluster = Cluster::of(context, target, &built)?;
+    let cluster = Cluster::of(context, target, &PathBuf::new())?;
     if cluster.outlives_us() {
-        steps.step("platform removed", || {
-            for (release, namespace) in [
-                (install::PLATFORM, install::NAMESPACE),
-                ("millrace-operator", install::OPERATOR_NAMESPACE),
-            ] {
-                if run::succeeds(
-                    cluster
-                        .helm(context)
-                        .args(["status", release, "-n", namespace]),
-                ) {
-                    run::output(cluster.helm(context).args([
-                        "uninstall",
-                        release,
-                        "-n",
-                        namespace,
-                        "--wait",
-                    ]))?;
-                }
-                run::output(cluster.kubectl().args([
-                    "delete",
-                    "namespace",
-                    namespace,
-                    "--ignore-not-found",
-                    "--wait",
-                ]))?;
-            }
-            Ok(())
-        })?;
+        steps.step("platform removed", || install::remove(context, &cluster))?;
     } else {
         steps.step("cluster removed", || cluster.remove(context))?;
     }
-    std::fs::remove_dir_all(&context.state)?;
+    // A local cluster may have its state beside this note: that one is not taken down here.
+    match std::fs::remove_file(context.state.join(FIRST_DRIVE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The cluster of `up`, and those that an interrupted test run left.
+fn down_local(context: &Context, target: &Target, steps: &Steps) -> anyhow::Result<()> {
+    let test = context.of_tests();
+    let live = test.state.join("live");
+    if !context.state.join("cluster").exists()
+        && !test.state.join("cluster").exists()
+        && !live.exists()
+    {
+        eprintln!("nothing is up here");
+    } else {
+        let built = builds::cluster(context)?;
+        steps.step("cluster removed", || {
+            for one in [context, &test] {
+                if one.state.join("cluster").exists() {
+                    Cluster::of(one, target, &built)?.remove(context)?;
+                }
+            }
+            if live.exists() {
+                cluster::live_script(&test, &built)
+                    .arg(context.root.join("cluster/cluster.sh"))
+                    .arg("nuke")
+                    .status()?;
+            }
+            Ok(())
+        })?;
+    }
+    if context.state.exists() {
+        std::fs::remove_dir_all(&context.state)?;
+    }
     Ok(())
 }

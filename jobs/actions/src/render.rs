@@ -194,7 +194,7 @@ pub(crate) mod tests {
             rendered.text
         );
         assert!(
-            rendered.text.contains("in etwa 3 Minuten"),
+            rendered.text.contains("in etwa 2 Minuten"),
             "{}",
             rendered.text
         );

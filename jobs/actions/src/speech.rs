@@ -24,12 +24,16 @@ pub fn quantity(language: &Language, value: f64, unit: &str) -> String {
     }
 }
 
-/// A time ahead, rounded to what a driver can use: tens of seconds, then whole minutes.
+/// A time ahead, in what a driver can use: tens of seconds, then whole minutes. It is rounded down, so that a
+/// warning never promises more time than there is.
 pub fn duration(language: &Language, seconds: f64) -> String {
     let (plural, number): (&Plural, i64) = if seconds < MINUTES_FROM {
-        (&language.seconds, (round(seconds / 10.0) * 10).max(10))
+        (
+            &language.seconds,
+            (round((seconds / 10.0).floor()) * 10).max(10),
+        )
     } else {
-        (&language.minutes, round(seconds / 60.0).max(1))
+        (&language.minutes, round((seconds / 60.0).floor()).max(1))
     };
     plural
         .form(language.counting, number)
@@ -100,8 +104,9 @@ mod tests {
     fn times_are_rounded_to_what_helps() {
         let en = find("en").unwrap();
         assert_eq!(duration(en, 3.0), "10 seconds");
-        assert_eq!(duration(en, 44.0), "40 seconds");
-        assert_eq!(duration(en, 92.0), "2 minutes");
+        assert_eq!(duration(en, 49.0), "40 seconds");
+        assert_eq!(duration(en, 92.0), "1 minute");
+        assert_eq!(duration(en, 179.0), "2 minutes");
         assert_eq!(duration(find("ar").unwrap(), 120.0), "دقيقتين");
     }
 

@@ -24,10 +24,10 @@ fn data() -> Option<PathBuf> {
     if found.join("carobd").is_dir() {
         return Some(found);
     }
-    let required = std::env::var_os("MILLRACE_REQUIRE_DATA").is_some_and(|v| v == "1");
+    let required = std::env::var_os("MILLRACE_REQUIRE").is_some_and(|v| v == "1");
     assert!(
         !required,
-        "MILLRACE_REQUIRE_DATA=1, but there are no trips in {}",
+        "MILLRACE_REQUIRE=1, but there are no trips in {}",
         found.display()
     );
     eprintln!(

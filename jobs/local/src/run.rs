@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::Args;
 use millrace_analytics::Rules;
-use millrace_trips::{FAULTS, FORMATS, Trip, TripArguments, TripOptions, vehicle_of};
+use millrace_trips::{
+    FAULTS, FORMATS, Trip, TripArguments, TripOptions, check_distinct, vehicle_of,
+};
 
 use crate::line::{Watch, human};
 
@@ -51,7 +53,7 @@ fn inject_help() -> String {
 /// Runs all files; those that cannot be read are named on stderr, and the exit code is 2 then.
 ///
 /// # Errors
-/// The options are wrong, or nothing can be printed.
+/// The options are wrong, two files are of one vehicle, or nothing can be printed.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let mapping = text_of(arguments.mapping.as_deref(), "--mapping")?;
     let zones = text_of(arguments.zones.as_deref(), "--zones")?;
@@ -62,6 +64,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         inject: &arguments.inject,
         start: arguments.start.as_deref(),
     })?;
+    check_distinct(&arguments.files)?;
     let rules = Rules::default();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let (mut trips, mut events, mut warnings, mut failed) = (0, 0, 0, 0);

@@ -202,6 +202,21 @@ fn a_bad_file_is_named_and_the_others_are_read() {
 }
 
 #[test]
+fn two_files_of_one_vehicle_are_refused_before_anything_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = carobd_file(folder.path(), "drive1.csv", 1);
+    let (one, other) = (one.to_str().unwrap(), "/elsewhere/drive1.csv.gz");
+    let out = millrace(&["run", "--format", "carobd", one, other]);
+    assert_eq!(out.status.code(), Some(2));
+    assert_eq!(text(&out.stdout), "");
+    let errors = text(&out.stderr);
+    assert!(
+        errors.contains(one) && errors.contains(other) && errors.contains("rename"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn wrong_options_say_what_to_do() {
     let fails = |arguments: &[&str]| {
         let out = millrace(arguments);
@@ -239,7 +254,7 @@ fn wrong_options_say_what_to_do() {
             zones.to_str().unwrap(),
             "x"
         ])
-        .contains("next version")
+        .contains("zones are not supported")
     );
 }
 
@@ -274,10 +289,10 @@ fn recorded_trips() {
         .map_or(beside, PathBuf::from)
         .join("carobd");
     if !data.is_dir() {
-        let required = std::env::var_os("MILLRACE_REQUIRE_DATA").is_some_and(|v| v == "1");
+        let required = std::env::var_os("MILLRACE_REQUIRE").is_some_and(|v| v == "1");
         assert!(
             !required,
-            "MILLRACE_REQUIRE_DATA=1, but there is no {}",
+            "MILLRACE_REQUIRE=1, but there is no {}",
             data.display()
         );
         eprintln!(

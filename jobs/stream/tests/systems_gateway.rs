@@ -50,7 +50,7 @@ async fn every_answer_a_vehicle_can_get() {
 
     good_events(&gateway, &bootstrap).await;
     wrong_events(&gateway, &bootstrap).await;
-    wrong_bodies(&gateway).await;
+    wrong_bodies(&gateway, &bootstrap).await;
     who_may(&gateway).await;
     mqtt_in(&gateway, &bootstrap).await;
     mqtt_5(&gateway, &bootstrap).await;
@@ -212,8 +212,37 @@ async fn wrong_events(gateway: &Gateway, bootstrap: &str) {
     );
 }
 
-async fn wrong_bodies(gateway: &Gateway) {
+async fn wrong_bodies(gateway: &Gateway, bootstrap: &str) {
     let token = gateway.enrol("large").await;
+    // Sealed, it is larger than what the topic takes: an answer comes, and the first part is kept.
+    let truncated = format!(
+        "{{\"vehicle\":\"large\",\"driver\":\"{DRIVER}\",\"model\":\"{}",
+        "x".repeat(900 * 1024)
+    );
+    let (status, answer) = gateway.post("large", &token, truncated.clone()).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    assert_eq!(answer["error"]["field"], "body", "{answer}");
+    let letters = letters_of(bootstrap, "large").await;
+    assert_eq!(letters.len(), 1);
+    let key = SealKey::from_text(SEAL).unwrap();
+    let opened = key.open(&letters[0].payload).unwrap();
+    assert_eq!(opened, &truncated.as_bytes()[..512 * 1024]);
+    let problem = &letters[0].reason.problem;
+    let kept = format!(
+        "only the first 524288 of {} bytes are kept",
+        truncated.len()
+    );
+    assert!(problem.ends_with(&kept), "{problem}");
+    let whole = json!(vec![event("large", 1, &json!({})); 501]).to_string();
+    gateway.post("large", &token, whole.clone()).await;
+    let letters = letters_of(bootstrap, "large").await;
+    let opened = letters.iter().map(|l| key.open(&l.payload).unwrap());
+    assert!(opened.into_iter().any(|o| o == whole.as_bytes()));
+    // The session of MQTT gets its acknowledgement too.
+    let mut car = Vehicle::connect(gateway, "large", &token).await.unwrap();
+    car.publish(&truncated).await;
+    assert_eq!(letters_of(bootstrap, "large").await.len(), 3);
+    drop(car);
     let (status, answer) = gateway.post("large", &token, vec![b' '; 2 << 20]).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(

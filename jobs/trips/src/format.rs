@@ -4,7 +4,7 @@ use millrace_contract::Invalid;
 
 use crate::mapping::Mapping;
 
-/// Names of the formats that this version reads.
+/// Names of the formats that can be read.
 pub const FORMATS: &[&str] = &["carobd", "csv"];
 
 const CAROBD: &str = include_str!("../formats/carobd.yaml");
@@ -49,7 +49,7 @@ impl Format {
             _ => Err(Invalid::new(
                 "format",
                 name,
-                "not a format that this version reads",
+                "this format is not supported",
                 format!(
                     "choose one of {}; csv reads any table by a --mapping",
                     FORMATS.join(", ")

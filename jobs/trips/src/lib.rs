@@ -135,6 +135,30 @@ pub fn vehicle_of(path: &Path) -> Result<String, Invalid> {
     Ok(id)
 }
 
+/// Refuses files that would be trips of one vehicle: their events would be taken for one drive.
+///
+/// # Errors
+/// Names the two files and their id. Files that give no id are passed over: [`vehicle_of`] tells of them.
+pub fn check_distinct(files: &[impl AsRef<Path>]) -> Result<(), Invalid> {
+    let mut seen: BTreeMap<String, &Path> = BTreeMap::new();
+    for file in files.iter().map(AsRef::as_ref) {
+        let Ok(id) = vehicle_of(file) else { continue };
+        if let Some(other) = seen.insert(id.clone(), file) {
+            return Err(Invalid::new(
+                "vehicle",
+                id,
+                format!(
+                    "{} and {} both give this vehicle id",
+                    other.display(),
+                    file.display()
+                ),
+                "give each file once, and rename one of two that differ",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// How many readings of which field were left out, as one note per field.
 fn notes_of(implausible: BTreeMap<&'static str, (u64, Invalid)>) -> Vec<String> {
     implausible
@@ -159,6 +183,17 @@ mod tests {
         assert_eq!(id("v1.2.gz").unwrap(), "v1.2");
         assert!(id("/").is_err());
         assert!(id("..csv.gz").unwrap_err().cure.contains("rename"));
+    }
+
+    #[test]
+    fn two_files_of_one_vehicle_are_named() {
+        assert!(check_distinct(&["a/drive1.csv", "a/drive2.csv", "/", "/"]).is_ok());
+        let e = check_distinct(&["x.csv", "a/drive1.csv", "b/drive1.csv.gz"]).unwrap_err();
+        assert_eq!((e.field.as_str(), e.value.as_str()), ("vehicle", "drive1"));
+        assert!(
+            e.problem.contains("a/drive1.csv and b/drive1.csv.gz") && e.cure.contains("rename"),
+            "{e}"
+        );
     }
 
     #[test]

@@ -37,9 +37,12 @@ struct Serve {
     /// Where the REST API listens
     #[arg(long, default_value = "0.0.0.0:3233", env = "MILLRACE_WHISK_LISTEN")]
     listen: SocketAddr,
-    /// Directory of actions, activations and running children
+    /// Directory of actions and activations
     #[arg(long, env = "MILLRACE_WHISK_DATA")]
     data: PathBuf,
+    /// Directory of running children: their code and what they write; it must allow programs to be run [default: run in --data]
+    #[arg(long, env = "MILLRACE_WHISK_RUN_DIR")]
+    run_dir: Option<PathBuf>,
     /// File with the namespace's key, one line uuid:key
     #[arg(
         long,
@@ -179,6 +182,7 @@ fn settings(serve: Serve) -> anyhow::Result<Settings> {
     Ok(Settings {
         listen: serve.listen,
         metrics: serve.metrics,
+        run: serve.run_dir.unwrap_or_else(|| serve.data.join("run")),
         data: serve.data,
         subjects: Subjects::new(subjects),
         kinds,

@@ -29,6 +29,13 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
+/// What the kernel does not keep actions from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct WhatLabel {
+    /// `truncate`, `tcp-bind`, `device-ioctl`, `signals`, `abstract-sockets`.
+    pub what: &'static str,
+}
+
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -47,6 +54,8 @@ pub struct Metrics {
     pub memory: Gauge,
     /// Requests by status.
     pub requests: Family<CodeLabel, Counter>,
+    /// What isolated actions may do because the kernel is too old: 1 each.
+    pub unconfined: Family<WhatLabel, Gauge>,
 }
 
 impl Default for Metrics {
@@ -79,6 +88,12 @@ impl Default for Metrics {
         );
         let requests = Family::<CodeLabel, Counter>::default();
         registry.register("requests", "Requests by status", requests.clone());
+        let unconfined = Family::<WhatLabel, Gauge>::default();
+        registry.register(
+            "unconfined",
+            "What this kernel does not keep isolated actions from",
+            unconfined.clone(),
+        );
         Self {
             registry,
             activations,
@@ -88,6 +103,7 @@ impl Default for Metrics {
             children,
             memory,
             requests,
+            unconfined,
         }
     }
 }

@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 
 use crate::api::{Api, handle};
 use crate::invoke::{Engine, now};
-use crate::metrics::Metrics;
-use crate::pool::{Pool, landlock_available};
+use crate::metrics::{Metrics, WhatLabel};
+use crate::pool::{Pool, landlock_available, unconfined};
 use crate::settings::{Isolation, Settings};
 use crate::store::{ActionStore, ActivationStore, StoreError};
 use crate::throttle::Throttle;
@@ -70,9 +70,13 @@ impl Server {
             return Err(ServeError::NoLandlock);
         }
         let metrics = Arc::new(Metrics::default());
+        let health = match settings.pool.isolation {
+            Isolation::Landlock => tell_gaps(&metrics),
+            Isolation::None => "ok; actions are not isolated".to_owned(),
+        };
         let actions = ActionStore::open(&settings.data)?;
         let activations = ActivationStore::open(&settings.data, settings.retention, now())?;
-        let pool = Pool::new(&settings.data, settings.pool.clone(), Arc::clone(&metrics))?;
+        let pool = Pool::new(&settings.run, settings.pool.clone(), Arc::clone(&metrics))?;
         let listener = listen("--listen", settings.listen).await?;
         let address = listener.local_addr()?;
         let api_host = settings
@@ -96,7 +100,7 @@ impl Server {
             metrics_address = Some(listener.local_addr()?);
             tasks.push(tokio::spawn(run(
                 listener,
-                telling(metrics),
+                telling(metrics, health),
                 stopped.clone(),
             )));
         }
@@ -178,9 +182,30 @@ async fn ended(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-fn telling(metrics: Arc<Metrics>) -> Router {
+/// Tells what this kernel does not keep actions from, in the log and as a metric; what `/healthz` is to say.
+fn tell_gaps(metrics: &Metrics) -> String {
+    let mut names = Vec::new();
+    for gap in unconfined() {
+        tracing::error!(
+            what = gap.what,
+            "ISOLATION IS PARTIAL: {}; Linux {} or later prevents it",
+            gap.means,
+            gap.linux
+        );
+        let label = WhatLabel { what: gap.what };
+        metrics.unconfined.get_or_create(&label).set(1);
+        names.push(gap.what);
+    }
+    if names.is_empty() {
+        "ok".to_owned()
+    } else {
+        format!("ok; not confined by this kernel: {}", names.join(", "))
+    }
+}
+
+fn telling(metrics: Arc<Metrics>, health: String) -> Router {
     Router::new()
-        .route("/healthz", get(async || "ok"))
+        .route("/healthz", get(async move || health))
         .route("/readyz", get(async || "ready"))
         .route("/metrics", get(async move || metrics.text()))
 }

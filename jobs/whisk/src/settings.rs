@@ -103,8 +103,10 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where metrics and health are told; nowhere when absent.
     pub metrics: Option<SocketAddr>,
-    /// Directory of entities, activations and children.
+    /// Directory of entities and activations.
     pub data: PathBuf,
+    /// Directory of children: their code and what they write. It need not outlive the server.
+    pub run: PathBuf,
     /// Who may ask.
     pub subjects: Subjects,
     /// What may run.

@@ -173,13 +173,13 @@ pub struct SecretParameter {
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ActionLimits {
-    /// How long one activation may take, in milliseconds (100 to 600000).
+    /// How long one activation may take, in milliseconds (100 to 300000).
     #[serde(default = "default_timeout")]
-    #[x_kube(validation = Rule::new("self >= 100 && self <= 600000").message("out of bounds; give 100 to 600000"))]
+    #[x_kube(validation = Rule::new("self >= 100 && self <= 300000").message("out of bounds; give 100 to 300000"))]
     pub timeout_milliseconds: i32,
-    /// Memory of one activation, in megabytes (64 to 512).
+    /// Memory of one activation, in megabytes (128 to 512).
     #[serde(default = "default_memory")]
-    #[x_kube(validation = Rule::new("self >= 64 && self <= 512").message("out of bounds; give 64 to 512"))]
+    #[x_kube(validation = Rule::new("self >= 128 && self <= 512").message("out of bounds; give 128 to 512"))]
     pub memory_megabytes: i32,
     /// Log lines kept of one activation, in megabytes (0 to 10).
     #[serde(default = "default_logs")]

@@ -6,7 +6,7 @@ use kube::api::ApiResource;
 
 use super::validate::ValidatedSource;
 use crate::job::{Program, deployment};
-use crate::reconcile::{Error, Prepared, Resources};
+use crate::reconcile::{Error, Owner, Prepared, Resources};
 
 /// The component's name in labels.
 pub const COMPONENT: &str = "dispatch";
@@ -22,8 +22,8 @@ pub fn kinds() -> Vec<ApiResource> {
 
 /// Name of the Deployment.
 #[must_use]
-pub fn name(source: &ValidatedSource) -> String {
-    format!("{}-dispatch", source.owner.name)
+pub fn name(owner: &Owner) -> String {
+    format!("{}-dispatch", owner.name)
 }
 
 /// All objects of an event source.
@@ -33,7 +33,7 @@ pub fn name(source: &ValidatedSource) -> String {
 pub fn build(source: &ValidatedSource) -> Result<Resources<Prepared>, Error> {
     let program = Program {
         owner: &source.owner,
-        name: name(source),
+        name: name(&source.owner),
         component: COMPONENT,
         command: "dispatch",
         image: &source.image,

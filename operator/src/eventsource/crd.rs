@@ -48,7 +48,7 @@ pub struct EventSourceSpec {
     pub group: Option<String>,
     /// How often a record is tried before it goes to the dead letters.
     #[serde(default = "default_attempts")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(range(min = 1, max = 10_000))]
     pub attempts: i32,
     /// Waiting times between attempts.
     #[serde(default)]
@@ -77,6 +77,9 @@ pub struct EventSourceSpec {
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
 }
+
+/// The most attempts that may be asked for.
+pub const MAX_ATTEMPTS: i32 = 10_000;
 
 fn default_attempts() -> i32 {
     5

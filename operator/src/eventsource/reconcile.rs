@@ -14,10 +14,10 @@ use super::validate::{References, validate};
 use crate::action::crd::Action;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
-use crate::job::{deployment_state, tell};
+use crate::job::{self, deployment_state, tell};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error};
+use crate::reconcile::{self, Error, Owner};
 use crate::topic::crd::KafkaTopic;
 
 /// The reconciler of EventSource.
@@ -81,6 +81,13 @@ impl Component for EventSources {
             )
     }
 
+    async fn serves(context: &Context, object: &EventSource) -> Result<Option<bool>, kube::Error> {
+        match Owner::of(object) {
+            Ok(owner) => job::serves(context, &owner, &build::name(&owner)).await,
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn reconcile(
         context: &Context,
         object: &EventSource,
@@ -95,7 +102,7 @@ impl Component for EventSources {
         )
         .await?;
         let state = applied
-            .get::<Deployment>(&build::name(&source))
+            .get::<Deployment>(&build::name(&source.owner))
             .map(|d| deployment_state(&d))
             .unwrap_or_default();
         let trouble = if state.settled {

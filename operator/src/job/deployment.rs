@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use super::{CONFIG_DIR, METRICS_PORT};
+use crate::context::Context;
 use crate::pods;
 use crate::reconcile::{Error, Owner, fingerprint};
 use crate::types::{FreeForm, PodResources};
@@ -181,6 +182,25 @@ pub fn deployment_state(deployment: &Deployment) -> DeploymentState {
             && replicas == wanted
             && ready == wanted,
     }
+}
+
+/// Whether the Deployment of an owner serves; `None` when there is none.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn serves(
+    context: &Context,
+    owner: &Owner,
+    name: &str,
+) -> Result<Option<bool>, kube::Error> {
+    let api = context.namespaced::<Deployment>(&owner.namespace);
+    let found = api.get_opt(name).await?;
+    Ok(found
+        .filter(|deployment| owner.owns(&deployment.metadata))
+        .map(|deployment| {
+            let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+            asked == Some(0) || deployment_state(&deployment).ready > 0
+        }))
 }
 
 #[cfg(test)]

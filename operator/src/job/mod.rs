@@ -6,7 +6,7 @@ mod deployment;
 mod reconcile;
 mod validate;
 
-pub use deployment::{DeploymentState, Program, deployment, deployment_state};
+pub use deployment::{DeploymentState, Program, deployment, deployment_state, serves};
 pub use reconcile::Jobs;
 pub(crate) use reconcile::tell;
 

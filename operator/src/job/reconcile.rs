@@ -9,13 +9,13 @@ use kube::core::PartialObjectMeta;
 
 use super::build;
 use super::crd::{StreamJob, StreamJobStatus};
-use super::deployment::{DeploymentState, deployment_state};
+use super::deployment::{self, DeploymentState, deployment_state};
 use super::validate::{ValidatedJob, missing_binding, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error};
+use crate::reconcile::{self, Error, Owner};
 use crate::status::{AVAILABLE, Condition, PROGRESSING, set_condition};
 
 /// The reconciler of StreamJob.
@@ -69,6 +69,13 @@ impl Component for Jobs {
             )
     }
 
+    async fn serves(context: &Context, object: &StreamJob) -> Result<Option<bool>, kube::Error> {
+        match Owner::of(object) {
+            Ok(owner) => deployment::serves(context, &owner, &owner.name).await,
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn reconcile(
         context: &Context,
         object: &StreamJob,
@@ -97,7 +104,7 @@ impl Component for Jobs {
 /// Names the binding that is missing.
 async fn check_bindings(
     context: &Context,
-    owner: &reconcile::Owner,
+    owner: &Owner,
     bindings: &[String],
 ) -> Result<(), Error> {
     let api = context.namespaced::<Secret>(&owner.namespace);

@@ -15,7 +15,7 @@ use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of}
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{self, Applied, Error, Resources, roll, storage};
+use crate::reconcile::{self, Applied, Error, Owner, Resources, roll, storage};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::types::BindingStatus;
 
@@ -48,6 +48,13 @@ impl Component for Kafka {
             .owns(context.scoped::<Service>(scope), managed())
             .owns(context.scoped::<Secret>(scope), managed())
             .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
+    }
+
+    async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {
+        match Owner::of(object) {
+            Ok(owner) => pods::set_serves(context, &owner).await,
+            Err(_) => Ok(None),
+        }
     }
 
     async fn reconcile(
@@ -86,7 +93,7 @@ async fn dereference(
     context: &Context,
     cluster: &KafkaCluster,
 ) -> Result<Option<PersistentVolumeClaim>, Error> {
-    let owner = reconcile::Owner::of(cluster)?;
+    let owner = Owner::of(cluster)?;
     storage::live_template(context, &owner, &owner.name).await
 }
 
@@ -106,7 +113,6 @@ fn status(
         .unwrap_or(0);
     let mut status = status_of(cluster);
     let (host, port) = build::bootstrap(kafka);
-    status.cluster_id = Some(kafka.cluster_id.clone());
     status.bootstrap_servers = Some(format!("{host}:{port}"));
     status.binding = Some(BindingStatus {
         name: binding_name(&kafka.owner.name),

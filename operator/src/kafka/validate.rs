@@ -50,7 +50,7 @@ pub struct ValidatedKafka {
     pub resources: PodResources,
     /// The Java heap, in mebibytes.
     pub heap_mebibytes: u64,
-    /// The id that the log directories are formatted with.
+    /// The id that empty log directories are formatted with. A volume of a former cluster keeps the id that it has.
     pub cluster_id: String,
     /// Broker settings on top of the computed ones.
     pub config: BTreeMap<String, String>,
@@ -96,14 +96,7 @@ pub fn validate(
         check_setting(name, value)?;
     }
     let cpu = spec.resources.as_ref().and_then(|r| r.cpu.clone());
-    let cluster_id = match cluster
-        .status
-        .as_ref()
-        .and_then(|status| status.cluster_id.clone())
-    {
-        Some(id) => id,
-        None => cluster_id(&owner.uid)?,
-    };
+    let cluster_id = cluster_id(&owner.uid)?;
     Ok(ValidatedKafka {
         image: spec.image.clone().unwrap_or_else(|| images.kafka.clone()),
         nodes: spec.nodes,
@@ -171,8 +164,8 @@ fn check_setting(name: &str, value: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A cluster id in Kafka's form (22 characters of base64url), from the resource's uid, so that it does not change when
-/// the first status is lost.
+/// A cluster id in Kafka's form (22 characters of base64url), from the resource's uid, so that it does not change in
+/// the resource's life.
 fn cluster_id(uid: &str) -> Result<String, Invalid> {
     let uuid = uuid::Uuid::parse_str(uid).map_err(|_| {
         Invalid::new(
@@ -219,16 +212,6 @@ pub(super) mod tests {
         assert_eq!(valid.heap_mebibytes, 192);
         assert_eq!(valid.cluster_id, "a6e4EJ2tEdGAtADAT9QwyA");
         assert_eq!(valid.cluster_id.len(), 22);
-    }
-
-    #[test]
-    fn a_cluster_id_is_kept() {
-        let mut kafka = cluster(json!({"nodes": 1, "storage": {"size": "1Gi"}}));
-        kafka.status = Some(serde_json::from_value(json!({"clusterId": "former"})).unwrap());
-        assert_eq!(
-            validate(&kafka, None, &images()).unwrap().cluster_id,
-            "former"
-        );
     }
 
     #[test]

@@ -116,6 +116,9 @@ fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
         format!("--metrics=0.0.0.0:{METRICS_PORT}"),
         format!("--namespace={}", whisk.namespace),
         format!("--max-memory-mb={}", whisk.action_mebibytes),
+        format!("--keep-mb={}", whisk.record_mebibytes),
+        // Off the data volume: what actions write must not fill it.
+        "--run-dir=/tmp/run".to_owned(),
         "--log-format=json".to_owned(),
     ];
     let port = |name: &str, port| ContainerPort {
@@ -138,6 +141,12 @@ fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
         ]),
         ..Container::default()
     };
+    let mut pod = pods::pod(
+        container,
+        vec![pods::secret_volume("auth", &auth_name(name))],
+        30,
+    );
+    pods::limit_tmp(&mut pod, "512Mi");
     let template = match &whisk.live_template {
         Some(live) => live.clone(),
         None => storage::template(&whisk.owner, COMPONENT, VOLUME, &whisk.storage),
@@ -165,11 +174,7 @@ fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
                     )])),
                     ..ObjectMeta::default()
                 }),
-                spec: Some(pods::pod(
-                    container,
-                    vec![pods::secret_volume("auth", &auth_name(name))],
-                    30,
-                )),
+                spec: Some(pod),
             },
             volume_claim_templates: Some(vec![template]),
             ..StatefulSetSpec::default()

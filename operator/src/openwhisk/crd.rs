@@ -51,7 +51,7 @@ pub struct OpenWhiskSpec {
     pub storage: Storage,
     /// Memory and CPU of the pod. The actions run inside it, so its memory bounds them all; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('128Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 128Mi'".into())))]
+    #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
     /// Stop reconciling; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]

@@ -47,6 +47,13 @@ impl Component for Whisks {
             .owns(context.scoped::<Secret>(scope), managed())
     }
 
+    async fn serves(context: &Context, object: &OpenWhisk) -> Result<Option<bool>, kube::Error> {
+        match Owner::of(object) {
+            Ok(owner) => pods::set_serves(context, &owner).await,
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn reconcile(
         context: &Context,
         object: &OpenWhisk,

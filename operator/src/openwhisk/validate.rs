@@ -46,6 +46,8 @@ pub struct ValidatedWhisk {
     pub resources: PodResources,
     /// Memory for all actions together, in mebibytes.
     pub action_mebibytes: u64,
+    /// Disk for activation records, in mebibytes: half of the volume, the rest is for actions.
+    pub record_mebibytes: u64,
     /// The credentials, `uuid:key`.
     pub auth: String,
     /// Whether the operator makes the Secret with the credentials.
@@ -65,12 +67,12 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
         .and_then(|r| r.memory.clone())
         .unwrap_or_else(|| MEMORY.into());
     let mebibytes = memory.bytes().unwrap_or(0) / MEBIBYTE;
-    if mebibytes < 128 {
+    if mebibytes < 256 {
         return Err(Invalid::new(
             "spec.resources.memory",
             &memory.0,
             "no action fits into so little",
-            "give at least 128Mi",
+            "give at least 256Mi",
         )
         .into());
     }
@@ -102,6 +104,7 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
             memory: Some(memory),
             cpu: spec.resources.as_ref().and_then(|r| r.cpu.clone()),
         },
+        record_mebibytes: (spec.storage.size.bytes().unwrap_or(0) / MEBIBYTE / 2).clamp(8, 512),
         action_mebibytes: mebibytes.saturating_sub(SERVER_MEBIBYTES).max(64),
         auth,
         makes_auth,
@@ -151,6 +154,10 @@ pub(super) mod tests {
         let made = valid(json!({}), live(Found::Absent)).unwrap();
         assert!(made.makes_auth && made.auth.contains(':'));
         assert_eq!(made.action_mebibytes, 416);
+        assert_eq!(made.record_mebibytes, 512);
+        let small = json!({"storage": {"size": "64Mi"}});
+        let small = valid(small, live(Found::Absent)).unwrap();
+        assert_eq!(small.record_mebibytes, 32);
         let there = Found::Ours([(AUTH_KEY.to_owned(), ByteString(b"u:k\n".to_vec()))].into());
         assert_eq!(valid(json!({}), live(there)).unwrap().auth, "u:k");
         let given = Live {

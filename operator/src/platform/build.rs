@@ -11,7 +11,7 @@ use super::profile::or_profile;
 use super::topics::topics;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::{Action, ActionCode, ActionLimits, ActionSpec, SecretParameter};
-use crate::eventsource::crd::{Backoff, EventSource, EventSourceSpec};
+use crate::eventsource::crd::{Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS};
 use crate::job::HTTP_PORT;
 use crate::job::crd::{Job, StreamJob, StreamJobSpec};
 use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec};
@@ -27,8 +27,7 @@ const WARNINGS_GROUP: &str = "dispatch-warnings";
 /// The OpenWhisk namespace of the platform's actions.
 const WHISK_NAMESPACE: &str = "millrace";
 
-/// Kinds in which orphans are looked for. Not Secrets: the gateway's keys outlive a gateway that is taken out, for
-/// without them nobody could tell which vehicle a pseudonym meant.
+/// Kinds in which orphans are looked for. Not Secrets: see [`gateway_secret`].
 #[must_use]
 pub fn kinds() -> Vec<ApiResource> {
     vec![
@@ -85,9 +84,6 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&whisk(platform, openwhisk))?;
     }
-    if let Some(secret) = gateway_secret(platform) {
-        resources.add(&secret)?;
-    }
     if let Some(gateway) = &platform.gateway {
         add_job(&mut resources, gateway_job(platform, gateway))?;
     }
@@ -98,7 +94,7 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         for action in actions(platform, warnings) {
             resources.add(&action)?;
         }
-        resources.add(&event_source(platform))?;
+        resources.add(&event_source(platform, warnings))?;
     }
     Ok((resources, waiting))
 }
@@ -173,9 +169,26 @@ fn whisk(platform: &ValidatedPlatform, openwhisk: &PlatformOpenWhisk) -> OpenWhi
     }
 }
 
-fn gateway_secret(platform: &ValidatedPlatform) -> Option<Secret> {
+/// Name of the Secret with the gateway's keys.
+#[must_use]
+pub fn gateway_secret_name(platform: &str) -> String {
+    format!("{platform}-gateway")
+}
+
+/// The Secret with the gateway's keys, when it has to be made.
+///
+/// It has no owner: volumes outlive the platform, and without the keys nobody could tell which hire a pseudonym in
+/// their topics meant, or open a sealed dead letter. So it is created, and never written again or removed; a platform
+/// that is made anew finds and uses it.
+#[must_use]
+pub fn gateway_secret(platform: &ValidatedPlatform) -> Option<Secret> {
     Some(Secret {
-        metadata: meta(platform, "gateway"),
+        metadata: ObjectMeta {
+            name: Some(gateway_secret_name(&platform.owner.name)),
+            namespace: Some(platform.owner.namespace.clone()),
+            labels: Some(platform.owner.labels(COMPONENT)),
+            ..ObjectMeta::default()
+        },
         type_: Some("servicebinding.io/millrace-gateway".into()),
         data: Some(platform.gateway_secret.clone()?),
         ..Secret::default()
@@ -294,15 +307,33 @@ fn actions(platform: &ValidatedPlatform, warnings: &PlatformWarnings) -> Vec<Act
     ]
 }
 
-fn event_source(platform: &ValidatedPlatform) -> EventSource {
+/// How often a warning is tried, so that it is given up only when it is no longer worth telling.
+///
+/// A gateway that is away fails the action, and a failure counts as an attempt. How long a failing attempt takes is not
+/// counted, and each wait with the least that dispatch makes of it, three quarters.
+fn attempts(time_to_live_seconds: i32, backoff: &Backoff) -> i32 {
+    let longest = i64::from(backoff.maximum_milliseconds).max(1);
+    let mut left = i64::from(time_to_live_seconds) * 1000;
+    let mut wait = i64::from(backoff.initial_milliseconds).clamp(1, longest);
+    let mut attempts = 1;
+    while left > 0 && attempts < MAX_ATTEMPTS {
+        left -= (wait * 3 / 4).max(1);
+        wait = (wait * 2).min(longest);
+        attempts += 1;
+    }
+    attempts
+}
+
+fn event_source(platform: &ValidatedPlatform, warnings: &PlatformWarnings) -> EventSource {
+    let backoff = Backoff::default();
     EventSource {
         metadata: meta(platform, "warnings"),
         spec: EventSourceSpec {
             topic: part(platform, millrace_contract::topics::ALERTS),
             action: part(platform, "warn-driver"),
             group: Some(WARNINGS_GROUP.into()),
-            attempts: 5,
-            backoff: Backoff::default(),
+            attempts: attempts(warnings.time_to_live_seconds, &backoff),
+            backoff,
             max_in_flight: 16,
             dead_letter_topic: Some(part(platform, millrace_contract::topics::DEAD_LETTERS)),
             replicas: 1,
@@ -322,6 +353,7 @@ mod tests {
     use super::super::validate::tests::{live, platform};
     use super::super::validate::{Live, validate};
     use super::*;
+    use crate::reconcile::OWNER_LABEL;
 
     fn everything() -> Value {
         json!({"kafka": {}, "gateway": {"service": {"type": "NodePort"}}, "openwhisk": {},
@@ -356,11 +388,32 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_the_gateway_belong_to_nobody() {
+        let read = Live {
+            gateway_secret: false,
+            ..live(None)
+        };
+        let made = gateway_secret(&validate(&platform(everything()), read).unwrap()).unwrap();
+        assert_eq!(made.metadata.name.as_deref(), Some("p-gateway"));
+        assert_eq!(made.metadata.owner_references, None);
+        assert!(!made.metadata.labels.unwrap().contains_key(OWNER_LABEL));
+        let kept = validate(&platform(everything()), live(None)).unwrap();
+        assert_eq!(gateway_secret(&kept), None);
+    }
+
+    #[test]
+    fn warnings_are_tried_as_long_as_they_are_worth_telling() {
+        let backoff = Backoff::default();
+        assert_eq!(attempts(900, &backoff), 48);
+        assert_eq!(attempts(1, &backoff), 4);
+        assert!((3840..MAX_ATTEMPTS).contains(&attempts(86_400, &backoff)));
+    }
+
+    #[test]
     fn parts_can_be_left_out() {
         let (resources, _) =
             build(&validate(&platform(json!({"kafka": {}})), live(None)).unwrap()).unwrap();
         assert!(resources.get::<KafkaCluster>("p-kafka").is_some());
         assert!(resources.get::<OpenWhisk>("p-whisk").is_none());
-        assert!(resources.get::<Secret>("p-gateway").is_none());
     }
 }

@@ -50,7 +50,9 @@ pub struct PlatformSpec {
     /// The log of records. Without it the platform has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kafka: Option<PlatformKafka>,
-    /// The way in for vehicles, and the way back.
+    /// The way in for vehicles, and the way back. Its keys are in the Secret `NAME-gateway`: made once, never changed, and
+    /// kept when the Platform is deleted, as volumes are, for without them pseudonyms and sealed dead letters say nothing
+    /// any more. A Platform of the same name uses them again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<PlatformGateway>,
     /// Rules over telemetry.
@@ -80,6 +82,12 @@ pub enum Profile {
 /// The log of records.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.partitions) == has(oldSelf.partitions)")
+        .message("spec.kafka.partitions: cannot be added or removed later: vehicles would change partition and lose their state; put the field back as it was"),
+    validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
+        .message("spec.kafka.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
+)]
 pub struct PlatformKafka {
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +103,8 @@ pub struct PlatformKafka {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "config_schema")]
     pub config: BTreeMap<String, String>,
-    /// Partitions of the topics that vehicles' records go to. It cannot be changed.
+    /// Partitions of the topics that vehicles' records go to. The profile's number when
+    /// absent. It cannot be changed, added or removed later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("vehicles would change partition and lose their state; put the former number back"))]
@@ -154,6 +163,10 @@ pub struct PlatformDetect {
 /// Where actions run.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
+        .message("spec.openwhisk.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
+)]
 pub struct PlatformOpenWhisk {
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,21 +4,22 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
+use kube::core::PartialObjectMeta;
 
 use super::build::{self, Waiting};
 use super::crd::{Platform, PlatformStatus};
 use super::state::{component, fault, waiting_on};
 use super::validate::{Live, validate};
 use crate::action::crd::Action;
-use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::context::{Context, MANAGER};
+use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::eventsource::crd::EventSource;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, OWNER_LABEL, Owner, secrets};
+use crate::reconcile::{self, Error, OWNER_LABEL, Owner};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::topic::crd::KafkaTopic;
 
@@ -36,9 +37,11 @@ impl Component for Platforms {
             &build::kinds(),
             "Make, correct and remove the parts of a platform.",
         ));
-        rules.extend(reconcile::rules(
-            &[kube::api::ApiResource::erase::<Secret>(&())],
-            "Make, correct and remove the objects of a component.",
+        rules.push(Rule::new(
+            "",
+            &["secrets"],
+            &["get", "list", "watch", "create"],
+            "Make the gateway's keys once.",
         ));
         rules
     }
@@ -48,6 +51,7 @@ impl Component for Platforms {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
+        let store = controller.store();
         controller
             .owns(context.scoped::<KafkaCluster>(scope), managed())
             .owns(context.scoped::<KafkaTopic>(scope), managed())
@@ -55,7 +59,20 @@ impl Component for Platforms {
             .owns(context.scoped::<Action>(scope), managed())
             .owns(context.scoped::<StreamJob>(scope), managed())
             .owns(context.scoped::<EventSource>(scope), managed())
-            .owns(context.scoped::<Secret>(scope), managed())
+            .watches(
+                context.scoped::<PartialObjectMeta<Secret>>(scope),
+                managed(),
+                move |secret| {
+                    let name = secret.name_any();
+                    affected(
+                        &store,
+                        secret.namespace().as_deref(),
+                        |platform: &Platform| {
+                            build::gateway_secret_name(&platform.name_any()) == name
+                        },
+                    )
+                },
+            )
     }
 
     async fn reconcile(
@@ -65,14 +82,36 @@ impl Component for Platforms {
         let owner = Owner::of(object)?;
         let live = dereference(context, &owner, object.spec.kafka.is_some()).await?;
         let platform = validate(object, live)?;
+        if let Some(secret) = build::gateway_secret(&platform) {
+            create_secret(context, &platform.owner, &secret).await?;
+        }
         let (prepared, held_back) = build::build(&platform)?;
         let applied = reconcile::apply(context, &platform.owner, prepared, &build::kinds()).await?;
-        let bodies: Vec<_> = applied
-            .bodies()
-            .filter(|body| body["kind"] != "Secret")
-            .collect();
+        let bodies: Vec<_> = applied.bodies().collect();
         Ok(status(object, &bodies, &held_back))
     }
+}
+
+/// Creates and does not apply: when somebody was quicker, their keys stay, and the next look finds them.
+async fn create_secret(context: &Context, owner: &Owner, secret: &Secret) -> Result<(), Error> {
+    let api = context.namespaced::<Secret>(&owner.namespace);
+    let params = PostParams {
+        field_manager: Some(MANAGER.into()),
+        ..PostParams::default()
+    };
+    let made = api
+        .create(&params, secret)
+        .await
+        .map_err(Error::doing("making the gateway's Secret"))?;
+    context.metrics.count_write("Secret");
+    tracing::info!(
+        kind = "Secret",
+        name = made.name_any(),
+        namespace = owner.namespace,
+        owner = owner.name,
+        "made"
+    );
+    Ok(())
 }
 
 async fn dereference(context: &Context, owner: &Owner, wants_topics: bool) -> Result<Live, Error> {
@@ -110,7 +149,13 @@ async fn dereference(context: &Context, owner: &Owner, wants_topics: bool) -> Re
     } else {
         Some(format!("KafkaTopic {}", waits.join(", ")))
     };
-    let gateway_secret = secrets::find(context, owner, &format!("{}-gateway", owner.name)).await?;
+    let gateway_secret = context
+        .namespaced::<Secret>(&owner.namespace)
+        .get_metadata_opt(&build::gateway_secret_name(&owner.name))
+        .await
+        .map_err(Error::doing("reading the gateway's Secret"))?
+        // One on its way out is waited for: until it is gone, making another is refused.
+        .is_some_and(|secret| secret.metadata.deletion_timestamp.is_none());
     Ok(Live {
         gateway_secret,
         jobs,

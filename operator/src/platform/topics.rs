@@ -59,6 +59,16 @@ pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
             ("delete.retention.ms", "86400000".into()),
         ]),
     };
+    let mut dead_letters = log(
+        topics::DEAD_LETTERS,
+        TopicSchema::DeadLetter,
+        partitions,
+        each(32),
+    );
+    // A dead letter holds the whole event or record, which may itself be as large as Kafka's default allows.
+    dead_letters
+        .config
+        .insert("max.message.bytes".into(), (2 * MEBIBYTE).to_string());
     vec![
         log(
             topics::TELEMETRY,
@@ -73,12 +83,7 @@ pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
             partitions,
             each(32),
         ),
-        log(
-            topics::DEAD_LETTERS,
-            TopicSchema::DeadLetter,
-            partitions,
-            each(32),
-        ),
+        dead_letters,
         log(
             topics::AUDIT,
             TopicSchema::Audit,
@@ -134,6 +139,17 @@ mod tests {
             })
             .sum();
         assert!(sum < volume.bytes().unwrap() * 3 / 4, "{sum}");
+    }
+
+    #[test]
+    fn a_dead_letter_may_hold_the_largest_record() {
+        let all = topics(3, &"2Gi".into());
+        let largest = |name| {
+            let topic = all.iter().find(|topic| topic.name == name).unwrap();
+            topic.config.get("max.message.bytes").cloned()
+        };
+        assert_eq!(largest(topics::DEAD_LETTERS).as_deref(), Some("2097152"));
+        assert_eq!(largest(topics::ALERTS), None);
     }
 
     #[test]

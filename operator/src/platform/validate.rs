@@ -15,8 +15,8 @@ use crate::reconcile::{Error, Owner};
 /// What was read before a platform is built.
 #[derive(Clone, Debug)]
 pub struct Live {
-    /// The Secret of the gateway.
-    pub gateway_secret: Found,
+    /// Whether the Secret of the gateway is there.
+    pub gateway_secret: bool,
     /// Names of the StreamJobs that exist: what runs is not taken back.
     pub jobs: Vec<String>,
     /// Why the topics are not all available, if they are not.
@@ -40,7 +40,7 @@ pub struct ValidatedPlatform {
     pub openwhisk: Option<PlatformOpenWhisk>,
     /// The warnings, if wanted.
     pub warnings: Option<PlatformWarnings>,
-    /// Content of the gateway's Secret; `None` when somebody else made it.
+    /// Content of the gateway's Secret when it has to be made; one that is there is used as it is.
     pub gateway_secret: Option<BTreeMap<String, ByteString>>,
     /// Jobs that exist.
     pub jobs: Vec<String>,
@@ -87,14 +87,14 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         spec.warnings.is_some() && spec.openwhisk.is_none(),
     )?;
     let owner = Owner::of(platform)?;
-    let gateway_secret = if spec.gateway.is_some() {
+    let gateway_secret = if spec.gateway.is_some() && !live.gateway_secret {
         let random: &[(&str, secrets::Make)] = &[
             ("admin-token", secrets::token),
             ("notify-token", secrets::token),
             ("pseudonym-key", secrets::key),
             ("seal-key", secrets::key),
         ];
-        secrets::complete(&live.gateway_secret, random)?.map(|mut data| {
+        secrets::complete(&Found::Absent, random)?.map(|mut data| {
             data.insert("type".into(), ByteString(b"millrace-gateway".to_vec()));
             data.insert("provider".into(), ByteString(b"millrace".to_vec()));
             data
@@ -131,10 +131,8 @@ pub(super) mod tests {
     }
 
     pub(in crate::platform) fn live(topics_wait: Option<&str>) -> Live {
-        let keys = ["admin-token", "notify-token", "pseudonym-key", "seal-key"];
-        let data = keys.map(|key| (key.to_owned(), ByteString(b"kept".to_vec())));
         Live {
-            gateway_secret: Found::Ours(data.into()),
+            gateway_secret: true,
             jobs: Vec::new(),
             topics_wait: topics_wait.map(str::to_owned),
         }
@@ -160,31 +158,17 @@ pub(super) mod tests {
     #[test]
     fn secrets_are_made_once() {
         let spec = json!({"kafka": {}, "gateway": {}});
-        let kept = validate(&platform(spec.clone()), live(None))
-            .unwrap()
-            .gateway_secret
-            .unwrap();
-        assert_eq!(kept["seal-key"].0, b"kept");
-        assert_eq!(kept["type"].0, b"millrace-gateway");
+        let kept = validate(&platform(spec.clone()), live(None)).unwrap();
+        assert_eq!(kept.gateway_secret, None, "what is there is left alone");
         let fresh = Live {
-            gateway_secret: Found::Absent,
+            gateway_secret: false,
             ..live(None)
         };
-        assert_eq!(
-            validate(&platform(spec.clone()), fresh)
-                .unwrap()
-                .gateway_secret
-                .unwrap()
-                .len(),
-            6
-        );
-        let given = Live {
-            gateway_secret: Found::Given,
-            ..live(None)
-        };
-        assert_eq!(
-            validate(&platform(spec), given).unwrap().gateway_secret,
-            None
-        );
+        let made = validate(&platform(spec), fresh.clone()).unwrap();
+        let made = made.gateway_secret.unwrap();
+        assert_eq!(made.len(), 6);
+        assert_eq!(made["type"].0, b"millrace-gateway");
+        let none = validate(&platform(json!({"kafka": {}})), fresh).unwrap();
+        assert_eq!(none.gateway_secret, None);
     }
 }

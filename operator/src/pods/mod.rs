@@ -5,6 +5,7 @@ mod trouble;
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
     PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
@@ -13,6 +14,8 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::context::Context;
+use crate::reconcile::Owner;
 use crate::types::{PodResources, Quantity};
 
 pub use trouble::trouble;
@@ -76,6 +79,30 @@ pub fn pod(mut container: Container, mut volumes: Vec<Volume>, grace_seconds: i6
         automount_service_account_token: Some(false),
         termination_grace_period_seconds: Some(grace_seconds),
         ..PodSpec::default()
+    }
+}
+
+/// Whether the StatefulSet of an owner, of the same name, has a ready pod; `None` when there is none.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn set_serves(context: &Context, owner: &Owner) -> Result<Option<bool>, kube::Error> {
+    let api = context.namespaced::<StatefulSet>(&owner.namespace);
+    let found = api.get_opt(&owner.name).await?;
+    Ok(found
+        .filter(|set| owner.owns(&set.metadata))
+        .map(|set| set.status.and_then(|status| status.ready_replicas) > Some(0)))
+}
+
+/// Bounds a pod's `/tmp`. A pod that exceeds it is evicted and started anew, so that it cannot fill its node's disk.
+pub fn limit_tmp(pod: &mut PodSpec, size: &str) {
+    for volume in pod.volumes.iter_mut().flatten() {
+        if volume.name == "tmp" {
+            volume.empty_dir = Some(EmptyDirVolumeSource {
+                size_limit: Some(ApiQuantity(size.into())),
+                ..EmptyDirVolumeSource::default()
+            });
+        }
     }
 }
 

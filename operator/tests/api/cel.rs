@@ -191,7 +191,7 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
             "OpenWhisk",
             "x",
             json!({"resources": {"memory": "64Mi"}}),
-            &["spec.resources", "128Mi"],
+            &["spec.resources", "256Mi"],
         ),
         ("OpenWhisk", "0x", json!({}), &["metadata.name"]),
         (
@@ -232,7 +232,7 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
             "Action",
             "x",
             with(action(), "/limits", json!({"timeoutMilliseconds": 99})),
-            &["timeoutMilliseconds", "99", "100 to 600000"],
+            &["timeoutMilliseconds", "99", "100 to 300000"],
         ),
         (
             "Action",
@@ -243,8 +243,8 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
         (
             "Action",
             "x",
-            with(action(), "/limits", json!({"memoryMegabytes": 63})),
-            &["memoryMegabytes", "63", "64 to 512"],
+            with(action(), "/limits", json!({"memoryMegabytes": 127})),
+            &["memoryMegabytes", "127", "128 to 512"],
         ),
         (
             "Action",
@@ -529,6 +529,48 @@ pub async fn bad_changes_are_refused(scene: &Scene) {
             json!({"kafka": {"partitions": 3}}),
             json!({"kafka": {"partitions": 4}}),
             Some("would change partition"),
+        ),
+        (
+            "Platform",
+            json!({"kafka": {}}),
+            json!({"kafka": {"partitions": 6}}),
+            Some("spec.kafka.partitions: cannot be added or removed"),
+        ),
+        (
+            "Platform",
+            json!({"kafka": {"image": "k:1", "partitions": 3}}),
+            json!({"kafka": {"image": "k:1"}}),
+            Some("spec.kafka.partitions: cannot be added or removed"),
+        ),
+        (
+            "Platform",
+            json!({"kafka": {"partitions": 3}}),
+            json!({"kafka": {"partitions": 3, "storage": {"size": "4Gi"}}}),
+            None,
+        ),
+        (
+            "Platform",
+            json!({"kafka": {"image": "k:1", "storage": {"size": "4Gi"}}}),
+            json!({"kafka": {"image": "k:1"}}),
+            Some("spec.kafka.storage: absent"),
+        ),
+        (
+            "Platform",
+            json!({"kafka": {"storage": {"size": "4Gi"}}}),
+            json!({"kafka": {"storage": {"size": "5Gi"}}, "openwhisk": {}}),
+            None,
+        ),
+        (
+            "Platform",
+            json!({"openwhisk": {"image": "w:1", "storage": {"size": "4Gi"}}}),
+            json!({"openwhisk": {"image": "w:1"}}),
+            Some("spec.openwhisk.storage: absent"),
+        ),
+        (
+            "Platform",
+            json!({"openwhisk": {}}),
+            json!({"openwhisk": {"storage": {"size": "4Gi"}}}),
+            None,
         ),
     ];
     for (index, (kind, before, after, says)) in cases.into_iter().enumerate() {

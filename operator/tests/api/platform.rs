@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{DeleteParams, ListParams};
 use millrace_operator::action::crd::Action;
 use millrace_operator::eventsource::crd::EventSource;
 use millrace_operator::job::crd::StreamJob;
@@ -40,13 +40,13 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
         !scene.exists::<StreamJob>("p-gateway").await,
         "it waits for its topics"
     );
-    let secret = scene
-        .api::<Secret>()
-        .get("p-gateway")
-        .await
-        .unwrap()
-        .data
-        .unwrap();
+    let secret = scene.api::<Secret>().get("p-gateway").await.unwrap();
+    assert_eq!(
+        secret.metadata.owner_references, None,
+        "the keys outlive the platform, as volumes do"
+    );
+    let version = secret.metadata.resource_version;
+    let secret = secret.data.unwrap();
 
     let waits = |platform: Platform| {
         let waiting = platform.status.unwrap().waiting_on;
@@ -136,7 +136,7 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
             .unwrap(),
         secret
     );
-    scene.apply("Platform", "p", spec).await.unwrap();
+    scene.apply("Platform", "p", spec.clone()).await.unwrap();
     assert!(scene.look::<Platforms>("p").await);
     assert_eq!(
         scene
@@ -147,5 +147,24 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
             .data
             .unwrap(),
         secret
+    );
+
+    // A platform made anew uses the keys of the former one, untouched.
+    scene
+        .api::<Platform>()
+        .delete("p", &DeleteParams::background())
+        .await
+        .unwrap();
+    crate::support::eventually("the end of the platform", || async {
+        (!scene.exists::<Platform>("p").await).then_some(())
+    })
+    .await;
+    scene.apply("Platform", "p", spec).await.unwrap();
+    // Parts of the former platform may still be on their way out: that is not what this is about.
+    scene.look::<Platforms>("p").await;
+    let kept = scene.api::<Secret>().get("p-gateway").await.unwrap();
+    assert_eq!(
+        (kept.metadata.resource_version, kept.data.unwrap()),
+        (version, secret)
     );
 }

@@ -196,6 +196,24 @@ pub async fn a_bad_spec_leaves_what_ran(scene: &Scene) {
     );
     assert!(scene.exists::<StatefulSet>("k").await);
     assert_eq!(scene.writes(), writes + 1, "nothing but the status");
+    scene
+        .set_status::<StatefulSet>("k", json!({"readyReplicas": 0}))
+        .await;
+    assert!(!scene.look::<Kafka>("k").await);
+    let (status, reason, _) = scene.condition::<KafkaCluster>("k", "Available").await;
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", "PodsNotReady"),
+        "what ran is still watched"
+    );
+    scene
+        .set_status::<StatefulSet>("k", json!({"readyReplicas": 1}))
+        .await;
+    assert!(!scene.look::<Kafka>("k").await);
+    assert_eq!(
+        scene.condition::<KafkaCluster>("k", "Available").await.0,
+        "True"
+    );
     let events = scene
         .api::<Event>()
         .list(&ListParams::default())
@@ -468,14 +486,34 @@ pub async fn an_event_source_needs_its_topic(scene: &Scene) {
     );
 
     scene
+        .set_status::<Deployment>("e-dispatch", json!({"replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "observedGeneration": 1}))
+        .await;
+    assert!(scene.look::<EventSources>("e").await);
+    scene
         .api::<KafkaTopic>()
         .delete("t", &DeleteParams::default())
         .await
         .unwrap();
     assert!(!scene.look::<EventSources>("e").await);
     assert_eq!(
-        scene.condition::<EventSource>("e", "Available").await.1,
-        "TopicMissing"
+        scene.condition::<EventSource>("e", "Available").await.0,
+        "True",
+        "its pods go on"
+    );
+    let (status, reason, message) = scene.condition::<EventSource>("e", "Degraded").await;
+    assert_eq!((status.as_str(), reason.as_str()), ("True", "TopicMissing"));
+    assert!(
+        message.starts_with("spec.topic: t: ") && message.contains("make the KafkaTopic"),
+        "{message}"
+    );
+    scene
+        .set_status::<Deployment>("e-dispatch", json!({"readyReplicas": 0}))
+        .await;
+    assert!(!scene.look::<EventSources>("e").await);
+    let (status, reason, _) = scene.condition::<EventSource>("e", "Available").await;
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("False", "TopicMissing")
     );
     assert!(
         scene.exists::<Deployment>("e-dispatch").await,
@@ -511,6 +549,23 @@ pub async fn a_job_needs_its_bindings(scene: &Scene) {
     );
     let scale = scene.api::<StreamJob>().get_scale("j").await.unwrap();
     assert_eq!(scale.status.unwrap().replicas, 1);
+
+    scene
+        .api::<Secret>()
+        .delete("k-binding", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert!(!scene.look::<Jobs>("j").await);
+    assert_eq!(
+        scene.condition::<StreamJob>("j", "Available").await.0,
+        "True",
+        "its pods go on"
+    );
+    let (status, reason, _) = scene.condition::<StreamJob>("j", "Degraded").await;
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("True", "BindingMissing")
+    );
 }
 
 pub async fn a_running_controller_reacts_and_stops(scene: &Scene) {

@@ -7,6 +7,9 @@ use rdkafka::ClientConfig;
 /// How long a question to the cluster may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
+/// The largest record that is sent. A topic may take less: then the broker refuses it.
+pub(super) const LARGEST_RECORD: &str = "2097152";
+
 /// A group name for clients that never join one: the library wants one before it lets partitions be assigned.
 const NO_GROUP: &str = "millrace-reader";
 

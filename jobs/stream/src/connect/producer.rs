@@ -36,6 +36,7 @@ impl Producer {
             // As the Java clients do it, so that one vehicle is in one partition for everybody.
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
+            .set("message.max.bytes", client::LARGEST_RECORD)
             .set("linger.ms", client::milliseconds(LINGER))
             .set("message.timeout.ms", client::milliseconds(DELIVERY))
             .create()

@@ -40,6 +40,7 @@ impl TransactionalProducer {
             .set("transaction.timeout.ms", client::milliseconds(timeout))
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
+            .set("message.max.bytes", client::LARGEST_RECORD)
             // A transaction is sent in one go: waiting for more only adds to the delay.
             .set("linger.ms", "0")
             .create()

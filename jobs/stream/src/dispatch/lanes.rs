@@ -163,6 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn offsets_whose_commit_failed_are_due_again() {
+        let mut lanes = Lanes::default();
+        let (first, ()) = lanes.offer(0, 3, Some(b"a"), ()).unwrap();
+        let (second, ()) = lanes.offer(1, 8, Some(b"b"), ()).unwrap();
+        lanes.finish(&first);
+        lanes.finish(&second);
+        let due = BTreeMap::from([(0, 4), (1, 9)]);
+        assert_eq!(lanes.take_due(), due);
+        assert_eq!(lanes.take_due(), BTreeMap::new());
+        lanes.commit_again();
+        assert_eq!(lanes.take_due(), due);
+    }
+
+    #[test]
     fn records_without_a_key_wait_for_nobody() {
         let mut lanes = Lanes::default();
         assert!(lanes.offer(0, 0, None, ()).is_some());

@@ -179,7 +179,8 @@ impl Worker {
                 committed = Instant::now();
                 let next: Vec<(i32, i64)> = lock(&shared.lanes).take_due().into_iter().collect();
                 if let Err(error) = consumer.commit(&next) {
-                    tracing::warn!(%error, "offsets were not committed");
+                    tracing::warn!(%error, "offsets were not committed; they will be tried again");
+                    lock(&shared.lanes).commit_again();
                 }
             }
         }

@@ -30,6 +30,11 @@ pub enum Refused {
         /// The limit in bytes.
         limit: u32,
     },
+    /// Too many bodies at once; sending it again is right.
+    Crowded {
+        /// How many KiB of bodies may come at once.
+        kib: u32,
+    },
     /// Not stored now; sending it again is right.
     Store(StoreError),
     /// Something that it needs does not answer.
@@ -114,6 +119,15 @@ impl Refused {
                     "send the events in several bodies",
                 ),
             ),
+            Self::Crowded { kib } => (
+                StatusCode::TOO_MANY_REQUESTS,
+                Invalid::new(
+                    "body",
+                    "(not read)",
+                    format!("more than {kib} KiB of bodies come at once"),
+                    "send the body again after Retry-After",
+                ),
+            ),
             Self::Store(error @ StoreError::Busy { limit }) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 Invalid::new(
@@ -177,6 +191,9 @@ mod tests {
         let busy = of(StoreError::Busy { limit: 5 }.into());
         assert_eq!(busy.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
+        let crowded = of(Refused::Crowded { kib: 5 });
+        assert_eq!(crowded.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(crowded.headers()[header::RETRY_AFTER], "1");
         let away = of(StoreError::Kafka("x".into()).into());
         assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(away.headers().contains_key(header::RETRY_AFTER));

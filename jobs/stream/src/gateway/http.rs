@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use futures::StreamExt;
 use millrace_contract::{Invalid, check_vehicle_id};
 use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::answer::Refused;
 use super::credentials::is_token;
@@ -25,6 +26,31 @@ const DRAINED: usize = 16 * 1024 * 1024;
 
 /// Who sends slower than this holds a connection for nothing.
 const SLOWEST_BODY: Duration = Duration::from_secs(60);
+
+/// Bodies of telemetry that may be in memory at once.
+const ALL_BODIES_KIB: u32 = 64 * 1024;
+
+/// Room for bodies, counted in KiB, so that many large ones at once cannot take all memory.
+pub struct Bodies(Semaphore);
+
+impl Default for Bodies {
+    fn default() -> Self {
+        Self(Semaphore::new(ALL_BODIES_KIB as usize))
+    }
+}
+
+impl Bodies {
+    // A body that does not say how large it is may be as large as any.
+    fn room(&self, announced: Option<u64>, limit: u32) -> Result<SemaphorePermit<'_>, Refused> {
+        let bytes = announced.map_or(u64::from(limit), |size| size.min(u64::from(limit)));
+        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+        self.0
+            .try_acquire_many(kib.clamp(1, ALL_BODIES_KIB))
+            .map_err(|_| Refused::Crowded {
+                kib: ALL_BODIES_KIB,
+            })
+    }
+}
 
 /// All routes.
 pub fn routes(gateway: Arc<Gateway>) -> Router {
@@ -63,11 +89,16 @@ async fn telemetry(
         gateway.metrics.refused(Channel::Http, Refusal::Auth, 1);
         return Err(error.into());
     }
-    let body = read(body, gateway.config.max_body_bytes)
-        .await
+    let limit = gateway.config.max_body_bytes;
+    let _room = gateway
+        .bodies
+        .room(body.size_hint().exact(), limit)
         .inspect_err(|_| {
-            gateway.metrics.refused(Channel::Http, Refusal::TooLarge, 1);
+            gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
         })?;
+    let body = read(body, limit).await.inspect_err(|_| {
+        gateway.metrics.refused(Channel::Http, Refusal::TooLarge, 1);
+    })?;
     let judged = gateway.ingest.judge(&vehicle, &body);
     let room = gateway.ingest.room_now(&judged).inspect_err(|_| {
         gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
@@ -170,6 +201,23 @@ mod tests {
         assert_eq!(bearer(&HeaderMap::new()), None);
         assert!(require(&with("Bearer abc"), &Secret::new("abc"), "admin-token").is_ok());
         assert!(require(&with("Bearer abd"), &Secret::new("abc"), "admin-token").is_err());
+    }
+
+    #[test]
+    fn bodies_share_the_room() {
+        let bodies = Bodies::default();
+        let large: Vec<_> = (0..63)
+            .map(|_| bodies.room(None, 1 << 20).unwrap())
+            .collect();
+        let half = bodies.room(Some(512 * 1024), 1 << 20).unwrap();
+        let e = bodies.room(Some(512 * 1024 + 1), 1 << 20).unwrap_err();
+        assert!(matches!(e, Refused::Crowded { kib: 65_536 }));
+        drop(half);
+        assert!(bodies.room(Some(u64::MAX), 1 << 20).is_ok());
+        drop(large);
+        // One body may always come, however large it may be.
+        assert!(bodies.room(None, u32::MAX).is_ok());
+        assert!(bodies.room(Some(0), 1 << 20).is_ok());
     }
 
     #[tokio::test]

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{DeadLetter, codec, topics};
+use millrace_contract::{codec, topics};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::config::{Config, Secrets};
-use super::intake::{Judge, Judged, Rejected, dead_letters};
+use super::intake::{Judge, Judged, Letter, Rejected, dead_letters};
 use super::metrics::{Channel, Metrics, Refusal};
 use crate::connect::{ConnectError, Delivery, Producer};
 
@@ -52,10 +52,41 @@ pub struct Ingest {
 
 /// Events that are put in line and wait for Kafka.
 pub struct InLine {
-    deliveries: Vec<Delivery>,
+    deliveries: Vec<(Delivery, Option<LetterRecord>)>,
     stored: Stored,
-    permit: OwnedSemaphorePermit,
+    _counted: InFlight,
+    _permit: OwnedSemaphorePermit,
     since: Instant,
+}
+
+/// A dead letter as it is written.
+struct LetterRecord {
+    vehicle: String,
+    headers: Vec<(String, String)>,
+    payload: Vec<u8>,
+}
+
+/// What is shown as in flight, for as long as it lives: whoever waits for it may go away before Kafka answers.
+struct InFlight {
+    metrics: Arc<Metrics>,
+    records: i64,
+}
+
+impl InFlight {
+    fn new(metrics: &Arc<Metrics>, records: usize) -> Self {
+        let records = i64::try_from(records).unwrap_or(i64::MAX);
+        metrics.in_flight.inc_by(records);
+        Self {
+            metrics: Arc::clone(metrics),
+            records,
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec_by(self.records);
+    }
 }
 
 impl Ingest {
@@ -137,33 +168,16 @@ impl Ingest {
         for telemetry in &judged.accepted {
             let headers = CloudEvent::of_telemetry(telemetry, SOURCE).headers();
             let payload = codec::encode(telemetry);
-            deliveries.push(
-                self.producer
-                    .enqueue(topics::TELEMETRY, vehicle, &headers, Some(&payload), None)
-                    .map_err(|e| self.refused(channel, &e))?,
-            );
+            let delivery = self
+                .producer
+                .enqueue(topics::TELEMETRY, vehicle, &headers, Some(&payload), None)
+                .map_err(|e| self.refused(channel, &e))?;
+            deliveries.push((delivery, None));
         }
-        let letters = self.letters(vehicle, channel, body, &judged.rejected)?;
-        for letter in &letters {
-            let headers =
-                CloudEvent::of_dead_letter(letter, Uuid::new_v4().to_string(), SOURCE).headers();
-            let payload =
-                serde_json::to_vec(letter).map_err(|e| StoreError::Kafka(e.to_string()))?;
-            deliveries.push(
-                self.producer
-                    .enqueue(
-                        topics::DEAD_LETTERS,
-                        vehicle,
-                        &headers,
-                        Some(&payload),
-                        None,
-                    )
-                    .map_err(|e| self.refused(channel, &e))?,
-            );
+        for letter in self.letters(vehicle, channel, body, &judged.rejected)? {
+            deliveries.push(self.enqueue_letter(vehicle, channel, &letter)?);
         }
-        self.metrics
-            .in_flight
-            .inc_by(i64::try_from(deliveries.len()).unwrap_or(i64::MAX));
+        let counted = InFlight::new(&self.metrics, deliveries.len());
         let stored = Stored {
             accepted: judged.accepted.len(),
             rejected: judged.rejected,
@@ -171,9 +185,67 @@ impl Ingest {
         Ok(InLine {
             deliveries,
             stored,
-            permit,
+            _counted: counted,
+            _permit: permit,
             since,
         })
+    }
+
+    // With what is to be written instead if the broker does not take it, as the vehicle must get an answer.
+    fn enqueue_letter(
+        &self,
+        vehicle: &str,
+        channel: Channel,
+        letter: &Letter,
+    ) -> Result<(Delivery, Option<LetterRecord>), StoreError> {
+        let id = Uuid::new_v4().to_string();
+        let headers = CloudEvent::of_dead_letter(&letter.full, id, SOURCE).headers();
+        let record = |letter| {
+            serde_json::to_vec(letter)
+                .map(|payload| LetterRecord {
+                    vehicle: vehicle.to_owned(),
+                    headers: headers.clone(),
+                    payload,
+                })
+                .map_err(|e| StoreError::Kafka(e.to_string()))
+        };
+        let cut = letter.cut.as_ref().map(record).transpose()?;
+        match (self.write_letter(&record(&letter.full)?), cut) {
+            (Ok(delivery), cut) => Ok((delivery, cut)),
+            (Err(error), Some(cut)) if error.is_too_large() => {
+                let delivery = self
+                    .write_letter(&cut)
+                    .map_err(|e| self.refused(channel, &e))?;
+                Ok((delivery, None))
+            }
+            (Err(error), _) => Err(self.refused(channel, &error)),
+        }
+    }
+
+    fn write_letter(&self, record: &LetterRecord) -> Result<Delivery, ConnectError> {
+        self.producer.enqueue(
+            topics::DEAD_LETTERS,
+            &record.vehicle,
+            &record.headers,
+            Some(&record.payload),
+            None,
+        )
+    }
+
+    async fn written(
+        &self,
+        delivery: Delivery,
+        instead: Option<LetterRecord>,
+    ) -> Result<(), ConnectError> {
+        match (delivery.acknowledged().await, instead) {
+            (Err(error), Some(instead)) if error.is_too_large() => {
+                self.write_letter(&instead)?.acknowledged().await?;
+            }
+            (result, _) => {
+                result?;
+            }
+        }
+        Ok(())
     }
 
     fn letters(
@@ -182,7 +254,7 @@ impl Ingest {
         channel: Channel,
         body: &[u8],
         rejected: &[Rejected],
-    ) -> Result<Vec<DeadLetter>, StoreError> {
+    ) -> Result<Vec<Letter>, StoreError> {
         if rejected.is_empty() {
             return Ok(Vec::new());
         }
@@ -206,15 +278,15 @@ impl Ingest {
         let InLine {
             deliveries,
             stored,
-            permit,
+            _counted,
+            _permit,
             since,
         } = line;
-        let waiting = i64::try_from(deliveries.len()).unwrap_or(i64::MAX);
         let limit = Duration::from_millis(u64::from(self.config.kafka_timeout_ms));
-        let all = try_join_all(deliveries.into_iter().map(Delivery::acknowledged));
-        let result = tokio::time::timeout(limit, all).await;
-        self.metrics.in_flight.dec_by(waiting);
-        drop(permit);
+        let all = deliveries
+            .into_iter()
+            .map(|(delivery, instead)| self.written(delivery, instead));
+        let result = tokio::time::timeout(limit, try_join_all(all)).await;
         match result {
             Ok(Ok(_)) => {
                 if stored.accepted > 0 {

@@ -1,5 +1,7 @@
 //! What becomes of a body that a vehicle sent: pure, no Kafka, no clock.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use millrace_contract::pseudonym::PseudonymKey;
 use millrace_contract::{
@@ -10,6 +12,9 @@ use serde::Serialize;
 use super::metrics::Channel;
 use super::seal::{SealError, SealKey};
 
+/// So much of a payload fits, sealed, into a record of Kafka's default size limit.
+const SURELY_KEPT: usize = 512 * 1024;
+
 /// One event that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rejected {
@@ -18,6 +23,36 @@ pub struct Rejected {
     /// Field, value, problem and cure.
     #[serde(flatten)]
     pub invalid: Invalid,
+    /// Whether it is about the body as a whole, not about one event in it.
+    #[serde(skip)]
+    pub whole: bool,
+}
+
+impl Rejected {
+    fn event(index: usize, invalid: Invalid) -> Self {
+        Self {
+            index,
+            invalid,
+            whole: false,
+        }
+    }
+
+    fn body(invalid: Invalid) -> Self {
+        Self {
+            index: 0,
+            invalid,
+            whole: true,
+        }
+    }
+}
+
+/// A dead letter to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Letter {
+    /// With all of the payload.
+    pub full: DeadLetter,
+    /// With the first part of a payload that the topic might not take as a whole.
+    pub cut: Option<DeadLetter>,
 }
 
 /// A body, judged.
@@ -51,7 +86,7 @@ impl Judge<'_> {
             Err(invalid) => {
                 return Judged {
                     accepted: Vec::new(),
-                    rejected: vec![Rejected { index: 0, invalid }],
+                    rejected: vec![Rejected::body(invalid)],
                 };
             }
         };
@@ -64,7 +99,7 @@ impl Judge<'_> {
             );
             return Judged {
                 accepted: Vec::new(),
-                rejected: vec![Rejected { index: 0, invalid }],
+                rejected: vec![Rejected::body(invalid)],
             };
         }
         let mut judged = Judged {
@@ -74,7 +109,7 @@ impl Judge<'_> {
         for (index, event) in events.into_iter().enumerate() {
             match event.and_then(|inbound| self.event(inbound, now)) {
                 Ok(telemetry) => judged.accepted.push(telemetry),
-                Err(invalid) => judged.rejected.push(Rejected { index, invalid }),
+                Err(invalid) => judged.rejected.push(Rejected::event(index, invalid)),
             }
         }
         judged
@@ -86,20 +121,36 @@ impl Judge<'_> {
             driver,
             hire_id,
         } = inbound;
-        if telemetry.vehicle != self.vehicle {
-            let names_person = [&driver, &hire_id]
+        let names_person = |text: &str| {
+            [&driver, &hire_id]
                 .into_iter()
                 .flatten()
-                .any(|id| *id == telemetry.vehicle);
+                .any(|id| !id.is_empty() && id == text)
+        };
+        if telemetry.vehicle != self.vehicle {
             return Err(Invalid::new(
                 "vehicle",
-                if names_person {
+                if names_person(&telemetry.vehicle) {
                     "(not shown)"
                 } else {
                     &telemetry.vehicle
                 },
                 format!("is not the vehicle that sends, {}", self.vehicle),
                 "send each vehicle's events with its own id and token",
+            ));
+        }
+        // The other free texts of an event: what they hold goes on in clear.
+        let codes = telemetry.dtc_list.iter().flatten();
+        let texts = telemetry.model.iter().map(|text| ("model", text));
+        if let Some((field, _)) = texts
+            .chain(codes.map(|code| ("dtc_list", code)))
+            .find(|(_, text)| names_person(text))
+        {
+            return Err(Invalid::new(
+                field,
+                "(not shown)",
+                "is the id of the driver or of the hire",
+                "send such ids in driver and hire only",
             ));
         }
         check_time(telemetry.time, now, self.limits)?;
@@ -114,7 +165,7 @@ impl Judge<'_> {
     }
 }
 
-/// The dead letters of a body: one for each rejected event, its own JSON sealed.
+/// The dead letters of a body: one for each rejected event, its own JSON sealed, or one for the body.
 ///
 /// # Errors
 /// When a payload cannot be sealed.
@@ -125,7 +176,17 @@ pub fn dead_letters(
     channel: Channel,
     now: Timestamp,
     key: &SealKey,
-) -> Result<Vec<DeadLetter>, SealError> {
+) -> Result<Vec<Letter>, SealError> {
+    let letter = |reason: Reason, plain: &[u8]| {
+        Ok(DeadLetter {
+            reason,
+            source_topic_or_channel: channel.as_str().to_owned(),
+            vehicle: Some(vehicle.to_owned()),
+            received_at: now,
+            attempts: 1,
+            payload: key.seal(plain)?,
+        })
+    };
     // Only a batch is taken apart; what is no JSON is kept whole.
     let events: Vec<serde_json::Value> = serde_json::from_slice(body).unwrap_or_default();
     rejected
@@ -133,14 +194,25 @@ pub fn dead_letters(
         .map(|r| {
             let own = events
                 .get(r.index)
+                .filter(|_| !r.whole)
                 .and_then(|event| serde_json::to_vec(event).ok());
-            Ok(DeadLetter {
-                reason: Reason::from(r.invalid.clone()),
-                source_topic_or_channel: channel.as_str().to_owned(),
-                vehicle: Some(vehicle.to_owned()),
-                received_at: now,
-                attempts: 1,
-                payload: key.seal(own.as_deref().unwrap_or(body))?,
+            let plain = own.as_deref().unwrap_or(body);
+            let reason = Reason::from(r.invalid.clone());
+            let cut = match plain.get(..SURELY_KEPT) {
+                Some(first) if plain.len() > SURELY_KEPT => {
+                    let mut reason = reason.clone();
+                    let _ = write!(
+                        reason.problem,
+                        "; only the first {SURELY_KEPT} of {} bytes are kept",
+                        plain.len()
+                    );
+                    Some(letter(reason, first)?)
+                }
+                _ => None,
+            };
+            Ok(Letter {
+                full: letter(reason, plain)?,
+                cut,
             })
         })
         .collect()
@@ -259,13 +331,82 @@ mod tests {
                 &key,
             )
             .unwrap();
-            let text = serde_json::to_string(&letters).unwrap();
+            let text = serde_json::to_string(&letters[0].full).unwrap();
             assert!(!text.contains("4711"), "{text}");
-            let opened = String::from_utf8(key.open(&letters[0].payload).unwrap()).unwrap();
+            let opened = String::from_utf8(key.open(&letters[0].full.payload).unwrap()).unwrap();
             assert!(
                 opened.contains("D-4711") && !opened.contains("91.5"),
                 "{opened}"
             );
+            assert_eq!(letters[0].cut, None);
         }
+    }
+
+    fn letter(body: &str) -> (Letter, SealKey) {
+        let key = SealKey::from_text("a secret of more than thirty-two characters").unwrap();
+        let rejected = judged(body).rejected;
+        assert_eq!(rejected.len(), 1);
+        let mut letters = dead_letters(
+            body.as_bytes(),
+            &rejected,
+            "car-1",
+            Channel::Http,
+            now(),
+            &key,
+        )
+        .unwrap();
+        (letters.remove(0), key)
+    }
+
+    #[test]
+    fn a_body_of_too_many_events_is_kept_whole() {
+        let body = format!("[{GOOD},{GOOD},{GOOD},{GOOD}]");
+        let (letter, key) = letter(&body);
+        assert_eq!(key.open(&letter.full.payload).unwrap(), body.as_bytes());
+    }
+
+    #[test]
+    fn of_a_large_payload_the_first_part_can_be_kept() {
+        let body = format!("{{\"vehicle\":\"{}", "x".repeat(900_000));
+        let (letter, key) = letter(&body);
+        assert_eq!(key.open(&letter.full.payload).unwrap(), body.as_bytes());
+        let cut = letter.cut.unwrap();
+        assert_eq!(
+            key.open(&cut.payload).unwrap(),
+            &body.as_bytes()[..SURELY_KEPT]
+        );
+        assert!(
+            cut.reason
+                .problem
+                .ends_with("; only the first 524288 of 900012 bytes are kept"),
+            "{}",
+            cut.reason.problem
+        );
+        // Kafka's default limit, and room for key, headers and framing.
+        assert!(serde_json::to_vec(&cut).unwrap().len() < 1_000_000);
+    }
+
+    #[test]
+    fn no_field_that_goes_on_in_clear_may_name_a_person() {
+        let event = |extra: &str| {
+            GOOD.replace(
+                "\"sequence\":1",
+                &format!("\"sequence\":1,\"driver\":\"P0420\",\"hire\":\"H-1\",{extra}"),
+            )
+        };
+        for (field, extra) in [
+            ("model", r#""model":"P0420""#),
+            ("model", r#""model":"H-1""#),
+            ("dtc_list", r#""dtc_list":["P0300","P0420"]"#),
+        ] {
+            let e = only(&event(extra));
+            assert_eq!(
+                (e.field.as_str(), e.value.as_str()),
+                (field, "(not shown)"),
+                "{extra}"
+            );
+        }
+        let other = judged(&event(r#""model":"roadster","dtc_list":["P0300"]"#));
+        assert_eq!(other.accepted.len(), 1, "{:?}", other.rejected);
     }
 }

@@ -29,12 +29,14 @@ use millrace_contract::{Notification, topics};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::config::{Config, Secrets};
 use self::credentials::Credentials;
 use self::downlink::Downlink;
 use self::follower::{Progress, follow};
+use self::http::Bodies;
 use self::ingest::Ingest;
 use self::metrics::Metrics;
 use self::notify::Turns;
@@ -44,6 +46,7 @@ use crate::settings::{Common, SettingsError};
 
 const CLIENT_ID: &str = "millrace-gateway";
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
 const LAST_WRITES: Duration = Duration::from_secs(10);
 
 /// Flags of the gateway.
@@ -115,6 +118,7 @@ pub struct Gateway {
     lookup: Lookup,
     followed: Followed,
     turns: Turns,
+    bodies: Bodies,
     metrics: Arc<Metrics>,
     runtime: Handle,
 }
@@ -128,7 +132,7 @@ pub struct Running {
     /// Health and metrics.
     pub metrics: SocketAddr,
     mqtt_server: mqtt::Running,
-    http_server: tokio::task::JoinHandle<std::io::Result<()>>,
+    http_server: JoinHandle<std::io::Result<()>>,
     gateway: Arc<Gateway>,
     stop: CancellationToken,
 }
@@ -225,33 +229,46 @@ impl Running {
     /// When a server had ended with an error.
     pub async fn finish(self) -> Result<(), GatewayError> {
         self.stop.cancel();
-        self.mqtt_server
+        let mqtt = self
+            .mqtt_server
             .stop()
             .await
             .map_err(|source| GatewayError::Server {
                 what: "MQTT",
                 source,
-            })?;
-        match self.http_server.await {
-            Ok(Ok(())) => {}
-            Ok(Err(source)) => {
-                return Err(GatewayError::Server {
-                    what: "HTTP",
-                    source,
-                });
-            }
-            Err(join) => {
-                return Err(GatewayError::Server {
-                    what: "HTTP",
-                    source: std::io::Error::other(join),
-                });
-            }
-        }
+            });
+        let http = ended(self.http_server, LAST_REQUESTS)
+            .await
+            .map_err(|source| GatewayError::Server {
+                what: "HTTP",
+                source,
+            });
+        // Whatever became of the servers, what they took in is written.
         if let Err(error) = self.gateway.producer.flush(LAST_WRITES).await {
             tracing::warn!(%error, "some records were not acknowledged before the end");
         }
+        mqtt.and(http)?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+// A client that sends its body slowly must not keep the process from its last writes.
+async fn ended(
+    mut server: JoinHandle<std::io::Result<()>>,
+    patience: Duration,
+) -> std::io::Result<()> {
+    match tokio::time::timeout(patience, &mut server).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(join)) => Err(std::io::Error::other(join)),
+        Err(_) => {
+            server.abort();
+            tracing::warn!(
+                seconds = patience.as_secs(),
+                "some HTTP requests did not end in time and are given up"
+            );
+            Ok(())
+        }
     }
 }
 
@@ -294,6 +311,7 @@ fn assemble(
         lookup,
         followed,
         turns: Turns::default(),
+        bodies: Bodies::default(),
         metrics,
         runtime,
     })
@@ -404,4 +422,18 @@ fn spawn_upkeep(gateway: Arc<Gateway>, health: Health, stop: CancellationToken) 
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_end_is_given_up() {
+        let patience = Duration::from_millis(20);
+        let hanging = tokio::spawn(std::future::pending());
+        assert!(ended(hanging, patience).await.is_ok());
+        let broken = tokio::spawn(async { Err(std::io::Error::other("x")) });
+        assert!(ended(broken, patience).await.is_err());
+    }
 }

@@ -89,7 +89,7 @@ async fn run(
         .set_max_qos(QoS::AtLeastOnce)
         .set_max_size(limit.saturating_add(OVERHEAD))
         .set_max_receive(gateway.config.receive_maximum)
-        .set_max_receive_size(limit as usize * 4)
+        .set_max_receive_size(limit.saturating_add(OVERHEAD) as usize)
         .set_min_chunk_size(NEVER_STREAM)
         .set_connect_timeout(ntex::time::Seconds(CONNECT_SECONDS));
     let server = ntex::server::build()
@@ -188,25 +188,26 @@ impl Peer {
     ) -> Result<(Self, mpsc::UnboundedReceiver<Command>), AuthError> {
         let vehicle = username.unwrap_or_default().to_owned();
         let token = password.and_then(|p| std::str::from_utf8(p).ok());
-        if let Err(error) = gateway.credentials.check(&vehicle, token) {
+        let refuse = |error| {
             gateway.metrics.refused(Channel::Mqtt, Refusal::Auth, 1);
             // The name is what anybody may have typed: only the known ones are logged.
             tracing::info!(
                 known = gateway.credentials.since(&vehicle).is_some(),
                 "MQTT connection refused"
             );
-            return Err(error);
-        }
+            error
+        };
+        gateway.credentials.check(&vehicle, token).map_err(refuse)?;
         let (session, commands) = gateway.downlink.open(&vehicle);
+        let peer = Self {
+            vehicle: vehicle.clone(),
+            session,
+            gateway: Arc::clone(&gateway),
+        };
+        // A revocation in between found no session to close; what comes from here on finds this one.
+        gateway.credentials.check(&vehicle, token).map_err(refuse)?;
         tracing::debug!(vehicle, session, "MQTT session opened");
-        Ok((
-            Self {
-                vehicle,
-                session,
-                gateway,
-            },
-            commands,
-        ))
+        Ok((peer, commands))
     }
 
     /// Stores a payload; completes when Kafka has acknowledged it.

@@ -23,6 +23,8 @@ use crate::gateway::flow::Flow;
 use crate::settings::{Secret, SettingsError};
 
 const LOOK: Duration = Duration::from_millis(300);
+/// What is slower than this would sleep for days between two samples.
+const SLOWEST: f64 = 0.01;
 const TELL: Duration = Duration::from_secs(5);
 
 /// How telemetry is sent.
@@ -59,7 +61,7 @@ pub struct DriveArgs {
     /// How telemetry is sent
     #[arg(long, value_enum, default_value = "http")]
     pub via: Via,
-    /// 0: as fast as it is acknowledged; 1: as it was driven; N: so many times faster
+    /// 0: as fast as it is acknowledged; 1: as it was driven; N: so many times faster, 0.01 at least
     #[arg(long, default_value_t = 0.0, value_name = "N")]
     pub speed: f64,
     /// Most events in one batch
@@ -169,14 +171,9 @@ pub async fn drive(
     args: &DriveArgs,
     stop: CancellationToken,
 ) -> Result<Summary, DriveError> {
-    if !(args.speed.is_finite() && args.speed >= 0.0) {
-        return Err(DriveError::Option(format!(
-            "--speed: {}: is not 0 or above; give 0, 1 or N",
-            args.speed
-        )));
-    }
+    check_speed(args.speed)?;
     let (host, port) = host_and_port(&args.gateway_mqtt)?;
-    let patience = Duration::from_secs(args.timeout.max(1));
+    let patience = patience(args);
     let rest = Rest::new(&args.gateway_http, &args.admin_token_file, patience)?;
     // Continues the numbers of any earlier drive of these vehicles: a repeated number is a repeated event.
     let first = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default();
@@ -226,10 +223,42 @@ pub async fn drive(
             () = stop.cancelled() => return Err(DriveError::Interrupted),
         }
     };
-    while let Ok(notification) = incoming.try_recv() {
+    // The gateway may know of a delivery a moment before it is handed over here.
+    let until = Instant::now() + LOOK;
+    while let Ok(Some(notification)) = tokio::time::timeout_at(until, incoming.recv()).await {
         driver.print(&notification);
     }
     Ok(driver.summary(elapsed))
+}
+
+/// One of the trips' vehicles that the gateway knows already, if any.
+///
+/// # Errors
+/// When the gateway refuses or stays away.
+pub async fn enrolled_before(
+    trips: &[Trip],
+    args: &DriveArgs,
+) -> Result<Option<String>, DriveError> {
+    let rest = Rest::new(&args.gateway_http, &args.admin_token_file, patience(args))?;
+    for trip in trips {
+        if rest.knows(&trip.vehicle).await? {
+            return Ok(Some(trip.vehicle.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn patience(args: &DriveArgs) -> Duration {
+    Duration::from_secs(args.timeout.max(1))
+}
+
+fn check_speed(speed: f64) -> Result<(), DriveError> {
+    if speed == 0.0 || (speed.is_finite() && speed >= SLOWEST) {
+        return Ok(());
+    }
+    Err(DriveError::Option(format!(
+        "--speed: {speed}: is neither 0 nor a number from {SLOWEST} on; give 0, 1 or N"
+    )))
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), DriveError> {
@@ -454,6 +483,20 @@ fn pending(flow: &Flow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn speeds() {
+        for good in [0.0, 0.01, 1.0, 1000.0] {
+            assert!(check_speed(good).is_ok(), "{good}");
+        }
+        for bad in [0.009, 1e-300, -1.0, f64::NAN, f64::INFINITY] {
+            let e = check_speed(bad).unwrap_err().to_string();
+            assert!(
+                e.starts_with(&format!("--speed: {bad}")) && e.contains("give"),
+                "{e}"
+            );
+        }
+    }
 
     #[test]
     fn addresses() {

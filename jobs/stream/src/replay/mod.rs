@@ -10,10 +10,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use millrace_contract::{Invalid, check_vehicle_id};
-use millrace_trips::{Trip, TripArguments, TripError, TripOptions, vehicle_of};
+use millrace_trips::{Trip, TripArguments, TripError, TripOptions, check_distinct, vehicle_of};
 use tokio_util::sync::CancellationToken;
 
-use self::drive::{DriveArgs, DriveError, drive};
+use self::drive::{DriveArgs, DriveError, drive, enrolled_before};
 
 /// Flags of replay.
 #[derive(Debug, Clone, clap::Args)]
@@ -47,7 +47,7 @@ pub struct Args {
 /// Why a replay failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// An option or a vehicle id.
+    /// An option, a vehicle id, or two files of one vehicle.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// A file cannot be opened.
@@ -85,6 +85,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), ReplayError>
         inject: &args.inject,
         start: args.start.as_deref(),
     })?;
+    check_distinct(&args.files)?;
     let mut trips = Vec::with_capacity(args.files.len());
     for path in &args.files {
         let trip = read(path, &args.vehicle_prefix, &options)?;
@@ -92,6 +93,14 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), ReplayError>
             tracing::info!(file = %path.display(), note);
         }
         trips.push(trip);
+    }
+    if options.start.is_some()
+        && let Some(vehicle) = enrolled_before(&trips, &args.drive).await?
+    {
+        eprintln!(
+            "note: vehicle {vehicle} was enrolled before; warnings that it was told of in a replay with this \
+             --start are not told again: use another --vehicle-prefix to see them again"
+        );
     }
     drive(trips, options.start.is_none(), &args.drive, stop).await?;
     Ok(())
@@ -117,4 +126,38 @@ fn text_of(path: &Path) -> Result<String, ReplayError> {
         path: path.to_path_buf(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[tokio::test]
+    async fn two_files_of_one_vehicle_are_refused_before_anything_is_sent() {
+        let line = [
+            "replay",
+            "--format",
+            "carobd",
+            "--admin-token-file",
+            "/nonexistent",
+            "a/drive1.csv",
+            "b/drive1.csv",
+        ];
+        let args = Line::parse_from(line).args;
+        let e = run(args, CancellationToken::new()).await.unwrap_err();
+        assert!(matches!(e, ReplayError::Invalid(_)), "{e}");
+        let text = e.to_string();
+        assert!(
+            text.contains("a/drive1.csv and b/drive1.csv") && text.contains("rename"),
+            "{text}"
+        );
+    }
 }

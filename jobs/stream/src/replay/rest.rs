@@ -80,6 +80,24 @@ impl Rest {
         }
     }
 
+    /// Whether the gateway knows a vehicle.
+    ///
+    /// # Errors
+    /// When the gateway refuses or stays away.
+    pub async fn knows(&self, vehicle: &str) -> Result<bool, DriveError> {
+        let url = format!("{}/v1/vehicles/{vehicle}", self.base);
+        let answer = self
+            .repeat("vehicle", || {
+                self.client.get(&url).bearer_auth(self.admin.expose())
+            })
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(DriveError::Refused { status: 404, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends a batch until it is acknowledged. What is sent twice is dropped by its sequence.
     ///
     /// # Errors

@@ -98,6 +98,72 @@ pub fn landlock_available() -> bool {
         .is_ok()
 }
 
+/// Something that an isolated action may do after all, because the kernel is too old to keep it from that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unconfined {
+    /// Its name in metrics.
+    pub what: &'static str,
+    /// What that means.
+    pub means: &'static str,
+    /// The first version of Linux that confines it.
+    pub linux: &'static str,
+}
+
+/// What this kernel's Landlock does not confine: its rules came one after the other.
+pub fn unconfined() -> Vec<Unconfined> {
+    let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let file = |access: AccessFs| strict().handle_access(access).and_then(Ruleset::create);
+    let scope = |scope: Scope| strict().scope(scope).and_then(Ruleset::create);
+    let tcp = strict()
+        .handle_access(AccessNet::BindTcp)
+        .and_then(Ruleset::create);
+    let gaps = [
+        (
+            file(AccessFs::Truncate).is_ok(),
+            Unconfined {
+                what: "truncate",
+                means: "an action can empty any file that the server can write",
+                linux: "6.2",
+            },
+        ),
+        (
+            tcp.is_ok(),
+            Unconfined {
+                what: "tcp-bind",
+                means: "an action can listen on TCP ports",
+                linux: "6.7",
+            },
+        ),
+        (
+            file(AccessFs::IoctlDev).is_ok(),
+            Unconfined {
+                what: "device-ioctl",
+                means: "an action can send control requests to the devices that it may open",
+                linux: "6.10",
+            },
+        ),
+        (
+            scope(Scope::Signal).is_ok(),
+            Unconfined {
+                what: "signals",
+                means: "an action can signal, and so end, its neighbours and the server",
+                linux: "6.12",
+            },
+        ),
+        (
+            scope(Scope::AbstractUnixSocket).is_ok(),
+            Unconfined {
+                what: "abstract-sockets",
+                means: "an action can connect to abstract sockets of other programs of its pod",
+                linux: "6.12",
+            },
+        ),
+    ];
+    gaps.into_iter()
+        .filter_map(|(confined, gap)| (!confined).then_some(gap))
+        .collect()
+}
+
 /// Binds this process and becomes the action; returns only when that fails.
 pub fn launch(launch: &Launch) -> ExitCode {
     // Before it waits for anything: without the server nobody would ever open the pipe's other end.

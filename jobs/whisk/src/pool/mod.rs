@@ -20,7 +20,7 @@ use crate::settings::{Isolation, PoolSettings};
 use crate::store::{ActionStore, StoreError};
 
 pub use code::CodeError;
-pub use launch::{Launch, landlock_available, launch};
+pub use launch::{Launch, Unconfined, landlock_available, launch, unconfined};
 pub use logs::{Log, Stream, line};
 pub use watch::Verdict;
 pub use worker::{Outcome, StartError, Worker};
@@ -110,17 +110,17 @@ pub struct Lease {
 }
 
 impl Pool {
-    /// A pool under `data`; removes what an earlier one left there.
+    /// A pool whose children live in a directory of its own inside `run`; removes what an earlier one left there.
     ///
     /// # Errors
     /// When the directory cannot be made.
     pub fn new(
-        data: &Path,
+        run: &Path,
         settings: PoolSettings,
         metrics: Arc<Metrics>,
     ) -> std::io::Result<Arc<Self>> {
         // Absolute, because children have another working directory.
-        let directory = std::path::absolute(data)?.join("run");
+        let directory = std::path::absolute(run)?.join("children");
         if directory.exists() {
             std::fs::remove_dir_all(&directory)?;
         }

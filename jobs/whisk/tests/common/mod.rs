@@ -46,6 +46,7 @@ pub fn settings(data: &Path) -> Settings {
         listen: "127.0.0.1:0".parse().unwrap(),
         metrics: Some("127.0.0.1:0".parse().unwrap()),
         data: data.to_owned(),
+        run: data.join("run"),
         subjects: Subjects::new(vec![Subject::new("me", KEY).unwrap()]),
         kinds: Kinds::default(),
         bounds: Bounds::default(),
