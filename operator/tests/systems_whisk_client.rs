@@ -7,7 +7,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use base64::engine::general_purpose::STANDARD;
 use millrace_operator::remote::action::{Body, RemoteAction, WantedAction, explain, sha256};
 use millrace_operator::remote::openwhisk::{Class, Invocation, Invoked, Limits, WhiskClient};
 use millrace_operator::remote::pipeline::converge;
-use millrace_testkit::{Server, free_port, left_out, repository_root};
+use millrace_testkit::{Server, free_port, left_out};
 use serde_json::json;
 
 const USER: &str = "11111111-2222-3333-4444-555555555555";
@@ -30,10 +30,8 @@ struct Whisk {
 
 /// `None`, after saying why, when the server has not been built.
 fn start() -> Option<Whisk> {
-    let program = std::env::var_os("MILLRACE_WHISK_BIN").map_or_else(
-        || repository_root().join("target/debug/millrace-whisk"),
-        PathBuf::from,
-    );
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_millrace-operator")).with_file_name("millrace-whisk");
     if !program.is_file() {
         let why = "millrace-whisk is not built; `cargo build -p millrace-whisk` does it";
         left_out("the OpenWhisk client", why).unwrap();
