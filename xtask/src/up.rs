@@ -213,24 +213,24 @@ pub fn down(context: &Context, target: &Target) -> anyhow::Result<()> {
 fn down_local(context: &Context, target: &Target, steps: &Steps) -> anyhow::Result<()> {
     let test = context.of_tests();
     let live = test.state.join("live");
-    if !context.state.join("cluster").exists()
-        && !test.state.join("cluster").exists()
-        && !live.exists()
-    {
+    let mut left = vec![context, &test];
+    left.retain(|one| one.state.join("cluster").exists());
+    if left.is_empty() && !live.exists() {
         eprintln!("nothing is up here");
     } else {
         let built = builds::cluster(context)?;
         steps.step("cluster removed", || {
-            for one in [context, &test] {
-                if one.state.join("cluster").exists() {
-                    Cluster::of(one, target, &built)?.remove(context)?;
-                }
+            for one in left {
+                Cluster::of(one, target, &built)?.remove(context)?;
             }
             if live.exists() {
-                cluster::live_script(&test, &built)
-                    .arg(context.root.join("cluster/cluster.sh"))
-                    .arg("nuke")
-                    .status()?;
+                // What cannot be removed keeps its state, which is the only way to find it again.
+                run::logged(
+                    cluster::live_script(&test, &built)
+                        .arg(context.root.join("cluster/cluster.sh"))
+                        .arg("nuke"),
+                    &context.log("down")?,
+                )?;
             }
             Ok(())
         })?;
