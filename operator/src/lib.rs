@@ -1,6 +1,7 @@
 //! The operator of Millrace: it turns a few custom resources into a running platform.
 
 pub mod action;
+pub mod cli;
 pub mod context;
 pub mod controller;
 pub mod eventsource;
@@ -15,7 +16,9 @@ pub mod rbac;
 pub mod reconcile;
 pub mod registry;
 pub mod remote;
+pub mod rule;
 pub mod run;
 pub mod status;
 pub mod topic;
+pub mod trigger;
 pub mod types;

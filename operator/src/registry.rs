@@ -48,6 +48,8 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::remote::topic::Topics>(),
         Registered::of::<crate::openwhisk::Whisks>(),
         Registered::of::<crate::remote::action::Actions>(),
+        Registered::of::<crate::remote::trigger::Triggers>(),
+        Registered::of::<crate::remote::rule::WhiskRules>(),
         Registered::of::<crate::eventsource::EventSources>(),
         Registered::of::<crate::job::Jobs>(),
     ]

@@ -94,6 +94,12 @@ impl Platform {
         Ok(())
     }
 
+    /// The kubeconfig of the cluster.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &std::path::Path {
+        &self.kubeconfig
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.hyperkube);
         command

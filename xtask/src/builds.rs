@@ -55,6 +55,7 @@ pub fn binaries(context: &Context) -> anyhow::Result<()> {
 
 /// The programs of the platform and of the command line, but for the actions.
 const BINARIES: &[&str] = &[
+    "millrace",
     "millrace-local",
     "millrace-operator",
     "millrace-stream",
@@ -98,7 +99,7 @@ pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
 }
 
 /// The actions that come with the platform.
-pub const ACTIONS: &[&str] = &["assess-vehicle", "notify-driver"];
+pub const ACTIONS: &[&str] = &["assess-vehicle", "notify-driver", "warn-geofence"];
 
 fn zip(program: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
     let mut bytes = Vec::new();

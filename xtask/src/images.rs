@@ -57,7 +57,7 @@ pub fn build(context: &Context, prefix: &str) -> anyhow::Result<Vec<Image>> {
 fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
     let binary = |name: &str| (name.to_owned(), context.binary(name));
     let zips = context.target().join("actions");
-    let mut operator = vec![binary("millrace-operator")];
+    let mut operator = vec![binary("millrace-operator"), binary("millrace")];
     for action in builds::ACTIONS {
         let zip = format!("{action}.zip");
         operator.push((format!("actions/{zip}"), zips.join(&zip)));

@@ -86,6 +86,8 @@ enum Task {
     },
     /// Install the Debian packages that a build needs, or print the line that does
     Packages,
+    /// Let each part of a platform fail under load and print the table of docs/reliability.md
+    Soak,
     /// Run the benchmarks against their peers and print the ratios
     Bench,
 }
@@ -113,6 +115,7 @@ fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
         }
         Task::Generate { check } => builds::generate(&context, check)?,
         Task::Packages => packages::ensure(&context).map(|_| ())?,
+        Task::Soak => return tests::soak(&context),
         Task::Bench => builds::bench(&context)?,
     }
     Ok(std::process::ExitCode::SUCCESS)

@@ -187,6 +187,10 @@ fn ignored(
             "--test-threads",
             "1",
         ]);
+        if name == "soak" {
+            // Its table is what it is run for.
+            command.arg("--nocapture");
+        }
         command.env("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?);
         if name != "systems" {
             command.env(
@@ -219,7 +223,7 @@ fn on_nodes(
     steps.step("cluster: the local Kubernetes itself", || {
         script(context, "cluster/test/live.sh", &own, &built, count)
     })?;
-    let result = end_to_end(context, &own, steps, require, count);
+    let result = end_to_end(context, &own, steps, require, "cluster", count);
     if result.is_err() || count.failed > 0 {
         keep_evidence(context, &own);
     }
@@ -227,11 +231,37 @@ fn on_nodes(
     result
 }
 
+/// Runs the fault matrix on a cluster made for it; it takes long and is part of no other task.
+///
+/// # Errors
+/// A build fails, or the cluster cannot be made.
+pub fn soak(context: &Context) -> anyhow::Result<ExitCode> {
+    let (steps, mut count) = (Steps::new(), Count::default());
+    let tiers = BTreeSet::from([Tier::Cluster]);
+    prepare(context, &tiers, &steps, true, &mut Vec::new())?;
+    let own = context.of_tests();
+    std::fs::create_dir_all(&own.state)?;
+    let result = end_to_end(context, &own, &steps, true, "soak", &mut count);
+    if result.is_err() || count.failed > 0 {
+        keep_evidence(context, &own);
+    }
+    up::down(&own, &Target::default())?;
+    result?;
+    println!("{} passed, {} failed", count.passed, count.failed);
+    Ok(if count.failed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Brings up a platform and runs the tests whose files are called `NAME_*`.
 fn end_to_end(
     context: &Context,
     own: &Context,
     steps: &Steps,
     require: bool,
+    name: &str,
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let target = Target::default();
@@ -254,8 +284,8 @@ fn end_to_end(
     ignored(
         context,
         steps,
-        "cluster",
-        "cluster_*",
+        name,
+        &format!("{name}_*"),
         require,
         &variables,
         count,

@@ -1,12 +1,18 @@
 //! From an alert to what the driver should do about it, and how soon.
 
-use millrace_contract::{Alert, Severity};
+use millrace_contract::{Alert, Severity, ZoneAhead};
 use serde::{Deserialize, Serialize};
 
 use crate::ActionError;
 
-/// A limit nearer than this calls for acting now even while the severity is a warning.
-const SOON_SECONDS: f64 = 60.0;
+/// A limit or a boundary nearer than this calls for acting now even while the severity is a warning.
+const NEAR_SECONDS: f64 = 60.0;
+
+/// A puncture that leaves less time than this calls for acting now: a tyre shop is not around every corner.
+const PUNCTURE_SECONDS: f64 = 600.0;
+
+/// Fuel for less than this, in kilometres, is to be thought of soon.
+const SHORT_RANGE_KM: f64 = 25.0;
 
 /// How soon the driver has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,7 +26,7 @@ pub enum Urgency {
     Now,
 }
 
-/// What the driver should do; each language has words for every one.
+/// What the driver should do; each language has words for every one but [`Advice::AsTold`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Advice {
@@ -28,22 +34,55 @@ pub enum Advice {
     StopEngineOff,
     /// Take load off the engine, use the heater to cool it, be ready to stop.
     EaseEngine,
-    /// Stop where it is safe and look after the vehicle.
-    StopAndCheck,
+    /// Switch off what uses electricity, keep the engine running.
+    SaveElectricity,
+    /// Leave the traffic before the engine stops.
+    StopBeforeStall,
+    /// Check and inflate the tyre at the next filling station.
+    InflateTyre,
+    /// Have the tyre repaired at the nearest place.
+    RepairTyre,
+    /// Slow down gently, stop where it is safe, check the tyre.
+    StopCheckTyre,
+    /// Refuel at the next filling station.
+    Refuel,
+    /// Stop where it is safe, switch the engine off, call for help.
+    StopAndCall,
+    /// Turn off before the border when it must not be crossed.
+    MindBorder,
+    /// Turn back when this side of the border is not allowed.
+    TurnBack,
+    /// Do not drive into the zone.
+    AvoidZone,
+    /// Leave the zone.
+    LeaveZone,
     /// Have the vehicle looked at soon.
     HaveChecked,
     /// Nothing to do.
     Observe,
+    /// What the alert's own text says: the rule is a user's, and nobody else knows what it asks for.
+    AsTold,
 }
 
 impl Advice {
     /// Every advice, so that a test can see that every language knows it.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 16] = [
         Self::StopEngineOff,
         Self::EaseEngine,
-        Self::StopAndCheck,
+        Self::SaveElectricity,
+        Self::StopBeforeStall,
+        Self::InflateTyre,
+        Self::RepairTyre,
+        Self::StopCheckTyre,
+        Self::Refuel,
+        Self::StopAndCall,
+        Self::MindBorder,
+        Self::TurnBack,
+        Self::AvoidZone,
+        Self::LeaveZone,
         Self::HaveChecked,
         Self::Observe,
+        Self::AsTold,
     ];
 
     /// The key under which a language file keeps the words.
@@ -51,9 +90,20 @@ impl Advice {
         match self {
             Self::StopEngineOff => "stop-engine-off",
             Self::EaseEngine => "ease-engine",
-            Self::StopAndCheck => "stop-and-check",
+            Self::SaveElectricity => "save-electricity",
+            Self::StopBeforeStall => "stop-before-stall",
+            Self::InflateTyre => "inflate-tyre",
+            Self::RepairTyre => "repair-tyre",
+            Self::StopCheckTyre => "stop-check-tyre",
+            Self::Refuel => "refuel",
+            Self::StopAndCall => "stop-and-call",
+            Self::MindBorder => "mind-border",
+            Self::TurnBack => "turn-back",
+            Self::AvoidZone => "avoid-zone",
+            Self::LeaveZone => "leave-zone",
             Self::HaveChecked => "have-checked",
             Self::Observe => "observe",
+            Self::AsTold => "as-told",
         }
     }
 }
@@ -64,9 +114,12 @@ pub struct AssessParams {
     /// BCP 47 tag of the driver's language, handed on to the notification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// IANA name of the time zone in which times of day are told; without it durations are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
-/// The input of the action `assess-vehicle`.
+/// The input of the actions `assess-vehicle` and `warn-geofence`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct AssessInput {
     /// The alert as detection published it.
@@ -76,7 +129,7 @@ pub struct AssessInput {
     pub params: AssessParams,
 }
 
-/// An alert with what to do about it: the output of `assess-vehicle`.
+/// An alert with what to do about it: the output of `assess-vehicle` and `warn-geofence`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assessment {
     /// The alert, unchanged.
@@ -88,39 +141,102 @@ pub struct Assessment {
     /// BCP 47 tag of the driver's language, when one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// IANA name of the time zone for times of day, when one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
 }
 
 /// Says what an alert asks of the driver. Pure: the same alert gives the same assessment.
 pub fn assess(alert: &Alert, params: &AssessParams) -> Assessment {
-    let (urgency, advice) = match (alert.rule.as_str(), alert.severity) {
-        ("overheating", Severity::Critical) => (Urgency::Now, Advice::StopEngineOff),
-        ("overheating", Severity::Warning) => {
-            let near = alert
-                .seconds_to_limit
-                .is_some_and(|seconds| seconds <= SOON_SECONDS);
-            (
-                if near { Urgency::Now } else { Urgency::Soon },
-                Advice::EaseEngine,
-            )
-        }
-        (_, Severity::Critical) => (Urgency::Now, Advice::StopAndCheck),
-        (_, Severity::Warning) => (Urgency::Soon, Advice::HaveChecked),
-        (_, Severity::Info) => (Urgency::Later, Advice::Observe),
+    let (urgency, advice) = match &alert.details.zone {
+        Some(zone) => zone_advice(zone, alert.severity),
+        None => vehicle_advice(alert),
     };
     Assessment {
         alert: alert.clone(),
         urgency,
         advice,
         language: params.language.clone(),
+        time_zone: params.time_zone.clone(),
     }
 }
 
-/// The action: checks what a shape cannot say, then assesses.
+/// What a fault of the vehicle asks for.
+fn vehicle_advice(alert: &Alert) -> (Urgency, Advice) {
+    use Severity::{Critical, Info, Warning};
+    let limit_within = |bound: f64| {
+        alert
+            .seconds_to_limit
+            .is_some_and(|seconds| seconds <= bound)
+    };
+    let soon_or_now = |near: bool| if near { Urgency::Now } else { Urgency::Soon };
+    match (alert.rule.as_str(), alert.severity) {
+        ("overheating", Critical) => (Urgency::Now, Advice::StopEngineOff),
+        ("overheating", Warning) => (soon_or_now(limit_within(NEAR_SECONDS)), Advice::EaseEngine),
+        // An engine that stays cold wears; it does not break down.
+        ("coolant-not-warming", Critical | Warning) => (Urgency::Soon, Advice::HaveChecked),
+        ("charging-failure", Critical) => (Urgency::Now, Advice::StopBeforeStall),
+        ("charging-failure", Warning) => (
+            soon_or_now(limit_within(NEAR_SECONDS)),
+            Advice::SaveElectricity,
+        ),
+        ("tyre-pressure-low" | "slow-puncture", Critical) => (Urgency::Now, Advice::StopCheckTyre),
+        ("tyre-pressure-low", Warning) => (Urgency::Soon, Advice::InflateTyre),
+        ("slow-puncture", Warning) => (
+            soon_or_now(limit_within(PUNCTURE_SECONDS)),
+            Advice::RepairTyre,
+        ),
+        ("tyre-pressure-low" | "slow-puncture", Info) => (Urgency::Later, Advice::InflateTyre),
+        ("fuel-low", Critical) => (Urgency::Now, Advice::Refuel),
+        ("fuel-low", Warning) => (Urgency::Soon, Advice::Refuel),
+        ("fuel-low", Info) => {
+            let short = alert
+                .details
+                .range_km
+                .is_some_and(|range| range < SHORT_RANGE_KM);
+            (
+                if short { Urgency::Soon } else { Urgency::Later },
+                Advice::Refuel,
+            )
+        }
+        ("check-engine", Critical) => (Urgency::Now, Advice::StopAndCall),
+        ("check-engine", Warning) => (Urgency::Soon, Advice::HaveChecked),
+        ("check-engine" | "coolant-not-warming" | "charging-failure", Info) => {
+            (Urgency::Later, Advice::HaveChecked)
+        }
+        ("overheating", Info) => (Urgency::Later, Advice::Observe),
+        (_, Critical) => (Urgency::Now, Advice::AsTold),
+        (_, Warning) => (Urgency::Soon, Advice::AsTold),
+        (_, Info) => (Urgency::Later, Advice::AsTold),
+    }
+}
+
+/// What a zone ahead, or around the vehicle, asks for.
+fn zone_advice(zone: &ZoneAhead, severity: Severity) -> (Urgency, Advice) {
+    let passed = zone.distance_m <= 0.0;
+    let advice = match (zone.kind.as_str(), zone.leaving, passed) {
+        ("border", _, false) => Advice::MindBorder,
+        ("border", _, true) => Advice::TurnBack,
+        (_, true, _) => Advice::Observe,
+        (_, false, false) => Advice::AvoidZone,
+        (_, false, true) => Advice::LeaveZone,
+    };
+    let near = passed || zone.seconds <= NEAR_SECONDS;
+    let urgency = match severity {
+        Severity::Info => Urgency::Later,
+        Severity::Warning if !near => Urgency::Soon,
+        Severity::Warning | Severity::Critical => Urgency::Now,
+    };
+    (urgency, advice)
+}
+
+/// The action `assess-vehicle`: checks what a shape cannot say, then assesses.
 ///
 /// # Errors
-/// [`ActionError::Input`] when the alert names no vehicle, no id or no finite value.
+/// [`ActionError::Input`] when the alert names no vehicle, no id or no finite value, or the time zone is unknown.
 pub fn action(input: AssessInput) -> Result<Assessment, ActionError> {
     check(&input.alert)?;
+    check_time_zone(input.params.time_zone.as_deref())?;
     Ok(assess(&input.alert, &input.params))
 }
 
@@ -159,91 +275,21 @@ pub fn check(alert: &Alert) -> Result<(), ActionError> {
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::render::tests::alert;
-
-    fn advice_for(
-        rule: &str,
-        severity: Severity,
-        seconds_to_limit: Option<f64>,
-    ) -> (Urgency, Advice) {
-        let mut alert = alert(severity);
-        alert.rule = rule.to_owned();
-        alert.seconds_to_limit = seconds_to_limit;
-        let assessment = assess(&alert, &AssessParams::default());
-        assert_eq!(assessment.alert, alert);
-        (assessment.urgency, assessment.advice)
-    }
-
-    #[test]
-    fn an_overheated_engine_is_switched_off() {
-        assert_eq!(
-            advice_for("overheating", Severity::Critical, None),
-            (Urgency::Now, Advice::StopEngineOff)
-        );
-    }
-
-    #[test]
-    fn a_warming_engine_is_eased_sooner_when_the_limit_is_near() {
-        assert_eq!(
-            advice_for("overheating", Severity::Warning, None),
-            (Urgency::Soon, Advice::EaseEngine)
-        );
-        assert_eq!(
-            advice_for("overheating", Severity::Warning, Some(300.0)),
-            (Urgency::Soon, Advice::EaseEngine)
-        );
-        assert_eq!(
-            advice_for("overheating", Severity::Warning, Some(30.0)),
-            (Urgency::Now, Advice::EaseEngine)
-        );
-    }
-
-    #[test]
-    fn rules_of_later_versions_get_sensible_advice() {
-        assert_eq!(
-            advice_for("tyre", Severity::Critical, None),
-            (Urgency::Now, Advice::StopAndCheck)
-        );
-        assert_eq!(
-            advice_for("tyre", Severity::Warning, None),
-            (Urgency::Soon, Advice::HaveChecked)
-        );
-        assert_eq!(
-            advice_for("tyre", Severity::Info, None),
-            (Urgency::Later, Advice::Observe)
-        );
-    }
-
-    #[test]
-    fn the_language_travels_with_the_assessment() {
-        let params = AssessParams {
-            language: Some("de".to_owned()),
-        };
-        assert_eq!(
-            assess(&alert(Severity::Warning), &params)
-                .language
-                .as_deref(),
-            Some("de")
-        );
-    }
-
-    #[test]
-    fn nameless_alerts_are_refused_with_a_cure() {
-        let mut bad = alert(Severity::Warning);
-        bad.vehicle.clear();
-        let error = action(AssessInput {
-            alert: bad,
-            params: AssessParams::default(),
-        })
-        .unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("alert.vehicle: \"\": is empty; "),
-            "{error}"
-        );
+/// Refuses time zones that nobody knows.
+///
+/// # Errors
+/// [`ActionError::Input`] naming `time_zone`.
+pub fn check_time_zone(name: Option<&str>) -> Result<(), ActionError> {
+    match name {
+        Some(name) if jiff::tz::TimeZone::get(name).is_err() => Err(ActionError::input(
+            "time_zone",
+            name,
+            "is no time zone of the IANA database",
+            "give a name like Europe/Berlin, or leave it out",
+        )),
+        _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

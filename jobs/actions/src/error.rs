@@ -12,29 +12,14 @@ pub enum ActionError {
     /// The input is no JSON of the action's shape.
     #[error("input: {0}; send the object that the action's documentation describes")]
     Shape(String),
-    /// The gateway refused the notification for good.
-    #[error("gateway {url}: answered {status}: {text}; {cure}")]
-    Refused {
-        /// Address that was asked.
-        url: String,
-        /// HTTP status.
-        status: u16,
-        /// What the gateway said.
-        text: String,
-        /// What to do about it.
-        cure: &'static str,
-    },
-    /// The gateway could not be reached, or stayed unwell, until the deadline.
-    #[error(
-        "gateway {url}: {problem} after {attempts} attempts; the notification was not delivered and may be sent again with the same id"
-    )]
-    Unreachable {
-        /// Address that was asked.
-        url: String,
-        /// The last problem seen.
-        problem: String,
-        /// Attempts made.
-        attempts: u32,
+    /// A warning did not reach every channel. Channels and reasons are told; asking again tells those that took it
+    /// nothing new.
+    #[error("{failed}{}", told(.delivered))]
+    Undelivered {
+        /// The channels that did not take it, each with the reason, separated by `; `.
+        failed: String,
+        /// The channels that took it.
+        delivered: Vec<String>,
     },
     /// The action panicked, which is a fault of ours.
     #[error(
@@ -44,6 +29,14 @@ pub enum ActionError {
     /// The answer could not be written as JSON.
     #[error("the answer could not be encoded: {0}")]
     Encode(String),
+}
+
+fn told(delivered: &[String]) -> String {
+    if delivered.is_empty() {
+        String::new()
+    } else {
+        format!(" (delivered over {})", delivered.join(", "))
+    }
 }
 
 impl ActionError {

@@ -80,6 +80,54 @@ pub struct Sentences {
     pub level: String,
     /// The value will pass its threshold; `{time}` tells when.
     pub trend: Option<String>,
+    /// In place of `level` when the severity is critical.
+    pub critical: Option<String>,
+}
+
+/// The sentences about one kind of zone; `{way}` tells how far it is, `{zone}` its name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZoneSentences {
+    /// The vehicle is about to enter.
+    pub ahead: String,
+    /// It has entered.
+    pub inside: String,
+    /// It is about to leave.
+    pub leaving: String,
+    /// It has left.
+    pub left: String,
+}
+
+/// How far it is to a boundary.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Way {
+    /// `{distance}` and `{time}`.
+    pub both: String,
+    /// `{distance}` alone, for a vehicle that stands.
+    pub distance: String,
+}
+
+/// When a curfew ends.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Until {
+    /// `{clock}`: the time of day in the local time of the zone.
+    pub clock: String,
+    /// `{time}`: how long it lasts from the alert on.
+    pub time: String,
+}
+
+/// Labels in a mail.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailLabels {
+    /// Before the vehicle's id.
+    pub vehicle: String,
+    /// Before the time of the measurement.
+    pub time: String,
+    /// Before the alert's id.
+    pub warning: String,
 }
 
 /// One file under `templates/`.
@@ -96,33 +144,88 @@ pub struct Language {
     pub decimal: String,
     /// First words by severity.
     pub lead: BTreeMap<String, String>,
-    /// Sentences by rule; `default` serves the rules that have none.
+    /// Sentences by rule; `default` serves alerts without any words of their own.
     pub rules: BTreeMap<String, Sentences>,
+    /// Sentences by kind of zone; `default` serves unknown kinds.
+    pub zones: BTreeMap<String, ZoneSentences>,
+    /// How far it is to a zone.
+    pub way: Way,
+    /// When a curfew ends.
+    pub until: Until,
+    /// Trouble codes; `{list}` holds them.
+    pub codes: Plural,
+    /// How many codes there are besides.
+    pub more_codes: Plural,
+    /// How far the fuel lasts; `{range}`.
+    pub range: String,
+    /// Wheels, as they stand in the sentences about tyres.
+    pub wheels: BTreeMap<String, String>,
     /// What to do, by advice.
     pub advice: BTreeMap<String, String>,
     /// Names of signals.
     pub signals: BTreeMap<String, String>,
-    /// Units, with the number in them.
+    /// Units by UCUM code, with the number in them.
     pub units: BTreeMap<String, Plural>,
     /// A duration in seconds.
     pub seconds: Plural,
     /// A duration in minutes.
     pub minutes: Plural,
+    /// A duration in hours.
+    pub hours: Plural,
+    /// A distance ahead in metres.
+    pub metres: Plural,
+    /// A distance ahead in kilometres.
+    pub kilometres: Plural,
+    /// Labels in a mail.
+    pub mail: MailLabels,
 }
 
 impl Language {
-    /// The sentences of a rule, or the general ones.
+    /// The sentences of a rule that comes with the platform.
     pub fn sentences(&self, rule: &str) -> Option<&Sentences> {
-        self.rules.get(rule).or_else(|| self.rules.get("default"))
+        self.rules.get(rule).filter(|_| rule != DEFAULT)
+    }
+
+    /// The sentences for alerts that come without words.
+    pub fn default_sentences(&self) -> Option<&Sentences> {
+        self.rules.get(DEFAULT)
+    }
+
+    /// The sentences of a kind of zone, or the general ones.
+    pub fn zone(&self, kind: &str) -> Option<&ZoneSentences> {
+        self.zones.get(kind).or_else(|| self.zones.get(DEFAULT))
     }
 }
 
-/// Finds a language by BCP 47 tag: case and region do not matter (`de-CH` is `de`).
-pub fn find(tag: &str) -> Option<&'static Language> {
-    let primary = tag.trim().split(['-', '_']).next().unwrap_or_default();
-    LANGUAGES
-        .iter()
-        .find(|language| language.language.eq_ignore_ascii_case(primary))
+/// The key of what serves where nothing more special is there.
+const DEFAULT: &str = "default";
+
+/// Finds a language by BCP 47 range: case does not matter, and what is too special is cut off from the end
+/// (`de-CH-1996`, `de-CH`, `de`), as in the lookup of RFC 4647.
+pub fn find(range: &str) -> Option<&'static Language> {
+    lookup(range, LANGUAGES.iter().map(|l| l.language.as_str()))
+        .and_then(|found| LANGUAGES.iter().find(|l| l.language == found))
+}
+
+/// The best of `tags` for a language range: the lookup of RFC 4647, and failing that any tag of the same language
+/// (`pt-BR` for `pt`), because a neighbour's variety is understood better than English.
+pub fn lookup<'a>(range: &str, tags: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let wanted = normal(range);
+    let mut prefix = wanted.as_str();
+    while !prefix.is_empty() {
+        if let Some(tag) = tags.clone().find(|tag| normal(tag) == prefix) {
+            return Some(tag);
+        }
+        prefix = prefix.rsplit_once('-').map_or("", |(shorter, _)| shorter);
+    }
+    let primary = wanted.split('-').next().filter(|p| !p.is_empty())?;
+    tags.clone()
+        .find(|tag| normal(tag).split('-').next() == Some(primary))
+}
+
+/// Lower case, hyphens only, no blanks around.
+fn normal(tag: &str) -> String {
+    tag.trim().replace('_', "-").to_ascii_lowercase()
 }
 
 /// The tags of all languages, for messages.
@@ -149,12 +252,31 @@ mod tests {
                     "{name}: lead {severity}"
                 );
             }
-            for rule in ["overheating", "default"] {
-                assert!(language.rules.contains_key(rule), "{name}: rule {rule}");
+            let english: Language = serde_json::from_str(FILES[0]).unwrap();
+            let keys = |l: &Language| {
+                [
+                    l.rules.keys().cloned().collect::<Vec<_>>(),
+                    l.zones.keys().cloned().collect(),
+                    l.wheels.keys().cloned().collect(),
+                    l.advice.keys().cloned().collect(),
+                    l.signals.keys().cloned().collect(),
+                    l.units.keys().cloned().collect(),
+                ]
+            };
+            assert_eq!(keys(&language), keys(&english), "{name}");
+            for (rule, sentences) in &english.rules {
+                let other = &language.rules[rule];
+                assert_eq!(
+                    (sentences.trend.is_some(), sentences.critical.is_some()),
+                    (other.trend.is_some(), other.critical.is_some()),
+                    "{name}: {rule}"
+                );
             }
             for advice in Advice::ALL {
-                assert!(
+                // What a user's rule asks for is in its own text.
+                assert_eq!(
                     language.advice.contains_key(advice.key()),
+                    advice != Advice::AsTold,
                     "{name}: advice {}",
                     advice.key()
                 );
@@ -171,11 +293,22 @@ mod tests {
 
     #[test]
     fn tags_match_without_case_and_region() {
-        for tag in ["de", "DE", "de-CH", "de_AT", " de "] {
+        for tag in ["de", "DE", "de-CH", "de_AT", " de ", "de-Latn-AT"] {
             assert_eq!(find(tag).map(|l| l.language.as_str()), Some("de"), "{tag}");
         }
         assert!(find("xx").is_none());
         assert!(find("").is_none());
+    }
+
+    #[test]
+    fn the_closest_tag_is_found() {
+        let best = |range| lookup(range, ["en", "de-CH", "de", "pt-BR"].into_iter());
+        assert_eq!(best("de-ch-1996"), Some("de-CH"));
+        assert_eq!(best("de-AT"), Some("de"));
+        assert_eq!(best("pt"), Some("pt-BR"));
+        assert_eq!(best("pt-PT"), Some("pt-BR"));
+        assert_eq!(best("it"), None);
+        assert_eq!(best(""), None);
     }
 
     #[test]

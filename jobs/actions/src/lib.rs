@@ -5,12 +5,16 @@
 //! the local door tells a driver the very words that the platform would.
 
 pub mod assess;
+mod channels;
 pub mod error;
+pub mod geofence;
 pub mod harness;
 pub mod language;
 pub mod notify;
 pub mod render;
 mod retry;
+mod secret;
+mod sentences;
 mod speech;
 
 pub use assess::{Advice, AssessParams, Assessment, Urgency, assess};

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::assess::Assessment;
 use crate::language::{self, FALLBACK, Language};
-use crate::speech::{duration, escape, quantity};
+use crate::sentences;
+use crate::speech::{Words, escape};
 
 /// A warning in words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
     /// Language of the words.
     pub language: String,
-    /// The language that was asked for, when it is not among the known ones and English stands in.
+    /// The language that was asked for, when there are no words in it and another stands in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_language: Option<String>,
     /// Plain text.
@@ -21,227 +22,151 @@ pub struct Rendered {
     pub ssml: String,
 }
 
-/// Words an assessment in `language` (a BCP 47 tag). Pure: equal input gives equal words.
+/// The parts of a message in the order in which they are told.
+struct Message {
+    lead: Words,
+    what: Vec<Words>,
+    advice: Words,
+}
+
+/// Words an assessment in `language` (a BCP 47 range). Pure: equal input gives equal words.
 ///
-/// A language that is not known falls back to English, and the answer says so.
+/// A message is in one language. Where there are no words in the language asked for, a user's rule is told in English
+/// if its texts have it, everything else always is; the answer says so.
 pub fn render(assessment: &Assessment, language: &str) -> Rendered {
+    let alert = &assessment.alert;
+    if let Some((tag, text)) = own_text(alert, language) {
+        return render_own(assessment, language, tag, text);
+    }
     let found = language::find(language);
     let requested_language = found.is_none().then(|| language.to_owned());
     let Some(words) = found.or_else(|| language::find(FALLBACK)) else {
-        return bare(&assessment.alert, requested_language);
+        // Reached only if the files within the binary were unreadable, which a test rules out.
+        let message = Message {
+            lead: Words::default(),
+            what: vec![Words::outside(&alert.text)],
+            advice: Words::default(),
+        };
+        return rendered(
+            FALLBACK,
+            requested_language,
+            FALLBACK,
+            alert.severity,
+            &message,
+        );
     };
-    let alert = &assessment.alert;
-    let severity = severity_key(alert.severity);
-    let lead = words.lead.get(severity).map_or("", String::as_str);
-    let what = what(words, alert);
-    let advice = words
-        .advice
-        .get(assessment.advice.key())
-        .map_or("", String::as_str);
-    let parts: Vec<&str> = [lead, &what, advice]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect();
-    Rendered {
-        language: words.language.clone(),
+    let message = Message {
+        lead: lead(words, alert.severity),
+        what: sentences::what(words, assessment),
+        advice: advice(words, assessment),
+    };
+    rendered(
+        &words.language,
         requested_language,
-        text: parts.join(" "),
-        ssml: ssml(&words.speech, alert.severity, lead, &what, advice),
-    }
-}
-
-/// The sentence about what was measured. The trend is told while the limit is still ahead.
-fn what(words: &Language, alert: &Alert) -> String {
-    let Some(sentences) = words.sentences(&alert.rule) else {
-        return alert.text.clone();
-    };
-    let ahead = alert
-        .seconds_to_limit
-        .filter(|seconds| seconds.is_finite() && *seconds > 0.0);
-    let sentence = match (&sentences.trend, ahead) {
-        (Some(trend), Some(seconds)) => trend.replace("{time}", &duration(words, seconds)),
-        _ => sentences.level.clone(),
-    };
-    let signal = words
-        .signals
-        .get(&alert.signal)
-        .cloned()
-        .unwrap_or_else(|| alert.signal.replace('_', " "));
-    // The signal goes in last: it is the only part that comes from outside and could hold a brace.
-    sentence
-        .replace("{value}", &quantity(words, alert.value, &alert.unit))
-        .replace(
-            "{threshold}",
-            &quantity(words, alert.threshold, &alert.unit),
-        )
-        .replace("{signal}", &signal)
-}
-
-/// A critical warning is spoken with emphasis and a pause after the first word; others plainly.
-fn ssml(speech: &str, severity: Severity, lead: &str, what: &str, advice: &str) -> String {
-    let lead = escape(lead);
-    let opening = match severity {
-        Severity::Critical => {
-            format!("<s><emphasis level=\"strong\">{lead}</emphasis></s><break time=\"300ms\"/>")
-        }
-        Severity::Warning => format!("<s><emphasis level=\"moderate\">{lead}</emphasis></s>"),
-        Severity::Info => format!("<s>{lead}</s>"),
-    };
-    let advice = escape(advice);
-    let advice = match severity {
-        Severity::Critical => format!("<s><prosody rate=\"slow\">{advice}</prosody></s>"),
-        Severity::Warning | Severity::Info => format!("<s>{advice}</s>"),
-    };
-    format!(
-        "<speak version=\"1.1\" xmlns=\"http://www.w3.org/2001/10/synthesis\" xml:lang=\"{}\"><p>{opening}<s>{}</s>{advice}</p></speak>",
-        escape(speech),
-        escape(what),
+        &words.speech,
+        alert.severity,
+        &message,
     )
 }
 
-/// What is left when no language file can be used: the alert's own English summary.
-fn bare(alert: &Alert, requested_language: Option<String>) -> Rendered {
+/// The text of a user's rule that fits the language best, with its tag.
+fn own_text<'a>(alert: &'a Alert, language: &str) -> Option<(&'a str, &'a str)> {
+    let texts = &alert.details.texts;
+    let tags = || texts.iter().filter(|(_, text)| !text.trim().is_empty());
+    let tag = language::lookup(language, tags().map(|(tag, _)| tag.as_str()))
+        .or_else(|| language::lookup(FALLBACK, tags().map(|(tag, _)| tag.as_str())))?;
+    texts.get(tag).map(|text| (tag, text.as_str()))
+}
+
+/// Words a user's rule in the language `tag`. A language that has no words here is told without a first word: better
+/// that than two languages in one breath.
+fn render_own(assessment: &Assessment, asked: &str, tag: &str, text: &str) -> Rendered {
+    let alert = &assessment.alert;
+    let words = language::find(tag);
+    let message = Message {
+        lead: words.map_or_else(Words::default, |w| lead(w, alert.severity)),
+        what: vec![Words::outside(text)],
+        advice: words.map_or_else(Words::default, |w| advice(w, assessment)),
+    };
+    let requested = language::lookup(asked, [tag].into_iter())
+        .is_none()
+        .then(|| asked.to_owned());
+    // A tag with a region names the voice better than ours does.
+    let speech = match words {
+        Some(words) if !tag.contains(['-', '_']) => words.speech.clone(),
+        _ => tag.replace('_', "-"),
+    };
+    rendered(tag, requested, &speech, alert.severity, &message)
+}
+
+fn lead(words: &Language, severity: Severity) -> Words {
+    words
+        .lead
+        .get(severity.as_str())
+        .map_or_else(Words::default, |text| Words::plain(text))
+}
+
+fn advice(words: &Language, assessment: &Assessment) -> Words {
+    words
+        .advice
+        .get(assessment.advice.key())
+        .map_or_else(Words::default, |text| Words::plain(text))
+}
+
+fn rendered(
+    language: &str,
+    requested_language: Option<String>,
+    speech: &str,
+    severity: Severity,
+    message: &Message,
+) -> Rendered {
+    let Message { lead, what, advice } = message;
+    let text: Vec<&str> = [lead]
+        .into_iter()
+        .chain(what)
+        .chain([advice])
+        .filter(|part| !part.is_empty())
+        .map(|part| part.text.as_str())
+        .collect();
     Rendered {
-        language: FALLBACK.to_owned(),
+        language: language.to_owned(),
         requested_language,
-        text: alert.text.clone(),
-        ssml: ssml(FALLBACK, alert.severity, "", &alert.text, ""),
+        text: text.join(" "),
+        ssml: ssml(speech, severity, message),
     }
 }
 
-fn severity_key(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
+/// A critical warning is spoken with emphasis and a pause after the first word; others plainly.
+fn ssml(speech: &str, severity: Severity, message: &Message) -> String {
+    let sentence = |words: &Words, (before, after): (&str, &str)| {
+        if words.is_empty() {
+            String::new()
+        } else {
+            format!("<s>{before}{}{after}</s>", words.ssml)
+        }
+    };
+    let plain = ("", "");
+    let (opening, closing) = match severity {
+        Severity::Critical => (
+            ("<emphasis level=\"strong\">", "</emphasis>"),
+            ("<prosody rate=\"slow\">", "</prosody>"),
+        ),
+        Severity::Warning => (("<emphasis level=\"moderate\">", "</emphasis>"), plain),
+        Severity::Info => (plain, plain),
+    };
+    let mut body = sentence(&message.lead, opening);
+    if severity == Severity::Critical && !body.is_empty() {
+        body += "<break time=\"300ms\"/>";
     }
+    for words in &message.what {
+        body += &sentence(words, plain);
+    }
+    body += &sentence(&message.advice, closing);
+    format!(
+        "<speak version=\"1.1\" xmlns=\"http://www.w3.org/2001/10/synthesis\" xml:lang=\"{}\"><p>{body}</p></speak>",
+        escape(speech),
+    )
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::assess::{AssessParams, assess};
-
-    /// An overheating alert as detection would publish it.
-    pub(crate) fn alert(severity: Severity) -> Alert {
-        serde_json::from_value(serde_json::json!({
-            "id": "car-1/overheating/e1/warning", "vehicle": "car-1", "rule": "overheating", "severity": severity,
-            "episode": "e1", "event_time": "2026-11-23T10:00:00Z", "detected_at": "2026-11-23T10:00:01Z",
-            "signal": "coolant_temperature", "value": 117.6, "unit": "Cel", "threshold": 115.0,
-            "text": "Coolant at 117.6 °C"
-        }))
-        .unwrap()
-    }
-
-    fn rendered(severity: Severity, seconds_to_limit: Option<f64>, language: &str) -> Rendered {
-        let mut alert = alert(severity);
-        alert.seconds_to_limit = seconds_to_limit;
-        render(&assess(&alert, &AssessParams::default()), language)
-    }
-
-    /// Reads markup strictly enough to see that tags nest and nothing is left raw.
-    fn well_formed(xml: &str) -> bool {
-        let mut open: Vec<String> = Vec::new();
-        let mut rest = xml;
-        while let Some(start) = rest.find('<') {
-            if rest[..start].contains('>') {
-                return false;
-            }
-            let Some(length) = rest[start..].find('>') else {
-                return false;
-            };
-            let tag = &rest[start + 1..start + length];
-            if let Some(name) = tag.strip_prefix('/') {
-                if open.pop().as_deref() != Some(name) {
-                    return false;
-                }
-            } else if !tag.ends_with('/') {
-                open.push(tag.split(' ').next().unwrap_or_default().to_owned());
-            }
-            rest = &rest[start + length + 1..];
-        }
-        open.is_empty() && rest.is_empty()
-    }
-
-    #[test]
-    fn a_critical_warning_says_what_to_do() {
-        let rendered = rendered(Severity::Critical, None, "en");
-        assert_eq!(
-            rendered.text,
-            "Danger! The engine is overheating: the coolant has reached 118 degrees. \
-             Stop where it is safe and switch the engine off. Do not open the radiator cap."
-        );
-        assert!(
-            rendered
-                .ssml
-                .contains("<emphasis level=\"strong\">Danger!</emphasis>"),
-            "{}",
-            rendered.ssml
-        );
-        assert!(rendered.ssml.contains("xml:lang=\"en-GB\""));
-        assert_eq!(rendered.requested_language, None);
-    }
-
-    #[test]
-    fn a_warning_differs_and_tells_the_trend() {
-        let rendered = rendered(Severity::Warning, Some(150.0), "de-CH");
-        assert_eq!(rendered.language, "de");
-        assert!(
-            rendered.text.starts_with("Achtung. Der Motor wird zu heiß"),
-            "{}",
-            rendered.text
-        );
-        assert!(
-            rendered.text.contains("in etwa 2 Minuten"),
-            "{}",
-            rendered.text
-        );
-        assert!(!rendered.text.contains("Gefahr"));
-    }
-
-    #[test]
-    fn an_unknown_language_falls_back_and_says_so() {
-        let rendered = rendered(Severity::Warning, None, "tlh");
-        assert_eq!(rendered.language, "en");
-        assert_eq!(rendered.requested_language.as_deref(), Some("tlh"));
-    }
-
-    #[test]
-    fn no_language_leaves_a_placeholder() {
-        for language in language::known() {
-            for severity in [Severity::Info, Severity::Warning, Severity::Critical] {
-                for seconds in [None, Some(45.0), Some(600.0)] {
-                    for rule in ["overheating", "something-new"] {
-                        let mut alert = alert(severity);
-                        alert.rule = rule.to_owned();
-                        alert.seconds_to_limit = seconds;
-                        let rendered = render(&assess(&alert, &AssessParams::default()), language);
-                        assert!(
-                            !rendered.text.contains(['{', '}']),
-                            "{language}: {}",
-                            rendered.text
-                        );
-                        assert!(well_formed(&rendered.ssml), "{language}: {}", rendered.ssml);
-                    }
-                }
-            }
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn speech_is_well_formed_whatever_the_alert_holds(
-            rule in ".{0,20}", signal in ".{0,20}", unit in ".{0,8}", value in any::<f64>(), language in "[a-z]{2}",
-        ) {
-            let mut alert = alert(Severity::Critical);
-            alert.rule = rule;
-            alert.signal = signal;
-            alert.unit = unit;
-            alert.value = value;
-            let rendered = render(&assess(&alert, &AssessParams::default()), &language);
-            prop_assert!(well_formed(&rendered.ssml), "{}", rendered.ssml);
-        }
-    }
-}
+pub(crate) mod tests;

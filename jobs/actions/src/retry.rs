@@ -8,9 +8,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// No single attempt is given more than this, so that a hanging gateway leaves time for another.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
-
 /// An attempt with less time than this would only be cut off.
 const SHORTEST_ATTEMPT: Duration = Duration::from_millis(50);
 
@@ -21,9 +18,10 @@ pub fn pause(attempts: u32) -> Duration {
         .min(LONGEST_PAUSE)
 }
 
-/// Time for the next attempt out of what is left; `None` when there is no use in one.
-pub fn attempt_time(left: Duration) -> Option<Duration> {
-    (left >= SHORTEST_ATTEMPT).then(|| left.min(LONGEST_ATTEMPT))
+/// Time for the next attempt out of what is left; `None` when there is no use in one. No single attempt is given more
+/// than `longest`, so that a hanging server leaves time for another.
+pub fn attempt_time(left: Duration, longest: Duration) -> Option<Duration> {
+    (left >= SHORTEST_ATTEMPT).then(|| left.min(longest))
 }
 
 #[cfg(test)]
@@ -38,11 +36,12 @@ mod tests {
 
     #[test]
     fn an_attempt_fits_into_what_is_left() {
-        assert_eq!(attempt_time(Duration::from_secs(60)), Some(LONGEST_ATTEMPT));
-        assert_eq!(
-            attempt_time(Duration::from_secs(1)),
-            Some(Duration::from_secs(1))
-        );
-        assert_eq!(attempt_time(Duration::from_millis(10)), None);
+        let longest = Duration::from_secs(5);
+        for (left, expected) in [(60_000, Some(5000)), (1000, Some(1000)), (10, None)] {
+            assert_eq!(
+                attempt_time(Duration::from_millis(left), longest),
+                expected.map(Duration::from_millis)
+            );
+        }
     }
 }

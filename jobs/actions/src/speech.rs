@@ -1,4 +1,4 @@
-//! Numbers that can be spoken, and text inside speech markup.
+//! Words that can be spoken: numbers, times, distances, and text inside speech markup.
 
 use crate::language::{Language, Plural};
 
@@ -7,6 +7,103 @@ const WHOLE_FROM: f64 = 20.0;
 
 /// Beyond this many seconds a time is told in minutes.
 const MINUTES_FROM: f64 = 90.0;
+
+/// Beyond this many seconds a time is told in hours.
+const HOURS_FROM: f64 = 7200.0;
+
+/// From this distance on kilometres are told, in metres.
+const KILOMETRES_FROM: f64 = 1000.0;
+
+/// Words from outside are cut to this many characters: the whole must stay below what a gateway takes.
+const LONGEST_TEXT: usize = 1000;
+
+/// A piece of a message, for the eye and for the voice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// Plain text.
+    pub text: String,
+    /// The same as the content of an XML element.
+    pub ssml: String,
+}
+
+impl Words {
+    /// Words that are spoken as they are written.
+    pub(crate) fn plain(text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            ssml: escape(text),
+        }
+    }
+
+    /// Words from outside: control characters become blanks, what is too long is cut.
+    pub(crate) fn outside(text: &str) -> Self {
+        let clean: String = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        let clean = clean.trim();
+        match clean.char_indices().nth(LONGEST_TEXT) {
+            Some((end, _)) => Self::plain(&format!("{}…", &clean[..end])),
+            None => Self::plain(clean),
+        }
+    }
+
+    /// A code, spoken letter by letter.
+    pub(crate) fn letters(code: &str) -> Self {
+        let Self { text, ssml } = Self::outside(code);
+        Self {
+            text,
+            ssml: format!("<say-as interpret-as=\"characters\">{ssml}</say-as>"),
+        }
+    }
+
+    /// Several, separated by commas.
+    pub(crate) fn list(parts: &[Self]) -> Self {
+        let join =
+            |piece: fn(&Self) -> &str| parts.iter().map(piece).collect::<Vec<_>>().join(", ");
+        Self {
+            text: join(|w| &w.text),
+            ssml: join(|w| &w.ssml),
+        }
+    }
+
+    /// Whether there is nothing to say.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+/// Fills the placeholders of a template in one pass, so that braces in a value stay what they are.
+pub(crate) fn fill(template: &str, values: &[(&str, Words)]) -> Words {
+    let mut out = Words::default();
+    let mut rest = template;
+    while let Some(start) = rest.find('{') {
+        push(&mut out, &Words::plain(&rest[..start]));
+        let tail = &rest[start + 1..];
+        let Some(end) = tail.find('}') else {
+            rest = &rest[start..];
+            break;
+        };
+        match values.iter().find(|(name, _)| *name == &tail[..end]) {
+            Some((_, words)) => push(&mut out, words),
+            None => push(&mut out, &Words::plain(&rest[start..start + end + 2])),
+        }
+        rest = &tail[end + 1..];
+    }
+    push(&mut out, &Words::plain(rest));
+    out
+}
+
+/// Appends; where a value is empty, the blanks around it become one.
+fn push(out: &mut Words, words: &Words) {
+    let (text, ssml) = if out.text.ends_with(' ') || out.text.is_empty() {
+        (words.text.trim_start(), words.ssml.trim_start())
+    } else {
+        (words.text.as_str(), words.ssml.as_str())
+    };
+    out.text += text;
+    out.ssml += ssml;
+}
 
 /// Puts a value and its unit into words: `118 degrees`, `12.4 volts`. Unknown units stay as they are.
 pub fn quantity(language: &Language, value: f64, unit: &str) -> String {
@@ -19,22 +116,66 @@ pub fn quantity(language: &Language, value: f64, unit: &str) -> String {
             });
             form.replace("{n}", &number)
         }
-        None if unit.is_empty() => number,
+        // UCUM's unity.
+        None if unit.is_empty() || unit == "1" => number,
         None => format!("{number} {unit}"),
     }
 }
 
-/// A time ahead, in what a driver can use: tens of seconds, then whole minutes. It is rounded down, so that a
-/// warning never promises more time than there is.
+/// A time ahead, in what a driver can use: tens of seconds, then whole minutes, then hours. It is rounded down, so
+/// that a warning never promises more time than there is.
 pub fn duration(language: &Language, seconds: f64) -> String {
-    let (plural, number): (&Plural, i64) = if seconds < MINUTES_FROM {
-        (
-            &language.seconds,
-            (round((seconds / 10.0).floor()) * 10).max(10),
+    if seconds < MINUTES_FROM {
+        let tens = (round((seconds / 10.0).floor()) * 10).max(10);
+        counted(language, &language.seconds, tens)
+    } else if seconds < HOURS_FROM {
+        counted(
+            language,
+            &language.minutes,
+            round((seconds / 60.0).floor()).max(1),
         )
     } else {
-        (&language.minutes, round((seconds / 60.0).floor()).max(1))
+        counted(
+            language,
+            &language.hours,
+            round((seconds / 3600.0).floor()).max(1),
+        )
+    }
+}
+
+/// How long something still lasts. Rounded to the nearest, for it may as well end later.
+pub fn lasting(language: &Language, seconds: f64) -> String {
+    if seconds < HOURS_FROM {
+        counted(language, &language.minutes, round(seconds / 60.0).max(1))
+    } else {
+        counted(language, &language.hours, round(seconds / 3600.0))
+    }
+}
+
+/// A distance ahead: tens of metres, fifties, hundreds, then kilometres; rounded down for the same reason as times.
+pub fn distance(language: &Language, metres: f64) -> String {
+    if metres >= KILOMETRES_FROM {
+        let kilometres = if metres < 10.0 * KILOMETRES_FROM {
+            (metres / 100.0).floor() / 10.0
+        } else {
+            (metres / KILOMETRES_FROM).floor()
+        };
+        let (number, whole) = number(language, kilometres);
+        let form = whole.map_or(language.kilometres.other.as_str(), |whole| {
+            language.kilometres.form(language.counting, whole)
+        });
+        return form.replace("{n}", &number);
+    }
+    let step = match metres {
+        m if m < 100.0 => 10.0,
+        m if m < 500.0 => 50.0,
+        _ => 100.0,
     };
+    let whole = round((metres / step).floor() * step).max(10);
+    counted(language, &language.metres, whole)
+}
+
+fn counted(language: &Language, plural: &Plural, number: i64) -> String {
     plural
         .form(language.counting, number)
         .replace("{n}", &number.to_string())
@@ -95,8 +236,10 @@ mod tests {
         assert_eq!(quantity(en, 1.0, "Cel"), "1 degree");
         assert_eq!(quantity(en, -0.5, "Cel"), "-0.5 degrees");
         assert_eq!(quantity(de, 12.36, "V"), "12,4 Volt");
+        assert_eq!(quantity(en, 6000.0, "{rpm}"), "6000 revolutions per minute");
         assert_eq!(quantity(en, 3.0, "furlong"), "3 furlong");
         assert_eq!(quantity(en, 3.0, ""), "3");
+        assert_eq!(quantity(en, 3.0, "1"), "3");
         assert_eq!(quantity(en, 1e300, "V"), format!("{} volts", i64::MAX));
     }
 
@@ -107,11 +250,56 @@ mod tests {
         assert_eq!(duration(en, 49.0), "40 seconds");
         assert_eq!(duration(en, 92.0), "1 minute");
         assert_eq!(duration(en, 179.0), "2 minutes");
+        assert_eq!(duration(en, 3.9 * 3600.0), "3 hours");
         assert_eq!(duration(find("ar").unwrap(), 120.0), "دقيقتين");
+        assert_eq!(lasting(en, 20.0), "1 minute");
+        assert_eq!(lasting(en, 3.6 * 3600.0), "4 hours");
+    }
+
+    #[test]
+    fn distances_are_rounded_to_what_helps() {
+        let en = find("en").unwrap();
+        for (metres, expected) in [
+            (3.0, "10 metres"),
+            (99.0, "90 metres"),
+            (449.0, "400 metres"),
+            (999.0, "900 metres"),
+            (1000.0, "1 kilometre"),
+            (1590.0, "1.5 kilometres"),
+            (19_900.0, "19 kilometres"),
+        ] {
+            assert_eq!(distance(en, metres), expected);
+        }
+        assert_eq!(distance(find("de").unwrap(), 1590.0), "1,5 Kilometern");
     }
 
     #[test]
     fn markup_in_text_is_escaped() {
         assert_eq!(escape("a<b>&\"c'\n\u{1}"), "a&lt;b&gt;&amp;&quot;c&apos;  ");
+    }
+
+    #[test]
+    fn values_cannot_be_placeholders() {
+        let filled = fill(
+            "The {a} is {b}{c}.",
+            &[("a", Words::plain("{b}")), ("b", Words::letters("P<1"))],
+        );
+        assert_eq!(filled.text, "The {b} is P<1{c}.");
+        assert_eq!(
+            filled.ssml,
+            "The {b} is <say-as interpret-as=\"characters\">P&lt;1</say-as>{c}."
+        );
+        assert_eq!(
+            fill("The {a} tyre {", &[("a", Words::default())]).text,
+            "The tyre {"
+        );
+    }
+
+    #[test]
+    fn words_from_outside_are_bounded() {
+        let long = Words::outside(&"'".repeat(5000));
+        assert_eq!(long.text.chars().count(), LONGEST_TEXT + 1);
+        assert!(long.ssml.len() < 8 * 1024 - 1024);
+        assert_eq!(Words::outside(" a\nb\u{7f} ").text, "a b");
     }
 }

@@ -3,14 +3,14 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use millrace_analytics::{Rules, VehicleState, observe};
+use millrace_analytics::{Detector, Rules, VehicleState, Zones};
 use millrace_contract::codec::{decode, decode_inbound, encode};
+use millrace_trips::inject;
 use millrace_trips::simulate::{SimParams, simulate};
-use millrace_trips::{TripError, inject};
 
 const ROUNDS: usize = 20;
 
-fn main() -> Result<(), TripError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let healthy = simulate(&SimParams {
         duration_seconds: 10_000,
         ..SimParams::default()
@@ -36,7 +36,7 @@ fn main() -> Result<(), TripError> {
             .iter()
             .for_each(|s| drop(black_box(encode(s))));
     });
-    let rules = Rules::default();
+    let detector = Detector::new(Rules::default(), Zones::default())?;
     for (name, trip) in [
         ("observe, healthy", &healthy),
         ("observe, always hot", &hot),
@@ -44,13 +44,13 @@ fn main() -> Result<(), TripError> {
         measure(name, trip.samples.len(), || {
             let mut state = VehicleState::default();
             for sample in &trip.samples {
-                black_box(observe(&rules, &mut state, sample, sample.time));
+                black_box(detector.observe(&mut state, sample, sample.time));
             }
         });
     }
     let mut state = VehicleState::default();
     for sample in &hot.samples {
-        observe(&rules, &mut state, sample, sample.time);
+        detector.observe(&mut state, sample, sample.time);
     }
     measure("state to JSON", 1000, || {
         (0..1000).for_each(|_| drop(black_box(serde_json::to_vec(&state))));

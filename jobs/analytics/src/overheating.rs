@@ -7,12 +7,14 @@
 //! stay one episode.
 
 use jiff::Timestamp;
-use millrace_contract::alert::episode_id;
-use millrace_contract::{Invalid, Severity, Telemetry};
+use millrace_contract::{AlertDetails, Invalid, Severity, Telemetry};
 use serde::{Deserialize, Serialize};
 
+use crate::Finding;
+use crate::check::{Check, LONGEST};
+use crate::episode::{Episode, Pace, Verdict};
+use crate::finding::{duration, tenths};
 use crate::window::Window;
-use crate::{Finding, Rules};
 
 /// The rule's name in alerts.
 pub const RULE: &str = "overheating";
@@ -42,6 +44,8 @@ pub struct Overheating {
     pub clear_below: f64,
     /// … for this many seconds.
     pub clear_after_seconds: f64,
+    /// After the end of an episode no new one begins for this many seconds.
+    pub cooldown_seconds: f64,
 }
 
 impl Default for Overheating {
@@ -58,119 +62,65 @@ impl Default for Overheating {
             critical_within_seconds: 45.0,
             clear_below: 99.0,
             clear_after_seconds: 600.0,
+            // Ten minutes of cool coolant are pause enough.
+            cooldown_seconds: 0.0,
         }
     }
-}
-
-/// The thresholds that a vehicle model changes; see [`Overheating`] for their meaning.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the fields are those of Overheating")]
-pub struct OverheatingOverride {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enabled: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trend_from: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trend_at_least: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trend_horizon_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trend_window_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warning_at: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub critical_at: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub critical_within_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clear_below: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clear_after_seconds: Option<f64>,
 }
 
 impl Overheating {
-    /// These thresholds with some changed.
-    pub fn with(&self, c: &OverheatingOverride) -> Self {
-        Self {
-            enabled: c.enabled.unwrap_or(self.enabled),
-            trend_from: c.trend_from.unwrap_or(self.trend_from),
-            trend_at_least: c.trend_at_least.unwrap_or(self.trend_at_least),
-            trend_horizon_seconds: c
-                .trend_horizon_seconds
-                .unwrap_or(self.trend_horizon_seconds),
-            trend_window_seconds: c.trend_window_seconds.unwrap_or(self.trend_window_seconds),
-            warning_at: c.warning_at.unwrap_or(self.warning_at),
-            critical_at: c.critical_at.unwrap_or(self.critical_at),
-            critical_within_seconds: c
-                .critical_within_seconds
-                .unwrap_or(self.critical_within_seconds),
-            clear_below: c.clear_below.unwrap_or(self.clear_below),
-            clear_after_seconds: c.clear_after_seconds.unwrap_or(self.clear_after_seconds),
-        }
-    }
-
     /// Checks that the thresholds fit together; `path` is put before field names.
     ///
     /// # Errors
     /// Names the first field that does not fit.
     pub fn validate(&self, path: &str) -> Result<(), Invalid> {
-        let check = |fits: bool, field: &str, value: f64, problem: &str, cure: &str| {
-            if fits {
-                Ok(())
-            } else {
-                Err(Invalid::new(
-                    format!("{path}.{field}"),
-                    value.to_string(),
-                    problem,
-                    cure,
-                ))
-            }
-        };
+        let check = Check { path };
         let order = "keep clearBelow < trendFrom <= warningAt < criticalAt";
-        check(
-            self.clear_below < self.trend_from,
-            "clearBelow",
-            self.clear_below,
-            &format!("not below trendFrom ({})", self.trend_from),
-            order,
-        )?;
-        check(
+        for (field, value) in [
+            ("clearBelow", self.clear_below),
+            ("trendFrom", self.trend_from),
+            ("warningAt", self.warning_at),
+            ("criticalAt", self.critical_at),
+        ] {
+            check.within(field, value, -40.0..=215.0)?;
+        }
+        let trend_from = ("trendFrom", self.trend_from);
+        check.below(("clearBelow", self.clear_below), trend_from, order)?;
+        check.that(
             self.trend_from <= self.warning_at,
             "trendFrom",
             self.trend_from,
-            &format!("above warningAt ({})", self.warning_at),
+            format!("above warningAt ({})", self.warning_at),
             order,
         )?;
-        check(
+        check.that(
             self.warning_at < self.critical_at,
             "criticalAt",
             self.critical_at,
-            &format!("not above warningAt ({})", self.warning_at),
+            format!("not above warningAt ({})", self.warning_at),
             order,
         )?;
-        check(
-            (20.0..=240.0).contains(&self.trend_window_seconds),
+        check.within(
             "trendWindowSeconds",
             self.trend_window_seconds,
-            "outside of what is remembered",
-            "choose 20 to 240 seconds",
+            20.0..=240.0,
         )?;
+        check.within("trendAtLeast", self.trend_at_least, 0.01..=1000.0)?;
         for (field, value) in [
-            ("trendAtLeast", self.trend_at_least),
             ("trendHorizonSeconds", self.trend_horizon_seconds),
             ("criticalWithinSeconds", self.critical_within_seconds),
             ("clearAfterSeconds", self.clear_after_seconds),
         ] {
-            check(
-                value > 0.0,
-                field,
-                value,
-                "not above 0",
-                "choose a number above 0",
-            )?;
+            check.within(field, value, 1.0..=LONGEST)?;
         }
-        Ok(())
+        check.seconds("cooldownSeconds", self.cooldown_seconds)
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            clear_after: self.clear_after_seconds,
+            cooldown: self.cooldown_seconds,
+        }
     }
 }
 
@@ -178,64 +128,48 @@ impl Overheating {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    window: Window,
+    window: Window<4, 60>,
     /// Newest measurement.
     newest: Option<Timestamp>,
-    episode: Option<Episode>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Episode {
-    id: String,
-    severity: Severity,
-    /// Last time at which the coolant was not below `clear_below`.
-    hot: Timestamp,
+    episode: Episode,
 }
 
 /// Takes in an event's coolant temperature.
-pub(crate) fn observe(rules: &Rules, state: &mut State, event: &Telemetry) -> Option<Finding> {
-    let value = event.coolant_temperature.filter(|v| v.is_finite())?;
-    let rule = rules.overheating_of(event.model.as_deref());
-    if !rule.enabled {
-        return None;
+pub(crate) fn observe(rule: &Overheating, state: &mut State, event: &Telemetry) -> Vec<Finding> {
+    match event.coolant_temperature {
+        Some(value) if rule.enabled && value.is_finite() => {
+            take(rule, state, event, value).into_iter().collect()
+        }
+        _ => Vec::new(),
     }
+}
+
+fn take(rule: &Overheating, state: &mut State, event: &Telemetry, value: f64) -> Option<Finding> {
     state.window.add(event.time.as_microsecond(), value);
     let newest = state.newest.map_or(event.time, |t| t.max(event.time));
     state.newest = Some(newest);
     let level = state.window.level()?;
-
-    if let Some(episode) = &mut state.episode {
-        if level >= rule.clear_below {
-            episode.hot = newest;
-        } else if seconds(newest, episode.hot) >= rule.clear_after_seconds {
-            state.episode = None;
-        }
-    }
-    let judged = judge(&rule, &state.window, level)?;
-    match &mut state.episode {
-        Some(episode) if episode.severity >= judged.severity => return None,
-        Some(episode) => episode.severity = judged.severity,
-        None => {
-            let id = episode_id(&event.vehicle, RULE, newest);
-            state.episode = Some(Episode {
-                id,
-                severity: judged.severity,
-                hot: newest,
-            });
-        }
-    }
-    let episode = state.episode.as_ref().map(|e| e.id.clone())?;
+    let judged = judge(rule, &state.window, level);
+    let verdict = match &judged {
+        Some(judged) => Verdict::Wrong(judged.severity),
+        None if level < rule.clear_below => Verdict::Clear,
+        None => Verdict::Between,
+    };
+    let raised = state.episode.judge(newest, verdict, rule.pace())?;
+    let judged = judged?;
     Some(Finding {
-        rule: RULE,
+        rule: RULE.into(),
         severity: judged.severity,
-        episode,
-        event_time: newest,
-        signal: SIGNAL,
+        episode: raised.id(&event.vehicle, RULE, ""),
+        event_time: raised.time,
+        signal: SIGNAL.into(),
         value: tenths(level),
         threshold: judged.threshold,
         trend_per_minute: judged.trend.map(tenths),
         seconds_to_limit: judged.seconds_to_limit.map(f64::round),
         text: text(level, &judged),
+        details: AlertDetails::default(),
+        unit: None,
     })
 }
 
@@ -248,7 +182,7 @@ struct Judged {
     seconds_to_limit: Option<f64>,
 }
 
-fn judge(rule: &Overheating, window: &Window, level: f64) -> Option<Judged> {
+fn judge(rule: &Overheating, window: &Window<4, 60>, level: f64) -> Option<Judged> {
     // Nearly all events end here, before the trend is worked out.
     if level < rule.trend_from {
         return None;
@@ -300,23 +234,6 @@ fn text(level: f64, judged: &Judged) -> String {
         ),
         None => format!("{rising}; the limit is {:.0} °C", judged.threshold),
     }
-}
-
-/// Rounded to what a driver can use: 5 s below two minutes, else minutes.
-fn duration(seconds: f64) -> String {
-    if seconds < 120.0 {
-        format!("{:.0} s", ((seconds / 5.0).round() * 5.0).max(5.0))
-    } else {
-        format!("{:.0} min", seconds / 60.0)
-    }
-}
-
-fn tenths(value: f64) -> f64 {
-    (value * 10.0).round() / 10.0
-}
-
-fn seconds(later: Timestamp, earlier: Timestamp) -> f64 {
-    later.duration_since(earlier).as_secs_f64()
 }
 
 #[cfg(test)]

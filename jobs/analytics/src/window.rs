@@ -3,20 +3,22 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Width of a slot in microseconds.
-const SLOT: i64 = 4_000_000;
-/// Slots are kept this long, in slots (4 minutes) …
-const KEPT: i64 = 60;
-/// … but this many are kept longer, so that vehicles that send once a minute are judged too …
+/// At least this many slots are kept, so that vehicles that send once a minute are judged too …
 const FEW: usize = 5;
-/// … up to this age, in slots (30 minutes).
-const KEPT_FEW: i64 = 450;
+/// … up to this age, in microseconds (30 minutes).
+const KEPT_FEW: i64 = 1_800_000_000;
 
-/// Slots in order of time, newest last; never more than 61.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// Slots of `WIDTH` seconds in order of time, newest last; never more than `KEPT` + 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Window {
+pub(crate) struct Window<const WIDTH: i64, const KEPT: i64> {
     slots: Vec<Slot>,
+}
+
+impl<const WIDTH: i64, const KEPT: i64> Default for Window<WIDTH, KEPT> {
+    fn default() -> Self {
+        Self { slots: Vec::new() }
+    }
 }
 
 /// Slot number since 1970, sum of readings, number of readings. A tuple, because it is stored by the million.
@@ -29,13 +31,23 @@ impl Slot {
     }
 }
 
-impl Window {
+impl<const WIDTH: i64, const KEPT: i64> Window<WIDTH, KEPT> {
+    /// Width of a slot in microseconds.
+    const SLOT: i64 = WIDTH * 1_000_000;
+
     /// Takes in a reading with its event time in microseconds.
     pub fn add(&mut self, time: i64, value: f64) {
-        let number = time.div_euclid(SLOT);
-        match self.slots.binary_search_by_key(&number, |s| s.0) {
+        let number = time.div_euclid(Self::SLOT);
+        let value = thousandths(value);
+        // Nearly always the newest slot, or a new one behind it.
+        let place = match self.slots.last() {
+            Some(last) if last.0 == number => Ok(self.slots.len() - 1),
+            Some(last) if last.0 < number => Err(self.slots.len()),
+            _ => self.slots.binary_search_by_key(&number, |s| s.0),
+        };
+        match place {
             Ok(i) => {
-                self.slots[i].1 += value;
+                self.slots[i].1 = thousandths(self.slots[i].1 + value);
                 self.slots[i].2 = self.slots[i].2.saturating_add(1);
             }
             Err(i) => {
@@ -43,6 +55,16 @@ impl Window {
                 self.prune();
             }
         }
+    }
+
+    /// When the newest slot began, in microseconds.
+    pub fn newest(&self) -> Option<i64> {
+        self.slots.last().map(|s| s.0 * Self::SLOT)
+    }
+
+    /// Forgets all readings.
+    pub fn clear(&mut self) {
+        self.slots.clear();
     }
 
     fn prune(&mut self) {
@@ -56,10 +78,43 @@ impl Window {
             .enumerate()
             .take_while(|(i, s)| {
                 let age = newest - s.0;
-                age > KEPT_FEW || (age > KEPT && len - i > FEW)
+                age > KEPT_FEW / Self::SLOT || (age > KEPT && len - i > FEW)
             })
             .count();
         self.slots.drain(..surplus);
+    }
+
+    /// The median of the slots of the last `seconds`, or of the three newest where these are fewer. None before
+    /// the window is that long, or when these span less than three quarters of it.
+    pub fn median(&self, seconds: f64) -> Option<f64> {
+        let newest = self.slots.last()?.0;
+        let span = Self::span(seconds);
+        let first = self.slots.partition_point(|s| s.0 <= newest - span);
+        let first = first.min(self.slots.len().checked_sub(3)?);
+        let slots = &self.slots[first..];
+        // The slots around the ends count whole.
+        let whole = newest - self.slots[0].0 + 1;
+        if whole < span || (newest - slots[0].0 + 1) * 4 < span * 3 {
+            return None;
+        }
+        median(slots)
+    }
+
+    /// How much the level changed over the last `seconds`: from the median of the first third of the slots to that
+    /// of the last third. What changes steadily changes by two thirds of what its trend says for that time; what
+    /// changed in a step, by more.
+    pub fn change(&self, seconds: f64) -> Option<f64> {
+        let newest = self.slots.last()?.0;
+        let first = self
+            .slots
+            .partition_point(|s| s.0 < newest - Self::span(seconds));
+        let slots = &self.slots[first..];
+        let third = slots.len() / 3;
+        Some(median(slots.get(slots.len() - third..)?)? - median(slots.get(..third)?)?)
+    }
+
+    fn span(seconds: f64) -> i64 {
+        (seconds * 1e6 / Self::SLOT as f64) as i64
     }
 
     /// The present level: the median of the three newest slots. One wild reading cannot move it far, and there
@@ -79,7 +134,7 @@ impl Window {
     /// three quarters of that time, or are fewer than five.
     pub fn trend_per_minute(&self, seconds: f64) -> Option<f64> {
         let newest = self.slots.last()?.0;
-        let span = (seconds * 1e6 / SLOT as f64) as i64;
+        let span = Self::span(seconds);
         let first = self.slots.partition_point(|s| s.0 < newest - span);
         let slots = &self.slots[first..];
         if slots.len() < FEW || (newest - slots[0].0) * 4 < span * 3 {
@@ -93,14 +148,30 @@ impl Window {
         }
         let middle = slopes.len() / 2;
         let (_, median, _) = slopes.select_nth_unstable_by(middle, f64::total_cmp);
-        Some(*median * 60e6 / SLOT as f64)
+        Some(*median * 60e6 / Self::SLOT as f64)
     }
+}
+
+fn median(slots: &[Slot]) -> Option<f64> {
+    let mut means: Vec<f64> = slots.iter().map(|s| s.mean()).collect();
+    if means.is_empty() {
+        return None;
+    }
+    let middle = means.len() / 2;
+    Some(*means.select_nth_unstable_by(middle, f64::total_cmp).1)
+}
+
+/// Rounded to what sensors tell apart: sums stay exact, and short where they are stored.
+fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    type Window = super::Window<4, 60>;
 
     fn ramp(seconds: i64, per_minute: f64) -> Window {
         let mut w = Window::default();
@@ -149,13 +220,45 @@ mod tests {
         assert_eq!(w.slots.len(), FEW);
     }
 
+    #[test]
+    fn steps_change_more_than_their_trend_says() {
+        let w = ramp(200, 6.0);
+        let change = w.change(120.0).unwrap();
+        assert!((change - 6.0 * 80.0 / 60.0).abs() < 1.0, "{change}");
+        let mut w = Window::default();
+        for s in 0..200 {
+            w.add(s * 1_000_000, if s < 160 { 14.0 } else { 12.0 });
+        }
+        assert_eq!(w.change(120.0), Some(-2.0));
+        assert!(w.trend_per_minute(120.0).unwrap() > -1.0);
+    }
+
+    #[test]
+    fn a_median_over_a_minute() {
+        let mut w = super::Window::<10, 12>::default();
+        for s in 0..30 {
+            w.add(s * 1_000_000, 20.0);
+        }
+        assert_eq!(w.median(60.0), None, "half a minute is too short");
+        for s in 30..90 {
+            w.add(s * 1_000_000, if s % 20 < 8 { 3.0 } else { 20.0 });
+        }
+        assert_eq!(w.median(60.0), Some(20.0));
+        for s in 90..140 {
+            w.add(s * 1_000_000, 5.0);
+        }
+        assert_eq!(w.median(60.0), Some(5.0));
+        w.clear();
+        assert_eq!(w.median(60.0), None);
+    }
+
     proptest! {
         #[test]
         fn bounded(readings in proptest::collection::vec((0i64..100_000_000_000, -50.0..150.0f64), 0..500)) {
             let mut w = Window::default();
             for (time, value) in readings {
                 w.add(time, value);
-                prop_assert!(w.slots.len() <= KEPT as usize + 1);
+                prop_assert!(w.slots.len() <= 61);
                 prop_assert!(w.slots.is_sorted_by_key(|s| s.0));
             }
         }

@@ -1,5 +1,7 @@
 //! Alerts, notifications and the lines in which the doors print them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -72,6 +74,52 @@ pub struct Alert {
     pub seconds_to_limit: Option<f64>,
     /// Short English summary.
     pub text: String,
+    /// What only some rules know: the wheel, the codes, the zone, ….
+    #[serde(flatten)]
+    pub details: AlertDetails,
+}
+
+/// What only some rules know of an alert. Flat in JSON; what is absent is left out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AlertDetails {
+    /// The wheel of a tyre alert: `front_left`, `front_right`, `rear_left` or `rear_right`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wheel: Option<String>,
+    /// Diagnostic trouble codes of a check-engine alert (SAE J2012), the gravest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<String>,
+    /// How far the fuel lasts, in kilometres.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range_km: Option<f64>,
+    /// The zone ahead, or the one that the vehicle is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<ZoneAhead>,
+    /// The texts of a user's own rule by language (BCP 47), filled in; empty for the rules that come with the
+    /// platform, whose texts are the notifying action's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub texts: BTreeMap<String, String>,
+}
+
+/// The zone of an alert.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ZoneAhead {
+    /// The zone's id.
+    pub id: String,
+    /// Its name, as drivers know it.
+    pub name: String,
+    /// What it is: `border`, `closed` or `curfew`.
+    pub kind: String,
+    /// Whether the vehicle is about to leave it; else it is about to enter it, or inside.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leaving: bool,
+    /// Metres to go to the boundary along the course; 0 when it is passed.
+    pub distance_m: f64,
+    /// Seconds until the boundary at the present speed; 0 when it is passed.
+    pub seconds: f64,
+    /// The end of the curfew that is, or will be, in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl Alert {

@@ -21,6 +21,26 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The thing itself.
     pub payload: Payload,
+    /// The record of Kafka that it was; absent when it never got into a topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What is needed to put a dead letter back where it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The record's key, where it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The record's headers that are text, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
 }
 
 /// Why something became a dead letter.
@@ -83,6 +103,7 @@ mod tests {
                 nonce: "bm9uY2U=".into(),
                 data: "ZGF0YQ==".into(),
             },
+            origin: None,
         };
         let json = serde_json::to_value(&letter).unwrap();
         assert_eq!(json["payload"]["sealed"]["algorithm"], "ChaCha20-Poly1305");

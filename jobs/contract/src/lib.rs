@@ -18,9 +18,9 @@ pub mod time;
 pub mod topics;
 pub mod vehicle;
 
-pub use alert::{Alert, Notification, Severity, WarningLine};
+pub use alert::{Alert, AlertDetails, Notification, Severity, WarningLine, ZoneAhead};
 pub use codec::Inbound;
-pub use dead_letter::{DeadLetter, Payload, Reason};
+pub use dead_letter::{DeadLetter, Origin, Payload, Reason};
 pub use field::{Field, Kind, Privacy};
 pub use invalid::Invalid;
 pub use telemetry::{FIELDS, Telemetry};

@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write};
 
-use millrace_analytics::Rules;
+use millrace_analytics::{Detector, Rules, Zones};
 use millrace_contract::WarningLine;
 use millrace_trips::simulate::{SimParams, simulate};
 use millrace_trips::{DEFAULT_START, Injection, Trip, inject};
@@ -18,7 +18,7 @@ const FAULT: &str = "coolant-ramp@900:4";
 /// Nothing can be printed.
 pub fn demo() -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let rules = Rules::default();
+    let detector = Detector::new(Rules::default(), Zones::default())?;
     let healthy = simulate(&SimParams {
         vehicle: "demo-car".to_owned(),
         seed: 7,
@@ -36,7 +36,7 @@ pub fn demo() -> anyhow::Result<()> {
         "Drive 1, healthy: {} minutes from a cold start",
         minutes(&healthy)
     )?;
-    tell(&healthy, None, &rules, &mut out)?;
+    tell(&healthy, None, &detector, &mut out)?;
 
     let fault: Injection = FAULT.parse()?;
     let mut failing = healthy;
@@ -47,7 +47,7 @@ pub fn demo() -> anyhow::Result<()> {
         fault.seconds / 60.0,
         fault.rate
     )?;
-    tell(&failing, Some(&fault), &rules, &mut out)?;
+    tell(&failing, Some(&fault), &detector, &mut out)?;
 
     writeln!(
         out,
@@ -64,10 +64,10 @@ pub fn demo() -> anyhow::Result<()> {
 fn tell(
     trip: &Trip,
     fault: Option<&Injection>,
-    rules: &Rules,
+    detector: &Detector,
     out: &mut impl Write,
 ) -> std::io::Result<()> {
-    let mut watch = Watch::new(rules);
+    let mut watch = Watch::new(detector);
     let mut heard: Vec<(usize, WarningLine)> = Vec::new();
     for (second, sample) in trip.samples.iter().enumerate() {
         if fault.is_some_and(|f| f.seconds as usize == second) {

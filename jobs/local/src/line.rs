@@ -2,33 +2,39 @@
 
 use jiff::Timestamp;
 use millrace_actions::{AssessParams, assess, render};
-use millrace_analytics::{Rules, VehicleState, observe};
+use millrace_analytics::{Detector, VehicleState};
 use millrace_contract::{Alert, Telemetry, WarningLine};
 
-/// The language of the texts; the platform takes it from the driver's profile.
+/// The language of the texts; the platform takes it from its configuration.
 const LANGUAGE: &str = "en";
 
 /// One vehicle under observation.
 pub struct Watch<'a> {
-    rules: &'a Rules,
+    detector: &'a Detector,
     state: VehicleState,
 }
 
 impl<'a> Watch<'a> {
     /// A vehicle of which nothing is known yet.
-    pub fn new(rules: &'a Rules) -> Self {
+    pub fn new(detector: &'a Detector) -> Self {
         Self {
-            rules,
+            detector,
             state: VehicleState::default(),
         }
     }
 
     /// The warnings that one event gives rise to.
     pub fn warnings(&mut self, event: &Telemetry) -> Vec<WarningLine> {
-        observe(self.rules, &mut self.state, event, Timestamp::now())
-            .iter()
-            .map(warning)
-            .collect()
+        let found = self
+            .detector
+            .observe(&mut self.state, event, Timestamp::now());
+        found.iter().map(warning).collect()
+    }
+
+    /// The warnings of what is still held back, when no more events come.
+    pub fn last_warnings(&mut self) -> Vec<WarningLine> {
+        let found = self.detector.release(&mut self.state, Timestamp::MAX);
+        found.iter().map(warning).collect()
     }
 }
 

@@ -1,16 +1,15 @@
 //! `millrace-local run`: files in, one line per warning out.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
-use millrace_analytics::Rules;
-use millrace_trips::{
-    FAULTS, FORMATS, Trip, TripArguments, TripOptions, check_distinct, vehicle_of,
-};
+use flate2::read::MultiGzDecoder;
+use millrace_analytics::{Detector, Rules, Zones};
+use millrace_contract::WarningLine;
+use millrace_trips::{FORMATS, Trip, TripArguments, TripOptions, inject_help};
 
 use crate::line::{Watch, human};
 
@@ -20,34 +19,31 @@ pub struct RunArguments {
     /// How the files are written: carobd, or csv with --mapping
     #[arg(long, value_name = "FORMAT", help = format!("How the files are written: {}", FORMATS.join(", ")))]
     format: String,
-    /// YAML file that says which column is which telemetry field (for --format csv)
+    /// YAML file that says which column is which telemetry field (for --format csv and geojson)
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
-    /// GeoJSON file with zones
+    /// GeoJSON file with zones; gzip is read too; can be repeated
     #[arg(long, value_name = "FILE")]
-    zones: Option<PathBuf>,
+    zones: Vec<PathBuf>,
+    /// YAML or JSON file with rules, as under `rules:` in the configuration of detection
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     /// Puts a fault into each trip, SECONDS after its first sample; can be repeated
-    #[arg(long, value_name = "FAULT@SECONDS[:RATE]", long_help = inject_help())]
+    #[arg(long, value_name = "FAULT@SECONDS[:RATE[:OPTION]]", long_help = inject_help())]
     inject: Vec<String>,
-    /// Event time of the first sample of each trip [default: 2026-01-01T00:00:00Z]
+    /// One event for each so many seconds instead of one for each row [default: as the format has it]
+    #[arg(long, value_name = "SECONDS")]
+    resample: Option<f64>,
+    /// Event time of the first sample of each trip [default: when it was recorded, where the file tells,
+    /// else 2026-01-01T00:00:00Z]
     #[arg(long, value_name = "TIME")]
     start: Option<String>,
     /// One JSON object per line: vehicle, rule, severity, episode, event_time, detected_at, text
     #[arg(long)]
     json: bool,
-    /// Recorded trips, one vehicle each; gzip is read too
+    /// Recorded trips, one vehicle each; gzip is read too. Folders for formats that are folders
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-}
-
-fn inject_help() -> String {
-    let mut help =
-        "Puts a fault into each trip, SECONDS after its first sample; can be repeated. Faults:"
-            .to_owned();
-    for (name, what) in FAULTS {
-        help.push_str(&format!("\n  {name}: {what}"));
-    }
-    help
 }
 
 /// Runs all files; those that cannot be read are named on stderr, and the exit code is 2 then.
@@ -56,16 +52,16 @@ fn inject_help() -> String {
 /// The options are wrong, two files are of one vehicle, or nothing can be printed.
 pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
     let mapping = text_of(arguments.mapping.as_deref(), "--mapping")?;
-    let zones = text_of(arguments.zones.as_deref(), "--zones")?;
     let options = TripOptions::parse(&TripArguments {
         format: &arguments.format,
         mapping: mapping.as_deref(),
-        zones: zones.as_deref(),
         inject: &arguments.inject,
         start: arguments.start.as_deref(),
+        resample: arguments.resample,
     })?;
-    check_distinct(&arguments.files)?;
-    let rules = Rules::default();
+    options.check_distinct(&arguments.files)?;
+    let rules = rules_of(arguments.rules.as_deref())?;
+    let detector = Detector::new(rules, zones_of(&arguments.zones)?)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let (mut trips, mut events, mut warnings, mut failed) = (0, 0, 0, 0);
     for path in &arguments.files {
@@ -82,7 +78,7 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
         }
         trips += 1;
         events += trip.samples.len();
-        warnings += print_warnings(&trip, &rules, arguments.json, &mut out)?;
+        warnings += print_warnings(&trip, &detector, arguments.json, &mut out)?;
         out.flush()?;
     }
     let unread = if failed > 0 {
@@ -100,14 +96,14 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<ExitCode> {
 
 fn print_warnings(
     trip: &Trip,
-    rules: &Rules,
+    detector: &Detector,
     json: bool,
     out: &mut impl Write,
 ) -> std::io::Result<usize> {
-    let mut watch = Watch::new(rules);
+    let mut watch = Watch::new(detector);
     let mut count = 0;
-    for sample in &trip.samples {
-        for line in watch.warnings(sample) {
+    let mut print = |lines: Vec<WarningLine>| -> std::io::Result<()> {
+        for line in lines {
             if json {
                 serde_json::to_writer(&mut *out, &line)?;
                 writeln!(out)?;
@@ -116,17 +112,64 @@ fn print_warnings(
             }
             count += 1;
         }
+        Ok(())
+    };
+    for sample in &trip.samples {
+        print(watch.warnings(sample))?;
     }
+    print(watch.last_warnings())?;
     Ok(count)
 }
 
 fn read(path: &Path, options: &TripOptions) -> anyhow::Result<Trip> {
-    let vehicle = vehicle_of(path)?;
-    if path.is_dir() {
-        bail!("this is a folder; name the files in it");
+    if !path.exists() {
+        std::fs::metadata(path).context("cannot be opened; check name and permissions")?;
     }
-    let file = File::open(path).context("cannot be opened; check name and permissions")?;
-    Ok(options.read(file, &vehicle)?)
+    Ok(options.read_path(path, &options.vehicle_of(path)?)?)
+}
+
+/// The rules in a file, or the usual ones.
+fn rules_of(path: Option<&Path>) -> anyhow::Result<Rules> {
+    let Some(path) = path else {
+        return Ok(Rules::default());
+    };
+    let text = unpacked(path, "--rules")?;
+    let told = || format!("--rules: {}", path.display());
+    let value = serde_yaml_ng::from_str(&text)
+        .context("not YAML or JSON; compare it with the documented example")
+        .with_context(told)?;
+    Rules::from_value(value).with_context(told)
+}
+
+fn zones_of(paths: &[PathBuf]) -> anyhow::Result<Zones> {
+    let texts = paths
+        .iter()
+        .map(|path| Ok((path.display().to_string(), unpacked(path, "--zones")?)))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let files: Vec<(&str, &str)> = texts
+        .iter()
+        .map(|(n, t)| (n.as_str(), t.as_str()))
+        .collect();
+    Zones::from_geojson(&files).context("--zones")
+}
+
+/// The text of a file, gzip or not.
+fn unpacked(path: &Path, option: &str) -> anyhow::Result<String> {
+    let told = || {
+        format!(
+            "{option}: {}: cannot be read; check name and permissions",
+            path.display()
+        )
+    };
+    let bytes = std::fs::read(path).with_context(told)?;
+    let mut text = String::new();
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text)
+    } else {
+        bytes.as_slice().read_to_string(&mut text)
+    }
+    .with_context(told)?;
+    Ok(text)
 }
 
 fn text_of(path: Option<&Path>, option: &str) -> anyhow::Result<Option<String>> {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use millrace_contract::{Severity, WarningLine};
+use millrace_testkit::{data_dir, left_out};
 use millrace_trips::simulate::{SimParams, simulate};
 
 fn millrace(arguments: &[&str]) -> Output {
@@ -223,11 +224,11 @@ fn wrong_options_say_what_to_do() {
         assert_eq!(out.status.code(), Some(2), "{arguments:?}");
         text(&out.stderr)
     };
-    assert!(fails(&["run", "--format", "kit_obd2", "x"]).contains("choose one of carobd, csv"));
+    assert!(fails(&["run", "--format", "obd", "x"]).contains("choose one of carobd, kit_obd2"));
     assert!(fails(&["run", "--format", "csv", "x"]).contains("--mapping"));
     assert!(
         fails(&["run", "--format", "carobd", "--inject", "rust@1", "x"])
-            .contains("this version knows coolant-ramp")
+            .contains("this version knows coolant-ramp, coolant-cold")
     );
     assert!(fails(&["run", "--format", "carobd", "--start", "noon", "x"]).contains("RFC 3339"));
     assert!(
@@ -242,20 +243,116 @@ fn wrong_options_say_what_to_do() {
         .contains("/nonexistent.yaml")
     );
     assert!(fails(&["run", "--format", "carobd"]).contains("FILE"));
+    assert!(
+        fails(&["run", "--format", "mtbf_field_data", "x"])
+            .contains("no telemetry: it has lifetimes")
+    );
     let folder = tempfile::tempdir().unwrap();
-    let zones = folder.path().join("z.geojson");
-    std::fs::write(&zones, "{}").unwrap();
+    let file = folder.path().join("z.geojson");
+    let given = |option: &str, text: &str| {
+        std::fs::write(&file, text).unwrap();
+        fails(&[
+            "run",
+            "--format",
+            "carobd",
+            option,
+            file.to_str().unwrap(),
+            "x",
+        ])
+    };
+    let e = given("--zones", "{");
+    assert!(e.contains("--zones") && e.contains("z.geojson"), "{e}");
+    let e = given("--rules", "overheating: {criticalAtt: 3}");
+    assert!(e.contains("--rules") && e.contains("criticalAtt"), "{e}");
+    let e = given("--rules", "[1");
+    assert!(e.contains("not YAML or JSON"), "{e}");
     assert!(
         fails(&[
             "run",
             "--format",
             "carobd",
-            "--zones",
-            zones.to_str().unwrap(),
+            "--rules",
+            "/nonexistent.yaml",
             "x"
         ])
-        .contains("zones are not supported")
+        .contains("/nonexistent.yaml: cannot be read")
     );
+}
+
+#[test]
+fn rules_from_a_file_and_zones_from_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = carobd_file(folder.path(), "car-7.csv", 3);
+    let rules = folder.path().join("rules.yaml");
+    std::fs::write(&rules, "overheating: {enabled: false}\n").unwrap();
+    let arguments = |rules: Option<&Path>| {
+        let mut all = vec![
+            "run",
+            "--format",
+            "carobd",
+            "--json",
+            "--inject",
+            "coolant-ramp@600:5",
+        ];
+        if let Some(rules) = rules {
+            all.extend(["--rules", rules.to_str().unwrap()]);
+        }
+        all.push(file.to_str().unwrap());
+        let out = millrace(&all);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        lines(&out).len()
+    };
+    assert_eq!((arguments(None), arguments(Some(&rules))), (2, 0));
+}
+
+/// A drive north along 13.4° E past 52.51° N, and a zone that begins there.
+#[test]
+fn a_border_is_told_before_it_is_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mut north = "t,lat,lon,speed,heading\n".to_owned();
+    let mut south = north.clone();
+    for second in 0..200 {
+        let along = f64::from(second) * 15.0 / 111_320.0;
+        writeln!(north, "{second},{:.6},13.4,54,0", 52.49 + along).unwrap();
+        writeln!(south, "{second},{:.6},13.4,54,180", 52.509 - along).unwrap();
+    }
+    let ring = "[[13.3,52.51],[13.5,52.51],[13.5,52.6],[13.3,52.6],[13.3,52.51]]";
+    let zone = format!(
+        r#"{{"type":"FeatureCollection","features":[{{"type":"Feature","properties":{{"kind":"border","name":"North","lead_seconds":60}},"geometry":{{"type":"Polygon","coordinates":[{ring}]}}}}]}}"#
+    );
+    std::fs::write(path("north.csv"), north).unwrap();
+    std::fs::write(path("south.csv"), south).unwrap();
+    std::fs::write(path("zones.geojson"), zone).unwrap();
+    std::fs::write(
+        path("m.yaml"),
+        "time: {column: t, unit: seconds}\ncolumns: {lat: latitude, lon: longitude, speed: speed, heading: heading}\n",
+    )
+    .unwrap();
+    let run = |file: &str| {
+        let (mapping, zones, file) = (path("m.yaml"), path("zones.geojson"), path(file));
+        let out = millrace(&[
+            "run",
+            "--format",
+            "csv",
+            "--mapping",
+            &mapping,
+            "--zones",
+            &zones,
+            "--json",
+            &file,
+        ]);
+        assert!(out.status.success(), "{}", text(&out.stderr));
+        lines(&out)
+    };
+    assert_eq!(run("south.csv"), vec![]);
+    let found = run("north.csv");
+    assert_eq!(found[0].rule, "border", "{found:?}");
+    assert!(found[0].text.contains("North"), "{}", found[0].text);
+    // 148 s to the border.
+    let start: jiff::Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let told = found[0].event_time.duration_since(start).as_secs();
+    assert!((80..=95).contains(&told), "{told}");
 }
 
 #[test]
@@ -282,43 +379,96 @@ fn help_version_and_demo() {
     assert!(story.contains("2 warnings of one episode"), "{story}");
 }
 
-#[test]
-fn recorded_trips() {
-    let beside = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
-    let data = std::env::var_os("MILLRACE_DATA")
-        .map_or(beside, PathBuf::from)
-        .join("carobd");
-    if !data.is_dir() {
-        let required = std::env::var_os("MILLRACE_REQUIRE").is_some_and(|v| v == "1");
-        assert!(
-            !required,
-            "MILLRACE_REQUIRE=1, but there is no {}",
-            data.display()
-        );
-        eprintln!(
-            "left out: no recorded trips in {} (set MILLRACE_DATA)",
-            data.display()
-        );
-        return;
-    }
-    let files: Vec<String> = std::fs::read_dir(data)
+/// The files of a set of recorded data; none where there is no data.
+fn recorded(set: &str) -> Vec<String> {
+    let Some(folder) = data_dir().map(|d| d.join(set)) else {
+        left_out(set, "there is no recorded data; set MILLRACE_DATA").unwrap();
+        return Vec::new();
+    };
+    let mut files: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
         .map(|e| e.unwrap().path().to_string_lossy().into_owned())
         .filter(|p| p.ends_with(".csv.gz"))
         .collect();
-    let run = |options: &[&str]| {
-        let all: Vec<&str> = ["run", "--format", "carobd", "--json"]
-            .into_iter()
-            .chain(options.iter().copied())
-            .chain(files.iter().map(String::as_str))
+    files.sort();
+    files
+}
+
+fn run_on(format: &str, files: &[String], options: &[&str]) -> Vec<WarningLine> {
+    let all: Vec<&str> = ["run", "--format", format, "--json"]
+        .into_iter()
+        .chain(options.iter().copied())
+        .chain(files.iter().map(String::as_str))
+        .collect();
+    let out = millrace(&all);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    lines(&out)
+}
+
+/// Healthy trips are silent at warning and above; each fault is one episode of its rule in each trip, after it began.
+fn healthy_and_faulty(format: &str, files: &[String], faults: &[(&str, &str)]) {
+    if files.is_empty() {
+        return;
+    }
+    let loud = |l: &&WarningLine| l.severity >= Severity::Warning;
+    let healthy = run_on(format, files, &["--start", START]);
+    assert_eq!(
+        healthy.iter().filter(loud).collect::<Vec<_>>(),
+        Vec::<&WarningLine>::new()
+    );
+    let start: jiff::Timestamp = START.parse().unwrap();
+    for (injection, rule) in faults {
+        let found = run_on(format, files, &["--start", START, "--inject", injection]);
+        let of_rule: Vec<&WarningLine> = found.iter().filter(|l| l.rule == *rule).collect();
+        let episodes: BTreeSet<_> = of_rule.iter().map(|l| (&l.vehicle, &l.episode)).collect();
+        let vehicles: BTreeSet<_> = of_rule.iter().map(|l| &l.vehicle).collect();
+        let missing: Vec<&String> = files
+            .iter()
+            .filter(|f| !vehicles.iter().any(|v| f.contains(&format!("/{v}."))))
             .collect();
-        let out = millrace(&all);
-        assert!(out.status.success(), "{}", text(&out.stderr));
-        lines(&out)
-    };
-    assert_eq!(run(&[]), vec![]);
-    let found = run(&["--inject", "coolant-ramp@120:10"]);
-    let episodes: BTreeSet<_> = found.iter().map(|l| (&l.vehicle, &l.episode)).collect();
-    let vehicles: BTreeSet<_> = found.iter().map(|l| &l.vehicle).collect();
-    assert_eq!((episodes.len(), vehicles.len()), (files.len(), files.len()));
+        assert!(missing.is_empty(), "{injection}: no {rule} in {missing:?}");
+        assert_eq!(episodes.len(), files.len(), "{injection}");
+        let begun = injection
+            .split(['@', ':'])
+            .nth(1)
+            .unwrap()
+            .parse::<i64>()
+            .unwrap();
+        for line in of_rule {
+            let after = line.event_time.duration_since(start).as_secs();
+            assert!(after >= begun, "{injection}: {line:?}");
+        }
+    }
+}
+
+const START: &str = "2026-01-01T00:00:00Z";
+
+#[test]
+fn recorded_trips_of_carobd() {
+    healthy_and_faulty(
+        "carobd",
+        &recorded("carobd"),
+        &[
+            ("coolant-ramp@120:10", "overheating"),
+            ("charging-failure@120:1", "charging-failure"),
+            ("dtc@120:P0301", "check-engine"),
+            ("slow-puncture@120:20:rear_left", "slow-puncture"),
+            ("fuel-leak@120:20", "fuel-low"),
+        ],
+    );
+}
+
+#[test]
+fn recorded_trips_of_kit_obd2() {
+    healthy_and_faulty(
+        "kit_obd2",
+        &recorded("kit_obd2"),
+        &[
+            ("coolant-ramp@300:10", "overheating"),
+            ("charging-failure@120:1", "charging-failure"),
+            ("dtc@120:P0301", "check-engine"),
+            ("slow-puncture@120:20:rear_left", "slow-puncture"),
+            ("fuel-leak@120:20", "fuel-low"),
+        ],
+    );
 }

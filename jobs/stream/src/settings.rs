@@ -154,6 +154,7 @@ pub fn read_config<T: DeserializeOwned + Default>(path: &Path) -> Result<T, Sett
 #[derive(Clone, Default)]
 pub struct Binding {
     name: String,
+    folder: PathBuf,
     entries: BTreeMap<String, String>,
 }
 
@@ -172,6 +173,12 @@ impl Binding {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The folder itself, for files that are read again when they change.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// One entry, without surrounding white space.
@@ -215,16 +222,19 @@ impl Bindings {
             }
             let mut binding = Binding {
                 name: file_name(&folder),
+                folder: folder.clone(),
                 entries: BTreeMap::new(),
             };
             for file in visible(&folder)? {
                 if file.is_file() {
-                    let value =
-                        std::fs::read_to_string(&file).map_err(|source| SettingsError::Read {
-                            path: file.clone(),
-                            source,
-                        })?;
-                    binding.entries.insert(file_name(&file), value);
+                    let bytes = std::fs::read(&file).map_err(|source| SettingsError::Read {
+                        path: file.clone(),
+                        source,
+                    })?;
+                    // A Secret may hold more than texts, for instance a key store beside a certificate.
+                    if let Ok(value) = String::from_utf8(bytes) {
+                        binding.entries.insert(file_name(&file), value);
+                    }
                 }
             }
             all.push(binding);
@@ -337,10 +347,12 @@ mod tests {
         std::fs::write(folder.join("type"), "kafka\n").unwrap();
         std::fs::write(folder.join("bootstrap-servers"), "k:9092\n").unwrap();
         std::fs::write(folder.join("password"), "hunter2").unwrap();
+        std::fs::write(folder.join("keystore.p12"), [0x30, 0x82, 0xff]).unwrap();
         let common = common(Some(dir.path().to_path_buf()), None);
         let bindings = common.bindings().unwrap();
         assert_eq!(common.kafka_servers(&bindings).unwrap(), "k:9092");
         assert!(!format!("{bindings:?}").contains("hunter2"));
+        assert_eq!(bindings.named("kafka").unwrap().folder(), folder);
         let missing = bindings
             .named("kafka")
             .unwrap()

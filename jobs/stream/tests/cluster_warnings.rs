@@ -9,270 +9,189 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster_support;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use cluster_support::{Drives, fresh, platform_and_trips, text, told_once, warnings};
 use jiff::Timestamp;
-use millrace_analytics::{Rules, VehicleState, observe};
-use millrace_contract::Severity;
-use millrace_testkit::{Platform, data_dir, left_out};
-use millrace_trips::{Format, Injection, inject, read_trip};
+use millrace_analytics::{Detector, Rules, Zones};
+use millrace_testkit::Platform;
 use serde_json::Value;
 
-/// A trip needs so many seconds after the fault begins, so that 8 °C a minute lead from warm to too hot.
-const AFTER_FAULT: i64 = 420;
+const START: &str = "2026-02-01T08:00:00Z";
 const FAULT_AT: i64 = 240;
-const FAULT: &str = "coolant-ramp@240:8";
+/// A trip needs so many seconds after a fault begins, so that it leads from healthy to a warning.
+const AFTER_FAULT: i64 = 420;
+const RAMP: &str = "coolant-ramp@240:8";
 
-/// What tells one warning from another: vehicle, rule, severity, episode.
-type Told = (String, String, String, String);
-
-struct Drive {
-    child: Child,
-}
-
-impl Drive {
-    fn start(platform: &Platform, prefix: &str, extra: &[&str], files: &[PathBuf]) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_millrace-stream"))
-            .args(["replay", "--json", "--format", "carobd"])
-            .args([
-                "--gateway-http",
-                &platform.http,
-                "--gateway-mqtt",
-                &platform.mqtt,
-            ])
-            .arg("--admin-token-file")
-            .arg(&platform.admin_token_file)
-            .args(["--vehicle-prefix", prefix, "--timeout", "420"])
-            .args(extra)
-            .args(files)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        Self { child }
-    }
-
-    fn finish(self) -> Vec<Value> {
-        let output = self.child.wait_with_output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        eprintln!("{}", errors.lines().last().unwrap_or_default());
-        assert!(output.status.success(), "{errors}");
-        String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}")))
-            .collect()
-    }
-}
-
-fn platform_and_trips() -> Option<(Platform, Vec<PathBuf>)> {
-    let platform = Platform::find().unwrap()?;
-    let Some(data) = data_dir() else {
-        left_out(
-            "recorded trips",
-            "neither $MILLRACE_DATA nor ../shared/data is there",
-        )
-        .unwrap();
-        return None;
-    };
-    let mut files: Vec<PathBuf> = std::fs::read_dir(data.join("carobd"))
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .filter(|p| p.to_string_lossy().ends_with(".csv.gz"))
-        .collect();
-    files.sort();
-    Some((platform, files))
-}
-
-fn stem(file: &std::path::Path) -> String {
-    file.file_name()
-        .unwrap()
-        .to_string_lossy()
-        .trim_end_matches(".csv.gz")
-        .to_owned()
-}
-
-/// What the pure rules make of a trip with the fault.
-fn expected(prefix: &str, file: &std::path::Path, start: Timestamp) -> BTreeSet<Told> {
-    let vehicle = format!("{prefix}{}", stem(file));
-    let mut trip = trip(&vehicle, file, start);
-    inject(&mut trip, &Injection::parse(FAULT).unwrap()).unwrap();
-    let (rules, mut state) = (Rules::default(), VehicleState::default());
-    trip.samples
-        .iter()
-        .flat_map(|sample| observe(&rules, &mut state, sample, Timestamp::now()))
-        .filter(|alert| alert.severity >= Severity::Warning)
-        .map(|alert| {
-            let severity = serde_json::to_value(alert.severity).unwrap();
-            (
-                alert.vehicle,
-                alert.rule,
-                severity.as_str().unwrap().to_owned(),
-                alert.episode,
-            )
-        })
-        .collect()
-}
-
-fn trip(vehicle: &str, file: &std::path::Path, start: Timestamp) -> millrace_trips::Trip {
-    read_trip(
-        std::fs::File::open(file).unwrap(),
-        &Format::parse("carobd", None).unwrap(),
-        vehicle,
-        start,
-    )
-    .unwrap()
-}
-
-fn told(line: &Value) -> Told {
-    let text = |key: &str| {
-        line[key]
-            .as_str()
-            .unwrap_or_else(|| panic!("no {key} in {line}"))
-            .to_owned()
-    };
-    (
-        text("vehicle"),
-        text("rule"),
-        text("severity"),
-        text("episode"),
-    )
+fn detector() -> Detector {
+    Detector::new(Rules::default(), Zones::default()).unwrap()
 }
 
 /// The long trips, of which the fault is given to some.
-fn long_trips(files: &[PathBuf], count: usize) -> Vec<PathBuf> {
-    let start = Timestamp::UNIX_EPOCH;
-    files
+fn long_trips(format: &'static str, files: &[PathBuf], least: i64, count: usize) -> Vec<PathBuf> {
+    let any = Drives::new("any", format, START, Vec::new());
+    let long: Vec<PathBuf> = files
         .iter()
-        .filter(|file| {
-            let trip = trip("any", file, start);
-            trip.samples
-                .last()
-                .is_some_and(|s| s.time.as_second() >= FAULT_AT + AFTER_FAULT)
-        })
+        .filter(|file| any.trip(file).duration().as_secs() >= least)
         .take(count)
         .cloned()
-        .collect()
+        .collect();
+    assert!(
+        long.len() >= count.min(4),
+        "only {} trips of {format} are long enough",
+        long.len()
+    );
+    long
 }
 
-/// A prefix of vehicle names that no earlier run has used: what a vehicle has sent stays in its state.
-fn fresh(name: &str) -> String {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap()
-        .as_millis();
-    format!("{name}-{now:x}-")
+fn healthy(set: &'static str) {
+    let Some((platform, files)) = platform_and_trips(set, ".csv.gz") else {
+        return;
+    };
+    let drives = Drives::new("healthy", set, START, files);
+    let lines = drives.drive(&platform);
+    let raised = warnings(&lines);
+    assert!(
+        raised.is_empty(),
+        "{} trips, {raised:?}",
+        drives.files.len()
+    );
+    assert_eq!(told_once(&lines), drives.expected(&detector()));
 }
 
 #[test]
 #[ignore = "cluster tier"]
-fn healthy_trips_raise_nothing() {
-    let Some((platform, files)) = platform_and_trips() else {
+fn healthy_trips_of_carobd_raise_nothing() {
+    healthy("carobd");
+}
+
+#[test]
+#[ignore = "cluster tier"]
+fn healthy_trips_of_kit_obd2_raise_nothing() {
+    healthy("kit_obd2");
+}
+
+/// Nothing before the fault, one episode of its rule after it, and as the pure rules say.
+fn injected(set: &'static str, injection: &str, rule: &str, least: i64, count: usize) {
+    let Some((platform, files)) = platform_and_trips(set, ".csv.gz") else {
         return;
     };
-    let lines = Drive::start(&platform, &fresh("healthy"), &[], &files).finish();
-    let raised: Vec<&Value> = lines.iter().filter(|l| l["severity"] != "info").collect();
-    assert!(raised.is_empty(), "{} trips, {raised:?}", files.len());
+    let files = long_trips(set, &files, least, count);
+    let drives = Drives::new("fault", set, START, files).with(injection);
+    let begins = START.parse::<Timestamp>().unwrap().as_second() + FAULT_AT;
+    let lines = drives.drive(&platform);
+    assert_eq!(
+        told_once(&lines),
+        drives.expected(&detector()),
+        "{injection}"
+    );
+    for file in &drives.files {
+        let vehicle = drives.vehicle(file);
+        let of_vehicle: Vec<&Value> = lines
+            .iter()
+            .filter(|l| l["vehicle"] == vehicle.as_str())
+            .filter(|l| l["severity"] != "info" || rule == "fuel-low")
+            .collect();
+        let episodes: BTreeSet<&str> = of_vehicle.iter().map(|l| text(l, "episode")).collect();
+        assert_eq!(episodes.len(), 1, "{injection}, {vehicle}: {of_vehicle:?}");
+        for line in of_vehicle {
+            assert_eq!(text(line, "rule"), rule, "{line}");
+            assert!(line["delivered_at"].is_string(), "{line}");
+            let at: Timestamp = text(line, "event_time").parse().unwrap();
+            assert!(at.as_second() >= begins, "told before the fault: {line}");
+        }
+    }
 }
 
 #[test]
 #[ignore = "cluster tier"]
 fn a_coolant_ramp_is_one_episode_after_it_began() {
-    let Some((platform, files)) = platform_and_trips() else {
-        return;
-    };
-    let (files, prefix, start) = (
-        long_trips(&files, 12),
-        fresh("ramp"),
-        "2026-02-01T08:00:00Z".parse::<Timestamp>().unwrap(),
+    injected("carobd", RAMP, "overheating", FAULT_AT + AFTER_FAULT, 12);
+    injected("kit_obd2", RAMP, "overheating", 900, 6);
+}
+
+#[test]
+#[ignore = "cluster tier"]
+fn an_alternator_that_fails_is_one_episode_after_it_began() {
+    injected(
+        "carobd",
+        "charging-failure@240:0.5",
+        "charging-failure",
+        900,
+        8,
     );
-    assert!(
-        files.len() >= 5,
-        "only {} trips are long enough",
-        files.len()
+    injected(
+        "kit_obd2",
+        "charging-failure@240:0.5",
+        "charging-failure",
+        900,
+        6,
     );
-    let lines = Drive::start(
-        &platform,
-        &prefix,
-        &["--inject", FAULT, "--start", "2026-02-01T08:00:00Z"],
-        &files,
-    )
-    .finish();
-    for file in &files {
-        let vehicle = format!("{prefix}{}", stem(file));
-        let of_vehicle: Vec<&Value> = lines
-            .iter()
-            .filter(|l| l["vehicle"] == vehicle.as_str() && l["severity"] != "info")
-            .collect();
-        assert!(!of_vehicle.is_empty(), "{vehicle} was told nothing");
-        let episodes: BTreeSet<&str> = of_vehicle
-            .iter()
-            .filter_map(|l| l["episode"].as_str())
-            .collect();
-        assert_eq!(episodes.len(), 1, "{of_vehicle:?}");
-        for line in &of_vehicle {
-            assert_eq!(line["rule"], "overheating");
-            assert!(line["delivered_at"].is_string(), "{line}");
-            let at: Timestamp = line["event_time"].as_str().unwrap().parse().unwrap();
-            assert!(
-                at.as_second() - start.as_second() >= FAULT_AT,
-                "told before the fault: {line}"
-            );
-        }
-        let got: Vec<Told> = of_vehicle.iter().map(|l| told(l)).collect();
-        let set: BTreeSet<Told> = got.iter().cloned().collect();
-        assert_eq!(set.len(), got.len(), "told twice: {got:?}");
-        assert_eq!(set, expected(&prefix, file, start), "{vehicle}");
-    }
+}
+
+#[test]
+#[ignore = "cluster tier"]
+fn a_slow_puncture_is_one_episode_after_it_began() {
+    injected(
+        "carobd",
+        "slow-puncture@240:8:rear_left",
+        "slow-puncture",
+        1200,
+        6,
+    );
+    injected(
+        "kit_obd2",
+        "slow-puncture@240:5:front_right",
+        "slow-puncture",
+        1200,
+        6,
+    );
+}
+
+#[test]
+#[ignore = "cluster tier"]
+fn a_code_is_one_episode_after_it_came() {
+    injected("carobd", "dtc@240:P0301", "check-engine", 600, 6);
+    injected("kit_obd2", "dtc@240:P0524", "check-engine", 600, 6);
+}
+
+#[test]
+#[ignore = "cluster tier"]
+fn fuel_that_runs_out_is_told_once() {
+    injected("kit_obd2", "fuel-leak@240:8", "fuel-low", 1200, 6);
 }
 
 #[test]
 #[ignore = "cluster tier"]
 fn killing_detect_midway_loses_none_and_doubles_none() {
-    let Some((platform, files)) = platform_and_trips() else {
+    let Some((platform, files)) = platform_and_trips("carobd", ".csv.gz") else {
         return;
     };
-    let (files, prefix) = (long_trips(&files, 6), fresh("killed"));
-    let start = "2026-02-02T08:00:00Z".parse::<Timestamp>().unwrap();
+    let files = long_trips("carobd", &files, FAULT_AT + AFTER_FAULT, 6);
+    let drives = Drives::new("killed", "carobd", START, files).with(RAMP);
     // 40 times real time: a trip of 20 minutes takes half a minute, and the pod dies in the middle of it.
-    let extra = [
-        "--inject",
-        FAULT,
-        "--start",
-        "2026-02-02T08:00:00Z",
-        "--speed",
-        "40",
-    ];
-    let drive = Drive::start(&platform, &prefix, &extra, &files);
-    let detect = format!("{}-detect", platform.name);
+    let drive = drives.start(&platform, &["--speed", "40"]);
+    let instance = format!("app.kubernetes.io/instance={}-detect", platform.name);
     for _ in 0..2 {
         std::thread::sleep(Duration::from_secs(7));
-        let pods = platform.kubectl(&["get", "pods", "-o", "name"]).unwrap();
-        let pod = pods
-            .lines()
-            .find(|p| p.contains(&detect))
-            .unwrap_or_else(|| panic!("no pod of {detect}: {pods}"));
         platform
-            .kubectl(&["delete", pod, "--grace-period=0", "--force"])
+            .kubectl(&[
+                "delete",
+                "pod",
+                "-l",
+                &instance,
+                "--grace-period=0",
+                "--force",
+            ])
             .unwrap();
     }
-    let lines = drive.finish();
-    let got: Vec<Told> = lines
-        .iter()
-        .filter(|l| l["severity"] != "info")
-        .map(told)
-        .collect();
-    let set: BTreeSet<Told> = got.iter().cloned().collect();
-    assert_eq!(set.len(), got.len(), "told twice: {got:?}");
-    let expected: BTreeSet<Told> = files
-        .iter()
-        .flat_map(|f| expected(&prefix, f, start))
-        .collect();
+    let expected = drives.expected(&detector());
     assert!(!expected.is_empty());
-    assert_eq!(set, expected);
+    assert_eq!(told_once(&drive.finish()), expected);
 }
 
 #[test]

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kafka_support::{Job, create_topics, read_alerts, read_all, send, trip, wait_until_read};
-use millrace_analytics::{Rules, VehicleState, observe};
+use millrace_analytics::{Detector, Rules, VehicleState, Zones};
 use millrace_contract::{Alert, DeadLetter, Severity, Telemetry};
 use millrace_stream::connect::Producer;
 use millrace_testkit::Kafka;
 
 const READY: Duration = Duration::from_secs(60);
+const PARTITIONS: i32 = 6;
 const CONFIG: &str = "sessionTimeout: 6s\ntransactionTimeout: 5s\nflushInterval: 100ms\n";
 
 struct Place {
@@ -30,8 +31,8 @@ impl Place {
         create_topics(
             &bootstrap,
             &[
-                ("telemetry", 3, false),
-                ("detect-state", 3, true),
+                ("telemetry", PARTITIONS, false),
+                ("detect-state", PARTITIONS, true),
                 ("alerts", 2, false),
                 ("dead-letters", 1, false),
             ],
@@ -59,18 +60,21 @@ impl Place {
     }
 }
 
-/// What an uninterrupted run over the same events gives.
+/// What an uninterrupted run over the same events gives, with what is held at its end.
 fn pure(events: &[Telemetry]) -> BTreeMap<String, Alert> {
-    let rules = Rules::default();
+    let detector = Detector::new(Rules::default(), Zones::default()).unwrap();
     let mut states: BTreeMap<String, VehicleState> = BTreeMap::new();
-    let mut alerts = BTreeMap::new();
+    let mut alerts = Vec::new();
+    let now = Timestamp::now();
     for event in events {
         let state = states.entry(event.vehicle.clone()).or_default();
-        for alert in observe(&rules, state, event, Timestamp::now()) {
-            alerts.insert(alert.id.clone(), alert);
-        }
+        alerts.extend(detector.observe(state, event, now));
     }
-    alerts
+    let later = now + jiff::SignedDuration::from_hours(1);
+    for state in states.values_mut() {
+        alerts.extend(detector.release(state, later));
+    }
+    alerts.into_iter().map(|a| (a.id.clone(), a)).collect()
 }
 
 /// The vehicles' trips, one event of each in turn; every twentieth event comes twice.
@@ -80,7 +84,7 @@ fn fleet(vehicles: usize, samples: u64) -> Vec<Telemetry> {
             let fault_at = if n % 3 == 2 {
                 u64::MAX
             } else {
-                100 + 37 * u64::try_from(n).unwrap()
+                100 + 37 * u64::try_from(n % 12).unwrap()
             };
             trip(&format!("car-{n}"), samples, fault_at, 6.0)
         })
@@ -217,18 +221,31 @@ async fn a_restarted_broker_and_new_rules_are_taken_in_stride() {
     .await;
     assert_same(&read_alerts(&place.bootstrap).await, &expected);
 
-    // Rules that cannot be used are refused and change nothing; good ones count from then on.
+    // Zones of a directory are taken over, also compressed ones; bad ones are refused, and good ones cure that.
     let config = place.directory.path().join("config.yaml");
+    let zones = place.directory.path().join("zones");
+    std::fs::create_dir(&zones).unwrap();
+    std::fs::write(zones.join("b.geojson.gz"), gzip(ZONE)).unwrap();
+    let with_zones = format!("{CONFIG}zones: {{directories: [{}]}}\n", zones.display());
+    std::fs::write(&config, &with_zones).unwrap();
+    wait_for_metric(&detect, "millrace_detect_zones 1").await;
+    std::fs::write(zones.join("bad.geojson"), "{").unwrap();
+    wait_for_metric(&detect, "millrace_detect_rules_current 0").await;
+    wait_for_metric(&detect, "millrace_detect_zones 1").await;
+    std::fs::remove_file(zones.join("bad.geojson")).unwrap();
+    wait_for_metric(&detect, "millrace_detect_rules_current 1").await;
+
+    // Rules that cannot be used are refused and change nothing; good ones count from then on.
     std::fs::write(
         &config,
         format!("{CONFIG}rules: {{overheating: {{criticalAt: 1}}}}\n"),
     )
     .unwrap();
-    wait_for_metric(&detect, "millrace_detect_rules_refused_total 1").await;
+    wait_for_metric(&detect, "millrace_detect_rules_rejected_total 2").await;
     let colder =
         "rules: {overheating: {clearBelow: 60, trendFrom: 70, warningAt: 80, criticalAt: 120}}\n";
     std::fs::write(&config, format!("{CONFIG}{colder}")).unwrap();
-    wait_for_metric(&detect, "millrace_detect_rules_reloaded_total 1").await;
+    wait_for_metric(&detect, "millrace_detect_rules_current 1").await;
     feed(place.bootstrap.clone(), trip("cold", 120, u64::MAX, 0.0), 1).await;
     wait_until_read(
         &place.bootstrap,
@@ -240,7 +257,9 @@ async fn a_restarted_broker_and_new_rules_are_taken_in_stride() {
     let alerts = read_alerts(&place.bootstrap).await;
     assert_eq!(
         alerts.values().filter(|(_, a)| a.vehicle == "cold").count(),
-        1
+        1,
+        "{}",
+        detect.server.tail()
     );
     assert_eq!(alerts.len(), expected.len() + 1);
     detect.terminate(Duration::from_secs(20)).await;
@@ -276,6 +295,123 @@ async fn a_process_that_was_taken_for_dead_does_no_harm_when_it_wakes() {
     sleeper.wait_ready(READY).await;
     sleeper.terminate(Duration::from_secs(20)).await;
     other.terminate(Duration::from_secs(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn from_one_to_three_and_back_every_alert_is_told_once() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let events = fleet(24, 700);
+    let expected = pure(&events);
+    assert!(expected.len() >= 16, "{expected:?}");
+    let feeding = tokio::spawn(feed(place.bootstrap.clone(), events, 60));
+    let pause = async |seconds| tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let first = place.detect("detect-0");
+    first.wait_ready(READY).await;
+    pause(4).await;
+    let mut second = place.detect("detect-1");
+    let third = place.detect("detect-2");
+    pause(1).await;
+    for job in [&first, &second, &third] {
+        job.wait_ready(READY).await;
+    }
+    pause(4).await;
+    second.server.kill();
+    pause(3).await;
+    let second = place.detect("detect-1");
+    second.wait_ready(READY).await;
+    pause(4).await;
+    for job in [second, third] {
+        job.terminate(Duration::from_secs(20)).await;
+        pause(2).await;
+    }
+    assert!(
+        !feeding.is_finished(),
+        "all of this was to happen under load"
+    );
+    feeding.await.unwrap();
+    wait_until_read(
+        &place.bootstrap,
+        "detect",
+        "telemetry",
+        Duration::from_secs(60),
+    )
+    .await;
+    assert_same(&read_alerts(&place.bootstrap).await, &expected);
+    first.wait_ready(READY).await;
+    first.terminate(Duration::from_secs(20)).await;
+}
+
+/// A trip up to the event that raises its first alert, without the one before: that event is held, and nothing
+/// follows that would end the waiting.
+fn with_a_gap_before_the_alert(vehicle: &str) -> Vec<Telemetry> {
+    let mut events = trip(vehicle, 600, 60, 6.0);
+    let last = (0..events.len())
+        .find(|n| !pure(&events[..=*n]).is_empty())
+        .unwrap();
+    events.truncate(last + 1);
+    events.remove(last - 1);
+    events
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn what_is_held_for_missing_events_is_released_in_time_also_after_a_kill() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let mut detect = place.detect("detect-0");
+    detect.wait_ready(READY).await;
+    let events = with_a_gap_before_the_alert("gap-1");
+    let mut expected = pure(&events);
+    assert_eq!(expected.len(), 1, "{expected:?}");
+    feed(place.bootstrap.clone(), events, 1).await;
+    wait_for_metric(&detect, "millrace_detect_waiting_vehicles 1").await;
+    assert!(read_alerts(&place.bootstrap).await.is_empty());
+    wait_for_metric(&detect, "millrace_detect_released_total 1").await;
+    wait_for_metric(&detect, "millrace_detect_waiting_vehicles 0").await;
+
+    // Held and committed, then killed: the next one restores the state and waits on.
+    let events = with_a_gap_before_the_alert("gap-2");
+    expected.extend(pure(&events));
+    feed(place.bootstrap.clone(), events, 1).await;
+    wait_for_metric(&detect, "millrace_detect_waiting_vehicles 1").await;
+    wait_until_read(&place.bootstrap, "detect", "telemetry", READY).await;
+    detect.server.kill();
+    assert_eq!(read_alerts(&place.bootstrap).await.len(), 1);
+
+    // What was missing came while nobody was there, and later than it would have been waited for: it lies in
+    // Kafka, so it counts.
+    let mut whole = trip("late", 600, 60, 6.0);
+    let mut last = with_a_gap_before_the_alert("late");
+    whole.truncate(last.len() + 1);
+    let missing = whole[whole.len() - 2].clone();
+    expected.extend(pure(&whole));
+    last.push(missing);
+    feed(place.bootstrap.clone(), last[..last.len() - 1].to_vec(), 1).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    feed(place.bootstrap.clone(), last[last.len() - 1..].to_vec(), 1).await;
+
+    let detect = place.detect("detect-0");
+    detect.wait_ready(READY).await;
+    wait_for_metric(&detect, "millrace_detect_released_total 1").await;
+    wait_for_metric(&detect, "millrace_detect_waiting_vehicles 0").await;
+    wait_until_read(&place.bootstrap, "detect", "telemetry", READY).await;
+    assert_same(&read_alerts(&place.bootstrap).await, &expected);
+    detect.terminate(Duration::from_secs(20)).await;
+}
+
+const ZONE: &str = r#"{"type": "FeatureCollection", "features": [{"type": "Feature",
+    "properties": {"id": "z", "name": "Z", "kind": "border"},
+    "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}}]}"#;
+
+fn gzip(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
 }
 
 fn signal(job: &Job, signal: &str) {

@@ -66,8 +66,12 @@ impl Whisk {
     }
 
     async fn create_action(&self) {
-        let url = format!("{}/api/v1/namespaces/_/actions/warn-driver", self.uri());
         let body = json!({"exec": {"kind": "rust:default", "code": ACTION, "main": "main"}});
+        self.put("actions/warn-driver", body).await;
+    }
+
+    async fn put(&self, path: &str, body: Value) {
+        let url = format!("{}/api/v1/namespaces/_/{path}", self.uri());
         let answer = reqwest::Client::new()
             .put(url)
             .basic_auth(KEY.0, Some(KEY.1))
@@ -94,7 +98,9 @@ impl Whisk {
         let records: Vec<Value> = answer.json().await.unwrap();
         records
             .iter()
-            .filter(|record| record["response"]["success"] == true)
+            .filter(|record| {
+                record["name"] == "warn-driver" && record["response"]["success"] == true
+            })
             .map(|record| {
                 let id = &record["response"]["result"]["got"]["value"]["alert"]["id"];
                 id.as_str().unwrap_or_else(|| panic!("{record}")).to_owned()
@@ -103,18 +109,25 @@ impl Whisk {
     }
 }
 
+fn program() -> Option<std::path::PathBuf> {
+    let program = Path::new(env!("CARGO_BIN_EXE_millrace-stream")).with_file_name("millrace-whisk");
+    if program.is_file() {
+        return Some(program);
+    }
+    millrace_testkit::left_out(
+        "millrace-whisk",
+        "it is not built; `cargo build -p millrace-whisk`",
+    )
+    .unwrap();
+    None
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "systems tier"]
 async fn every_alert_reaches_its_action_although_the_platform_dies() {
-    let program = Path::new(env!("CARGO_BIN_EXE_millrace-stream")).with_file_name("millrace-whisk");
-    if !program.is_file() {
-        millrace_testkit::left_out(
-            "millrace-whisk",
-            "it is not built; `cargo build -p millrace-whisk`",
-        )
-        .unwrap();
+    let Some(program) = program() else {
         return;
-    }
+    };
     let Some(kafka) = Kafka::start().unwrap() else {
         return;
     };
@@ -193,5 +206,98 @@ async fn every_alert_reaches_its_action_although_the_platform_dies() {
     let letter: DeadLetter = serde_json::from_slice(dead[0].payload.as_deref().unwrap()).unwrap();
     assert!(letter.reason.problem.contains("boom"), "{letter:?}");
     assert_eq!(letter.attempts, 2);
+    dispatch.terminate(Duration::from_secs(20)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn a_trigger_has_succeeded_when_all_that_it_started_has() {
+    let Some(program) = program() else {
+        return;
+    };
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    let bootstrap = kafka.bootstrap();
+    create_topics(
+        &bootstrap,
+        &[("alerts", 3, false), ("dead-letters", 1, false)],
+    )
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("auth"), format!("{}:{}\n", KEY.0, KEY.1)).unwrap();
+    let config = format!(
+        "{{topic: alerts, group: {GROUP}, trigger: alerted, deadLetterTopic: dead-letters, attempts: 2, \
+         backoff: {{initialMilliseconds: 50, maximumMilliseconds: 500}}}}"
+    );
+    std::fs::write(at("config.yaml"), config).unwrap();
+    let mut whisk = Whisk::start(&program, directory.path(), free_port().unwrap());
+    whisk.create_action().await;
+
+    let producer = Producer::new(&bootstrap, "test").unwrap();
+    send_alert(&producer, &alert("car-1", "car-1-nobody".to_owned())).await;
+    let auth = at("auth");
+    let more = [
+        "--openwhisk-uri",
+        &whisk.uri(),
+        "--openwhisk-auth-file",
+        auth.to_str().unwrap(),
+    ];
+    let dispatch = Job::start(
+        "dispatch",
+        &bootstrap,
+        &at("config.yaml"),
+        &at("dispatch.log"),
+        &more,
+    );
+    let until = Instant::now() + Duration::from_secs(60);
+    while !dispatch
+        .get("/readyz")
+        .is_some_and(|(_, text)| text.contains("trigger alerted does not exist"))
+    {
+        assert!(Instant::now() < until, "{}", dispatch.server.tail());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // A trigger without a rule is a failure with a cure, not a success.
+    whisk.put("triggers/alerted", json!({})).await;
+    wait_until_read(&bootstrap, GROUP, "alerts", Duration::from_secs(60)).await;
+    let rule = json!({"trigger": "/_/alerted", "action": "/_/warn-driver"});
+    whisk.put("rules/tell", rule).await;
+
+    let mut sent = BTreeSet::new();
+    for n in 0..8 {
+        for vehicle in ["car-1", "car-2", "car-3"] {
+            let id = format!("{vehicle}-{n}");
+            send_alert(&producer, &alert(vehicle, id.clone())).await;
+            sent.insert(id);
+        }
+    }
+    send_alert(&producer, &alert("car-2", "car-2-broken".to_owned())).await;
+    wait_until_read(&bootstrap, GROUP, "alerts", Duration::from_secs(60)).await;
+    assert_eq!(whisk.succeeded().await, sent);
+
+    whisk.restart();
+    send_alert(&producer, &alert("car-1", "car-1-after".to_owned())).await;
+    sent.insert("car-1-after".to_owned());
+    wait_until_read(&bootstrap, GROUP, "alerts", Duration::from_secs(60)).await;
+    assert_eq!(whisk.succeeded().await, sent);
+
+    let dead: Vec<DeadLetter> = read_all(&bootstrap, "dead-letters")
+        .await
+        .iter()
+        .map(|r| serde_json::from_slice(r.payload.as_deref().unwrap()).unwrap())
+        .collect();
+    assert_eq!(dead.len(), 2, "{dead:?}");
+    assert_eq!(dead[0].reason.field.as_deref(), Some("trigger"));
+    assert!(
+        dead[0].reason.problem.contains("no active rule"),
+        "{dead:?}"
+    );
+    assert!(dead[0].reason.cure.contains("activate a Rule"), "{dead:?}");
+    assert!(
+        dead[1].reason.problem.contains("boom") && dead[1].reason.problem.contains("warn-driver"),
+        "{dead:?}"
+    );
     dispatch.terminate(Duration::from_secs(20)).await;
 }

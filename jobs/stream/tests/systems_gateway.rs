@@ -480,7 +480,7 @@ async fn notifications_come_until_acknowledged_through_kills() {
     };
     let bootstrap = kafka.bootstrap();
     create_topics(&bootstrap).await;
-    let mut gateway = Gateway::start(&bootstrap, "").await;
+    let mut gateway = Gateway::start(&bootstrap, "quietSeconds: 0\n").await;
     let token = gateway.enrol("car").await;
 
     // Accepted once, while the vehicle is away.

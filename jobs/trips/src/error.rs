@@ -1,49 +1,85 @@
 //! What can be wrong with a recorded trip.
 
+use std::fmt;
+
 use millrace_contract::Invalid;
+
+/// Where in a file something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a table, from 1 on.
+    Line(u64),
+    /// A feature of a GeoJSON collection, from 1 on.
+    Feature(u64),
+    /// A test case of a YAML list, from 1 on.
+    Case(u64),
+    /// The file as a whole.
+    File,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(n) => write!(f, "line {n}"),
+            Self::Feature(n) => write!(f, "feature {n}"),
+            Self::Case(n) => write!(f, "test case {n}"),
+            Self::File => f.write_str("file"),
+        }
+    }
+}
 
 /// Why a trip could not be read or a fault not injected. The caller knows the file's name and puts it before.
 #[derive(Debug, thiserror::Error)]
 pub enum TripError {
     /// The bytes could not be read, or not unpacked.
-    #[error("line {line}: cannot be read: {source}; check that the file is whole")]
+    #[error("{at}: cannot be read: {source}; check that the file is whole")]
     Read {
-        /// Line near which it happened.
-        line: u64,
+        /// Where it happened.
+        at: Place,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file or folder of the trip cannot be opened.
+    #[error("{name}: cannot be opened: {source}; check name and permissions")]
+    Open {
+        /// Which.
+        name: String,
         /// Why.
         source: std::io::Error,
     },
     /// There is nothing in it.
-    #[error("line {line}: {problem}; check that this is the right file")]
+    #[error("{at}: {problem}; check that this is the right file")]
     Empty {
         /// Where something was expected.
-        line: u64,
+        at: Place,
         /// What is missing.
         problem: &'static str,
     },
     /// The header does not fit the format.
-    #[error("line 1: {problem}; {cure}")]
+    #[error("{at}: {problem}; {cure}")]
     Header {
+        /// Where the header is.
+        at: Place,
         /// What is wrong.
         problem: String,
         /// What to do.
         cure: String,
     },
-    /// A row does not fit the header.
-    #[error("line {line}: {problem}; {cure}")]
+    /// A row does not fit the header, or a file not its format.
+    #[error("{at}: {problem}; {cure}")]
     Row {
-        /// Line in the file, from 1 on.
-        line: u64,
+        /// Where.
+        at: Place,
         /// What is wrong.
         problem: String,
         /// What to do.
         cure: &'static str,
     },
     /// A cell could not be understood.
-    #[error("line {line}, column {column}: {value:?}: {problem}; {cure}")]
+    #[error("{at}, column {column}: {value:?}: {problem}; {cure}")]
     Cell {
-        /// Line in the file, from 1 on.
-        line: u64,
+        /// Where.
+        at: Place,
         /// Name of the column.
         column: String,
         /// What the cell holds.

@@ -1,33 +1,98 @@
 //! Faults that are put into healthy trips.
 
-use std::str::FromStr;
+mod baseline;
+mod parse;
 
-use millrace_contract::Invalid;
-
+use crate::random::quantise;
 use crate::{Trip, TripError, Truth};
 
-/// Names of the faults that this version injects, with what RATE means and its default.
-pub const FAULTS: &[(&str, &str)] = &[(
-    "coolant-ramp",
-    "RATE is °C per minute, 5 when absent: the coolant temperature climbs, up to 130 °C",
-)];
+/// Names of the faults, with what RATE and OPTION mean and their defaults.
+pub const FAULTS: &[(&str, &str)] = &[
+    (
+        "coolant-ramp",
+        "RATE is °C per minute, 5 when absent: the coolant temperature climbs, up to 130 °C",
+    ),
+    (
+        "coolant-cold",
+        "RATE is °C, 55 when absent: the thermostat stays open, the coolant hardly gets warmer than that",
+    ),
+    (
+        "charging-failure",
+        "RATE is V per minute, 0.5 when absent: the battery voltage falls, down to 8 V",
+    ),
+    (
+        "slow-puncture",
+        "RATE is kPa per minute, 8 when absent: a tyre loses air, down to 30 kPa. OPTION is the wheel: \
+         front_left, front_right, rear_left (when absent) or rear_right",
+    ),
+    (
+        "fuel-leak",
+        "RATE is % of the tank per minute, 2 when absent: the fuel level falls, down to 0",
+    ),
+    (
+        "dtc",
+        "instead of RATE trouble codes, P0301 when absent, several with + between: they are stored and the \
+         check-engine lamp is lit",
+    ),
+];
+
+/// What `--help` says about injections.
+pub fn inject_help() -> String {
+    let mut help =
+        "Puts a fault into each trip, SECONDS after its first sample; can be repeated. Faults:"
+            .to_owned();
+    for (name, what) in FAULTS {
+        help.push_str(&format!("\n  {name}: {what}"));
+    }
+    help
+}
 
 /// No coolant gets hotter than this: the pressure cap opens, and the sensor ends.
 const COOLANT_LIMIT: f64 = 130.0;
-const MAX_RATE: f64 = 1000.0;
+/// Control units fall silent below.
+const VOLTAGE_LIMIT: f64 = 8.0;
+/// The weight of the car on the rim keeps a sensor from reading nothing at all.
+const PRESSURE_LIMIT: f64 = 30.0;
+/// How fast coolant loses its warmth to an open thermostat, s.
+const COOLING: f64 = 240.0;
 
 /// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The coolant temperature climbs above what it would have been.
     CoolantRamp,
+    /// The thermostat is stuck open: the coolant stays cold.
+    CoolantCold,
+    /// The alternator no longer charges.
+    ChargingFailure,
+    /// A tyre loses air.
+    SlowPuncture,
+    /// The tank loses fuel.
+    FuelLeak,
+    /// Trouble codes are stored and the check-engine lamp is lit.
+    Dtc,
 }
 
 impl Fault {
+    /// All of them, in the order of [`FAULTS`].
+    pub const ALL: &[Self] = &[
+        Self::CoolantRamp,
+        Self::CoolantCold,
+        Self::ChargingFailure,
+        Self::SlowPuncture,
+        Self::FuelLeak,
+        Self::Dtc,
+    ];
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::CoolantRamp => "coolant-ramp",
+            Self::CoolantCold => "coolant-cold",
+            Self::ChargingFailure => "charging-failure",
+            Self::SlowPuncture => "slow-puncture",
+            Self::FuelLeak => "fuel-leak",
+            Self::Dtc => "dtc",
         }
     }
 
@@ -35,96 +100,98 @@ impl Fault {
     pub fn rule(self) -> &'static str {
         match self {
             Self::CoolantRamp => "overheating",
+            Self::CoolantCold => "coolant-not-warming",
+            Self::ChargingFailure => "charging-failure",
+            Self::SlowPuncture => "slow-puncture",
+            Self::FuelLeak => "fuel-low",
+            Self::Dtc => "check-engine",
+        }
+    }
+
+    /// RATE when it is absent.
+    pub fn default_rate(self) -> f64 {
+        match self {
+            Self::CoolantRamp => 5.0,
+            Self::CoolantCold => 55.0,
+            Self::ChargingFailure => 0.5,
+            Self::SlowPuncture => 8.0,
+            Self::FuelLeak => 2.0,
+            Self::Dtc => 1.0,
+        }
+    }
+
+    /// The signal without which it cannot be injected; the others have a healthy baseline.
+    fn needs(self) -> Option<&'static str> {
+        match self {
+            Self::CoolantRamp | Self::CoolantCold => Some("coolant_temperature"),
+            _ => None,
         }
     }
 }
 
-/// A fault, from when on, and how fast: `FAULT@SECONDS[:RATE]`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// A wheel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wheel {
+    /// Left of the front axle.
+    FrontLeft,
+    /// Right of the front axle.
+    FrontRight,
+    /// Left of the rear axle.
+    RearLeft,
+    /// Right of the rear axle.
+    RearRight,
+}
+
+impl Wheel {
+    /// All four.
+    pub const ALL: [Self; 4] = [
+        Self::FrontLeft,
+        Self::FrontRight,
+        Self::RearLeft,
+        Self::RearRight,
+    ];
+
+    /// As in the names of telemetry fields.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FrontLeft => "front_left",
+            Self::FrontRight => "front_right",
+            Self::RearLeft => "rear_left",
+            Self::RearRight => "rear_right",
+        }
+    }
+}
+
+/// A fault, from when on, and how fast: `FAULT@SECONDS[:RATE[:OPTION]]`.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Injection {
     /// What.
     pub fault: Fault,
     /// Seconds from the first sample of the trip.
     pub seconds: f64,
-    /// See [`FAULTS`].
+    /// See [`FAULTS`]; without meaning for trouble codes.
     pub rate: f64,
+    /// Which wheel, for a puncture.
+    pub wheel: Wheel,
+    /// Which trouble codes.
+    pub codes: Vec<String>,
 }
 
-impl Injection {
-    /// Reads `FAULT@SECONDS[:RATE]`.
-    ///
-    /// # Errors
-    /// Says which part is wrong.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let fail = |problem: String, cure: &str| Err(Invalid::new("inject", text, problem, cure));
-        let form = "write FAULT@SECONDS[:RATE], for instance coolant-ramp@300:5";
-        let (name, rest) = match text.split_once('@') {
-            Some(parts) => parts,
-            None => return fail("there is no @".to_owned(), form),
-        };
-        let fault = match name {
-            "coolant-ramp" => Fault::CoolantRamp,
-            _ => {
-                let known: Vec<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
-                let cure = format!("this version knows {}", known.join(", "));
-                return fail(format!("unknown fault {name:?}"), &cure);
-            }
-        };
-        let (seconds, rate) = match rest.split_once(':') {
-            Some((seconds, rate)) => (seconds, rate),
-            None => (rest, "5"),
-        };
-        let seconds = match seconds.parse::<f64>() {
-            Ok(s) if (0.0..=1e9).contains(&s) => s,
-            _ => {
-                return fail(
-                    format!("SECONDS is {seconds:?}, not a number from 0 on"),
-                    form,
-                );
-            }
-        };
-        let rate = match rate.parse::<f64>() {
-            Ok(r) if r > 0.0 && r <= MAX_RATE => r,
-            _ => {
-                return fail(
-                    format!("RATE is {rate:?}, not a number above 0 and up to {MAX_RATE}"),
-                    form,
-                );
-            }
-        };
-        Ok(Self {
-            fault,
-            seconds,
-            rate,
-        })
-    }
-}
-
-impl FromStr for Injection {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::parse(text)
-    }
-}
-
-impl std::fmt::Display for Injection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}:{}", self.fault.name(), self.seconds, self.rate)
-    }
-}
-
-/// Puts a fault into a trip and notes it in the trip's truth. A fault that would begin after the end of the trip
-/// changes nothing and leaves a note.
+/// Puts a fault into a trip and notes it in the trip's truth. Signals on which it acts and which the trip lacks
+/// are there from the first sample on, healthy: battery 14.1 V (12.6 V while the engine stands still), tyres
+/// filled to 230 kPa at 20 °C, 60 % of fuel, no trouble codes. No other signal is touched. A fault that would
+/// begin after the end of the trip changes nothing and leaves a note.
 ///
 /// # Errors
-/// The trip lacks the signal on which the fault acts.
+/// The trip lacks the coolant temperature and the fault is one of the coolant.
 pub fn inject(trip: &mut Trip, injection: &Injection) -> Result<(), TripError> {
-    if !trip.samples.iter().any(|s| s.coolant_temperature.is_some()) {
-        let fault = injection.fault.name();
+    let fault = injection.fault;
+    if let Some(field) = fault.needs()
+        && !trip.samples.iter().any(|s| s.number(field).is_some())
+    {
         return Err(TripError::NoSignal {
-            fault,
-            field: "coolant_temperature",
+            fault: fault.name(),
+            field,
         });
     }
     let (Some(first), Some(last)) = (
@@ -140,91 +207,81 @@ pub fn inject(trip: &mut Trip, injection: &Injection) -> Result<(), TripError> {
         ));
         return Ok(());
     }
+    baseline::provide(trip, fault);
     let mut from = None;
+    // Coolant and time of the sample before, for what has inertia.
+    let mut before: Option<(f64, f64)> = None;
     for sample in &mut trip.samples {
         let elapsed = sample.time.duration_since(first).as_secs_f64() - injection.seconds;
         if elapsed < 0.0 {
+            if let Some(coolant) = sample.coolant_temperature {
+                before = Some((coolant, elapsed));
+            }
             continue;
         }
         from.get_or_insert(sample.time);
-        match injection.fault {
+        let lost = injection.rate * elapsed / 60.0;
+        match fault {
             Fault::CoolantRamp => {
                 if let Some(healthy) = sample.coolant_temperature.as_mut() {
-                    let hot = *healthy + injection.rate * elapsed / 60.0;
-                    *healthy = healthy.max(hot.min(COOLANT_LIMIT));
+                    *healthy = healthy.max((*healthy + lost).min(COOLANT_LIMIT));
                 }
+            }
+            Fault::CoolantCold => {
+                if let Some(healthy) = sample.coolant_temperature.as_mut() {
+                    let level = injection.rate;
+                    // All the air cools, but a hot engine still warms a little more.
+                    let open = healthy.min(level) + (*healthy - level).max(0.0) * 0.1;
+                    let (was, at) = before.unwrap_or((*healthy, elapsed));
+                    let kept = (-(elapsed - at) / COOLING).exp();
+                    let cold = if was > open {
+                        open + (was - open) * kept
+                    } else {
+                        open
+                    };
+                    before = Some((cold, elapsed));
+                    *healthy = cold.min(*healthy);
+                }
+            }
+            Fault::ChargingFailure => fall(&mut sample.battery_voltage, lost, VOLTAGE_LIMIT, 0.001),
+            Fault::SlowPuncture => {
+                let name = format!("tyre_pressure_{}", injection.wheel.name());
+                if let Some(pressure) = sample.number_mut(&name) {
+                    fall(pressure, lost, PRESSURE_LIMIT, 0.01);
+                }
+            }
+            Fault::FuelLeak => fall(&mut sample.fuel_level, lost, 0.0, 0.01),
+            Fault::Dtc => {
+                let list = sample.dtc_list.get_or_insert_default();
+                let new = injection
+                    .codes
+                    .iter()
+                    .filter(|c| !list.contains(c))
+                    .cloned();
+                let new: Vec<String> = new.collect();
+                list.extend(new);
+                sample.dtc_count = Some(list.len() as f64);
+                sample.mil_on = Some(true);
             }
         }
     }
     trip.truth.push(Truth {
         vehicle: trip.vehicle.clone(),
+        fault: fault.name(),
         injection: injection.to_string(),
-        rule: injection.fault.rule(),
+        rule: fault.rule(),
         from: from.unwrap_or(last),
         until: last,
     });
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::simulate::{SimParams, simulate};
-
-    #[test]
-    fn grammar() {
-        let i = Injection::parse("coolant-ramp@300:4.5").unwrap();
-        assert_eq!(
-            (i.fault, i.seconds, i.rate),
-            (Fault::CoolantRamp, 300.0, 4.5)
-        );
-        assert_eq!(Injection::parse("coolant-ramp@0").unwrap().rate, 5.0);
-        assert_eq!(i.to_string().parse::<Injection>().unwrap(), i);
-        for (text, part) in [
-            ("coolant-ramp", "no @"),
-            ("coolant-ramp@", "SECONDS"),
-            ("coolant-ramp@-1", "SECONDS"),
-            ("coolant-ramp@x:1", "SECONDS"),
-            ("coolant-ramp@1:", "RATE"),
-            ("coolant-ramp@1:0", "RATE"),
-            ("coolant-ramp@1:NaN", "RATE"),
-            ("flat-tyre@1", "unknown fault"),
-        ] {
-            let e = Injection::parse(text).unwrap_err();
-            assert_eq!((e.field.as_str(), e.value.as_str()), ("inject", text));
-            assert!(e.problem.contains(part), "{e}");
-        }
-    }
-
-    #[test]
-    fn the_ramp_begins_in_time_climbs_at_its_rate_and_saturates() {
-        let healthy = simulate(&SimParams::default());
-        let mut trip = healthy.clone();
-        inject(&mut trip, &"coolant-ramp@100:6".parse().unwrap()).unwrap();
-        assert_eq!(trip.samples[..=100], healthy.samples[..=100]);
-        let coolant = |t: &Trip, i: usize| t.samples[i].coolant_temperature.unwrap();
-        assert!((coolant(&trip, 160) - coolant(&healthy, 160) - 6.0).abs() < 1e-9);
-        assert!(
-            trip.samples
-                .iter()
-                .all(|s| s.coolant_temperature.unwrap() <= 130.0)
-        );
-        assert_eq!(coolant(&trip, 1199), 130.0);
-        assert_eq!(trip.truth[0].rule, "overheating");
-    }
-
-    #[test]
-    fn a_trip_without_coolant_or_too_short_is_told() {
-        let mut trip = simulate(&SimParams {
-            duration_seconds: 60,
-            ..SimParams::default()
-        });
-        inject(&mut trip, &"coolant-ramp@100".parse().unwrap()).unwrap();
-        assert!(trip.truth.is_empty() && trip.notes[0].contains("ends after 59 s"));
-        trip.samples
-            .iter_mut()
-            .for_each(|s| s.coolant_temperature = None);
-        let e = inject(&mut trip, &"coolant-ramp@10".parse().unwrap()).unwrap_err();
-        assert!(e.to_string().contains("no coolant_temperature"), "{e}");
+/// Lowers a measurement, not below the limit unless it was there already.
+fn fall(value: &mut Option<f64>, by: f64, limit: f64, digits: f64) {
+    if let Some(healthy) = value.as_mut() {
+        *healthy = quantise((*healthy - by).max(healthy.min(limit)), digits);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! Trips: recorded ones read by a declarative column mapping, injected faults, and one simulated car.
+//! Trips: recorded ones read by a declarative column mapping, injected faults, and simulated fleets.
 //!
 //! ```
 //! use millrace_trips::{TripArguments, TripOptions};
@@ -19,20 +19,24 @@ mod format;
 mod inject;
 mod mapping;
 mod options;
+mod random;
 mod reader;
 pub mod simulate;
+mod tyre;
+mod units;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::{Invalid, Telemetry, check_vehicle_id};
 use serde::Serialize;
 
-pub use error::TripError;
+pub use error::{Place, TripError};
 pub use format::{FORMATS, Format};
-pub use inject::{FAULTS, Fault, Injection, inject};
-pub use mapping::{Column, Mapping, TimeColumn, TimeUnit};
+pub use inject::{FAULTS, Fault, Injection, Wheel, inject, inject_help};
+pub use mapping::{
+    BadRows, Column, DateOrder, DateSource, Mapping, Resample, StartColumn, TimeColumn, TimeUnit,
+};
 pub use options::{DEFAULT_START, TripArguments, TripOptions};
 pub use reader::read_trip;
 
@@ -43,6 +47,8 @@ pub struct Trip {
     pub vehicle: String,
     /// Events in order of time, numbered from 0 on.
     pub samples: Vec<Telemetry>,
+    /// When the first sample was recorded, where the file tells.
+    pub recorded_start: Option<Timestamp>,
     /// What was injected, in order of injection.
     pub truth: Vec<Truth>,
     /// What a reader should know of how the trip was read.
@@ -54,11 +60,14 @@ pub struct Trip {
 pub struct Truth {
     /// Vehicle id.
     pub vehicle: String,
+    /// Name of the fault: `coolant-ramp`.
+    pub fault: &'static str,
     /// The fault, as its injection is written: `coolant-ramp@300:5`.
     pub injection: String,
     /// The rule that ought to find it.
     pub rule: &'static str,
     /// Event time from which on it acts.
+    #[serde(rename = "injected_at")]
     pub from: Timestamp,
     /// Event time of the last sample.
     pub until: Timestamp,
@@ -109,7 +118,7 @@ pub fn vehicle_of(path: &Path) -> Result<String, Invalid> {
         .map(|n| n.to_string_lossy().into_owned())
         .unwrap_or_default();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
-    let stem = [".csv", ".json", ".geojson", ".txt"]
+    let stem = [".csv", ".json", ".geojson", ".yaml", ".yml", ".txt"]
         .into_iter()
         .find_map(|ending| name.strip_suffix(ending))
         .unwrap_or(name);
@@ -135,38 +144,6 @@ pub fn vehicle_of(path: &Path) -> Result<String, Invalid> {
     Ok(id)
 }
 
-/// Refuses files that would be trips of one vehicle: their events would be taken for one drive.
-///
-/// # Errors
-/// Names the two files and their id. Files that give no id are passed over: [`vehicle_of`] tells of them.
-pub fn check_distinct(files: &[impl AsRef<Path>]) -> Result<(), Invalid> {
-    let mut seen: BTreeMap<String, &Path> = BTreeMap::new();
-    for file in files.iter().map(AsRef::as_ref) {
-        let Ok(id) = vehicle_of(file) else { continue };
-        if let Some(other) = seen.insert(id.clone(), file) {
-            return Err(Invalid::new(
-                "vehicle",
-                id,
-                format!(
-                    "{} and {} both give this vehicle id",
-                    other.display(),
-                    file.display()
-                ),
-                "give each file once, and rename one of two that differ",
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// How many readings of which field were left out, as one note per field.
-fn notes_of(implausible: BTreeMap<&'static str, (u64, Invalid)>) -> Vec<String> {
-    implausible
-        .into_values()
-        .map(|(count, first)| format!("{count} implausible readings left out, the first: {first}"))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,17 +160,6 @@ mod tests {
         assert_eq!(id("v1.2.gz").unwrap(), "v1.2");
         assert!(id("/").is_err());
         assert!(id("..csv.gz").unwrap_err().cure.contains("rename"));
-    }
-
-    #[test]
-    fn two_files_of_one_vehicle_are_named() {
-        assert!(check_distinct(&["a/drive1.csv", "a/drive2.csv", "/", "/"]).is_ok());
-        let e = check_distinct(&["x.csv", "a/drive1.csv", "b/drive1.csv.gz"]).unwrap_err();
-        assert_eq!((e.field.as_str(), e.value.as_str()), ("vehicle", "drive1"));
-        assert!(
-            e.problem.contains("a/drive1.csv and b/drive1.csv.gz") && e.cure.contains("rename"),
-            "{e}"
-        );
     }
 
     #[test]

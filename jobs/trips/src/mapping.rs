@@ -1,11 +1,14 @@
 //! How the columns of a CSV file become telemetry.
 
+mod check;
+
 use std::collections::BTreeMap;
 
-use millrace_contract::field::Kind;
 use millrace_contract::telemetry::field;
 use millrace_contract::{Field, Invalid};
 use serde::Deserialize;
+
+use check::fail;
 
 /// A column mapping, written in YAML:
 /// ```yaml
@@ -13,9 +16,11 @@ use serde::Deserialize;
 /// delimiter: ";"                     # optional, a comma when absent
 /// missing: ["-1", "n.v."]            # optional, cells that mean "not measured" besides empty, NaN, NA and null
 /// time: { column: time_s, unit: seconds }   # seconds, milliseconds, clock (13:05:59.5) or rfc3339
+/// resample: { seconds: 1 }           # optional
 /// columns:
 ///   Engine Coolant Temp: coolant_temperature
-///   Speed: { field: speed, scale: 1.609344, offset: 0, optional: true }   # value * scale + offset
+///   Speed: { field: speed, unit: mph, optional: true }
+///   Volts: { field: battery_voltage, scale: 0.001, offset: 0.2 }   # value * scale + offset
 /// ```
 /// A column is found by its header cell, with or without a unit in brackets at its end.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -31,6 +36,11 @@ pub struct Mapping {
     pub missing: Vec<String>,
     /// Where the time is.
     pub time: TimeColumn,
+    /// One event for each so many seconds instead of one for each row.
+    pub resample: Option<Resample>,
+    /// How many folders above the file make the vehicle id; 0: the file's name does.
+    #[serde(default)]
+    pub vehicle_folders: usize,
     /// By header cell: the telemetry field.
     pub columns: BTreeMap<String, Column>,
 }
@@ -44,10 +54,24 @@ fn comma() -> char {
 #[serde(deny_unknown_fields)]
 pub struct TimeColumn {
     /// Header cell, or several of which the first that is there is taken.
-    #[serde(deserialize_with = "one_or_many")]
+    #[serde(default, deserialize_with = "one_or_many")]
     pub column: Vec<String>,
     /// What it holds.
-    pub unit: TimeUnit,
+    pub unit: Option<TimeUnit>,
+    /// There is no time: rows lie so many seconds apart.
+    pub every_seconds: Option<f64>,
+    /// Seconds or milliseconds count from 1970-01-01T00:00:00Z.
+    #[serde(default)]
+    pub epoch: bool,
+    /// Where the day of a time of day is.
+    pub date: Option<DateSource>,
+    /// Time zone of date and time of day, by its IANA name; UTC when absent.
+    pub zone: Option<String>,
+    /// A column whose first value is the time since 1970 at which the trip starts.
+    pub start: Option<StartColumn>,
+    /// What becomes of rows whose time cannot be read.
+    #[serde(default)]
+    pub bad_rows: BadRows,
 }
 
 /// What a time column holds.
@@ -64,16 +88,86 @@ pub enum TimeUnit {
     Rfc3339,
 }
 
-/// What a column means: `value * scale + offset` in the unit of the field.
+/// Where the day of a time of day is: in a column, or at the beginning of the file's name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DateSource {
+    /// Header cell.
+    pub column: Option<String>,
+    /// `2017-07-05_…` is the day of the first row.
+    #[serde(default)]
+    pub file_name: bool,
+    /// Order of day, month and year, whatever is between them.
+    #[serde(default)]
+    pub order: DateOrder,
+}
+
+/// Order of day, month and year.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DateOrder {
+    /// 2021-03-29
+    #[default]
+    Ymd,
+    /// 03/29/2021
+    Mdy,
+    /// 29.03.2021
+    Dmy,
+}
+
+/// A column whose first value is the start of the trip.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartColumn {
+    /// Its name.
+    pub column: String,
+    /// `seconds` or `milliseconds` since 1970.
+    pub unit: TimeUnit,
+}
+
+/// What becomes of rows whose time cannot be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BadRows {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    /// They are left out and counted.
+    Skip,
+}
+
+/// How rows become events of a steady rate.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resample {
+    /// One event for each so many seconds in which there is a row.
+    pub seconds: f64,
+    /// A reading that is older is no measurement any more.
+    #[serde(default = "five")]
+    pub stale_after_seconds: f64,
+    /// The table repeats the last reading of a signal on rows that measured another one, each column in turn.
+    #[serde(default)]
+    pub repeats: bool,
+}
+
+fn five() -> f64 {
+    5.0
+}
+
+/// What a column means: `value * scale + offset`, turned from `unit` into the unit of the field.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(from = "ColumnText")]
 pub struct Column {
     /// Name of the telemetry field.
     pub field: String,
-    /// Factor.
+    /// Factor; holds the conversion of `unit` too once the mapping is checked.
     pub scale: f64,
-    /// Summand.
+    /// Summand; holds the conversion of `unit` too once the mapping is checked.
     pub offset: f64,
+    /// Unit of the column, where it is not that of the field.
+    pub unit: Option<String>,
+    /// Cells of this column that mean "not measured".
+    pub missing: Vec<String>,
     /// Whether a file without this column is fine.
     pub optional: bool,
 }
@@ -81,7 +175,7 @@ pub struct Column {
 #[derive(Deserialize)]
 #[serde(
     untagged,
-    expecting = "a field name, or {field, scale, offset, optional}"
+    expecting = "a field name, or {field, unit, scale, offset, missing, optional}"
 )]
 enum ColumnText {
     Name(String),
@@ -96,6 +190,9 @@ struct FullColumn {
     scale: f64,
     #[serde(default)]
     offset: f64,
+    unit: Option<String>,
+    #[serde(default)]
+    missing: Vec<String>,
     #[serde(default)]
     optional: bool,
 }
@@ -106,24 +203,24 @@ fn one() -> f64 {
 
 impl From<ColumnText> for Column {
     fn from(text: ColumnText) -> Self {
-        match text {
-            ColumnText::Name(field) => Self {
+        let full = match text {
+            ColumnText::Name(field) => FullColumn {
                 field,
                 scale: 1.0,
                 offset: 0.0,
+                unit: None,
+                missing: Vec::new(),
                 optional: false,
             },
-            ColumnText::Full(FullColumn {
-                field,
-                scale,
-                offset,
-                optional,
-            }) => Self {
-                field,
-                scale,
-                offset,
-                optional,
-            },
+            ColumnText::Full(full) => full,
+        };
+        Self {
+            field: full.field,
+            scale: full.scale,
+            offset: full.offset,
+            unit: full.unit,
+            missing: full.missing,
+            optional: full.optional,
         }
     }
 }
@@ -147,7 +244,7 @@ impl Mapping {
     /// # Errors
     /// Not YAML, an unknown key, or a telemetry field that does not exist or is no number.
     pub fn parse(yaml: &str) -> Result<Self, Invalid> {
-        let mapping: Self = serde_yaml_ng::from_str(yaml).map_err(|e| {
+        let mut mapping: Self = serde_yaml_ng::from_str(yaml).map_err(|e| {
             Invalid::new(
                 "mapping",
                 "",
@@ -155,53 +252,51 @@ impl Mapping {
                 "a mapping has time: {column, unit} and columns: {HEADER: field}",
             )
         })?;
-        let fail = |key: &str, value: &str, problem: &str, cure: &str| {
-            Err(Invalid::new(format!("mapping.{key}"), value, problem, cure))
-        };
         if !mapping.delimiter.is_ascii() {
-            let shown = mapping.delimiter.to_string();
-            return fail(
+            let cure = "use for instance \",\" or \";\"";
+            return Err(fail(
                 "delimiter",
-                &shown,
+                mapping.delimiter.to_string(),
                 "not ASCII",
-                "use for instance \",\" or \";\"",
-            );
+                cure,
+            ));
         }
-        if mapping.time.column.is_empty() {
-            return fail(
-                "time.column",
-                "[]",
-                "empty",
-                "name the column that holds the time",
-            );
+        mapping.time.check()?;
+        if let Some(resample) = &mapping.resample {
+            for (key, value) in [
+                ("resample.seconds", resample.seconds),
+                ("resample.stale_after_seconds", resample.stale_after_seconds),
+            ] {
+                if !(value > 0.0 && value <= 86_400.0) {
+                    let cure = "give seconds above 0, at most a day";
+                    return Err(fail(key, value.to_string(), "not a length of time", cure));
+                }
+            }
         }
-        for (name, column) in &mapping.columns {
-            let key = format!("columns.{name}");
-            match field(&column.field) {
-                None => {
-                    let cure = "use a field of the contract's docs/telemetry.md";
-                    return fail(&key, &column.field, "no such telemetry field", cure);
-                }
-                Some(f) if f.kind != Kind::Number => {
-                    return fail(
-                        &key,
-                        &column.field,
-                        "not a number field",
-                        "map number fields only",
-                    );
-                }
-                Some(_) => {}
-            }
-            if !column.scale.is_finite() || !column.offset.is_finite() {
-                return fail(
-                    &key,
-                    "",
-                    "scale or offset is not finite",
-                    "use ordinary numbers",
-                );
-            }
+        for (name, column) in &mut mapping.columns {
+            column.check(&format!("columns.{name}"))?;
         }
         Ok(mapping)
+    }
+
+    /// One event for each so many seconds, whatever the mapping says.
+    pub(crate) fn resample_to(&mut self, seconds: f64) -> Result<(), Invalid> {
+        if !(seconds > 0.0 && seconds <= 86_400.0) {
+            let cure = "give seconds above 0, at most a day";
+            return Err(Invalid::new(
+                "resample",
+                seconds.to_string(),
+                "not a length of time",
+                cure,
+            ));
+        }
+        let before = self.resample.unwrap_or(Resample {
+            seconds,
+            stale_after_seconds: five(),
+            repeats: false,
+        });
+        self.resample = Some(Resample { seconds, ..before });
+        Ok(())
     }
 
     /// The columns found in a header: index, name, meaning and field of each; and the index of the time.
@@ -211,11 +306,21 @@ impl Mapping {
                 .iter()
                 .position(|h| h == name || without_unit(h) == name)
         };
-        let Some(time) = self.time.column.iter().find_map(|name| find(name)) else {
-            return Err(format!(
-                "there is no column {}",
-                self.time.column.join(" or ")
-            ));
+        let time = match self.time.column.iter().find_map(|name| find(name)) {
+            Some(time) => Some(time),
+            None if self.time.every_seconds.is_some() => None,
+            None => {
+                return Err(format!(
+                    "there is no column {}",
+                    self.time.column.join(" or ")
+                ));
+            }
+        };
+        let day = self.time.date.as_ref().and_then(|d| d.column.as_ref());
+        let date = match day.map(|name| (name, find(name))) {
+            Some((name, None)) => return Err(format!("there is no column {name}")),
+            Some((_, found)) => found,
+            None => None,
         };
         let mut columns = Vec::new();
         for (name, column) in &self.columns {
@@ -228,13 +333,18 @@ impl Mapping {
         if columns.is_empty() {
             return Err("there is no column with a known signal".to_owned());
         }
-        Ok(Resolved { time, columns })
+        Ok(Resolved {
+            time,
+            date,
+            columns,
+        })
     }
 }
 
 /// Where things are in one file.
 pub(crate) struct Resolved<'a> {
-    pub time: usize,
+    pub time: Option<usize>,
+    pub date: Option<usize>,
     pub columns: Vec<(usize, &'a Column, &'static Field)>,
 }
 
@@ -249,58 +359,4 @@ fn without_unit(cell: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "time: {column: t, unit: seconds}\ncolumns: {A: speed, B: {field: coolant_temperature, scale: 0.5, offset: -40, optional: true}}\n";
-
-    #[test]
-    fn columns_are_found_with_and_without_unit() {
-        let mapping = Mapping::parse(GOOD).unwrap();
-        let header = |cells: &[&str]| cells.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
-        let r = mapping
-            .resolve(&header(&["t ()", "x", "B [°C]", "A"]))
-            .unwrap();
-        assert_eq!(r.time, 0);
-        let found: Vec<_> = r.columns.iter().map(|(i, _, f)| (*i, f.name)).collect();
-        assert_eq!(found, [(3, "speed"), (2, "coolant_temperature")]);
-        assert!(mapping.resolve(&header(&["t", "A"])).is_ok());
-        assert!(
-            mapping
-                .resolve(&header(&["t", "B"]))
-                .err()
-                .unwrap()
-                .contains("column A")
-        );
-        assert!(
-            mapping
-                .resolve(&header(&["A"]))
-                .err()
-                .unwrap()
-                .contains("column t")
-        );
-    }
-
-    #[test]
-    fn errors_name_key_value_and_cure() {
-        let e = Mapping::parse(&GOOD.replace("speed", "sped")).unwrap_err();
-        assert_eq!(
-            (e.field.as_str(), e.value.as_str()),
-            ("mapping.columns.A", "sped")
-        );
-        assert!(
-            Mapping::parse("columns: {}")
-                .unwrap_err()
-                .problem
-                .contains("time")
-        );
-        assert!(
-            Mapping::parse(&format!("{GOOD}colour: red\n"))
-                .unwrap_err()
-                .problem
-                .contains("colour")
-        );
-        let flag = Mapping::parse(&GOOD.replace("speed", "mil_on")).unwrap_err();
-        assert_eq!(flag.problem, "not a number field");
-    }
-}
+mod tests;

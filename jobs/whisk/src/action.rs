@@ -174,6 +174,9 @@ pub struct Action {
     pub limits: Limits,
     /// What runs.
     pub exec: Exec,
+    /// The binding through which it was found; never kept.
+    #[serde(skip)]
+    pub binding: Option<FullName>,
     /// Time of the last change, ms since 1970.
     pub updated: i64,
 }
@@ -225,8 +228,9 @@ impl Action {
         view.insert("annotations".to_owned(), json!(self.annotations));
         view.insert("exec".to_owned(), json!({ "binary": binary }));
         view.insert("limits".to_owned(), json!(self.limits));
-        view.insert("name".to_owned(), json!(self.name));
-        view.insert("namespace".to_owned(), json!(self.namespace));
+        let name = self.full_name();
+        view.insert("name".to_owned(), json!(name.leaf()));
+        view.insert("namespace".to_owned(), json!(name.path()));
         view.insert("publish".to_owned(), json!(self.publish));
         view.insert("updated".to_owned(), json!(self.updated));
         view.insert("version".to_owned(), json!(self.version));

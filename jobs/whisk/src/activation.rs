@@ -93,11 +93,13 @@ pub struct Activation {
     /// The activation that this one is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// How long it ran, ms.
-    pub duration: i64,
-    /// When it ended, ms since 1970.
-    pub end: i64,
-    /// Lines of log; ids of parts for a sequence.
+    /// How long it ran, ms. A trigger does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<i64>,
+    /// When it ended, ms since 1970. A trigger does not end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<i64>,
+    /// Lines of log; ids of parts for a sequence; what became of each rule, as JSON, for a trigger.
     pub logs: Vec<String>,
     /// The action's name.
     pub name: String,
@@ -132,6 +134,20 @@ impl Activation {
         view
     }
 
+    /// The name by which lists are filtered: `package/name` for an action in a package.
+    pub fn listed_name(&self) -> String {
+        self.annotations
+            .iter()
+            .find(|annotation| annotation.key == "path")
+            .and_then(|annotation| annotation.value.as_str()?.split_once('/'))
+            .map_or_else(|| self.name.clone(), |(_, name)| name.to_owned())
+    }
+
+    /// When it ended; a trigger is over as soon as it fired.
+    pub fn ended(&self) -> i64 {
+        self.end.unwrap_or(self.start)
+    }
+
     fn is_composition(&self) -> bool {
         self.annotations.iter().any(|annotation| {
             annotation.key == "kind" && annotation.value == crate::kinds::SEQUENCE
@@ -146,8 +162,11 @@ impl Activation {
         if let Some(cause) = &self.cause {
             view.insert("cause".to_owned(), json!(cause));
         }
-        view.insert("duration".to_owned(), json!(self.duration));
-        view.insert("end".to_owned(), json!(self.end));
+        for (key, time) in [("duration", self.duration), ("end", self.end)] {
+            if let Some(time) = time {
+                view.insert(key.to_owned(), json!(time));
+            }
+        }
         view.insert("name".to_owned(), json!(self.name));
         view.insert("namespace".to_owned(), json!(self.namespace));
         view.insert("publish".to_owned(), json!(self.publish));
@@ -177,8 +196,8 @@ pub(crate) mod tests {
             activation_id: id.to_owned(),
             annotations: vec![note("path", "guest/echo")],
             cause: None,
-            duration: 1,
-            end: start + 1,
+            duration: Some(1),
+            end: Some(start + 1),
             logs: vec!["line".to_owned()],
             name: "echo".to_owned(),
             namespace: "guest".to_owned(),

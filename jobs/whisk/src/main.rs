@@ -15,7 +15,7 @@ use millrace_whisk::settings::{Bounds, Isolation, PoolSettings, Retention, Setti
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// The embedded OpenWhisk: actions, sequences and activations in one process
+/// The embedded OpenWhisk: actions, sequences, packages, triggers, rules and activations in one process
 #[derive(Debug, Parser)]
 #[command(name = "millrace-whisk", version)]
 struct Arguments {
@@ -37,7 +37,7 @@ struct Serve {
     /// Where the REST API listens
     #[arg(long, default_value = "0.0.0.0:3233", env = "MILLRACE_WHISK_LISTEN")]
     listen: SocketAddr,
-    /// Directory of actions and activations
+    /// Directory of actions, packages, triggers, rules and activations
     #[arg(long, env = "MILLRACE_WHISK_DATA")]
     data: PathBuf,
     /// Directory of running children: their code and what they write; it must allow programs to be run [default: run in --data]

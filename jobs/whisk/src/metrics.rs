@@ -22,6 +22,13 @@ pub struct CodeLabel {
     pub code: u16,
 }
 
+/// Label of counted fires and of what their rules did.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// Of a fire: `accepted`, `no_active_rule`, `throttled`; of a rule: `started`, `inactive`, `refused`.
+    pub result: &'static str,
+}
+
 /// Why a child was ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ReasonLabel {
@@ -54,6 +61,10 @@ pub struct Metrics {
     pub memory: Gauge,
     /// Requests by status.
     pub requests: Family<CodeLabel, Counter>,
+    /// Fires of triggers, by result.
+    pub fires: Family<ResultLabel, Counter>,
+    /// Rules of fired triggers, by result.
+    pub rules: Family<ResultLabel, Counter>,
     /// What isolated actions may do because the kernel is too old: 1 each.
     pub unconfined: Family<WhatLabel, Gauge>,
 }
@@ -88,6 +99,14 @@ impl Default for Metrics {
         );
         let requests = Family::<CodeLabel, Counter>::default();
         registry.register("requests", "Requests by status", requests.clone());
+        let fires = Family::<ResultLabel, Counter>::default();
+        registry.register("trigger_fires", "Fires of triggers", fires.clone());
+        let rules = Family::<ResultLabel, Counter>::default();
+        registry.register(
+            "rule_results",
+            "What rules of fired triggers did",
+            rules.clone(),
+        );
         let unconfined = Family::<WhatLabel, Gauge>::default();
         registry.register(
             "unconfined",
@@ -103,6 +122,8 @@ impl Default for Metrics {
             children,
             memory,
             requests,
+            fires,
+            rules,
             unconfined,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The longest name.
 const LONGEST: usize = 256;
 
@@ -36,7 +38,7 @@ pub fn check(name: &str) -> Result<(), NameError> {
 }
 
 /// A namespace and a name: `/guest/echo`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FullName {
     /// Namespace.
     pub namespace: String,
@@ -55,6 +57,21 @@ impl FullName {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         })
+    }
+
+    /// The last part of the name: without its package.
+    pub fn leaf(&self) -> &str {
+        self.name
+            .rsplit_once('/')
+            .map_or(self.name.as_str(), |(_, leaf)| leaf)
+    }
+
+    /// What stands before the last part: the namespace, and the package if there is one.
+    pub fn path(&self) -> String {
+        match self.name.rsplit_once('/') {
+            Some((package, _)) => format!("{}/{package}", self.namespace),
+            None => self.namespace.clone(),
+        }
     }
 }
 

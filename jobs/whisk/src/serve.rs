@@ -15,7 +15,7 @@ use crate::invoke::{Engine, now};
 use crate::metrics::{Metrics, WhatLabel};
 use crate::pool::{Pool, landlock_available, unconfined};
 use crate::settings::{Isolation, Settings};
-use crate::store::{ActionStore, ActivationStore, StoreError};
+use crate::store::{Kept, StoreError};
 use crate::throttle::Throttle;
 
 /// Records are written through to the disk this often: what a failing machine may lose.
@@ -74,8 +74,7 @@ impl Server {
             Isolation::Landlock => tell_gaps(&metrics),
             Isolation::None => "ok; actions are not isolated".to_owned(),
         };
-        let actions = ActionStore::open(&settings.data)?;
-        let activations = ActivationStore::open(&settings.data, settings.retention, now())?;
+        let kept = Kept::open(&settings.data, settings.retention, now())?;
         let pool = Pool::new(&settings.run, settings.pool.clone(), Arc::clone(&metrics))?;
         let listener = listen("--listen", settings.listen).await?;
         let address = listener.local_addr()?;
@@ -84,14 +83,14 @@ impl Server {
             .clone()
             .unwrap_or_else(|| format!("http://localhost:{}", address.port()));
         let engine = Arc::new(Engine::new(
-            actions,
-            activations,
+            kept,
             pool,
             Arc::clone(&metrics),
             settings.bounds,
             api_host,
         ));
-        tracing::info!(%address, actions = engine.actions.count(), "serving");
+        let (triggers, rules) = engine.links.count();
+        tracing::info!(%address, actions = engine.actions.count(), triggers, rules, "serving");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = Vec::new();
         let mut metrics_address = None;

@@ -38,7 +38,30 @@ pub struct Throttle {
 struct Counts {
     minute: Instant,
     invocations: u64,
+    fires: u64,
     in_flight: u64,
+}
+
+impl Counts {
+    /// The counts of a namespace in the minute of `now`.
+    fn of<'a>(
+        namespaces: &'a mut HashMap<String, Self>,
+        namespace: &str,
+        now: Instant,
+    ) -> &'a mut Self {
+        let counts = namespaces
+            .entry(namespace.to_owned())
+            .or_insert_with(|| Self {
+                minute: now,
+                invocations: 0,
+                fires: 0,
+                in_flight: 0,
+            });
+        if now.duration_since(counts.minute) >= Duration::from_secs(60) {
+            (counts.minute, counts.invocations, counts.fires) = (now, 0, 0);
+        }
+        counts
+    }
 }
 
 impl Throttle {
@@ -59,17 +82,7 @@ impl Throttle {
             .namespaces
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let counts = namespaces
-            .entry(namespace.to_owned())
-            .or_insert_with(|| Counts {
-                minute: now,
-                invocations: 0,
-                in_flight: 0,
-            });
-        if now.duration_since(counts.minute) >= Duration::from_secs(60) {
-            counts.minute = now;
-            counts.invocations = 0;
-        }
+        let counts = Counts::of(&mut namespaces, namespace, now);
         counts.invocations += 1;
         if counts.invocations > self.settings.invocations_per_minute {
             return Err(Throttled::Rate {
@@ -84,6 +97,26 @@ impl Throttle {
             });
         }
         counts.in_flight += 1;
+        Ok(())
+    }
+
+    /// Counts a fire of a trigger. What its rules invoke is counted besides.
+    ///
+    /// # Errors
+    /// [`Throttled`].
+    pub fn fire(&self, namespace: &str, now: Instant) -> Result<(), Throttled> {
+        let mut namespaces = self
+            .namespaces
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let counts = Counts::of(&mut namespaces, namespace, now);
+        counts.fires += 1;
+        if counts.fires > self.settings.fires_per_minute {
+            return Err(Throttled::Rate {
+                count: counts.fires,
+                allowed: self.settings.fires_per_minute,
+            });
+        }
         Ok(())
     }
 
@@ -129,5 +162,12 @@ mod tests {
         );
         assert_eq!(throttle.enter("b", start), Ok(()));
         assert_eq!(throttle.enter("a", start + Duration::from_secs(60)), Ok(()));
+        assert_eq!(throttle.fire("c", start), Ok(()));
+        let told = throttle.fire("c", start).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "Too many requests in the last minute (count: 2, allowed: 1)."
+        );
+        assert_eq!(throttle.fire("c", start + Duration::from_secs(60)), Ok(()));
     }
 }

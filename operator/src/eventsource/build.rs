@@ -39,6 +39,8 @@ pub fn build(source: &ValidatedSource) -> Result<Resources<Prepared>, Error> {
         image: &source.image,
         replicas: source.replicas,
         bindings: &source.bindings,
+        files: &[],
+        tls: None,
         config: &source.config,
         reloaded: &[],
         ports: Vec::new(),

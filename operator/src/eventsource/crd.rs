@@ -7,7 +7,7 @@ use crate::conditioned;
 use crate::status::Condition;
 use crate::types::PodResources;
 
-/// Brings the records of a KafkaTopic to an Action.
+/// Brings the records of a KafkaTopic to an Action or a Trigger.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "millrace.dev",
@@ -19,9 +19,11 @@ use crate::types::PodResources;
     namespaced,
     status = "EventSourceStatus",
     derive = "PartialEq",
-    doc = "Brings the records of a KafkaTopic to an Action.",
+    doc = "Brings the records of a KafkaTopic to an Action or a Trigger.",
     printcolumn(name = "Topic", type_ = "string", json_path = ".spec.topic", description = "The KafkaTopic"),
     printcolumn(name = "Action", type_ = "string", json_path = ".spec.action", description = "The Action"),
+    printcolumn(name = "Trigger", type_ = "string", json_path = ".spec.trigger", description = "The Trigger", priority = 1),
+    printcolumn(name = "Filter", type_ = "string", json_path = ".spec.filter", description = "Which records are brought", priority = 1),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether records are brought"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why they are, or are not", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -32,6 +34,14 @@ use crate::types::PodResources;
 #[x_kube(
     validation = Rule::new("!has(self.deadLetterTopic) || self.deadLetterTopic != self.topic")
         .message("spec.deadLetterTopic: the same as spec.topic: a record that fails would come back for ever; name another KafkaTopic"),
+    validation = Rule::new("has(self.action) || has(self.trigger)")
+        .message("spec.action: absent: records would go nowhere; set spec.action or spec.trigger"),
+    validation = Rule::new("!(has(self.action) && has(self.trigger))")
+        .message("spec.trigger: given beside spec.action: records go to one of the two; remove one, or make a second EventSource"),
+    validation = Rule::new("!has(self.partialFailure) || !self.partialFailure || has(self.batch)")
+        .message("spec.partialFailure: true without spec.batch: one record fails or succeeds as a whole; add spec.batch or remove spec.partialFailure"),
+    validation = Rule::new("!has(self.bisect) || !self.bisect || has(self.batch)")
+        .message("spec.bisect: true without spec.batch: there is nothing to halve; add spec.batch or remove spec.bisect"),
     validation = Rule::new("has(self.group) == has(oldSelf.group) && (!has(self.group) || self.group == oldSelf.group)")
         .message("spec.group: cannot be changed, the place reached in the topic would be lost; put the former value back, or make a new EventSource"),
 )]
@@ -39,9 +49,34 @@ pub struct EventSourceSpec {
     /// The KafkaTopic, in the same namespace, whose records are brought.
     #[schemars(length(min = 1, max = 253))]
     pub topic: String,
-    /// The Action, in the same namespace, that is invoked for each record.
+    /// The Action, in the same namespace, that is invoked for each record or batch. Either this or `trigger`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
-    pub action: String,
+    pub action: Option<String>,
+    /// The Trigger, in the same namespace, that is fired for each record or batch: it counts as done when every action
+    /// that its rules started succeeded. Either this or `action`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub trigger: Option<String>,
+    /// Which records are brought: a condition in SQL over the fields of the topic's schema, for example
+    /// `severity = 'critical' AND zone IS NULL`. All of them when absent; the others are passed over for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub filter: Option<String>,
+    /// Bring several records at once, as `{"records": [...]}`. One at a time, and as itself, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
+    /// The result of a batch may name the records that failed, as
+    /// `{"batchItemFailures": [{"itemIdentifier": "TOPIC-PARTITION-OFFSET"}]}`: only these are tried again.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub partial_failure: bool,
+    /// A batch that fails is halved, and halved again, until the record that is to blame is alone.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub bisect: bool,
+    /// Records older than this, by the time of their event, go to the dead letters untried. No limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub maximum_age_seconds: Option<i32>,
     /// Consumer group in Kafka; `dispatch-` and the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
@@ -76,6 +111,20 @@ pub struct EventSourceSpec {
     /// Stop reconciling; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
+}
+
+/// How many records go together.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// The most records of a batch.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub maximum_records: i32,
+    /// How long a batch waits for more records, in milliseconds; 0 sends what is there.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 300_000))]
+    pub window_milliseconds: i32,
 }
 
 /// The most attempts that may be asked for.

@@ -1,7 +1,8 @@
-//! EventSource: records of a topic to an action.
+//! EventSource: records of a topic to an action or a trigger.
 
 mod build;
 pub mod crd;
+mod filter;
 mod reconcile;
 mod validate;
 

@@ -19,6 +19,7 @@ use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner};
 use crate::topic::crd::KafkaTopic;
+use crate::trigger::crd::Trigger;
 
 /// The reconciler of EventSource.
 pub struct EventSources;
@@ -35,6 +36,12 @@ impl Component for EventSources {
             "Make, correct and remove the objects of a component.",
         ));
         rules.push(Rule::new(
+            crate::types::GROUP,
+            &["actions", "kafkatopics", "triggers"],
+            &["get", "list", "watch"],
+            "Read what is referred to.",
+        ));
+        rules.push(Rule::new(
             "",
             &["pods"],
             &["list"],
@@ -48,7 +55,8 @@ impl Component for EventSources {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let (by_topic, by_action) = (controller.store(), controller.store());
+        let (by_topic, by_action, by_trigger) =
+            (controller.store(), controller.store(), controller.store());
         controller
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
@@ -75,7 +83,19 @@ impl Component for EventSources {
                     affected(
                         &by_action,
                         action.namespace().as_deref(),
-                        |source: &EventSource| source.spec.action == name,
+                        |source: &EventSource| source.spec.action.as_ref() == Some(&name),
+                    )
+                },
+            )
+            .watches(
+                context.scoped::<PartialObjectMeta<Trigger>>(scope),
+                watcher::Config::default(),
+                move |trigger| {
+                    let name = trigger.name_any();
+                    affected(
+                        &by_trigger,
+                        trigger.namespace().as_deref(),
+                        |source: &EventSource| source.spec.trigger.as_ref() == Some(&name),
                     )
                 },
             )
@@ -137,10 +157,21 @@ async fn dereference(context: &Context, source: &EventSource) -> Result<Referenc
             .get_opt(&spec.topic)
             .await
             .map_err(Error::doing("reading the KafkaTopic"))?,
-        action: actions
-            .get_opt(&spec.action)
-            .await
-            .map_err(Error::doing("reading the Action"))?,
+        action: match &spec.action {
+            Some(name) => actions
+                .get_opt(name)
+                .await
+                .map_err(Error::doing("reading the Action"))?,
+            None => None,
+        },
+        trigger: match &spec.trigger {
+            Some(name) => context
+                .namespaced::<Trigger>(&namespace)
+                .get_opt(name)
+                .await
+                .map_err(Error::doing("reading the Trigger"))?,
+            None => None,
+        },
         dead_letters: match &spec.dead_letter_topic {
             Some(name) => topics
                 .get_opt(name)

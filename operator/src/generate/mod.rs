@@ -4,6 +4,7 @@
 mod crds;
 mod manifest;
 mod reference;
+mod values;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -89,6 +90,12 @@ fn files() -> Result<Vec<File>, GenerateError> {
             )),
             crds::template(&crd)?,
         ));
+        if crd["spec"]["names"]["kind"] == "Platform" {
+            files.push((
+                "helm/millrace-environment/values.schema.json".into(),
+                values::schema(&crd)?,
+            ));
+        }
         reference.push(crd);
     }
     files.push(("docs/crds.md".into(), reference::page(&reference)));

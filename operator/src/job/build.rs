@@ -1,13 +1,14 @@
 //! The objects of a job. Pure.
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::api::ApiResource;
 
 use super::crd::Job;
 use super::deployment::{Program, deployment};
-use super::validate::{ValidatedJob, ports};
-use super::{HTTP_PORT, MQTT_PORT};
+use super::service::services;
+use super::validate::ValidatedJob;
+use super::{HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::reconcile::{Error, Prepared, Resources};
 
 /// Every kind that [`build`] makes.
@@ -38,30 +39,30 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
             Job::Detect => &["rules"],
             Job::Gateway => &[],
         },
-        ports: if job.service.is_some() {
-            vec![("http", HTTP_PORT), ("mqtt", MQTT_PORT)]
-        } else {
-            Vec::new()
-        },
+        files: &job.files,
+        tls: job.tls.as_ref().map(|tls| tls.secret_name.as_str()),
+        ports: ports(job),
         resources: job.resources.as_ref(),
         surge: job.service.is_some(),
     };
     let mut resources = Resources::new();
     resources.add(&program.config_map()?)?;
-    if let Some(service) = &job.service {
-        resources.add(&Service {
-            metadata: job.owner.meta(job.owner.name.clone(), job.job.command()),
-            spec: Some(ServiceSpec {
-                type_: Some(service.type_.name().into()),
-                selector: Some(job.owner.selector(job.job.command())),
-                ports: Some(ports(service)),
-                ..ServiceSpec::default()
-            }),
-            ..Service::default()
-        })?;
+    for service in services(job) {
+        resources.add(&service)?;
     }
     resources.add(&deployment(&program))?;
     Ok(resources)
+}
+
+fn ports(job: &ValidatedJob) -> Vec<(&'static str, i32)> {
+    let mut ports = Vec::new();
+    if job.service.is_some() {
+        ports.extend([("http", HTTP_PORT), ("mqtt", MQTT_PORT)]);
+    }
+    if job.tls.is_some() {
+        ports.extend([("https", HTTPS_PORT), ("mqtts", MQTTS_PORT)]);
+    }
+    ports
 }
 
 #[cfg(test)]
@@ -84,6 +85,36 @@ mod tests {
             json!({"job": "gateway", "bindings": ["k-binding", "p-gateway"],
             "service": {"type": "NodePort"}, "config": {"dispatchGroups": ["dispatch-warnings"]}})
         ));
+    }
+
+    #[test]
+    fn files_and_certificates_are_mounted_without_a_hash() {
+        let job = |spec| {
+            let made = build(&validate(&job(spec), &images()).unwrap()).unwrap();
+            let template = made.get::<Deployment>("j").unwrap().spec.unwrap().template;
+            serde_json::to_value(template).unwrap()
+        };
+        let template = job(json!({"job": "gateway", "tls": {"secretName": "cert"},
+            "files": [{"configMap": "a.b", "directory": "/etc/millrace/zones/a.b"}]}));
+        let volumes = &template["spec"]["volumes"];
+        assert_eq!(
+            volumes[1],
+            json!({"name": "files-0", "configMap": {"name": "a.b", "optional": true}})
+        );
+        assert_eq!(volumes[2]["secret"]["secretName"], "cert");
+        let mounts = &template["spec"]["containers"][0]["volumeMounts"];
+        assert_eq!(
+            mounts[1],
+            json!({"name": "files-0", "mountPath": "/etc/millrace/zones/a.b", "readOnly": true})
+        );
+        assert_eq!(mounts[2]["mountPath"], "/bindings/tls");
+        let ports = template["spec"]["containers"][0]["ports"].to_string();
+        assert!(ports.contains("8443") && ports.contains("8883"), "{ports}");
+        let plain = job(json!({"job": "gateway"}));
+        let hash = |template: &serde_json::Value| {
+            template["metadata"]["annotations"]["millrace.dev/config"].clone()
+        };
+        assert_eq!(hash(&template), hash(&plain));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The custom resource StreamJob.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -35,6 +37,14 @@ use crate::types::{FreeForm, PodResources, free_form};
 #[x_kube(
     validation = Rule::new("!has(self.service) || self.job == 'gateway'")
         .message(Message::Expression("'spec.service: given for job ' + self.job + ': only the job gateway serves anybody; remove spec.service'".into())),
+    validation = Rule::new("!has(self.tls) || self.job == 'gateway'")
+        .message(Message::Expression("'spec.tls: given for job ' + self.job + ': only the job gateway serves anybody; remove spec.tls'".into())),
+    validation = Rule::new("!has(self.tls) || !has(self.bindings) || !self.bindings.exists(b, b == 'tls')")
+        .message("spec.bindings: tls: the certificate of spec.tls is mounted under that name; rename the binding's Secret"),
+    validation = Rule::new("!has(self.service) || !has(self.service.nodePorts) || has(self.tls) || !(has(self.service.nodePorts.https) || has(self.service.nodePorts.mqtts))")
+        .message("spec.service.nodePorts: https or mqtts given without a certificate: nothing listens there; set spec.tls (on a Platform spec.gateway.tls) or remove the port"),
+    validation = Rule::new("!has(self.service) || !has(self.service.nodePorts) || !has(self.tls) || !has(self.tls.only) || !self.tls.only || !(has(self.service.nodePorts.http) || has(self.service.nodePorts.mqtt))")
+        .message("spec.service.nodePorts: http or mqtt given, and tls.only closes these ports: remove them, or set tls.only to false"),
 )]
 pub struct StreamJobSpec {
     /// Which job runs.
@@ -55,9 +65,17 @@ pub struct StreamJobSpec {
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub config: FreeForm,
+    /// ConfigMaps whose keys appear as files. A change of theirs reaches the pods within a minute or so, without a
+    /// restart. One that is not there yet is an empty directory until it is, and is told in the condition Degraded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["directory"]))]
+    pub files: Vec<JobFiles>,
     /// How a job that serves is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<JobService>,
+    /// The certificate of a job that serves: with it there are HTTPS and MQTT over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<JobTls>,
     /// Memory and CPU of one pod; 128Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
@@ -92,12 +110,42 @@ impl Job {
     }
 }
 
+/// The keys of a ConfigMap as files.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobFiles {
+    /// The ConfigMap, in the same namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub config_map: String,
+    /// Where its keys appear, read-only, below `/etc/millrace`.
+    #[schemars(
+        length(min = 1, max = 320),
+        regex(pattern = "^/etc/millrace(/[A-Za-z0-9]([-A-Za-z0-9._]*[A-Za-z0-9])?)+$")
+    )]
+    pub directory: String,
+}
+
+/// The certificate of a job that serves.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobTls {
+    /// A Secret of type `kubernetes.io/tls` in the same namespace. A renewed certificate is taken over without a restart.
+    #[schemars(length(min = 1, max = 253))]
+    pub secret_name: String,
+    /// Close the plain ports 8080 and 1883 of the Service. Inside Kubernetes plain HTTP stays at the Service
+    /// `NAME-internal`, for actions.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub only: bool,
+}
+
 /// How a job that serves is reached.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.nodePorts) || self.type != 'ClusterIP'")
         .message("service.nodePorts: given for type ClusterIP: such a service has no node ports; set service.type to NodePort or remove service.nodePorts"),
+    validation = Rule::new("!has(self.loadBalancerSourceRanges) || size(self.loadBalancerSourceRanges) == 0 || self.type == 'LoadBalancer'")
+        .message(Message::Expression("'service.loadBalancerSourceRanges: given for type ' + self.type + ': only a load balancer looks at them; set service.type to LoadBalancer or remove service.loadBalancerSourceRanges'".into())),
 )]
 pub struct JobService {
     /// Type of the Service.
@@ -106,6 +154,19 @@ pub struct JobService {
     /// Fixed ports on the nodes; Kubernetes chooses when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_ports: Option<NodePorts>,
+    /// Annotations of the Service, for example for the cloud's load balancer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "annotations_schema")]
+    pub annotations: BTreeMap<String, String>,
+    /// Addresses that a load balancer lets in, in the form of `192.0.2.0/24`; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(r, isCIDR(r))").message("holds what is not a range of addresses; write each like 192.0.2.0/24 or 2001:db8::/32"))]
+    pub load_balancer_source_ranges: Vec<String>,
+}
+
+fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    crate::types::string_map(64, 1024)
 }
 
 /// Types of a Service.
@@ -145,6 +206,14 @@ pub struct NodePorts {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub mqtt: Option<i32>,
+    /// For HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub https: Option<i32>,
+    /// For MQTT over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub mqtts: Option<i32>,
 }
 
 /// What was seen of a job.

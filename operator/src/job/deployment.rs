@@ -10,7 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
-use super::{CONFIG_DIR, METRICS_PORT};
+use super::crd::JobFiles;
+use super::{CONFIG_DIR, METRICS_PORT, TLS_BINDING};
 use crate::context::Context;
 use crate::pods;
 use crate::reconcile::{Error, Owner, fingerprint};
@@ -33,6 +34,10 @@ pub struct Program<'a> {
     pub replicas: i32,
     /// Secrets that are mounted.
     pub bindings: &'a [String],
+    /// ConfigMaps that are mounted.
+    pub files: &'a [JobFiles],
+    /// The Secret with the certificate, if it has one.
+    pub tls: Option<&'a str>,
     /// The job's configuration.
     pub config: &'a FreeForm,
     /// Keys of the configuration that the job reads again while it runs: they restart nothing.
@@ -88,6 +93,16 @@ pub fn deployment(program: &Program<'_>) -> Deployment {
     let (mut volumes, mut mounts) = pods::bindings(program.bindings);
     volumes.push(pods::config_volume("config", &program.config_name()));
     mounts.push(pods::read_only_mount("config", CONFIG_DIR));
+    for (index, files) in program.files.iter().enumerate() {
+        let name = format!("files-{index}");
+        volumes.push(pods::optional_config_volume(&name, &files.config_map));
+        mounts.push(pods::read_only_mount(&name, &files.directory));
+    }
+    if let Some(secret) = program.tls {
+        volumes.push(pods::secret_volume("tls", secret));
+        let path = format!("{}/{TLS_BINDING}", pods::BINDING_ROOT);
+        mounts.push(pods::read_only_mount("tls", &path));
+    }
     let ports = program
         .ports
         .iter()

@@ -6,17 +6,18 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
 
 use super::build;
 use super::crd::{StreamJob, StreamJobStatus};
 use super::deployment::{self, DeploymentState, deployment_state};
-use super::validate::{ValidatedJob, missing_binding, validate};
+use super::validate::{ValidatedJob, missing_binding, missing_certificate, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner};
-use crate::status::{AVAILABLE, Condition, PROGRESSING, set_condition};
+use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
 
 /// The reconciler of StreamJob.
 pub struct Jobs;
@@ -52,7 +53,7 @@ impl Component for Jobs {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let store = controller.store();
+        let (store, by_files) = (controller.store(), controller.store());
         controller
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
@@ -64,6 +65,17 @@ impl Component for Jobs {
                     let name = secret.name_any();
                     affected(&store, secret.namespace().as_deref(), |job: &StreamJob| {
                         job.spec.bindings.contains(&name)
+                    })
+                },
+            )
+            // Made by users: no label says that they matter. The names alone are watched.
+            .watches(
+                context.scoped::<PartialObjectMeta<ConfigMap>>(scope),
+                watcher::Config::default(),
+                move |map| {
+                    let name = map.name_any();
+                    affected(&by_files, map.namespace().as_deref(), |job: &StreamJob| {
+                        job.spec.files.iter().any(|files| files.config_map == name)
                     })
                 },
             )
@@ -81,7 +93,8 @@ impl Component for Jobs {
         object: &StreamJob,
     ) -> Result<Reconciled<StreamJobStatus>, Error> {
         let job = validate(object, &context.settings.images)?;
-        check_bindings(context, &job.owner, &job.bindings).await?;
+        check_bindings(context, &job).await?;
+        let missing = missing_files(context, &job).await?;
         let applied =
             reconcile::apply(context, &job.owner, build::build(&job)?, &build::kinds()).await?;
         let state = applied
@@ -93,7 +106,7 @@ impl Component for Jobs {
         } else {
             pods::trouble(context, &job.owner, job.job.command()).await
         };
-        Ok(status(object, &job, state, trouble))
+        Ok(status(object, &job, state, trouble, missing))
     }
 }
 
@@ -102,23 +115,51 @@ impl Component for Jobs {
 ///
 /// # Errors
 /// Names the binding that is missing.
-async fn check_bindings(
-    context: &Context,
-    owner: &Owner,
-    bindings: &[String],
-) -> Result<(), Error> {
-    let api = context.namespaced::<Secret>(&owner.namespace);
-    for name in bindings {
+async fn check_bindings(context: &Context, job: &ValidatedJob) -> Result<(), Error> {
+    let api = context.namespaced::<Secret>(&job.owner.namespace);
+    let bindings = job
+        .bindings
+        .iter()
+        .map(|name| (name, missing_binding as fn(&str) -> Error));
+    let certificate = job
+        .tls
+        .iter()
+        .map(|tls| (&tls.secret_name, missing_certificate as fn(&str) -> Error));
+    for (name, missing) in bindings.chain(certificate) {
         if api
             .get_metadata_opt(name)
             .await
             .map_err(Error::doing("reading a binding"))?
             .is_none()
         {
-            return Err(missing_binding(name));
+            return Err(missing(name));
         }
     }
     Ok(())
+}
+
+/// Says which ConfigMaps of files are not there. The job runs without them, and takes them up once they are.
+async fn missing_files(context: &Context, job: &ValidatedJob) -> Result<Option<String>, Error> {
+    let api = context.namespaced::<ConfigMap>(&job.owner.namespace);
+    let mut missing = Vec::new();
+    for (index, files) in job.files.iter().enumerate() {
+        let found = api
+            .get_metadata_opt(&files.config_map)
+            .await
+            .map_err(Error::doing("reading a ConfigMap"))?;
+        if found.is_none() {
+            missing.push(format!(
+                "spec.files[{index}].configMap: {}",
+                files.config_map
+            ));
+        }
+    }
+    Ok((!missing.is_empty()).then(|| {
+        format!(
+            "{}: there is no ConfigMap of that name in this namespace; make it, or correct the name: the job goes on without it and takes it up then",
+            missing.join(", ")
+        )
+    }))
 }
 
 fn status(
@@ -126,6 +167,7 @@ fn status(
     job: &ValidatedJob,
     state: DeploymentState,
     trouble: Option<String>,
+    missing: Option<String>,
 ) -> Reconciled<StreamJobStatus> {
     let mut status = status_of(object);
     status.replicas = state.replicas;
@@ -144,6 +186,16 @@ fn status(
         trouble,
         object.metadata.generation,
     );
+    if let Some(missing) = &missing {
+        set_condition(
+            &mut status.conditions,
+            DEGRADED,
+            true,
+            "FilesMissing",
+            missing,
+            object.metadata.generation,
+        );
+    }
     Reconciled::Status(
         status,
         Duration::from_secs(if state.settled { 300 } else { 15 }),

@@ -1,9 +1,8 @@
 //! From what was asked for to what can be built. Pure.
 
-use k8s_openapi::api::core::v1::ServicePort;
 use millrace_contract::Invalid;
 
-use super::crd::{Job, JobService, StreamJob};
+use super::crd::{Job, JobFiles, JobService, JobTls, StreamJob};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
 use crate::types::{FreeForm, PodResources};
@@ -23,10 +22,22 @@ pub struct ValidatedJob {
     pub bindings: Vec<String>,
     /// The job's configuration.
     pub config: FreeForm,
+    /// ConfigMaps that are mounted.
+    pub files: Vec<JobFiles>,
+    /// Its certificate, when it serves by TLS.
+    pub tls: Option<JobTls>,
     /// How it is reached, when it serves.
     pub service: Option<JobService>,
     /// Memory and CPU of a pod.
     pub resources: Option<PodResources>,
+}
+
+impl ValidatedJob {
+    /// Whether the ports without TLS are closed to the outside.
+    #[must_use]
+    pub fn only_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.only)
+    }
 }
 
 /// Checks a job.
@@ -45,6 +56,30 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         .into());
     }
     let serves = spec.job == Job::Gateway;
+    if spec.tls.is_some() && !serves {
+        return Err(Invalid::new(
+            "spec.tls",
+            spec.job.command(),
+            "only the job gateway serves anybody",
+            "remove spec.tls",
+        )
+        .into());
+    }
+    for (index, files) in spec.files.iter().enumerate() {
+        let nested = spec.files.iter().enumerate().any(|(other, outer)| {
+            other != index
+                && format!("{}/", files.directory).starts_with(&format!("{}/", outer.directory))
+        });
+        if nested {
+            return Err(Invalid::new(
+                format!("spec.files[{index}].directory"),
+                &files.directory,
+                "lies inside the directory of another ConfigMap, or is the same",
+                "give each ConfigMap a directory of its own",
+            )
+            .into());
+        }
+    }
     Ok(ValidatedJob {
         owner: Owner::of(job)?,
         job: spec.job,
@@ -52,6 +87,8 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         replicas: spec.replicas,
         bindings: spec.bindings.clone(),
         config: spec.config.clone(),
+        files: spec.files.clone(),
+        tls: spec.tls.clone(),
         service: serves.then(|| spec.service.clone().unwrap_or_default()),
         resources: spec.resources.clone(),
     })
@@ -60,37 +97,33 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
 /// The binding that is missing: what to say of it.
 #[must_use]
 pub fn missing_binding(name: &str) -> Error {
+    missing_secret("spec.bindings", name)
+}
+
+/// The Secret with the certificate that is missing: what to say of it.
+#[must_use]
+pub fn missing_certificate(name: &str) -> Error {
     Error::Missing {
         reason: "BindingMissing",
         invalid: Invalid::new(
-            "spec.bindings",
+            "spec.tls.secretName",
+            name,
+            "there is no Secret of that name in this namespace",
+            "make a Secret of type kubernetes.io/tls, see to the Certificate that makes it, or correct the name",
+        ),
+    }
+}
+
+fn missing_secret(field: &str, name: &str) -> Error {
+    Error::Missing {
+        reason: "BindingMissing",
+        invalid: Invalid::new(
+            field,
             name,
             "there is no Secret of that name in this namespace",
             "make the Secret, or the KafkaCluster or OpenWhisk that makes it, or correct the name",
         ),
     }
-}
-
-/// The ports of a job that serves.
-#[must_use]
-pub fn ports(service: &JobService) -> Vec<ServicePort> {
-    let fixed = service.node_ports.clone().unwrap_or_default();
-    [
-        ("http", super::HTTP_PORT, fixed.http),
-        ("mqtt", super::MQTT_PORT, fixed.mqtt),
-    ]
-    .into_iter()
-    .map(|(name, port, node_port)| ServicePort {
-        name: Some(name.into()),
-        port,
-        target_port: Some(
-            k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::String(name.into()),
-        ),
-        protocol: Some("TCP".into()),
-        node_port,
-        ..ServicePort::default()
-    })
-    .collect()
 }
 
 #[cfg(test)]
@@ -139,14 +172,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn fixed_node_ports_are_taken_over() {
-        let job = validate(
-            &job(json!({"job": "gateway", "service": {"type": "NodePort", "nodePorts": {"http": 30080}}})),
-            &images(),
-        )
-        .unwrap();
-        let ports = ports(&job.service.unwrap());
-        assert_eq!(ports[0].node_port, Some(30080));
-        assert_eq!(ports[1].node_port, None);
+    fn a_directory_inside_another_is_refused() {
+        let files = |directories: [&str; 2]| {
+            let files: Vec<_> = directories
+                .iter()
+                .map(|directory| json!({"configMap": "c", "directory": directory}))
+                .collect();
+            validate(&job(json!({"job": "detect", "files": files})), &images())
+        };
+        assert!(files(["/etc/millrace/zones/a", "/etc/millrace/zones/ab"]).is_ok());
+        for directories in [
+            ["/etc/millrace/zones/a", "/etc/millrace/zones"],
+            ["/etc/millrace/zones", "/etc/millrace/zones"],
+        ] {
+            let error = files(directories).unwrap_err().to_string();
+            assert!(error.starts_with("spec.files[0].directory: "), "{error}");
+        }
     }
 }

@@ -7,9 +7,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
-use crate::job::crd::JobService;
 use crate::status::Condition;
-use crate::types::{FreeForm, PodResources, Storage, free_form};
+use crate::types::{PodResources, Storage};
+
+mod detect;
+mod gateway;
+mod warnings;
+
+pub use detect::{PlatformDetect, ZoneMap};
+pub use gateway::{
+    CertManager, GatewayApi, GatewayTls, HttpBackend, Ingress, IssuerRef, ParentRef,
+    PlatformGateway,
+};
+pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
 
 /// A whole environment: from the vehicle's telemetry to the warning that its driver hears.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -40,11 +50,14 @@ use crate::types::{FreeForm, PodResources, Storage, free_form};
         .message("spec.gateway: given without spec.kafka: it has nowhere to put telemetry; add spec.kafka or remove spec.gateway"),
     validation = Rule::new("!has(self.warnings) || (has(self.openwhisk) && has(self.detect))")
         .message("spec.warnings: given without spec.detect and spec.openwhisk: nobody would find or tell anything; add them or remove spec.warnings"),
+    validation = Rule::new("self.profile == oldSelf.profile || !has(oldSelf.kafka) || has(oldSelf.kafka.partitions)")
+        .message(Message::Expression("'spec.profile: ' + self.profile + ': the number of partitions comes from the profile, and with another one vehicles would change partition and lose their state; put ' + oldSelf.profile + ' back, and give sizes and replicas one by one'".into())),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
         .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
 )]
 pub struct PlatformSpec {
-    /// Sizes and redundancy: `dev` is one small pod of everything.
+    /// Sizes and redundancy: `dev` is one small pod of everything, `standard` has two pods of what can have them. It can
+    /// be changed later only where `spec.kafka.partitions` is given, because vehicles would change partition.
     #[serde(default)]
     pub profile: Profile,
     /// The log of records. Without it the platform has none.
@@ -77,6 +90,9 @@ pub enum Profile {
     /// One small pod of everything.
     #[default]
     Dev,
+    /// Two pods of gateway, detect and dispatch, more partitions and larger volumes. Kafka and OpenWhisk are one pod each
+    /// in this version: a restart of theirs holds records up and loses none.
+    Standard,
 }
 
 /// The log of records.
@@ -115,51 +131,6 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     crate::types::string_map(64, 1024)
 }
 
-/// The way in for vehicles, and the way back.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlatformGateway {
-    /// The container image. The operator's own default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
-    pub image: Option<String>,
-    /// How many pods run. The profile's number when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 64))]
-    pub replicas: Option<i32>,
-    /// How vehicles reach it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<JobService>,
-    /// Memory and CPU of one pod. The profile's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<PodResources>,
-    /// The gateway's own configuration, put over what the platform sets.
-    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
-    #[schemars(schema_with = "free_form")]
-    pub config: FreeForm,
-}
-
-/// Rules over telemetry.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlatformDetect {
-    /// The container image. The operator's own default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
-    pub image: Option<String>,
-    /// How many pods run. The profile's number when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 64))]
-    pub replicas: Option<i32>,
-    /// Memory and CPU of one pod. The profile's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<PodResources>,
-    /// Thresholds, per vehicle model where they differ. A change is taken over without a restart.
-    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
-    #[schemars(schema_with = "free_form")]
-    pub rules: FreeForm,
-}
-
 /// Where actions run.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -178,58 +149,6 @@ pub struct PlatformOpenWhisk {
     /// Memory and CPU of the pod, with the actions inside it. The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
-}
-
-/// How drivers are told.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlatformWarnings {
-    /// Language of the text, as a BCP 47 tag.
-    #[serde(default = "default_language")]
-    #[schemars(
-        length(min = 2, max = 16),
-        regex(pattern = "^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")
-    )]
-    pub language: String,
-    /// Ways to the driver, in the order they are tried. `vehicle` is the car's own loudspeaker and screen.
-    #[serde(default = "default_channels")]
-    #[schemars(length(min = 1, max = 4), extend("x-kubernetes-list-type" = "set"))]
-    pub channels: Vec<Channel>,
-    /// How long a warning is worth telling, in seconds.
-    #[serde(default = "default_time_to_live")]
-    #[schemars(range(min = 1, max = 86_400))]
-    pub time_to_live_seconds: i32,
-}
-
-impl Default for PlatformWarnings {
-    fn default() -> Self {
-        Self {
-            language: default_language(),
-            channels: default_channels(),
-            time_to_live_seconds: default_time_to_live(),
-        }
-    }
-}
-
-fn default_language() -> String {
-    "en".into()
-}
-
-fn default_channels() -> Vec<Channel> {
-    vec![Channel::Vehicle]
-}
-
-fn default_time_to_live() -> i32 {
-    900
-}
-
-/// A way to the driver.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum Channel {
-    /// The car's own loudspeaker and screen, by way of the gateway.
-    Vehicle,
 }
 
 /// What was seen of a platform.

@@ -7,5 +7,7 @@ mod reconcile;
 mod state;
 mod topics;
 mod validate;
+mod zones;
 
+pub use build::gateway_secret_name;
 pub use reconcile::Platforms;

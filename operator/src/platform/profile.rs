@@ -26,6 +26,8 @@ pub struct Sizes {
     pub openwhisk_storage: Storage,
     /// Memory and CPU of OpenWhisk.
     pub openwhisk: PodResources,
+    /// Pods of each dispatch.
+    pub dispatch_replicas: i32,
     /// Memory and CPU of a pod of dispatch.
     pub dispatch: PodResources,
 }
@@ -45,7 +47,23 @@ pub fn sizes(profile: Profile) -> Sizes {
             detect: pod("192Mi", "50m"),
             openwhisk_storage: volume("1Gi"),
             openwhisk: pod("512Mi", "50m"),
+            dispatch_replicas: 1,
             dispatch: pod("128Mi", "20m"),
+        },
+        Profile::Standard => Sizes {
+            // KafkaCluster runs one node in this version.
+            kafka_nodes: 1,
+            kafka_storage: volume("50Gi"),
+            kafka: pod("4Gi", "1"),
+            partitions: 12,
+            gateway_replicas: 2,
+            gateway: pod("512Mi", "250m"),
+            detect_replicas: 2,
+            detect: pod("512Mi", "250m"),
+            openwhisk_storage: volume("10Gi"),
+            openwhisk: pod("2Gi", "500m"),
+            dispatch_replicas: 2,
+            dispatch: pod("256Mi", "100m"),
         },
     }
 }
@@ -80,6 +98,20 @@ pub fn or_profile(asked: Option<&PodResources>, profile: &PodResources) -> PodRe
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn standard_has_more_of_everything_that_can_have_more() {
+        let (dev, standard) = (sizes(Profile::Dev), sizes(Profile::Standard));
+        assert!(standard.partitions > dev.partitions);
+        for replicas in [
+            standard.gateway_replicas,
+            standard.detect_replicas,
+            standard.dispatch_replicas,
+        ] {
+            assert!(replicas >= 2 && replicas <= standard.partitions);
+        }
+        assert_eq!(standard.kafka_nodes, 1, "what KafkaCluster can run");
+    }
 
     #[test]
     fn what_was_asked_for_wins() {

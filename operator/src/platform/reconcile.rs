@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
-use kube::api::{ListParams, PostParams};
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
+use serde_json::json;
 
-use super::build::{self, Waiting};
-use super::crd::{Platform, PlatformStatus};
+use super::build::{self, Api, Waiting};
+use super::crd::{Platform, PlatformGateway, PlatformSpec, PlatformStatus, WaitingOn};
 use super::state::{component, fault, waiting_on};
-use super::validate::{Live, validate};
+use super::validate::{ADDED_TOKENS, Live, ValidatedPlatform, validate};
+use super::zones::{self, Verdict};
 use crate::action::crd::Action;
-use crate::context::{Context, MANAGER};
+use crate::context::{Context, MANAGER, is_status};
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::eventsource::crd::EventSource;
 use crate::job::crd::StreamJob;
@@ -34,14 +38,24 @@ impl Component for Platforms {
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("platforms");
         rules.extend(reconcile::rules(
-            &build::kinds(),
+            &build::own_kinds(),
             "Make, correct and remove the parts of a platform.",
+        ));
+        rules.extend(reconcile::rules(
+            &build::exposing_kinds(),
+            "Expose the gateway, where a platform asks for it and the API is installed.",
         ));
         rules.push(Rule::new(
             "",
             &["secrets"],
-            &["get", "list", "watch", "create"],
-            "Make the gateway's keys once.",
+            &["get", "list", "watch", "create", "patch"],
+            "Make the gateway's keys once; add those that a former version did not make.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["configmaps"],
+            &["get", "list", "watch"],
+            "Check the zones.",
         ));
         rules
     }
@@ -51,7 +65,7 @@ impl Component for Platforms {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let store = controller.store();
+        let (store, by_zones) = (controller.store(), controller.store());
         controller
             .owns(context.scoped::<KafkaCluster>(scope), managed())
             .owns(context.scoped::<KafkaTopic>(scope), managed())
@@ -59,6 +73,24 @@ impl Component for Platforms {
             .owns(context.scoped::<Action>(scope), managed())
             .owns(context.scoped::<StreamJob>(scope), managed())
             .owns(context.scoped::<EventSource>(scope), managed())
+            .owns(context.scoped::<Ingress>(scope), managed())
+            // Made by users: no label says that they matter.
+            .watches(
+                context.scoped::<PartialObjectMeta<ConfigMap>>(scope),
+                watcher::Config::default(),
+                move |map| {
+                    let name = map.name_any();
+                    affected(
+                        &by_zones,
+                        map.namespace().as_deref(),
+                        |platform: &Platform| {
+                            let zones =
+                                platform.spec.detect.iter().flat_map(|detect| &detect.zones);
+                            zones.into_iter().any(|zones| zones.config_map == name)
+                        },
+                    )
+                },
+            )
             .watches(
                 context.scoped::<PartialObjectMeta<Secret>>(scope),
                 managed(),
@@ -80,15 +112,27 @@ impl Component for Platforms {
         object: &Platform,
     ) -> Result<Reconciled<PlatformStatus>, Error> {
         let owner = Owner::of(object)?;
-        let live = dereference(context, &owner, object.spec.kafka.is_some()).await?;
+        let live = dereference(context, &owner, &object.spec).await?;
         let platform = validate(object, live)?;
+        let zones = match &platform.detect {
+            Some(detect) => zones::look(context, &platform.owner, &detect.zones).await?,
+            None => Verdict::default(),
+        };
         if let Some(secret) = build::gateway_secret(&platform) {
             create_secret(context, &platform.owner, &secret).await?;
         }
+        complete_secret(context, &platform).await?;
         let (prepared, held_back) = build::build(&platform)?;
         let applied = reconcile::apply(context, &platform.owner, prepared, &build::kinds()).await?;
         let bodies: Vec<_> = applied.bodies().collect();
-        Ok(status(object, &bodies, &held_back))
+        let mut troubles = missing_apis(&platform);
+        troubles.extend(
+            zones
+                .rejected
+                .iter()
+                .map(|told| ("ZonesRejected", told.clone())),
+        );
+        Ok(status(object, &bodies, &held_back, &zones.absent, troubles))
     }
 }
 
@@ -114,7 +158,65 @@ async fn create_secret(context: &Context, owner: &Owner, secret: &Secret) -> Res
     Ok(())
 }
 
-async fn dereference(context: &Context, owner: &Owner, wants_topics: bool) -> Result<Live, Error> {
+/// Adds tokens to a Secret that a former version made. A merge: whatever else is in it stays.
+async fn complete_secret(context: &Context, platform: &ValidatedPlatform) -> Result<(), Error> {
+    let Some(additions) = build::gateway_secret_additions(platform) else {
+        return Ok(());
+    };
+    let name = build::gateway_secret_name(&platform.owner.name);
+    let params = PatchParams {
+        field_manager: Some(MANAGER.into()),
+        ..PatchParams::default()
+    };
+    context
+        .namespaced::<Secret>(&platform.owner.namespace)
+        .patch(&name, &params, &Patch::Merge(json!({"data": additions})))
+        .await
+        .map_err(Error::doing("completing the gateway's Secret"))?;
+    context.metrics.count_write("Secret");
+    let added: Vec<&str> = additions.keys().map(String::as_str).collect();
+    tracing::info!(
+        kind = "Secret",
+        name,
+        namespace = platform.owner.namespace,
+        ?added,
+        "completed"
+    );
+    Ok(())
+}
+
+/// What exposes the gateway and cannot be made here, with the cure.
+fn missing_apis(platform: &ValidatedPlatform) -> Vec<(&'static str, String)> {
+    let needs = platform.gateway.iter().flat_map(build::needs);
+    needs
+        .filter(|(_, api)| !platform.apis.contains(api))
+        .map(|(field, api)| {
+            let told = format!(
+                "{field}: given: this cluster has no {} of {}/{}; {}",
+                api.kind, api.group, api.version, api.from
+            );
+            ("ApiMissing", told)
+        })
+        .collect()
+}
+
+/// Which of the APIs that a gateway asks for this cluster has.
+async fn apis(context: &Context, gateway: Option<&PlatformGateway>) -> Result<Vec<Api>, Error> {
+    let mut apis = Vec::new();
+    for (_, api) in gateway.into_iter().flat_map(build::needs) {
+        let version = format!("{}/{}", api.group, api.version);
+        match context.client.list_api_group_resources(&version).await {
+            Ok(list) if list.resources.iter().any(|kind| kind.name == api.plural) => apis.push(api),
+            Ok(_) => {}
+            Err(error) if is_status(&error, 404) => {}
+            Err(error) => return Err(Error::doing("asking for an API")(error)),
+        }
+    }
+    Ok(apis)
+}
+
+async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Result<Live, Error> {
+    let wants_topics = spec.kafka.is_some();
     let ours = ListParams::default().labels(&format!("{OWNER_LABEL}={}", owner.uid));
     let jobs = context
         .namespaced::<StreamJob>(&owner.namespace)
@@ -149,24 +251,45 @@ async fn dereference(context: &Context, owner: &Owner, wants_topics: bool) -> Re
     } else {
         Some(format!("KafkaTopic {}", waits.join(", ")))
     };
-    let gateway_secret = context
+    let secret = context
         .namespaced::<Secret>(&owner.namespace)
-        .get_metadata_opt(&build::gateway_secret_name(&owner.name))
+        .get_opt(&build::gateway_secret_name(&owner.name))
         .await
         .map_err(Error::doing("reading the gateway's Secret"))?
         // One on its way out is waited for: until it is gone, making another is refused.
-        .is_some_and(|secret| secret.metadata.deletion_timestamp.is_none());
+        .filter(|secret| secret.metadata.deletion_timestamp.is_none());
     Ok(Live {
-        gateway_secret,
+        gateway_secret: secret.is_some(),
+        gateway_lacks: secret
+            .iter()
+            .filter(|_| spec.gateway.is_some())
+            .flat_map(lacks)
+            .collect(),
+        apis: apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait,
     })
+}
+
+/// The tokens that a Secret lacks. One that somebody else made is used as it is.
+fn lacks(secret: &Secret) -> Vec<&'static str> {
+    let ours = secret
+        .labels()
+        .get("app.kubernetes.io/managed-by")
+        .is_some_and(|manager| manager == MANAGER);
+    let has = |name: &str| secret.data.iter().any(|data| data.contains_key(name));
+    ADDED_TOKENS
+        .into_iter()
+        .filter(|name| ours && !has(name))
+        .collect()
 }
 
 fn status(
     object: &Platform,
     bodies: &[&serde_json::Value],
     held_back: &[Waiting],
+    absent: &[String],
+    mut troubles: Vec<(&'static str, String)>,
 ) -> Reconciled<PlatformStatus> {
     let generation = object.metadata.generation;
     let mut status = status_of(object);
@@ -178,6 +301,11 @@ fn status(
     let ready = status.components.iter().filter(|part| part.ready).count();
     let all = status.components.len() + held_back.len();
     let available = status.waiting_on.is_empty();
+    // Detect works without them.
+    status.waiting_on.extend(absent.iter().map(|name| WaitingOn {
+        component: format!("ConfigMap {name}"),
+        reason: format!("spec.detect.zones: {name}: there is no ConfigMap of that name in this namespace; make it, or take it out"),
+    }));
     let told = match status.waiting_on.first() {
         None => format!("{ready} of {all} components ready"),
         Some(first) => format!(
@@ -199,13 +327,20 @@ fn status(
     } else {
         set_condition(conditions, PROGRESSING, true, "Waiting", &told, generation);
     }
-    if let Some(fault) = bodies.iter().find_map(|body| fault(body)) {
+    troubles.extend(
+        bodies
+            .iter()
+            .find_map(|body| fault(body))
+            .map(|told| ("ComponentDegraded", told)),
+    );
+    if let Some((reason, _)) = troubles.first() {
+        let all: Vec<&str> = troubles.iter().map(|(_, told)| told.as_str()).collect();
         set_condition(
             conditions,
             DEGRADED,
             true,
-            "ComponentDegraded",
-            &fault,
+            reason,
+            &all.join(". "),
             generation,
         );
     }

@@ -31,6 +31,55 @@ pub fn fault(body: &Value) -> Option<String> {
 /// Reads the state of one part from its resource.
 #[must_use]
 pub fn component(body: &Value) -> ComponentStatus {
+    match body["kind"].as_str() {
+        // An Ingress has no word for being served.
+        Some("Ingress") => foreign(body, Some((true, "made".to_owned()))),
+        Some("Certificate") => foreign(body, said(&body["status"]["conditions"], "Ready")),
+        Some("HTTPRoute" | "TLSRoute" | "TCPRoute") => {
+            let parents = body["status"]["parents"].as_array();
+            let all: Option<Vec<_>> =
+                parents
+                    .filter(|parents| !parents.is_empty())
+                    .map(|parents| {
+                        let each = |parent: &Value| said(&parent["conditions"], "Accepted");
+                        parents.iter().filter_map(each).collect()
+                    });
+            // One Gateway that has taken it is enough to be reached by.
+            let told = all.and_then(|all| {
+                let accepted = all.iter().find(|(accepted, _)| *accepted);
+                accepted.or(all.first()).cloned()
+            });
+            foreign(body, told)
+        }
+        _ => own(body),
+    }
+}
+
+/// What a condition says: whether it is true, and its message.
+fn said(conditions: &Value, type_: &str) -> Option<(bool, String)> {
+    let condition = conditions
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)?;
+    let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+    Some((condition["status"] == "True", text("message")))
+}
+
+fn foreign(body: &Value, told: Option<(bool, String)>) -> ComponentStatus {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (ready, message) = told.unwrap_or((
+        false,
+        "no controller of it has said anything yet".to_owned(),
+    ));
+    ComponentStatus {
+        name: text(&body["metadata"]["name"]),
+        kind: text(&body["kind"]),
+        ready,
+        message,
+    }
+}
+
+fn own(body: &Value) -> ComponentStatus {
     let condition = body["status"]["conditions"]
         .as_array()
         .and_then(|conditions| {
@@ -125,5 +174,31 @@ mod tests {
             texts,
             ["OpenWhisk w: m", "StreamJob g: waits for KafkaTopic t"]
         );
+    }
+
+    #[test]
+    fn objects_of_others_are_read_in_their_own_words() {
+        let ready = |body: Value| component(&body).ready;
+        assert!(ready(json!({"kind": "Ingress", "metadata": {"name": "i"}})));
+        let certificate = |status: &str| {
+            json!({"kind": "Certificate", "metadata": {"name": "c"},
+            "status": {"conditions": [{"type": "Ready", "status": status, "message": "issuing"}]}})
+        };
+        assert!(ready(certificate("True")));
+        assert!(!ready(certificate("False")));
+        assert_eq!(component(&certificate("False")).message, "issuing");
+        let route = |statuses: &[&str]| {
+            let parents: Vec<Value> = statuses
+                .iter()
+                .map(|status| json!({"conditions": [{"type": "Accepted", "status": status, "message": "m"}]}))
+                .collect();
+            json!({"kind": "HTTPRoute", "metadata": {"name": "r"}, "status": {"parents": parents}})
+        };
+        assert!(ready(route(&["False", "True"])));
+        assert!(!ready(route(&["False"])));
+        assert!(!ready(route(&[])));
+        assert!(!ready(
+            json!({"kind": "TCPRoute", "metadata": {"name": "r"}})
+        ));
     }
 }

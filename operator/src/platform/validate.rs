@@ -3,20 +3,31 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use millrace_analytics::Rules;
 use millrace_contract::Invalid;
+use serde_json::Value;
 
+use super::build::Api;
 use super::crd::{
     Platform, PlatformDetect, PlatformGateway, PlatformKafka, PlatformOpenWhisk, PlatformWarnings,
 };
 use super::profile::{Sizes, sizes};
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
+use crate::types::FreeForm;
+
+/// Tokens that Secrets of former versions do not have.
+pub const ADDED_TOKENS: [&str; 2] = ["vehicles-token", "operations-token"];
 
 /// What was read before a platform is built.
 #[derive(Clone, Debug)]
 pub struct Live {
     /// Whether the Secret of the gateway is there.
     pub gateway_secret: bool,
+    /// Tokens that the Secret of the gateway lacks, if it is one that an operator made.
+    pub gateway_lacks: Vec<&'static str>,
+    /// The APIs of others that this cluster has, of those that the spec asks for.
+    pub apis: Vec<Api>,
     /// Names of the StreamJobs that exist: what runs is not taken back.
     pub jobs: Vec<String>,
     /// Why the topics are not all available, if they are not.
@@ -42,6 +53,10 @@ pub struct ValidatedPlatform {
     pub warnings: Option<PlatformWarnings>,
     /// Content of the gateway's Secret when it has to be made; one that is there is used as it is.
     pub gateway_secret: Option<BTreeMap<String, ByteString>>,
+    /// What the gateway's Secret is completed by.
+    pub gateway_additions: BTreeMap<String, ByteString>,
+    /// The APIs of others that can be used.
+    pub apis: Vec<Api>,
     /// Jobs that exist.
     pub jobs: Vec<String>,
     /// Why jobs that do not exist yet have to wait, if they have to.
@@ -86,11 +101,39 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         "spec.openwhisk",
         spec.warnings.is_some() && spec.openwhisk.is_none(),
     )?;
+    if let Some(detect) = &spec.detect {
+        rules(&detect.rules)?;
+    }
+    if let Some(tls) = spec
+        .gateway
+        .as_ref()
+        .and_then(|gateway| gateway.tls.as_ref())
+        && tls.secret_name.is_some() == tls.cert_manager.is_some()
+    {
+        return Err(Invalid::new(
+            "spec.gateway.tls",
+            if tls.secret_name.is_some() {
+                "secretName and certManager"
+            } else {
+                "empty"
+            },
+            "the certificate comes from one place",
+            "set either tls.secretName or tls.certManager",
+        )
+        .into());
+    }
     let owner = Owner::of(platform)?;
+    let mut gateway_additions = BTreeMap::new();
+    for name in &live.gateway_lacks {
+        let token = ByteString(secrets::token()?.into_bytes());
+        gateway_additions.insert((*name).to_owned(), token);
+    }
     let gateway_secret = if spec.gateway.is_some() && !live.gateway_secret {
         let random: &[(&str, secrets::Make)] = &[
             ("admin-token", secrets::token),
             ("notify-token", secrets::token),
+            (ADDED_TOKENS[0], secrets::token),
+            (ADDED_TOKENS[1], secrets::token),
             ("pseudonym-key", secrets::key),
             ("seal-key", secrets::key),
         ];
@@ -111,9 +154,22 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         openwhisk: spec.openwhisk.clone(),
         warnings: spec.warnings.clone(),
         gateway_secret,
+        gateway_additions,
+        apis: live.apis,
         jobs: live.jobs,
         jobs_wait: live.topics_wait,
     })
+}
+
+/// Checks the rules as detect will.
+fn rules(rules: &FreeForm) -> Result<(), Invalid> {
+    match Rules::from_value(Value::Object(rules.clone())) {
+        Ok(_) => Ok(()),
+        Err(invalid) => Err(Invalid {
+            field: format!("spec.detect.{}", invalid.field),
+            ..invalid
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +189,8 @@ pub(super) mod tests {
     pub(in crate::platform) fn live(topics_wait: Option<&str>) -> Live {
         Live {
             gateway_secret: true,
+            gateway_lacks: Vec::new(),
+            apis: Vec::new(),
             jobs: Vec::new(),
             topics_wait: topics_wait.map(str::to_owned),
         }
@@ -166,9 +224,46 @@ pub(super) mod tests {
         };
         let made = validate(&platform(spec), fresh.clone()).unwrap();
         let made = made.gateway_secret.unwrap();
-        assert_eq!(made.len(), 6);
+        assert_eq!(made.len(), 8);
         assert_eq!(made["type"].0, b"millrace-gateway");
         let none = validate(&platform(json!({"kafka": {}})), fresh).unwrap();
         assert_eq!(none.gateway_secret, None);
+    }
+
+    #[test]
+    fn older_secrets_are_completed() {
+        let older = Live {
+            gateway_lacks: vec!["operations-token"],
+            ..live(None)
+        };
+        let valid = validate(&platform(json!({"kafka": {}, "gateway": {}})), older).unwrap();
+        assert_eq!(valid.gateway_secret, None);
+        let names: Vec<&String> = valid.gateway_additions.keys().collect();
+        assert_eq!(names, ["operations-token"]);
+    }
+
+    #[test]
+    fn rules_are_checked_as_detect_does_it() {
+        let with = |rules: Value| {
+            let spec = json!({"kafka": {}, "gateway": {}, "detect": {"rules": rules}});
+            validate(&platform(spec), live(None)).map(drop)
+        };
+        assert!(with(json!({"overheating": {"warningAt": 109.0}})).is_ok());
+        for (rules, field, says) in [
+            (json!({"overheting": {}}), "spec.detect.rules", "overheting"),
+            (
+                json!({"overheating": {"warningAt": 500.0}}),
+                "spec.detect.rules.overheating",
+                "500",
+            ),
+            (
+                json!({"models": {"Van": {"overheating": {"warningAt": "hot"}}}}),
+                "spec.detect.rules.models.Van",
+                "hot",
+            ),
+        ] {
+            let text = with(rules).unwrap_err().to_string();
+            assert!(text.starts_with(field) && text.contains(says), "{text}");
+        }
     }
 }

@@ -192,6 +192,20 @@ pub fn config_volume(name: &str, config_map: &str) -> Volume {
     }
 }
 
+/// The same, which is empty as long as the ConfigMap is not there.
+#[must_use]
+pub fn optional_config_volume(name: &str, config_map: &str) -> Volume {
+    Volume {
+        name: name.into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: config_map.into(),
+            optional: Some(true),
+            ..ConfigMapVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
 /// A volume of the keys of a Secret, readable by the pod's group only.
 #[must_use]
 pub fn secret_volume(name: &str, secret: &str) -> Volume {

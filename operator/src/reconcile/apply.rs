@@ -163,11 +163,13 @@ async fn remove_orphans(
     let api: Api<PartialObjectMeta<DynamicObject>> =
         Api::namespaced_with(context.client.clone(), &owner.namespace, kind);
     let params = ListParams::default().labels(&format!("{OWNER_LABEL}={}", owner.uid));
-    for object in api
-        .list_metadata(&params)
-        .await
-        .map_err(|error| failed("", error))?
-    {
+    let made = match api.list_metadata(&params).await {
+        Ok(made) => made,
+        // An API that is not installed here has no objects.
+        Err(error) if is_status(&error, 404) => return Ok(()),
+        Err(error) => return Err(failed("", error)),
+    };
+    for object in made {
         let Some(name) = object.metadata.name.clone() else {
             continue;
         };

@@ -20,6 +20,8 @@ struct PerOwner {
     objects: HashMap<String, LastApply>,
     /// Fingerprint of the set of objects for which no orphan was left.
     tidy: Option<String>,
+    /// What a look at something costly came to, and the fingerprint of what was looked at.
+    seen: Option<(String, Option<String>)>,
 }
 
 /// What the operator last applied, by owner.
@@ -51,6 +53,19 @@ impl Cache {
 
     pub(super) fn set_tidy(&self, owner: &str, set: &str) {
         self.lock().entry(owner.to_owned()).or_default().tidy = Some(set.to_owned());
+    }
+
+    /// What a costly look came to, if what was looked at has this fingerprint.
+    #[must_use]
+    pub fn seen(&self, owner: &str, fingerprint: &str) -> Option<Option<String>> {
+        let lock = self.lock();
+        let (of, came_to) = lock.get(owner)?.seen.as_ref()?;
+        (of == fingerprint).then(|| came_to.clone())
+    }
+
+    /// Remembers what a costly look came to.
+    pub fn set_seen(&self, owner: &str, fingerprint: String, came_to: Option<String>) {
+        self.lock().entry(owner.to_owned()).or_default().seen = Some((fingerprint, came_to));
     }
 
     /// Forgets an owner that is gone.

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::marker::PhantomData;
 
-use kube::api::ApiResource;
+use kube::api::{ApiResource, ObjectMeta};
 use kube::core::DynamicObject;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// Marks resources as built and not yet sent.
@@ -64,6 +64,22 @@ impl Resources<Prepared> {
             body,
         });
         Ok(())
+    }
+
+    /// Adds an object of an API that this crate has no types of.
+    pub fn add_dynamic(&mut self, resource: ApiResource, metadata: &ObjectMeta, spec: Value) {
+        let name = metadata.name.clone().unwrap_or_default();
+        let body = json!({
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": metadata,
+            "spec": spec,
+        });
+        self.entries.push(Entry {
+            resource,
+            name,
+            body,
+        });
     }
 
     pub(super) fn into_entries(self) -> Vec<Entry> {
@@ -147,7 +163,6 @@ pub fn fingerprint(content: &impl Serialize) -> String {
 mod tests {
     use super::*;
     use k8s_openapi::api::core::v1::ConfigMap;
-    use kube::api::ObjectMeta;
 
     #[test]
     fn what_was_added_is_found_by_type_and_name() {

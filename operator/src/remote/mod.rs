@@ -1,4 +1,5 @@
-//! Everything that lives inside a system rather than in Kubernetes: topics in Kafka, actions in OpenWhisk.
+//! Everything that lives inside a system rather than in Kubernetes: topics in Kafka, actions, triggers and
+//! rules in OpenWhisk.
 //! It all goes one way: [`pipeline`] observes, compares, acts, and tells what is there.
 
 pub mod action;
@@ -7,4 +8,6 @@ pub mod kafka;
 pub mod openwhisk;
 pub mod pipeline;
 pub mod release;
+pub mod rule;
 pub mod topic;
+pub mod trigger;

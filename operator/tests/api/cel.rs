@@ -31,6 +31,11 @@ fn with(mut base: Value, pointer: &str, value: Value) -> Value {
 pub async fn good_resources_are_accepted(scene: &Scene) {
     let everything = json!({"kafka": {}, "gateway": {"service": {"type": "NodePort", "nodePorts": {"http": 30080}}},
         "detect": {"rules": {"any": {"thing": [1, 2]}}}, "openwhisk": {}, "warnings": {"language": "pt-BR"}});
+    let told = json!({"kafka": {}, "gateway": {}, "detect": {"zones": [{"configMap": "a.b"}, {"configMap": "c", "key": "k.geojson"}]},
+        "openwhisk": {}, "warnings": {"channels": ["vehicle", "webhook", "smtp"],
+            "webhook": {"url": "https://example.org/h", "secretRef": {"name": "s", "key": "k"}},
+            "smtp": {"secretRef": {"name": "s", "key": "k"}, "from": "a@example.org", "to": ["b@example.org"]}}});
+    let exposed = |gateway: Value| json!({"kafka": {}, "gateway": gateway});
     for (kind, name, spec) in [
         ("KafkaCluster", "good", kafka()),
         (
@@ -78,6 +83,51 @@ pub async fn good_resources_are_accepted(scene: &Scene) {
             "good",
             json!({"topic": "t", "action": "a", "deadLetterTopic": "d"}),
         ),
+        (
+            "EventSource",
+            "batches",
+            json!({"topic": "t", "trigger": "g", "filter": "zone IS NULL", "batch": {"maximumRecords": 10, "windowMilliseconds": 100},
+                "partialFailure": true, "bisect": true, "maximumAgeSeconds": 60}),
+        ),
+        (
+            "EventSource",
+            "switches-off",
+            json!({"topic": "t", "action": "a", "partialFailure": false, "bisect": false}),
+        ),
+        (
+            "StreamJob",
+            "files",
+            json!({"job": "detect", "files": [{"configMap": "a", "directory": "/etc/millrace/zones/a"}]}),
+        ),
+        (
+            "StreamJob",
+            "secure",
+            json!({"job": "gateway", "tls": {"secretName": "s", "only": true},
+                "service": {"type": "LoadBalancer", "annotations": {"a/b": "c"}, "nodePorts": {"https": 30443, "mqtts": 30883},
+                    "loadBalancerSourceRanges": ["192.0.2.0/24", "2001:db8::/32"]}}),
+        ),
+        ("Platform", "told", told),
+        (
+            "Platform",
+            "own-certificate",
+            exposed(
+                json!({"tls": {"secretName": "s"}, "service": {"type": "NodePort", "nodePorts": {"http": 30081, "https": 30444}}}),
+            ),
+        ),
+        (
+            "Platform",
+            "passed-through",
+            exposed(
+                json!({"tls": {"certManager": {"issuerRef": {"name": "i"}, "dnsNames": ["a.example.org"]}, "only": true},
+                "ingress": {"host": "a.example.org", "backend": "https"},
+                "gatewayApi": {"parentRefs": [{"name": "g"}], "mqttParentRefs": [{"name": "g", "sectionName": "m"}]}}),
+            ),
+        ),
+        (
+            "Platform",
+            "standard",
+            json!({"profile": "standard", "kafka": {}}),
+        ),
         ("Platform", "empty", json!({})),
         ("Platform", "all", everything),
     ] {
@@ -90,6 +140,7 @@ pub async fn good_resources_are_accepted(scene: &Scene) {
 
 pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
     let long = "a".repeat(41);
+    let warned = |warnings: Value| json!({"kafka": {}, "gateway": {}, "detect": {}, "openwhisk": {}, "warnings": warnings});
     for (kind, name, spec, says) in [
         (
             "KafkaCluster",
@@ -298,7 +349,95 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
             "EventSource",
             "x",
             json!({"topic": "t"}),
-            &["spec.action", "Required"],
+            &["spec.action", "spec.trigger"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "action": "a", "trigger": "g"}),
+            &["spec.trigger", "remove one"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "action": "a", "partialFailure": true}),
+            &["spec.partialFailure", "add spec.batch"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "action": "a", "bisect": true}),
+            &["spec.bisect", "add spec.batch"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "action": "a", "batch": {"maximumRecords": 0}}),
+            &["spec.batch.maximumRecords", "0"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "action": "a", "maximumAgeSeconds": 0}),
+            &["spec.maximumAgeSeconds", "0"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "action": "a", "filter": "a".repeat(2049)}),
+            &["spec.filter", "2048"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "detect", "tls": {"secretName": "s"}}),
+            &["spec.tls", "detect", "remove spec.tls"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "gateway", "bindings": ["tls"], "tls": {"secretName": "s"}}),
+            &["spec.bindings", "rename"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "gateway", "service": {"type": "NodePort", "nodePorts": {"https": 30443}}}),
+            &["spec.service.nodePorts", "set spec.tls"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "gateway", "tls": {"secretName": "s", "only": true}, "service": {"type": "NodePort", "nodePorts": {"mqtt": 30883}}}),
+            &["spec.service.nodePorts", "tls.only"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "gateway", "service": {"loadBalancerSourceRanges": ["192.0.2.0/24"]}}),
+            &[
+                "service.loadBalancerSourceRanges",
+                "ClusterIP",
+                "LoadBalancer",
+            ],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "gateway", "service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.1"]}}),
+            &["loadBalancerSourceRanges", "192.0.2.0/24"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "detect", "files": [{"configMap": "a", "directory": "/etc/passwd"}]}),
+            &["spec.files", "directory", "/etc/passwd"],
+        ),
+        (
+            "StreamJob",
+            "x",
+            json!({"job": "detect", "files": [{"configMap": "a", "directory": "/etc/millrace/../a"}]}),
+            &["spec.files", "directory"],
         ),
         (
             "EventSource",
@@ -322,7 +461,91 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
             "Platform",
             "x",
             json!({"profile": "ha"}),
-            &["spec.profile", "ha", "dev"],
+            &["spec.profile", "ha", "dev", "standard"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"tls": {}}}),
+            &["spec.gateway.tls", "set tls.secretName or tls.certManager"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"tls": {"secretName": "s", "certManager": {"issuerRef": {"name": "i"}, "dnsNames": ["a"]}}}}),
+            &["spec.gateway.tls.certManager", "remove one"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"service": {"type": "NodePort", "nodePorts": {"mqtts": 30883}}}}),
+            &["spec.gateway.service.nodePorts", "set spec.gateway.tls"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"tls": {"secretName": "s", "only": true}, "service": {"type": "NodePort", "nodePorts": {"http": 30080}}}}),
+            &["spec.gateway.service.nodePorts", "tls.only"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"ingress": {"host": "a.example.org", "backend": "https"}}}),
+            &["spec.gateway.ingress.backend", "set spec.gateway.tls"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"ingress": {"host": "A B"}}}),
+            &["spec.gateway.ingress.host", "A B"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"gatewayApi": {"parentRefs": []}}}),
+            &["spec.gateway.gatewayApi.parentRefs"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {}, "detect": {"zones": [{"configMap": "../a"}]}}),
+            &["spec.detect.zones", "../a"],
+        ),
+        (
+            "Platform",
+            "x",
+            warned(json!({"channels": ["webhook"]})),
+            &["spec.warnings.webhook", "take the channel out"],
+        ),
+        (
+            "Platform",
+            "x",
+            warned(
+                json!({"webhook": {"url": "https://a.org", "secretRef": {"name": "s", "key": "k"}}}),
+            ),
+            &["spec.warnings.channels", "add the channel"],
+        ),
+        (
+            "Platform",
+            "x",
+            warned(json!({"channels": ["smtp"]})),
+            &["spec.warnings.smtp", "take the channel out"],
+        ),
+        (
+            "Platform",
+            "x",
+            warned(
+                json!({"smtp": {"secretRef": {"name": "s", "key": "k"}, "from": "a@b", "to": ["c@d"]}}),
+            ),
+            &["spec.warnings.channels", "add the channel"],
+        ),
+        (
+            "Platform",
+            "x",
+            warned(
+                json!({"channels": ["webhook"], "webhook": {"url": "ftp://a.org", "secretRef": {"name": "s", "key": "k"}}}),
+            ),
+            &["spec.warnings.webhook.url", "ftp://a.org"],
         ),
         (
             "Platform",
@@ -517,6 +740,24 @@ pub async fn bad_changes_are_refused(scene: &Scene) {
             json!({"topic": "t", "action": "a", "group": "g"}),
             json!({"topic": "t", "action": "a", "group": "h"}),
             Some("spec.group: cannot be changed"),
+        ),
+        (
+            "EventSource",
+            json!({"topic": "t", "action": "a"}),
+            json!({"topic": "t", "trigger": "g"}),
+            None,
+        ),
+        (
+            "Platform",
+            json!({"kafka": {}}),
+            json!({"profile": "standard", "kafka": {}}),
+            Some("spec.profile: standard: the number of partitions"),
+        ),
+        (
+            "Platform",
+            json!({"kafka": {"partitions": 3}}),
+            json!({"profile": "standard", "kafka": {"partitions": 3}}),
+            None,
         ),
         (
             "Platform",

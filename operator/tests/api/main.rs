@@ -8,10 +8,15 @@
 )]
 
 mod cel;
+mod chart;
+mod exposure;
+mod links;
 mod platform;
 mod reconcile;
 mod samples;
 mod support;
+#[path = "../whisk_support/mod.rs"]
+mod whisk_support;
 
 use support::World;
 
@@ -49,6 +54,9 @@ fn the_operator_against_a_real_api_server() {
             cel::good_resources_are_accepted,
             cel::bad_resources_are_refused_with_field_and_cure,
             cel::bad_changes_are_refused,
+            links::good_and_bad_triggers_and_rules,
+            links::links_wait_for_their_openwhisk_and_let_go_with_it,
+            links::links_are_made_corrected_and_removed,
             samples::samples_are_accepted,
             samples::definitions_applied_twice_do_not_change,
             reconcile::a_cluster_appears_and_a_second_look_writes_nothing,
@@ -63,6 +71,16 @@ fn the_operator_against_a_real_api_server() {
             reconcile::an_event_source_needs_its_topic,
             reconcile::a_job_needs_its_bindings,
             reconcile::a_running_controller_reacts_and_stops,
+            exposure::bad_rules_leave_the_last_good_ones,
+            exposure::zones_are_checked_and_never_hold_anything_up,
+            exposure::a_job_goes_on_without_its_files,
+            exposure::a_certificate_opens_ports_and_can_close_the_plain_ones,
+            exposure::older_keys_are_completed_and_given_ones_left_alone,
+            exposure::an_ingress_is_made_and_taken_back,
+            exposure::what_needs_an_absent_api_is_told_and_made_once_it_is_there,
+            exposure::a_bad_filter_leaves_what_ran,
+            chart::every_values_file_gives_a_platform,
+            chart::a_wrong_value_is_named,
             platform::parts_appear_and_jobs_wait_for_topics,
         );
         assert!(failed.is_empty(), "{failed:?}");

@@ -15,6 +15,14 @@ use serde_json::{Value, json};
 
 use crate::support::Scene;
 
+const ACTIONS: [&str; 5] = [
+    "p-assess-vehicle",
+    "p-notify-driver",
+    "p-warn-driver",
+    "p-warn-geofence",
+    "p-warn-zone",
+];
+
 fn available(generation: i64) -> Value {
     json!({"conditions": [{"type": "Available", "status": "True", "observedGeneration": generation,
         "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "Ready", "message": "m"}]})
@@ -25,8 +33,10 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
     assert!(scene.make::<Platforms>("p", spec.clone()).await);
     assert!(scene.exists::<KafkaCluster>("p-kafka").await);
     assert!(scene.exists::<OpenWhisk>("p-whisk").await);
-    assert!(scene.exists::<EventSource>("p-warnings").await);
-    for name in ["p-assess-vehicle", "p-notify-driver", "p-warn-driver"] {
+    for name in ["p-warnings", "p-zones"] {
+        assert!(scene.exists::<EventSource>(name).await, "{name}");
+    }
+    for name in ACTIONS {
         assert!(scene.exists::<Action>(name).await, "{name}");
     }
     let topics = scene
@@ -82,10 +92,10 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
         .set_status::<KafkaCluster>("p-kafka", available(1))
         .await;
     scene.set_status::<OpenWhisk>("p-whisk", available(1)).await;
-    scene
-        .set_status::<EventSource>("p-warnings", available(1))
-        .await;
-    for name in ["p-assess-vehicle", "p-notify-driver", "p-warn-driver"] {
+    for name in ["p-warnings", "p-zones"] {
+        scene.set_status::<EventSource>(name, available(1)).await;
+    }
+    for name in ACTIONS {
         scene.set_status::<Action>(name, available(1)).await;
     }
     assert!(scene.look::<Platforms>("p").await);
@@ -115,7 +125,7 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
     assert!(scene.exists::<StreamJob>("p-gateway").await);
     assert_eq!(
         scene.condition::<Platform>("p", "Available").await.2,
-        "15 of 16 components ready; KafkaTopic p-telemetry: away"
+        "18 of 19 components ready; KafkaTopic p-telemetry: away"
     );
 
     // Parts that are taken out are removed; the gateway's keys are not.

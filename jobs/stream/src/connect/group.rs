@@ -29,6 +29,10 @@ pub trait GroupEvents: Send + Sync {
     /// Offsets that were to be committed without waiting were not.
     fn commit_failed(&self) {}
 
+    /// All records that lay in the partition when it was last asked for have been handed over; told again
+    /// after each further record. Only with [`GroupSettings::tell_end`].
+    fn at_end(&self, _partition: i32) {}
+
     /// So many records of a partition are still to be read.
     fn lag(&self, partition: i32, records: i64);
 }
@@ -48,6 +52,8 @@ pub struct GroupSettings {
     pub session_timeout: Duration,
     /// Partitions wait for [`GroupConsumer::start`] instead of starting at the committed offsets.
     pub hold: bool,
+    /// Whether [`GroupEvents::at_end`] is called.
+    pub tell_end: bool,
 }
 
 /// A proof of membership, to be sent along with offsets in a transaction.
@@ -148,6 +154,10 @@ impl<H: GroupEvents> ClientContext for Context<H> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        // Also told by the poll; the end of a partition is no trouble.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         tracing::warn!(%error, reason, "Kafka");
     }
 }
@@ -232,6 +242,7 @@ impl<H: GroupEvents + 'static> GroupConsumer<H> {
         )
         .set("heartbeat.interval.ms", client::milliseconds(heartbeat))
         .set("max.poll.interval.ms", "300000")
+        .set("enable.partition.eof", settings.tell_end.to_string())
         .set("statistics.interval.ms", client::milliseconds(LAG))
         .create_with_context(context)
         .map_err(|source| ConnectError::Client { source })?;
@@ -258,6 +269,10 @@ impl<H: GroupEvents + 'static> GroupConsumer<H> {
         match self.inner.poll(timeout) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(Incoming(message))),
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                self.events().at_end(partition);
+                Ok(None)
+            }
             Some(Err(source)) => Err(ConnectError::request(
                 format!("topic {}", self.topic),
                 source,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use super::client;
@@ -117,8 +118,22 @@ impl Lookup {
         partition: i32,
         offset: i64,
     ) -> Result<bool, ConnectError> {
+        let next = self.next_record(topic, partition, offset).await?;
+        Ok(next.is_some())
+    }
+
+    /// The offset of the first committed record at `offset` or behind it, if there is one.
+    ///
+    /// # Errors
+    /// The partition does not exist, or no broker answers in 10 s.
+    pub async fn next_record(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<Option<i64>, ConnectError> {
         let topic = topic.to_owned();
-        self.ask(move |s| has_record(&s.lock(), &topic, partition, offset))
+        self.ask(move |s| next_record(&s.lock(), &topic, partition, offset))
             .await
     }
 
@@ -196,7 +211,7 @@ pub(super) fn ends(
         .collect()
 }
 
-fn watermarks(
+pub(super) fn watermarks(
     consumer: &BaseConsumer,
     topic: &str,
     partition: i32,
@@ -208,16 +223,16 @@ fn watermarks(
         })
 }
 
-fn has_record(
+fn next_record(
     consumer: &BaseConsumer,
     topic: &str,
     partition: i32,
     offset: i64,
-) -> Result<bool, ConnectError> {
+) -> Result<Option<i64>, ConnectError> {
     let doing = || format!("topic {topic} partition {partition}");
     let (first, end) = watermarks(consumer, topic, partition)?;
     if end <= offset.max(first) {
-        return Ok(false);
+        return Ok(None);
     }
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(topic, partition, Offset::Offset(offset.max(first)))
@@ -228,8 +243,8 @@ fn has_record(
     let until = Instant::now() + client::ANSWER;
     let answer = loop {
         match consumer.poll(client::ANSWER / 20) {
-            Some(Ok(_)) => break Ok(true),
-            Some(Err(KafkaError::PartitionEOF(_))) => break Ok(false),
+            Some(Ok(message)) => break Ok(Some(message.offset())),
+            Some(Err(KafkaError::PartitionEOF(_))) => break Ok(None),
             Some(Err(source)) => {
                 let error = ConnectError::request(doing(), source);
                 if !error.is_retriable() || Instant::now() > until {

@@ -6,6 +6,7 @@
 //! | [`TransactionalProducer`] | records and consumer offsets that become visible together or not at all |
 //! | [`GroupConsumer`] | a member of a consumer group that decides itself when to start a partition |
 //! | [`CompactedReader`], [`read_to_end`] | whole topics without a group |
+//! | [`SpanReader`] | pieces of a partition, by offset |
 //! | [`Lookup`] | partition counts, ends, committed offsets, what is left to read |
 
 mod client;
@@ -15,6 +16,7 @@ mod lookup;
 mod producer;
 mod reader;
 mod record;
+mod span;
 mod transactional;
 
 pub use error::{ConnectError, Kind};
@@ -23,4 +25,5 @@ pub use lookup::Lookup;
 pub use producer::{Delivery, Producer};
 pub use reader::{CompactedReader, ReadEvent, read_to_end};
 pub use record::{Incoming, Record};
+pub use span::SpanReader;
 pub use transactional::TransactionalProducer;

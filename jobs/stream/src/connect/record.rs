@@ -1,6 +1,11 @@
 //! Records as they come in.
 
+use millrace_contract::Origin;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, OwnedHeaders};
+use serde_json::{Value, json};
+
+/// Headers of a dead letter's origin beyond this many bytes in all are left out.
+const ORIGIN_HEADERS: usize = 16 * 1024;
 
 /// A record, owned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +42,35 @@ impl Record {
             .iter()
             .find(|(k, _)| k == name)
             .map(|(_, v)| v.as_str())
+    }
+
+    /// Where it came from, for a dead letter.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        let mut left = ORIGIN_HEADERS;
+        let headers = self.headers.iter().filter(|(name, value)| {
+            let size = name.len() + value.len();
+            let fits = size <= left;
+            left -= if fits { size } else { 0 };
+            fits
+        });
+        Origin {
+            topic: self.topic.clone(),
+            partition: self.partition,
+            offset: self.offset,
+            key: self.key_text().map(str::to_owned),
+            headers: headers.cloned().collect(),
+        }
+    }
+
+    /// What a dead letter says instead of a value that it does not copy: where the record of so many `bytes`
+    /// lies.
+    #[must_use]
+    pub fn place(&self, bytes: usize) -> Value {
+        json!({
+            "place": {"topic": self.topic, "partition": self.partition, "offset": self.offset},
+            "bytes": bytes,
+        })
     }
 }
 

@@ -44,6 +44,13 @@ impl Batch {
         self.records.extend(timestamp_ms);
     }
 
+    /// Something happened in a partition without a further record; `next` is the offset that is to be read
+    /// next there. It goes along, so that a process that lost the partition cannot commit.
+    pub fn stays(&mut self, partition: i32, next: i64, now: Instant) {
+        self.next.entry(partition).or_insert(next);
+        self.oldest.get_or_insert(now);
+    }
+
     /// The state of a vehicle has changed.
     pub fn touched(&mut self, partition: i32, vehicle: &str) {
         let vehicles = self.changed.entry(partition).or_default();
@@ -74,10 +81,10 @@ impl Batch {
         self.next.iter().map(|(p, o)| (*p, *o)).collect()
     }
 
-    /// How many records were processed.
+    /// Nothing has happened.
     #[must_use]
-    pub fn events(&self) -> usize {
-        self.events
+    pub fn is_empty(&self) -> bool {
+        self.next.is_empty()
     }
 
     /// When they entered Kafka; milliseconds since 1970.
@@ -110,6 +117,20 @@ mod tests {
         batch.reached(1, 0, None, start);
         assert!(batch.is_due(LIMITS, start));
         assert_eq!(batch.next(), [(0, 9), (1, 1)]);
+    }
+
+    #[test]
+    fn what_happens_without_a_record_keeps_the_place() {
+        let start = Instant::now();
+        let mut batch = Batch::default();
+        assert!(batch.is_empty());
+        batch.stays(3, 8, start);
+        assert!(!batch.is_empty());
+        assert!(batch.is_due(LIMITS, start + LIMITS.interval));
+        assert_eq!(batch.next(), [(3, 8)]);
+        batch.reached(3, 8, None, start);
+        batch.stays(3, 9, start);
+        assert_eq!(batch.next(), [(3, 9)]);
     }
 
     #[test]

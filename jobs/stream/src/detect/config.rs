@@ -5,10 +5,12 @@ use std::time::Duration;
 use millrace_analytics::Rules;
 use millrace_contract::{Invalid, topics};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
+use super::zone_files::ZonesConfig;
 use crate::duration::Span;
 
-/// config.yaml of `detect`. Only `rules` is read again while the job runs.
+/// config.yaml of `detect`. Only `rules` and `zones` are read again while the job runs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct DetectConfig {
@@ -30,10 +32,12 @@ pub struct DetectConfig {
     pub session_timeout: Span,
     /// After that long the broker ends the transaction of a process that went away.
     pub transaction_timeout: Span,
-    /// How often the file is looked at for new rules.
+    /// How often the files are looked at for new rules and zones.
     pub reload_interval: Span,
-    /// Rules and thresholds.
-    pub rules: Rules,
+    /// Rules and thresholds, as [`Rules::from_value`] takes them.
+    pub rules: Value,
+    /// Files with zones.
+    pub zones: ZonesConfig,
 }
 
 impl Default for DetectConfig {
@@ -49,12 +53,22 @@ impl Default for DetectConfig {
             session_timeout: Span::seconds(10),
             transaction_timeout: Span::seconds(15),
             reload_interval: Span::seconds(2),
-            rules: Rules::default(),
+            rules: Value::Null,
+            zones: ZonesConfig::default(),
         }
     }
 }
 
 impl DetectConfig {
+    /// The section `rules`, empty where it is left out.
+    #[must_use]
+    pub fn rules_value(&self) -> Value {
+        match &self.rules {
+            Value::Null => Value::Object(Map::new()),
+            rules => rules.clone(),
+        }
+    }
+
     /// Checks what the types cannot.
     ///
     /// # Errors
@@ -101,7 +115,7 @@ impl DetectConfig {
                 "give 1 or more",
             ));
         }
-        self.rules.validate()
+        Rules::from_value(self.rules_value()).map(drop)
     }
 }
 

@@ -1,12 +1,12 @@
 //! From records to transactions.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use millrace_analytics::{Rules, observe};
+use millrace_analytics::Detector;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{DeadLetter, Invalid, Payload, codec};
+use millrace_contract::{Alert, DeadLetter, Invalid, Payload, codec};
 use serde::Serialize;
 
 use super::batch::{Batch, Limits};
@@ -16,6 +16,13 @@ use super::states::States;
 use crate::connect::{ConnectError, Incoming, Kind, Membership, TransactionalProducer};
 
 const SOURCE: &str = "/millrace/detect";
+
+/// How often held events are looked after.
+const TICK: Duration = Duration::from_secs(1);
+
+/// The largest state in bytes: a topic takes 1 MiB by default. States are far smaller by construction; should
+/// one not be, it must not hold up all other vehicles.
+const LARGEST_STATE: usize = 900 << 10;
 
 /// What went wrong with a transaction.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +53,24 @@ impl EngineError {
 pub struct Engine {
     producer: TransactionalProducer,
     config: DetectConfig,
-    rules: Arc<Rules>,
+    detector: Detector,
     states: States,
     batch: Batch,
+    places: HashMap<i32, Place>,
+    ticked: Instant,
     metrics: Metrics,
 }
+
+// How far a partition is read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    // The offset to read next; none before the first record of a group that has no offset yet.
+    next: Option<i64>,
+    at_end: bool,
+}
+
+// Vehicle, partition and state of each that has changed; a state that is too large is to be removed.
+type Written<'a> = Vec<(&'a str, i32, Option<Vec<u8>>)>;
 
 impl Engine {
     /// An engine that owns nothing yet.
@@ -58,15 +78,17 @@ impl Engine {
     pub fn new(
         producer: TransactionalProducer,
         config: DetectConfig,
-        rules: Arc<Rules>,
+        detector: Detector,
         metrics: Metrics,
     ) -> Self {
         Self {
             producer,
             config,
-            rules,
+            detector,
             states: States::default(),
             batch: Batch::default(),
+            places: HashMap::new(),
+            ticked: Instant::now(),
             metrics,
         }
     }
@@ -78,48 +100,120 @@ impl Engine {
         }
     }
 
-    /// From now on these rules are in force.
-    pub fn set_rules(&mut self, rules: Arc<Rules>) {
-        self.rules = rules;
+    /// From now on these rules and zones are in force.
+    pub fn set_detector(&mut self, detector: Detector) {
+        self.states.note_all(&detector);
+        self.detector = detector;
     }
 
-    /// Takes over what was restored.
-    pub fn install(&mut self, states: States) {
+    /// Takes over what was restored, and where reading goes on.
+    pub fn install(&mut self, mut states: States, positions: &[(i32, Option<i64>)]) {
+        states.note_all(&self.detector);
         self.batch = Batch::default();
         self.states = states;
-        self.metrics
-            .vehicles
-            .set(i64::try_from(self.states.count()).unwrap_or(i64::MAX));
+        self.places = positions
+            .iter()
+            .map(|(partition, next)| {
+                let place = Place {
+                    next: *next,
+                    at_end: false,
+                };
+                (*partition, place)
+            })
+            .collect();
+        self.count();
     }
 
     /// Forgets everything that is not committed, and all states.
     pub fn clear(&mut self) {
-        self.install(States::default());
+        self.install(States::default(), &[]);
     }
 
-    /// Processes one record.
+    /// Everything that lay in the partition has been processed.
+    pub fn at_end(&mut self, partition: i32) {
+        self.places.entry(partition).or_default().at_end = true;
+    }
+
+    /// Processes one record. For the wall clock of held events its time in Kafka counts, so that a backlog is
+    /// judged as it would have been when it came in.
     pub fn process(&mut self, record: &Incoming<'_>) {
         let (partition, offset) = (record.partition(), record.offset());
+        self.places.insert(
+            partition,
+            Place {
+                next: Some(offset + 1),
+                at_end: false,
+            },
+        );
         self.batch
             .reached(partition, offset, record.timestamp_ms(), Instant::now());
         self.metrics.events.inc();
         let now = Timestamp::now();
         match codec::decode(record.payload().unwrap_or_default()) {
             Ok(event) => {
-                let rules = &self.rules;
-                let alerts = self.states.with(partition, &event.vehicle, |state| {
-                    observe(rules, state, &event, now)
-                });
+                let arrived = record
+                    .timestamp_ms()
+                    .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+                    .map_or(now, |arrived| arrived.min(now));
+                let detector = &self.detector;
+                let alerts = self
+                    .states
+                    .with(detector, partition, &event.vehicle, |state| {
+                        detector.observe(state, &event, arrived)
+                    });
                 self.batch.touched(partition, &event.vehicle);
-                self.batch.alerts.extend(alerts);
+                self.raise(alerts, now);
             }
             Err(why) => {
                 tracing::warn!(partition, offset, %why, "a record cannot be read");
                 self.metrics.unreadable.inc();
-                let letter = dead_letter(&self.config.telemetry_topic, record, why, now);
+                let letter = dead_letter(record, why, now);
                 self.batch.dead.push(letter);
             }
         }
+    }
+
+    fn raise(&mut self, alerts: Vec<Alert>, now: Timestamp) {
+        self.batch
+            .alerts
+            .extend(alerts.into_iter().map(|mut alert| {
+                alert.detected_at = now;
+                alert
+            }));
+    }
+
+    /// Once a second: gives up missing events that others have waited for long enough. Only where all that lies
+    /// in Kafka has been processed, since the missing ones may lie there.
+    pub fn tick(&mut self) {
+        if self.ticked.elapsed() < TICK {
+            return;
+        }
+        self.ticked = Instant::now();
+        let now = Timestamp::now();
+        let places: Vec<(i32, Place)> = self.places.iter().map(|(p, at)| (*p, *at)).collect();
+        for (partition, place) in places {
+            // Without a place the transaction could not tell whether the partition is still ours.
+            let (true, Some(next)) = (place.at_end, place.next) else {
+                continue;
+            };
+            for vehicle in self.states.due(partition, now) {
+                let detector = &self.detector;
+                let alerts = self.states.with(detector, partition, &vehicle, |state| {
+                    detector.release(state, now)
+                });
+                self.batch.stays(partition, next, self.ticked);
+                self.batch.touched(partition, &vehicle);
+                self.metrics.released.inc();
+                self.raise(alerts, now);
+            }
+        }
+        self.count();
+    }
+
+    fn count(&self) {
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.metrics.vehicles.set(number(self.states.count()));
+        self.metrics.waiting.set(number(self.states.waiting()));
     }
 
     /// How long the batch may still wait; none when there is nothing to commit.
@@ -140,14 +234,17 @@ impl Engine {
     /// # Errors
     /// Kafka refused or failed.
     pub fn flush(&mut self, member: &Membership) -> Result<(), EngineError> {
-        if self.batch.events() == 0 {
+        if self.batch.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
         let batch = std::mem::take(&mut self.batch);
-        if let Err(error) = self.commit(&batch, member) {
+        let committed = self
+            .written(&batch)
+            .and_then(|states| self.commit(&batch, &states, member));
+        if let Err(error) = committed {
             self.metrics.transaction_ended(false);
-            if !error.is_fatal() {
+            if matches!(error, EngineError::Kafka(_)) && !error.is_fatal() {
                 self.producer.abort()?;
             }
             return Err(error);
@@ -160,7 +257,41 @@ impl Engine {
         Ok(())
     }
 
-    fn commit(&self, batch: &Batch, member: &Membership) -> Result<(), EngineError> {
+    fn written<'a>(&mut self, batch: &'a Batch) -> Result<Written<'a>, EngineError> {
+        let mut written = Vec::new();
+        for (partition, vehicles) in &batch.changed {
+            for vehicle in vehicles {
+                let Some(value) = self.states.encoded(*partition, vehicle) else {
+                    continue;
+                };
+                let value = value.map_err(|source| EngineError::Encode {
+                    what: format!("state of {vehicle}"),
+                    source,
+                })?;
+                if value.len() <= LARGEST_STATE {
+                    written.push((vehicle.as_str(), *partition, Some(value)));
+                    continue;
+                }
+                let bytes = value.len();
+                tracing::error!(
+                    vehicle,
+                    bytes,
+                    "the state is too large for its topic; the vehicle starts afresh"
+                );
+                self.metrics.states_too_large.inc();
+                self.states.forget(*partition, vehicle);
+                written.push((vehicle.as_str(), *partition, None));
+            }
+        }
+        Ok(written)
+    }
+
+    fn commit(
+        &self,
+        batch: &Batch,
+        states: &Written<'_>,
+        member: &Membership,
+    ) -> Result<(), EngineError> {
         let Self {
             producer, config, ..
         } = self;
@@ -189,23 +320,9 @@ impl Engine {
                 None,
             )?;
         }
-        for (partition, vehicles) in &batch.changed {
-            for vehicle in vehicles {
-                let Some(value) = self.states.encoded(*partition, vehicle) else {
-                    continue;
-                };
-                let value = value.map_err(|source| EngineError::Encode {
-                    what: format!("state of {vehicle}"),
-                    source,
-                })?;
-                producer.send(
-                    &config.state_topic,
-                    vehicle,
-                    &[],
-                    Some(&value),
-                    Some(*partition),
-                )?;
-            }
+        for (vehicle, partition, value) in states {
+            let topic = &config.state_topic;
+            producer.send(topic, vehicle, &[], value.as_deref(), Some(*partition))?;
         }
         producer.send_offsets(&config.telemetry_topic, &batch.next(), member)?;
         producer.commit()?;
@@ -227,9 +344,7 @@ impl Engine {
                 .observe(seconds(now_ms - alert.event_time.as_millisecond()));
             tracing::info!(id = alert.id, severity = %alert.severity, text = alert.text, "alert");
         }
-        self.metrics
-            .vehicles
-            .set(i64::try_from(self.states.count()).unwrap_or(i64::MAX));
+        self.count();
     }
 }
 
@@ -241,21 +356,19 @@ fn json(what: &str, value: &impl Serialize) -> Result<Vec<u8>, EngineError> {
 }
 
 // What cannot be read may name a driver: the letter says where the record lies, it does not copy it.
-fn dead_letter(topic: &str, record: &Incoming<'_>, why: Invalid, now: Timestamp) -> DeadLetter {
-    let vehicle = record
-        .key()
-        .and_then(|k| std::str::from_utf8(k).ok())
-        .map(str::to_owned);
+fn dead_letter(record: &Incoming<'_>, why: Invalid, now: Timestamp) -> DeadLetter {
+    let record = record.to_record();
+    let bytes = record.payload.as_ref().map_or(0, Vec::len);
     DeadLetter {
         reason: why.into(),
-        source_topic_or_channel: topic.to_owned(),
-        vehicle: vehicle.filter(|v| millrace_contract::check_vehicle_id(v).is_ok()),
+        source_topic_or_channel: record.topic.clone(),
+        vehicle: record
+            .key_text()
+            .filter(|v| millrace_contract::check_vehicle_id(v).is_ok())
+            .map(str::to_owned),
         received_at: now,
         attempts: 1,
-        payload: Payload::Clear(serde_json::json!({
-            "topic": topic,
-            "partition": record.partition(),
-            "offset": record.offset(),
-        })),
+        payload: Payload::Clear(record.place(bytes)),
+        origin: Some(record.origin()),
     }
 }

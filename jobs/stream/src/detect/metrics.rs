@@ -38,8 +38,18 @@ pub struct Metrics {
     pub states_refused: Counter,
     /// Vehicles remembered.
     pub vehicles: Gauge,
-    /// Configuration files that were refused.
-    pub rules_refused: Counter,
+    /// Vehicles of which events are held, because others are missing.
+    pub waiting: Gauge,
+    /// Times that held events were released by the clock.
+    pub released: Counter,
+    /// States that were dropped because no topic would take them.
+    pub states_too_large: Counter,
+    /// Zones in force.
+    pub zones: Gauge,
+    /// 1 when the rules and zones in the files are in force, 0 when they were refused.
+    pub rules_current: Gauge,
+    /// Rules or zones that were refused.
+    pub rules_rejected: Counter,
     /// Rules taken over while running.
     pub rules_reloaded: Counter,
     /// How long the last restore took, in milliseconds.
@@ -65,7 +75,12 @@ impl Metrics {
             unreadable: Counter::default(),
             states_refused: Counter::default(),
             vehicles: Gauge::default(),
-            rules_refused: Counter::default(),
+            waiting: Gauge::default(),
+            released: Counter::default(),
+            states_too_large: Counter::default(),
+            zones: Gauge::default(),
+            rules_current: Gauge::default(),
+            rules_rejected: Counter::default(),
             rules_reloaded: Counter::default(),
             restore: coarse(),
             delay: fine(),
@@ -93,9 +108,30 @@ impl Metrics {
         );
         r.register("vehicles", "Vehicles remembered", metrics.vehicles.clone());
         r.register(
-            "rules_refused",
-            "Configuration files refused",
-            metrics.rules_refused.clone(),
+            "waiting_vehicles",
+            "Vehicles of which events are held, because others are missing",
+            metrics.waiting.clone(),
+        );
+        r.register(
+            "released",
+            "Times that held events were released by the clock",
+            metrics.released.clone(),
+        );
+        r.register(
+            "states_too_large",
+            "States dropped because no topic would take them",
+            metrics.states_too_large.clone(),
+        );
+        r.register("zones", "Zones in force", metrics.zones.clone());
+        r.register(
+            "rules_current",
+            "Whether the rules and zones in the files are in force (1) or were refused (0)",
+            metrics.rules_current.clone(),
+        );
+        r.register(
+            "rules_rejected",
+            "Rules or zones refused",
+            metrics.rules_rejected.clone(),
         );
         r.register(
             "rules_reloaded",
@@ -139,6 +175,18 @@ impl Metrics {
             metrics.transaction.clone(),
         );
         metrics
+    }
+
+    /// Rules and so many zones came into force.
+    pub fn loaded(&self, zones: usize) {
+        self.zones.set(i64::try_from(zones).unwrap_or(i64::MAX));
+        self.rules_current.set(1);
+    }
+
+    /// New rules or zones were refused.
+    pub fn rejected(&self) {
+        self.rules_rejected.inc();
+        self.rules_current.set(0);
     }
 
     /// An alert was committed.

@@ -11,6 +11,7 @@ mod metrics;
 mod rules;
 mod states;
 mod worker;
+mod zone_files;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 pub use config::DetectConfig;
+pub use zone_files::ZonesConfig;
 
 use crate::connect::{ConnectError, Lookup};
 use crate::server::{self, Health};
@@ -42,28 +44,28 @@ pub struct Args {
 /// # Errors
 /// Settings that cannot be used, or a producer that another process keeps fencing.
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
-    let config: DetectConfig = args.common.load_config()?;
-    config.validate()?;
+    let (source, config, loaded) = rules::Source::open(args.common.config_file())?;
     let bootstrap = args.common.kafka_servers(&args.common.bindings()?)?;
     let instance = match args.instance {
         Some(instance) => instance,
         None => host_name().context("the host's name cannot be read; give --instance NAME")?,
     };
-    let rules_file = rules::RulesFile::new(args.common.config_file(), config.reload_interval.0);
     let health = Health::new();
     health.waiting(TOPICS, "not looked at yet");
     let mut registry = Registry::default();
     let metrics = metrics::Metrics::register(&mut registry);
+    metrics.loaded(loaded.zones);
     let address =
         server::serve(args.common.metrics, health.clone(), registry, stop.clone()).await?;
-    tracing::info!(%address, bootstrap, instance, group = config.group, "detect starts");
+    tracing::info!(%address, bootstrap, instance, group = config.group, zones = loaded.zones, "detect starts");
 
     if !wait_for_topics(&config, &bootstrap, &health, &stop).await? {
         return Ok(());
     }
     let worker = worker::Worker {
         config,
-        rules_file,
+        source,
+        detector: loaded.detector,
         bootstrap,
         instance,
         health,

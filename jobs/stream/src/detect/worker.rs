@@ -2,16 +2,16 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use millrace_analytics::Rules;
+use millrace_analytics::Detector;
 use tokio_util::sync::CancellationToken;
 
 use super::config::DetectConfig;
 use super::engine::{Engine, EngineError};
 use super::metrics::Metrics;
-use super::rules::{Look, RulesFile};
+use super::rules::{Look, Source};
 use super::states::States;
 use crate::connect::{
     ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member, TransactionalProducer,
@@ -28,8 +28,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Worker {
     /// The configuration.
     pub config: DetectConfig,
-    /// Where the rules are read again.
-    pub rules_file: RulesFile,
+    /// Where rules and zones are read again.
+    pub source: Source,
+    /// Rules and zones in force.
+    pub detector: Detector,
     /// host:port of some brokers.
     pub bootstrap: String,
     /// Distinguishes this process from the others of the group; equal again after a restart.
@@ -95,6 +97,10 @@ impl GroupEvents for Events {
         self.metrics.forget_lag();
     }
 
+    fn at_end(&self, partition: i32) {
+        self.engine().at_end(partition);
+    }
+
     fn lag(&self, partition: i32, records: i64) {
         self.metrics.lag(partition, records);
     }
@@ -106,11 +112,10 @@ impl Worker {
     /// # Errors
     /// The transactional id was taken over by another process, or the settings cannot be used.
     pub fn run(mut self) -> Result<(), EngineError> {
-        let mut rules = Arc::new(self.config.rules.clone());
         let mut failures = 0_u32;
         while !self.stop.is_cancelled() {
             let started = Instant::now();
-            let Err(error) = self.session(&mut rules) else {
+            let Err(error) = self.session() else {
                 break;
             };
             // A broker that was away for longer than the transaction's time-out fences us as another
@@ -136,13 +141,13 @@ impl Worker {
         }
     }
 
-    fn session(&mut self, rules: &mut Arc<Rules>) -> Result<(), EngineError> {
+    fn session(&mut self) -> Result<(), EngineError> {
         let Some(producer) = self.producer()? else {
             return Ok(());
         };
-        let consumer = self.join(producer, rules)?;
+        let consumer = self.join(producer)?;
         while !self.stop.is_cancelled() {
-            self.reload(rules, &consumer);
+            self.reload(&consumer);
             let assigned = {
                 let mut changes = consumer.events().changes();
                 if let Some(failure) = changes.failure.take() {
@@ -189,17 +194,13 @@ impl Worker {
         Ok(None)
     }
 
-    fn join(
-        &self,
-        producer: TransactionalProducer,
-        rules: &Arc<Rules>,
-    ) -> Result<GroupConsumer<Events>, EngineError> {
+    fn join(&self, producer: TransactionalProducer) -> Result<GroupConsumer<Events>, EngineError> {
         let config = &self.config;
         let events = Events {
             engine: Mutex::new(Engine::new(
                 producer,
                 config.clone(),
-                Arc::clone(rules),
+                self.detector.clone(),
                 self.metrics.clone(),
             )),
             changes: Mutex::default(),
@@ -216,25 +217,27 @@ impl Worker {
             topic: config.telemetry_topic.clone(),
             session_timeout: config.session_timeout.0,
             hold: true,
+            tell_end: true,
         };
         Ok(GroupConsumer::join(&settings, events)?)
     }
 
-    fn reload(&mut self, rules: &mut Arc<Rules>, consumer: &GroupConsumer<Events>) {
-        match self.rules_file.look() {
+    fn reload(&mut self, consumer: &GroupConsumer<Events>) {
+        match self.source.look() {
             Look::Same => {}
-            Look::New(new) => {
-                tracing::info!("new rules are in force");
+            Look::New(loaded) => {
+                tracing::info!(zones = loaded.zones, "new rules and zones are in force");
                 self.metrics.rules_reloaded.inc();
-                consumer.events().engine().set_rules(Arc::clone(&new));
-                *rules = new;
+                self.metrics.loaded(loaded.zones);
+                self.detector = loaded.detector.clone();
+                consumer.events().engine().set_detector(loaded.detector);
             }
             Look::Refused(why) => {
                 tracing::error!(
                     why,
-                    "the new rules are refused; the last good ones stay in force"
+                    "new rules or zones are refused; the last good ones stay in force"
                 );
-                self.metrics.rules_refused.inc();
+                self.metrics.rejected();
             }
         }
     }
@@ -249,6 +252,7 @@ impl Worker {
             Err(error) => tracing::warn!(%error, "reading telemetry"),
         }
         let mut engine = consumer.events().engine();
+        engine.tick();
         if !engine.is_due() {
             return Ok(ControlFlow::Continue(()));
         }
@@ -311,7 +315,7 @@ impl Worker {
                         return Ok(());
                     }
                     let vehicles = states.count();
-                    consumer.events().engine().install(states);
+                    consumer.events().engine().install(states, &positions);
                     consumer.start(&positions)?;
                     let seconds = started.elapsed().as_secs_f64();
                     self.metrics.restore.observe(seconds);

@@ -1,36 +1,37 @@
-//! One record to its end: success, dead letter, or given up because somebody else will do it.
+//! Records to their end: success, dead letter, or given up because somebody else will do it.
 
-use std::time::{Duration, Instant};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
 
 use jiff::Timestamp;
+use millrace_condition::Condition;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{DeadLetter, Payload, Reason, check_vehicle_id};
-use serde_json::{Value, json};
+use millrace_contract::{DeadLetter, Invalid, Reason};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::body::body;
-use super::config::DispatchConfig;
+use super::body::{self, Item, ONLY_GROUP};
+use super::config::{DispatchConfig, Target};
+use super::follow::Follower;
+use super::lanes::Ticket;
+use super::letters;
 use super::metrics::{Metrics, Retry};
-use super::whisk::{Answer, Whisk};
+use super::whisk::{Answer, Failure, Whisk};
 use crate::connect::{Producer, Record};
 use crate::server::Health;
 
 const SOURCE: &str = "/millrace/dispatch";
 const OPENWHISK: &str = "openwhisk";
-const FIRST_LOOK: Duration = Duration::from_millis(250);
-const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
-/// How a delivery ended.
+/// A record that was taken in: readable, or with the reason why not.
+pub type Entry = Result<Item, Box<(Record, Invalid)>>;
+
+/// The partitions were given away; what is not finished will be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// The record is finished, one way or the other.
-    Finished,
-    /// Not finished; it will be read again.
-    GivenUp,
-}
+pub struct Gone;
 
-/// Brings records to the action.
+/// Brings records to the action or trigger.
 pub struct Deliverer {
     /// The platform.
     pub whisk: Whisk,
@@ -38,6 +39,10 @@ pub struct Deliverer {
     pub producer: Producer,
     /// What is configured.
     pub config: DispatchConfig,
+    /// What is invoked.
+    pub target: Target,
+    /// Which records are wanted; all when absent.
+    pub filter: Option<Condition>,
     /// Waiting times.
     pub backoff: Backoff,
     /// What is measured.
@@ -46,132 +51,290 @@ pub struct Deliverer {
     pub health: Health,
 }
 
+struct Held {
+    ticket: Ticket,
+    item: Item,
+    tries: u32,
+}
+
+// Records that go in one invocation.
+struct Part {
+    held: Vec<Held>,
+    failed: u32,
+}
+
 impl Deliverer {
-    /// Tries until the record is finished, or `gone` says that it is no longer ours. An invocation under way
-    /// is waited for even then.
-    pub async fn deliver(&self, record: &Record, gone: &CancellationToken) -> Outcome {
-        let body = match body(record) {
-            Ok(body) => body,
-            Err(why) => return self.dead_letter(record, None, why.into(), 0, gone).await,
-        };
-        let (mut failed, mut away) = (0_u32, 0_u32);
+    /// The record with its value, or nothing when the filter leaves it out or it is for another group.
+    pub fn take_in(&self, record: Record) -> Option<Entry> {
+        if record
+            .header(ONLY_GROUP)
+            .is_some_and(|group| group != self.config.group)
+        {
+            self.metrics.filtered.inc();
+            return None;
+        }
+        let entry = Item::read(record);
+        if let (Some(filter), Ok(item)) = (&self.filter, &entry)
+            && !filter.holds(&item.value)
+        {
+            self.metrics.filtered.inc();
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// Tries until every record of the batch is finished and was told to `finished`, or `gone` says that they
+    /// are no longer ours. An invocation under way is waited for even then.
+    ///
+    /// # Errors
+    /// They are no longer ours.
+    pub async fn deliver(
+        &self,
+        batch: Vec<(Ticket, Entry)>,
+        gone: &CancellationToken,
+        finished: &(impl Fn(&Ticket) + Sync),
+    ) -> Result<(), Gone> {
+        let mut held = Vec::with_capacity(batch.len());
+        for (ticket, entry) in batch {
+            match entry {
+                Ok(item) => held.push(Held {
+                    ticket,
+                    item,
+                    tries: 0,
+                }),
+                Err(unreadable) => {
+                    let (record, why) = *unreadable;
+                    let letter = letters::of_unreadable(&record, &self.config.group, why.into());
+                    self.bury(&record, letter, gone).await?;
+                    finished(&ticket);
+                }
+            }
+        }
+        // One part after the other: records of one vehicle may lie in several.
+        let mut parts = VecDeque::from([Part { held, failed: 0 }]);
+        while let Some(part) = parts.pop_front() {
+            for half in self.bring(part, gone, finished).await?.into_iter().rev() {
+                parts.push_front(half);
+            }
+        }
+        Ok(())
+    }
+
+    // Until all of the part is finished, or it falls into halves.
+    async fn bring(
+        &self,
+        mut part: Part,
+        gone: &CancellationToken,
+        finished: &(impl Fn(&Ticket) + Sync),
+    ) -> Result<Vec<Part>, Gone> {
+        let mut away = 0_u32;
         loop {
+            self.bury_old(&mut part, gone, finished).await?;
+            let Some(first) = part.held.first() else {
+                return Ok(Vec::new());
+            };
             if gone.is_cancelled() {
-                return Outcome::GivenUp;
+                return Err(Gone);
             }
-            let started = Instant::now();
-            let mut answer = self.whisk.invoke(&body).await;
-            if let Answer::Later(activation) = answer {
-                answer = self.outcome_of(&activation, gone).await;
-            }
-            self.metrics
-                .invocation
-                .observe(started.elapsed().as_secs_f64());
-            let wait = match answer {
-                Answer::Succeeded => {
+            let body = match self.config.batch {
+                Some(_) => body::batch(part.held.iter().map(|held| &held.item)),
+                None => body::single(&first.item),
+            };
+            let answer = self.send(&body, part.held.len(), gone).await;
+            let failure = match answer {
+                Answer::Succeeded(result) => {
                     self.health.ready(OPENWHISK);
-                    self.metrics.delivered.inc();
-                    self.measure(record);
-                    return Outcome::Finished;
+                    match self.failed_of(&part, &result) {
+                        Ok(failed) => {
+                            part.held.retain(|held| {
+                                let retry = failed.contains(&held.item.identifier());
+                                if !retry {
+                                    self.succeeded(&held.item);
+                                    finished(&held.ticket);
+                                }
+                                retry
+                            });
+                            if part.held.is_empty() {
+                                return Ok(Vec::new());
+                            }
+                            Failure::of_action(format!(
+                                "the action named {} records of the batch in batchItemFailures",
+                                part.held.len()
+                            ))
+                        }
+                        Err(problem) => Failure::of_action(problem),
+                    }
                 }
                 Answer::Failed(why) => {
                     self.health.ready(OPENWHISK);
-                    failed += 1;
-                    away = 0;
-                    self.log(record, &why, failed);
-                    if failed >= self.config.attempts.0 {
-                        let reason = self.exhausted(&why, failed);
-                        return self
-                            .dead_letter(record, Some(body), reason, failed, gone)
-                            .await;
+                    if self.config.bisect && part.held.len() > 1 {
+                        return Ok(self.split(part, &why));
                     }
-                    self.metrics.retry(Retry::Failed);
-                    failed
+                    why
                 }
                 Answer::Refused(why) => {
-                    self.log(record, &why, failed + 1);
-                    let reason = self.exhausted(&why, failed + 1);
-                    return self
-                        .dead_letter(record, Some(body), reason, failed + 1, gone)
-                        .await;
+                    // Too large together is not too large alone.
+                    if part.held.len() > 1 {
+                        return Ok(self.split(part, &why));
+                    }
+                    part.failed = self.config.attempts.0;
+                    why
                 }
-                Answer::NoSuchAction => {
+                Answer::NoSuchTarget => {
                     away += 1;
-                    let action = &self.config.action;
-                    self.wait_for(
-                        Retry::NoSuchAction,
-                        format!("action {action} does not exist; create it"),
-                        away,
-                    );
-                    away
+                    let why = format!("{} does not exist; create it", self.target);
+                    self.wait_for(Retry::NoSuchTarget, why, away, gone).await?;
+                    continue;
                 }
                 Answer::Unavailable(why) => {
                     away += 1;
-                    self.wait_for(Retry::Unavailable, why, away);
-                    away
+                    self.wait_for(Retry::Unavailable, why, away, gone).await?;
+                    continue;
                 }
-                // Only while the activation is looked up, which ends in one of the others.
-                Answer::Later(_) | Answer::NoRecordYet => return Outcome::GivenUp,
+                // Only when the waiting for a record was ended.
+                Answer::Later(_) | Answer::Fired(_) | Answer::NoRecordYet => return Err(Gone),
             };
-            tokio::select! {
-                () = gone.cancelled() => return Outcome::GivenUp,
-                () = tokio::time::sleep(self.backoff.random_delay(wait)) => {}
-            }
-        }
-    }
-
-    // Until the record is there, nobody can say whether the action succeeded.
-    async fn outcome_of(&self, activation: &str, gone: &CancellationToken) -> Answer {
-        let until = Instant::now() + self.config.limits.activation_timeout.0;
-        let mut pause = FIRST_LOOK;
-        while Instant::now() < until {
-            tokio::select! {
-                () = gone.cancelled() => return Answer::NoRecordYet,
-                () = tokio::time::sleep(pause) => {}
-            }
-            match self.whisk.activation(activation).await {
-                Answer::NoRecordYet => {}
-                Answer::Unavailable(why) => {
-                    tracing::debug!(activation, why, "asking for the activation")
+            away = 0;
+            part.failed += 1;
+            part.held.iter_mut().for_each(|held| held.tries += 1);
+            self.log(&part, &failure);
+            if part.failed >= self.config.attempts.0 {
+                for held in part.held {
+                    let reason = self.exhausted(&failure, held.tries);
+                    let group = &self.config.group;
+                    let letter = letters::of_item(&held.item, group, reason, held.tries);
+                    self.bury(&held.item.record, letter, gone).await?;
+                    finished(&held.ticket);
                 }
-                answer => return answer,
+                return Ok(Vec::new());
             }
-            pause = (pause * 2).min(LONGEST_LOOK);
+            self.metrics.retry(Retry::Failed);
+            self.pause(part.failed, gone).await?;
         }
-        let limit = self.config.limits.activation_timeout.0;
-        Answer::Failed(format!(
-            "no record of activation {activation} after {limit:?}"
-        ))
     }
 
-    fn wait_for(&self, retry: Retry, why: String, times: u32) {
+    async fn send(&self, body: &Value, records: usize, gone: &CancellationToken) -> Answer {
+        let started = Instant::now();
+        let follower = Follower {
+            whisk: &self.whisk,
+            limit: self.config.limits.activation_timeout.0,
+            gone,
+        };
+        let answer = match self.whisk.send(body).await {
+            Answer::Later(activation) => follower.action(&activation).await,
+            Answer::Fired(activation) => follower.trigger(&activation).await,
+            answer => answer,
+        };
+        #[allow(clippy::cast_precision_loss)] // a batch has at most 10,000 records
+        self.metrics.batch.observe(records as f64);
+        self.metrics
+            .invocation
+            .observe(started.elapsed().as_secs_f64());
+        answer
+    }
+
+    // The records that the action names as failed; all have failed when it names one that is not there.
+    fn failed_of(&self, part: &Part, result: &Value) -> Result<BTreeSet<String>, String> {
+        if !self.config.partial_failure {
+            return Ok(BTreeSet::new());
+        }
+        let told = match &result["batchItemFailures"] {
+            Value::Null => return Ok(BTreeSet::new()),
+            Value::Array(told) => told,
+            _ => return Err("batchItemFailures in the action's result is no array".to_owned()),
+        };
+        let known: BTreeSet<String> = part.held.iter().map(|h| h.item.identifier()).collect();
+        let mut failed = BTreeSet::new();
+        for entry in told {
+            match entry["itemIdentifier"].as_str() {
+                Some(id) if known.contains(id) => failed.insert(id.to_owned()),
+                _ => {
+                    let entry = Invalid::new("batchItemFailures", entry.to_string(), "", "").value;
+                    return Err(format!(
+                        "batchItemFailures names a record that is not in the batch: {entry}; \
+                         an itemIdentifier is TOPIC-PARTITION-OFFSET"
+                    ));
+                }
+            };
+        }
+        Ok(failed)
+    }
+
+    // Splitting counts as no attempt: it finds out whose fault it is.
+    fn split(&self, mut part: Part, why: &Failure) -> Vec<Part> {
+        tracing::warn!(
+            to = %self.target,
+            records = part.held.len(),
+            problem = why.problem,
+            "a batch failed and is split"
+        );
+        self.metrics.retry(Retry::Split);
+        part.held.iter_mut().for_each(|held| held.tries += 1);
+        let second = part.held.split_off(part.held.len().div_ceil(2));
+        [part.held, second]
+            .map(|held| Part { held, failed: 0 })
+            .into()
+    }
+
+    async fn bury_old(
+        &self,
+        part: &mut Part,
+        gone: &CancellationToken,
+        finished: &(impl Fn(&Ticket) + Sync),
+    ) -> Result<(), Gone> {
+        let Some(most) = self.config.maximum_age_seconds else {
+            return Ok(());
+        };
+        let now = Timestamp::now().as_second();
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let is_old = |held: &Held| {
+            let from = held.item.age_from();
+            from.is_some_and(|from| now.saturating_sub(from.as_second()) > most)
+        };
+        let (old, young): (Vec<Held>, Vec<Held>) =
+            std::mem::take(&mut part.held).into_iter().partition(is_old);
+        part.held = young;
+        for held in old {
+            let reason = Reason {
+                field: Some("maximumAgeSeconds".to_owned()),
+                value: held.item.age_from().map(|t| t.to_string()),
+                problem: format!("older than {most} s"),
+                cure: "redrive the dead letter if it is still of use, or raise maximumAgeSeconds"
+                    .to_owned(),
+            };
+            let letter = letters::of_item(&held.item, &self.config.group, reason, held.tries);
+            self.bury(&held.item.record, letter, gone).await?;
+            finished(&held.ticket);
+        }
+        Ok(())
+    }
+
+    async fn wait_for(
+        &self,
+        retry: Retry,
+        why: String,
+        times: u32,
+        gone: &CancellationToken,
+    ) -> Result<(), Gone> {
         self.metrics.retry(retry);
         // The first time and then ever more rarely: many records wait for one platform.
         if times.is_power_of_two() {
             tracing::warn!(why, times, "waiting for OpenWhisk");
         }
         self.health.waiting(OPENWHISK, why);
+        self.pause(times, gone).await
     }
 
-    fn log(&self, record: &Record, why: &str, attempt: u32) {
-        let Record {
-            partition, offset, ..
-        } = record;
-        let action = &self.config.action;
-        tracing::warn!(action, partition, offset, attempt, why, "the action failed");
-    }
-
-    fn exhausted(&self, why: &str, attempts: u32) -> Reason {
-        Reason {
-            field: Some("action".to_owned()),
-            value: Some(self.config.action.clone()),
-            problem: format!("failed {attempts} times, at last: {why}"),
-            cure: "read the activation's record and logs, correct the action, then send the payload again".to_owned(),
+    async fn pause(&self, failures: u32, gone: &CancellationToken) -> Result<(), Gone> {
+        tokio::select! {
+            () = gone.cancelled() => Err(Gone),
+            () = tokio::time::sleep(self.backoff.random_delay(failures)) => Ok(()),
         }
     }
 
-    fn measure(&self, record: &Record) {
-        let Some(then) = record.timestamp_ms else {
+    fn succeeded(&self, item: &Item) {
+        self.metrics.delivered.inc();
+        let Some(then) = item.record.timestamp_ms else {
             return;
         };
         #[allow(clippy::cast_precision_loss)] // milliseconds of delay are far below 2^52
@@ -179,41 +342,80 @@ impl Deliverer {
         self.metrics.latency.observe(seconds);
     }
 
-    async fn dead_letter(
+    fn log(&self, part: &Part, why: &Failure) {
+        let first = part.held.first().map(|held| held.item.identifier());
+        tracing::warn!(
+            to = %self.target,
+            first,
+            records = part.held.len(),
+            attempt = part.failed,
+            problem = why.problem,
+            "failed"
+        );
+    }
+
+    fn exhausted(&self, why: &Failure, attempts: u32) -> Reason {
+        let (field, name) = match &self.target {
+            Target::Action(name) => ("action", name),
+            Target::Trigger(name) => ("trigger", name),
+        };
+        Reason {
+            field: Some(field.to_owned()),
+            value: Some(name.clone()),
+            problem: format!("failed {attempts} times, at last: {}", why.problem),
+            cure: why.cure.to_owned(),
+        }
+    }
+
+    // Until the letter is written. One that its topic does not take is made smaller, and at last dropped.
+    async fn bury(
         &self,
         record: &Record,
-        body: Option<Value>,
-        reason: Reason,
-        attempts: u32,
+        letter: DeadLetter,
         gone: &CancellationToken,
-    ) -> Outcome {
+    ) -> Result<(), Gone> {
+        let id = format!("{}/{}/{}", record.topic, record.partition, record.offset);
         let Some(topic) = &self.config.dead_letter_topic else {
             tracing::error!(
-                problem = reason.problem,
-                offset = record.offset,
+                problem = letter.reason.problem,
+                id,
                 "dropped: there is no deadLetterTopic"
             );
             self.metrics.dropped.inc();
-            return Outcome::Finished;
-        };
-        let letter = letter(record, body, reason, attempts);
-        let id = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-        let headers = CloudEvent::of_dead_letter(&letter, id.clone(), SOURCE).headers();
-        let value = match serde_json::to_vec(&letter) {
-            Ok(value) => value,
-            Err(error) => {
-                tracing::error!(%error, id, "dropped: the dead letter cannot be written as JSON");
-                self.metrics.dropped.inc();
-                return Outcome::Finished;
-            }
+            return Ok(());
         };
         let key = record.key_text().unwrap_or(&id);
+        // The library fails all that it sent together with what is too large: so each size has a second chance.
+        let mut sizes = std::iter::once(usize::MAX)
+            .chain(letters::SIZES)
+            .flat_map(|size| [size, size]);
+        let mut size = sizes.next();
         let mut failures = 0;
-        loop {
+        while let Some(most) = size {
+            let letter = letters::cut(&letter, most);
+            let headers = CloudEvent::of_dead_letter(&letter, id.clone(), SOURCE).headers();
+            let value = match serde_json::to_vec(&letter) {
+                Ok(value) => value,
+                Err(error) => {
+                    tracing::error!(%error, id, "dropped: the dead letter cannot be written as JSON");
+                    self.metrics.dropped.inc();
+                    return Ok(());
+                }
+            };
+            let bytes = value.len();
             match self.producer.send(topic, key, &headers, &value, None).await {
                 Ok(_) => {
                     self.metrics.dead_letters.inc();
-                    return Outcome::Finished;
+                    if most != usize::MAX {
+                        self.metrics.cut.inc();
+                    }
+                    return Ok(());
+                }
+                Err(error) if error.is_too_large() => {
+                    tracing::warn!(%error, id, bytes, "the dead letter is too large and is cut");
+                    // Every size that would not make it smaller is passed over.
+                    size = sizes.find(|next| *next == most || *next < bytes);
+                    continue;
                 }
                 Err(error) => tracing::error!(%error, id, "the dead letter was not written"),
             }
@@ -222,27 +424,14 @@ impl Deliverer {
             }
             failures += 1;
             self.metrics.retry(Retry::DeadLetter);
-            tokio::select! {
-                () = gone.cancelled() => return Outcome::GivenUp,
-                () = tokio::time::sleep(self.backoff.random_delay(failures)) => {}
-            }
+            self.pause(failures, gone).await?;
         }
-    }
-}
-
-// What was sent is kept as it was sent; what could not be read may name a driver, so only its place is told.
-fn letter(record: &Record, body: Option<Value>, reason: Reason, attempts: u32) -> DeadLetter {
-    let place =
-        || json!({"topic": record.topic, "partition": record.partition, "offset": record.offset});
-    DeadLetter {
-        reason,
-        source_topic_or_channel: record.topic.clone(),
-        vehicle: record
-            .key_text()
-            .filter(|v| check_vehicle_id(v).is_ok())
-            .map(str::to_owned),
-        received_at: Timestamp::now(),
-        attempts,
-        payload: Payload::Clear(body.unwrap_or_else(place)),
+        tracing::error!(
+            id,
+            topic,
+            "dropped: the topic does not even take the smallest dead letter; raise its max.message.bytes"
+        );
+        self.metrics.dropped.inc();
+        Ok(())
     }
 }

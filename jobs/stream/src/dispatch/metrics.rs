@@ -14,10 +14,12 @@ pub enum Retry {
     Failed,
     /// The platform could not do it.
     Unavailable,
-    /// There is no such action.
-    NoSuchAction,
+    /// There is no such action or trigger.
+    NoSuchTarget,
     /// The dead letter could not be written.
     DeadLetter,
+    /// A batch was split.
+    Split,
 }
 
 /// Label of a retry.
@@ -41,8 +43,14 @@ pub struct Metrics {
     pub dead_letters: Counter,
     /// Records that were dropped, for want of a topic of dead letters.
     pub dropped: Counter,
+    /// Records that the filter left out.
+    pub filtered: Counter,
+    /// Dead letters that were cut because their topic takes none of their size.
+    pub cut: Counter,
     /// Records received and not finished.
     pub held: Gauge,
+    /// Records in one invocation.
+    pub batch: Histogram,
     /// How long an invocation takes.
     pub invocation: Histogram,
     /// From a record's time in Kafka to the success of its action.
@@ -58,7 +66,10 @@ impl Metrics {
             delivered: Counter::default(),
             dead_letters: Counter::default(),
             dropped: Counter::default(),
+            filtered: Counter::default(),
+            cut: Counter::default(),
             held: Gauge::default(),
+            batch: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
             invocation: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
             latency: Histogram::new(exponential_buckets(0.005, 2.0, 18)),
             retries: Family::default(),
@@ -79,6 +90,21 @@ impl Metrics {
             "dropped",
             "Records dropped after the last attempt",
             metrics.dropped.clone(),
+        );
+        r.register(
+            "filtered",
+            "Records that the filter left out",
+            metrics.filtered.clone(),
+        );
+        r.register(
+            "dead_letters_cut",
+            "Dead letters cut to the size that their topic takes",
+            metrics.cut.clone(),
+        );
+        r.register(
+            "batch_records",
+            "Records in one invocation",
+            metrics.batch.clone(),
         );
         r.register(
             "held_records",
@@ -112,8 +138,9 @@ impl Metrics {
         let reason = match why {
             Retry::Failed => "failed",
             Retry::Unavailable => "unavailable",
-            Retry::NoSuchAction => "no-such-action",
+            Retry::NoSuchTarget => "no-such-target",
             Retry::DeadLetter => "dead-letter",
+            Retry::Split => "split",
         };
         self.retries.get_or_create(&RetryLabels { reason }).inc();
     }

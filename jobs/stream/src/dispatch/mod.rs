@@ -1,14 +1,17 @@
-//! `dispatch`: the records of a topic to an OpenWhisk action.
+//! `dispatch`: the records of a topic to an OpenWhisk action or trigger, one by one or in batches.
 //!
-//! A record is finished when the record of its activation says success, or after its last attempt in the dead
-//! letters. Records of one vehicle go one after the other; offsets are committed only up to the lowest record
-//! that is not finished. So every record is delivered at least once, also when this process dies.
+//! A record is finished when the records of its activations say success, or after its last attempt in the dead
+//! letters. Records of one vehicle go one after the other, or in their order in one batch; offsets are committed
+//! only up to the lowest record that is not finished. So every record is delivered at least once, also when this
+//! process dies.
 
 mod backoff;
 mod body;
 mod config;
 mod deliver;
+mod follow;
 mod lanes;
+mod letters;
 mod metrics;
 mod tracker;
 mod whisk;
@@ -22,7 +25,8 @@ use anyhow::Context as _;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-pub use config::DispatchConfig;
+pub use body::ONLY_GROUP;
+pub use config::{BatchConfig, DispatchConfig, Target};
 
 use crate::connect::{Lookup, Producer};
 use crate::server::{self, Health};
@@ -51,6 +55,7 @@ pub struct Args {
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let config: DispatchConfig = args.common.load_config()?;
     config.validate()?;
+    let (target, filter) = (config.target()?, config.condition()?);
     let bindings = args.common.bindings()?;
     let bootstrap = args.common.kafka_servers(&bindings)?;
     let access = access(&args, &config, &bindings)?;
@@ -61,9 +66,9 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let client_id = format!("millrace-{}", config.group);
     let address =
         server::serve(args.common.metrics, health.clone(), registry, stop.clone()).await?;
-    tracing::info!(%address, bootstrap, uri = access.uri, action = config.action, topic = config.topic, "dispatch starts");
+    tracing::info!(%address, bootstrap, uri = access.uri, %target, topic = config.topic, "dispatch starts");
 
-    let whisk = whisk::Whisk::new(access, &config.action, config.limits.invoke_timeout.0)?;
+    let whisk = whisk::Whisk::new(access, &target, config.limits.invoke_timeout.0)?;
     let producer = Producer::new(&bootstrap, &client_id)?;
     if !wait_for_topics(&config, &bootstrap, &health, &stop).await? {
         return Ok(());
@@ -73,6 +78,8 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         producer,
         backoff: backoff::Backoff::new(config.backoff),
         config,
+        target,
+        filter,
         metrics,
         health,
     });

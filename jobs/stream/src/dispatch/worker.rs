@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::{Deliverer, Outcome};
-use super::lanes::{Lanes, Ticket};
-use crate::connect::{ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member, Record};
+use super::config::BatchConfig;
+use super::deliver::{Deliverer, Entry};
+use super::lanes::{Lanes, Ticket, Window};
+use crate::connect::{ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member};
 
 const PARTITIONS: &str = "partitions";
 const IDLE: Duration = Duration::from_millis(50);
@@ -19,6 +19,9 @@ const COMMIT: Duration = Duration::from_millis(500);
 /// So many records are taken in per invocation that may be under way: enough to keep all busy although
 /// records of one vehicle wait for each other.
 const AHEAD: usize = 8;
+
+/// Never more than this, unless one batch needs it.
+const MOST_HELD: usize = 5_000;
 
 /// Everything a worker needs.
 pub struct Worker {
@@ -36,8 +39,9 @@ pub struct Worker {
 
 struct Shared {
     deliverer: Arc<Deliverer>,
-    lanes: Mutex<Lanes<Record>>,
-    permits: Semaphore,
+    runtime: Handle,
+    lanes: Mutex<Lanes<Entry>>,
+    window: Window,
     // Cancelled when the partitions of the present assignment are given away.
     gone: Mutex<CancellationToken>,
     running: Mutex<usize>,
@@ -48,30 +52,52 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn start(self: &Arc<Self>, runtime: &Handle, first: (Ticket, Record)) {
-        *lock(&self.running) += 1;
-        let shared = Arc::clone(self);
-        let gone = lock(&self.gone).clone();
-        runtime.spawn(async move {
-            let mut turn = Some(first);
-            while let Some((ticket, record)) = turn.take() {
-                let Ok(_permit) = shared.permits.acquire().await else {
-                    break;
-                };
-                if gone.is_cancelled()
-                    || shared.deliverer.deliver(&record, &gone).await == Outcome::GivenUp
-                {
-                    break;
+    // Starts whatever is due, as long as there is room.
+    fn pump(self: &Arc<Self>) {
+        loop {
+            let gone = lock(&self.gone).clone();
+            let batch = {
+                let mut running = lock(&self.running);
+                if *running >= self.deliverer.config.max_in_flight.0 || gone.is_cancelled() {
+                    return;
                 }
-                let mut lanes = lock(&shared.lanes);
-                turn = lanes.finish(&ticket);
-                shared.measure(&lanes);
-            }
-            *lock(&shared.running) -= 1;
-        });
+                let batch = lock(&self.lanes).take(self.window, Instant::now());
+                if batch.is_empty() {
+                    return;
+                }
+                *running += 1;
+                batch
+            };
+            let shared = Arc::clone(self);
+            self.runtime.spawn(async move {
+                let finished = |ticket: &Ticket| shared.finished(ticket);
+                let outcome = shared.deliverer.deliver(batch, &gone, &finished).await;
+                tracing::trace!(?outcome, "a batch ended");
+                *lock(&shared.running) -= 1;
+                shared.pump();
+            });
+        }
     }
 
-    fn measure(&self, lanes: &Lanes<Record>) {
+    fn finished(self: &Arc<Self>, ticket: &Ticket) {
+        {
+            let mut lanes = lock(&self.lanes);
+            lanes.finish(ticket, Instant::now());
+            self.measure(&lanes);
+        }
+        self.pump();
+    }
+
+    // How long may be polled before something could be due.
+    fn idle(&self) -> Duration {
+        if *lock(&self.running) >= self.deliverer.config.max_in_flight.0 {
+            return IDLE;
+        }
+        let due = lock(&self.lanes).due_in(self.window, Instant::now());
+        due.unwrap_or(IDLE).min(IDLE)
+    }
+
+    fn measure(&self, lanes: &Lanes<Entry>) {
         self.deliverer
             .metrics
             .held
@@ -130,10 +156,18 @@ impl Worker {
     /// The settings cannot be used, or the consumer is of no use any more.
     pub fn run(self) -> Result<(), ConnectError> {
         let config = &self.deliverer.config;
+        let BatchConfig {
+            maximum_records: records,
+            window_milliseconds: window,
+        } = config.batch.unwrap_or_default();
         let shared = Arc::new(Shared {
             deliverer: Arc::clone(&self.deliverer),
+            runtime: self.runtime.clone(),
             lanes: Mutex::default(),
-            permits: Semaphore::new(config.max_in_flight.0),
+            window: Window {
+                records,
+                wait: Duration::from_millis(window),
+            },
             gone: Mutex::new(CancellationToken::new()),
             running: Mutex::new(0),
         });
@@ -144,6 +178,7 @@ impl Worker {
             topic: config.topic.clone(),
             session_timeout: config.limits.session_timeout.0,
             hold: false,
+            tell_end: false,
         };
         self.deliverer
             .health
@@ -153,28 +188,33 @@ impl Worker {
             paused: AtomicBool::new(false),
         };
         let consumer = GroupConsumer::join(&settings, events)?;
-        let most = config.max_in_flight.0.saturating_mul(AHEAD);
+        let ahead = AHEAD.max(records.saturating_mul(2));
+        let most = (config.max_in_flight.0.saturating_mul(ahead))
+            .min(MOST_HELD)
+            .max(records.saturating_mul(2));
         let mut committed = Instant::now();
         while !self.stop.is_cancelled() {
             self.hold_back(&consumer, &shared, most);
-            match consumer.poll(IDLE) {
+            match consumer.poll(shared.idle()) {
                 Ok(Some(record)) => {
                     let record = record.to_record();
+                    let (partition, offset) = (record.partition, record.offset);
                     let key = record.key.clone();
-                    let turn = lock(&shared.lanes).offer(
-                        record.partition,
-                        record.offset,
-                        key.as_deref(),
-                        record,
-                    );
-                    if let Some(first) = turn {
-                        shared.start(&self.runtime, first);
+                    let entry = self.deliverer.take_in(record);
+                    let mut lanes = lock(&shared.lanes);
+                    match entry {
+                        Some(entry) => {
+                            let now = Instant::now();
+                            lanes.offer(partition, offset, key.as_deref(), entry, now);
+                        }
+                        None => lanes.pass_over(partition, offset),
                     }
                 }
                 Ok(None) => {}
                 Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => tracing::warn!(%error, "reading"),
             }
+            shared.pump();
             if committed.elapsed() >= COMMIT {
                 committed = Instant::now();
                 let next: Vec<(i32, i64)> = lock(&shared.lanes).take_due().into_iter().collect();

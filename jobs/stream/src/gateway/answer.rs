@@ -21,8 +21,17 @@ pub enum Refused {
         /// Which token does.
         token: &'static str,
     },
+    /// The token is a good one, of a role that may not do this.
+    Forbidden {
+        /// The role of the token that was sent.
+        role: &'static str,
+        /// Which token opens this endpoint.
+        token: &'static str,
+    },
     /// Bad input.
     Invalid(Invalid),
+    /// It was done before; doing it again must be asked for.
+    Done(Invalid),
     /// The body is too large.
     TooLarge {
         /// Its size in bytes, where it is known.
@@ -106,7 +115,19 @@ impl Refused {
                     ),
                 ),
             ),
+            Self::Forbidden { role, token } => (
+                StatusCode::FORBIDDEN,
+                Invalid::new(
+                    "authorization",
+                    format!("(the token of role {role})"),
+                    format!("the role {role} may not do this"),
+                    format!(
+                        "send `Authorization: Bearer <{token}>` or the admin-token; both are in the gateway's secret"
+                    ),
+                ),
+            ),
             Self::Invalid(invalid) => (StatusCode::BAD_REQUEST, invalid),
+            Self::Done(invalid) => (StatusCode::CONFLICT, invalid),
             Self::TooLarge { size, limit } => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 Invalid::new(
@@ -200,6 +221,11 @@ mod tests {
         let unknown = of(AuthError::UnknownVehicle("car-9".into()).into());
         assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(unknown.headers()[header::WWW_AUTHENTICATE], "Bearer");
+        let other = of(Refused::Forbidden {
+            role: "notify",
+            token: "vehicles-token",
+        });
+        assert_eq!(other.status(), StatusCode::FORBIDDEN);
         assert_eq!(
             of(Refused::TooLarge {
                 size: None,

@@ -30,9 +30,17 @@ pub struct Config {
     /// How long the id of an expired notification is remembered, in seconds, so that a late repetition is
     /// known as one.
     pub remember_seconds: u32,
+    /// Seconds between two spoken notices to a vehicle; 0: none are held back.
+    pub quiet_seconds: u32,
+    /// Most connections at once, of each listener.
+    pub max_connections: u32,
+    /// How long a client of HTTP may take for the head of a request, or wait for its next one, in seconds.
+    pub header_timeout_seconds: u32,
     /// How long Kafka may take to acknowledge before the answer is 503, in milliseconds.
     pub kafka_timeout_ms: u32,
 }
+
+const LONGEST_QUIET: u32 = 3600;
 
 impl Default for Config {
     fn default() -> Self {
@@ -45,6 +53,9 @@ impl Default for Config {
             receive_maximum: 64,
             time_limits: TimeLimits::default(),
             remember_seconds: 24 * 3600,
+            quiet_seconds: 20,
+            max_connections: 10_000,
+            header_timeout_seconds: 30,
             kafka_timeout_ms: 10_000,
         }
     }
@@ -83,6 +94,23 @@ impl Config {
                 "give 1 to 65535",
             );
         }
+        if self.quiet_seconds > LONGEST_QUIET {
+            return unusable(
+                "quietSeconds",
+                "more than an hour would let warnings expire unheard",
+                "give 0 to 3600",
+            );
+        }
+        if self.max_connections == 0 {
+            return unusable("maxConnections", "0 would let nobody in", "give at least 1");
+        }
+        if self.header_timeout_seconds == 0 {
+            return unusable(
+                "headerTimeoutSeconds",
+                "0 would refuse every request",
+                "give at least 1",
+            );
+        }
         if self.kafka_timeout_ms < 100 {
             return unusable("kafkaTimeoutMs", "less than 100", "give at least 100");
         }
@@ -97,6 +125,10 @@ pub struct Secrets {
     pub admin_token: Secret,
     /// Opens `POST /v1/notifications`.
     pub notify_token: Secret,
+    /// Opens the endpoints of vehicles; without it only the administrator does.
+    pub vehicles_token: Option<Secret>,
+    /// Opens dead letters and the flow; without it only the administrator does.
+    pub operations_token: Option<Secret>,
     /// Makes pseudonyms of drivers.
     pub pseudonym_key: PseudonymKey,
     /// Seals the payloads of dead letters.
@@ -123,6 +155,8 @@ impl Secrets {
         Ok(Self {
             admin_token: token(binding, "admin-token")?,
             notify_token: token(binding, "notify-token")?,
+            vehicles_token: optional_token(binding, "vehicles-token")?,
+            operations_token: optional_token(binding, "operations-token")?,
             pseudonym_key: pseudonym_key(key)
                 .map_err(|e| unusable(binding, "pseudonym-key", &e.problem, &e.cure))?,
             seal_key: SealKey::from_text(binding.require("seal-key")?).map_err(|problem| {
@@ -158,6 +192,14 @@ fn token(binding: &Binding, entry: &str) -> Result<Secret, SettingsError> {
     Ok(Secret::new(text))
 }
 
+// Secrets that were made before these roles were do not hold them.
+fn optional_token(binding: &Binding, entry: &str) -> Result<Option<Secret>, SettingsError> {
+    match binding.get(entry) {
+        None | Some("") => Ok(None),
+        Some(_) => token(binding, entry).map(Some),
+    }
+}
+
 fn unusable(binding: &Binding, entry: &str, problem: &str, cure: &str) -> SettingsError {
     SettingsError::Unusable {
         name: format!("binding {} entry {entry}", binding.name()),
@@ -187,12 +229,27 @@ mod tests {
             ("type", "millrace-gateway"),
             ("admin-token", "admin-0123456789abcdef"),
             ("notify-token", "notify-0123456789abcdef"),
+            ("vehicles-token", "vehicles-0123456789abcdef"),
             ("pseudonym-key", "0123456789abcdef0123456789abcdef"),
             ("seal-key", "fedcba9876543210fedcba9876543210"),
         ]);
         let secrets = Secrets::from_bindings(&all).unwrap();
+        assert_eq!(
+            secrets.vehicles_token,
+            Some(Secret::new("vehicles-0123456789abcdef"))
+        );
+        assert_eq!(
+            secrets.operations_token, None,
+            "a Secret of an earlier version"
+        );
         let printed = format!("{secrets:?}");
-        for part in ["admin-0123", "notify-0123", "0123456789abcdef", "fedcba"] {
+        for part in [
+            "admin-0123",
+            "notify-0123",
+            "vehicles-0123",
+            "0123456789abcdef",
+            "fedcba",
+        ] {
             assert!(!printed.contains(part), "{printed}");
         }
     }

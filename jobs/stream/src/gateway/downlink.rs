@@ -5,44 +5,24 @@
 //! too; so a restart or another replica delivers what is left and nothing else. A crash between the
 //! vehicle's acknowledgement and its record delivers once more: the vehicle tells repetitions by the id.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::{Notification, topics};
-use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
+use super::credential::Hash;
+use super::credentials::{Credentials, Standing};
 use super::metrics::Metrics;
+use super::notified::{Notified, Stage};
 use super::outbox::{Offer, Outbox, SessionId};
 use crate::connect::Producer;
 
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// What became of a notification: a record of the topic `notified`, keyed by alert id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notified {
-    /// How far it came.
-    pub state: Stage,
-    /// When it came that far.
-    pub at: Timestamp,
-    /// The vehicle.
-    pub vehicle: String,
-    /// After this it is not delivered any more.
-    pub expires_at: Timestamp,
-}
-
-/// How far a notification came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// It lies in the topic `notifications`.
-    Accepted,
-    /// The vehicle acknowledged it.
-    Delivered,
-}
 
 /// What a session's connection is told.
 #[derive(Debug)]
@@ -58,13 +38,17 @@ pub enum Command {
 pub enum Cut {
     /// A newer connection of the same vehicle.
     TakenOver,
-    /// The vehicle's token was rotated or revoked.
+    /// The vehicle has another token, and the old one does not work any more.
+    Rotated,
+    /// The vehicle was revoked.
     Revoked,
 }
 
 #[derive(Debug)]
 struct Session {
     id: SessionId,
+    // Stands for the token with which the vehicle came in.
+    token: Hash,
     commands: mpsc::UnboundedSender<Command>,
 }
 
@@ -73,8 +57,9 @@ struct State {
     outbox: Outbox,
     sessions: HashMap<String, Session>,
     next_session: SessionId,
-    // Ids with a record in `notified`, to be removed there when they are forgotten.
-    recorded: HashMap<String, Timestamp>,
+    // Ids with a record in `notified`, to be removed there when they are forgotten: when they expire, and
+    // the partitions in which their records lie.
+    recorded: HashMap<String, (Timestamp, BTreeSet<i32>)>,
 }
 
 /// The downlink of this replica.
@@ -83,6 +68,8 @@ pub struct Downlink {
     remember: SignedDuration,
     producer: Producer,
     metrics: Arc<Metrics>,
+    // Some vehicle's quiet ends at another moment than before.
+    woken: Notify,
     // Records of deliveries are written here: acknowledgements arrive on the MQTT server's own thread.
     runtime: Handle,
 }
@@ -92,13 +79,15 @@ impl Downlink {
     #[must_use]
     pub fn new(
         remember_seconds: u32,
+        quiet_seconds: u32,
         producer: Producer,
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Self {
         let remember = SignedDuration::from_secs(i64::from(remember_seconds));
+        let quiet = SignedDuration::from_secs(i64::from(quiet_seconds));
         let state = State {
-            outbox: Outbox::new(remember),
+            outbox: Outbox::new(remember, quiet),
             sessions: HashMap::new(),
             next_session: 1,
             recorded: HashMap::new(),
@@ -108,20 +97,27 @@ impl Downlink {
             remember,
             producer,
             metrics,
+            woken: Notify::new(),
             runtime,
         }
     }
 
     /// Opens a session; an older one of the same vehicle is closed.
-    pub fn open(&self, vehicle: &str) -> (SessionId, mpsc::UnboundedReceiver<Command>) {
+    pub fn open(
+        &self,
+        vehicle: &str,
+        token: Hash,
+    ) -> (SessionId, mpsc::UnboundedReceiver<Command>) {
         let (commands, receiver) = mpsc::unbounded_channel();
         let mut state = self.lock();
         let id = state.next_session;
         state.next_session += 1;
-        match state
-            .sessions
-            .insert(vehicle.to_owned(), Session { id, commands })
-        {
+        let session = Session {
+            id,
+            token,
+            commands,
+        };
+        match state.sessions.insert(vehicle.to_owned(), session) {
             Some(old) => {
                 let _ = old.commands.send(Command::Close(Cut::TakenOver));
                 state.outbox.detach(vehicle, old.id);
@@ -143,30 +139,72 @@ impl Downlink {
         }
     }
 
-    /// The vehicle may no longer be connected.
-    pub fn cut(&self, vehicle: &str) {
+    /// Closes the vehicle's session when its token does not work any more.
+    pub fn look_at(&self, vehicle: &str, credentials: &Credentials, now: Timestamp) {
         let mut state = self.lock();
+        let Some(session) = state.sessions.get(vehicle) else {
+            return;
+        };
+        let cut = match credentials.standing(vehicle, &session.token, now) {
+            Standing::Good => return,
+            Standing::Replaced => Cut::Rotated,
+            Standing::Revoked => Cut::Revoked,
+        };
         if let Some(session) = state.sessions.remove(vehicle) {
             self.metrics.sessions.dec();
             state.outbox.detach(vehicle, session.id);
-            let _ = session.commands.send(Command::Close(Cut::Revoked));
+            let _ = session.commands.send(Command::Close(cut));
         }
     }
 
-    /// The session subscribed to its notifications: all that is undelivered is sent.
+    /// The session subscribed to its notifications: all that is undelivered is sent, in its turn.
     pub fn subscribed(&self, vehicle: &str, session: SessionId, now: Timestamp) {
         let mut state = self.lock();
-        let Some(commands) = state
-            .sessions
-            .get(vehicle)
-            .filter(|s| s.id == session)
-            .map(|s| s.commands.clone())
-        else {
+        if state.sessions.get(vehicle).is_some_and(|s| s.id == session) {
+            state.outbox.attach(vehicle, session);
+            self.send(&mut state, vehicle, now);
+        }
+    }
+
+    fn send(&self, state: &mut State, vehicle: &str, now: Timestamp) {
+        let Some((session, notifications)) = state.outbox.to_send(vehicle, now) else {
             return;
         };
-        for notification in state.outbox.attach(vehicle, session, now) {
-            self.metrics.sends.inc();
-            let _ = commands.send(Command::Deliver(notification));
+        if let Some(open) = state.sessions.get(vehicle).filter(|s| s.id == session) {
+            for notification in notifications {
+                self.metrics.sends.inc();
+                let _ = open.commands.send(Command::Deliver(notification));
+            }
+        }
+        if state.outbox.next_wake().is_some() {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Sends what waits for quiet as soon as it is over, until `stop` is cancelled.
+    pub async fn keep_time(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let pause = self.lock().outbox.next_wake().map(|moment| {
+                let left = moment.duration_since(Timestamp::now());
+                // No longer than this, as the clock may be set.
+                Duration::try_from(left).unwrap_or_default().min(AGAIN)
+            });
+            let over = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.woken.notified() => {}
+                () = over => {}
+            }
+            let now = Timestamp::now();
+            let mut state = self.lock();
+            for vehicle in state.outbox.due(now) {
+                self.send(&mut state, &vehicle, now);
+            }
         }
     }
 
@@ -182,35 +220,38 @@ impl Downlink {
 
     /// Takes a notification that lies in Kafka and sends it when its vehicle is connected here.
     pub fn offer(&self, notification: Notification, now: Timestamp) {
-        let notification = Arc::new(notification);
+        let vehicle = notification.vehicle.clone();
         let mut state = self.lock();
-        match state.outbox.offer(Arc::clone(&notification), now) {
-            Offer::Send(session) => {
-                self.metrics.sends.inc();
-                if let Some(open) = state
-                    .sessions
-                    .get(&notification.vehicle)
-                    .filter(|s| s.id == session)
-                {
-                    let _ = open.commands.send(Command::Deliver(notification));
-                }
-            }
-            Offer::Known | Offer::Expired | Offer::Queued => {}
+        match state.outbox.offer(Arc::new(notification), now) {
+            Offer::Taken => self.send(&mut state, &vehicle, now),
+            Offer::Known | Offer::Expired => {}
         }
     }
 
     /// Takes a record of the topic `notified`; `None` is a tombstone.
-    pub fn apply_notified(&self, id: &str, record: Option<&[u8]>) {
+    pub fn apply_notified(&self, id: &str, record: Option<&[u8]>, partition: i32, now: Timestamp) {
         let mut state = self.lock();
         let Some(bytes) = record else {
-            state.recorded.remove(id);
+            if let Some((_, partitions)) = state.recorded.get_mut(id) {
+                partitions.remove(&partition);
+                if partitions.is_empty() {
+                    state.recorded.remove(id);
+                }
+            }
             return;
         };
         match serde_json::from_slice::<Notified>(bytes) {
             Ok(notified) => {
-                state.recorded.insert(id.to_owned(), notified.expires_at);
+                let entry = state.recorded.entry(id.to_owned());
+                let (expires_at, partitions) = entry.or_default();
+                *expires_at = notified.expires_at;
+                partitions.insert(partition);
                 if notified.state == Stage::Delivered {
-                    state.outbox.delivered_elsewhere(id, notified.expires_at);
+                    let outbox = &mut state.outbox;
+                    outbox.delivered_elsewhere(id, notified.expires_at);
+                    if notified.spoken {
+                        outbox.heard(&notified.vehicle, id, notified.at, now);
+                    }
                 }
             }
             Err(error) => {
@@ -229,12 +270,7 @@ impl Downlink {
         self.metrics
             .event_to_delivery
             .observe(now.duration_since(notification.event_time).as_secs_f64());
-        let record = Notified {
-            state: Stage::Delivered,
-            at: now,
-            vehicle: notification.vehicle.clone(),
-            expires_at: notification.expires_at,
-        };
+        let record = Notified::of(&notification, Stage::Delivered, now);
         let downlink = Arc::clone(self);
         let id = id.to_owned();
         self.runtime
@@ -283,20 +319,24 @@ impl Downlink {
                 tracing::info!(id, "expired undelivered");
             }
             let remember = self.remember;
-            let (gone, kept) = std::mem::take(&mut state.recorded)
-                .into_iter()
-                .partition(|(_, expires_at)| now.duration_since(*expires_at) >= remember);
-            state.recorded = kept;
-            let gone: HashMap<String, Timestamp> = gone;
-            gone
+            state
+                .recorded
+                .extract_if(|_, (expires_at, _)| now.duration_since(*expires_at) >= remember)
+                .collect::<Vec<_>>()
         };
-        for id in forgotten.keys() {
-            // A tombstone that fails is written by the next restart, which reads the record again.
-            match self.producer.enqueue(topics::NOTIFIED, id, &[], None, None) {
-                Ok(delivery) => {
-                    self.runtime.spawn(delivery.acknowledged());
+        for (id, (_, partitions)) in &forgotten {
+            for partition in partitions {
+                // A tombstone that fails is written by the next restart, which reads the record again.
+                let topic = topics::NOTIFIED;
+                match self
+                    .producer
+                    .enqueue(topic, id, &[], None, Some(*partition))
+                {
+                    Ok(delivery) => {
+                        self.runtime.spawn(delivery.acknowledged());
+                    }
+                    Err(error) => tracing::debug!(%error, "a record of an old notification stays"),
                 }
-                Err(error) => tracing::debug!(%error, "a record of an old notification stays"),
             }
         }
     }

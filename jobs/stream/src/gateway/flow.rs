@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
 use jiff::Timestamp;
 use millrace_contract::{Invalid, check_vehicle_id, topics};
 use serde::{Deserialize, Serialize};
 
-use super::Gateway;
+use super::access::{Role, require};
 use super::answer::Refused;
-use super::http::require;
+use super::mark::{Ends, Mark};
+use super::{Gateway, partition, query};
 use crate::connect::ConnectError;
 
 /// Where events wait. Offsets are sums over partitions.
@@ -25,6 +26,9 @@ pub struct Flow {
     pub notifications: Notifications,
     /// Nothing waits anywhere.
     pub through: bool,
+    /// What this answer is about: given back as `?mark=`, the next answer is about the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 /// Telemetry that waits for detection.
@@ -64,29 +68,66 @@ struct Group {
     pending: i64,
 }
 
-/// Answers with the flow; `?vehicle=` may be given several times and narrows the notifications.
+/// What is asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Question {
+    vehicles: Vec<String>,
+    mark: Option<Mark>,
+}
+
+/// Answers with the flow. `?vehicle=` may be given several times: then only the partitions of these vehicles
+/// are looked at. `?mark=` takes the mark of an earlier answer: then what came later is not waited for.
 pub async fn flow(
     State(gateway): State<Arc<Gateway>>,
-    RawQuery(query): RawQuery,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Json<Flow>, Refused> {
-    require(&headers, &gateway.secrets.admin_token, "admin-token")?;
-    let vehicles = vehicles(query.as_deref().unwrap_or_default())?;
+    require(&headers, &gateway.secrets, Role::Operations)?;
+    let Question { vehicles, mark } = question(&query::pairs(&uri)?)?;
     let unavailable = |e: ConnectError| Refused::Unavailable(e.to_string());
+    let mut mark = match mark {
+        Some(mark) => mark,
+        None => Mark {
+            telemetry: ends(&gateway, topics::TELEMETRY, &vehicles)
+                .await
+                .map_err(unavailable)?,
+            alerts: None,
+        },
+    };
     // In the order of the flow: what passes a stage during the questions is met at the next one.
-    let detected = group(&gateway, topics::TELEMETRY, &gateway.config.detect_group)
+    let detect = &gateway.config.detect_group;
+    let detected = group(&gateway, topics::TELEMETRY, detect, &mark.telemetry)
         .await
         .map_err(unavailable)?;
+    let alerts_end = match &mark.alerts {
+        Some(ends) => ends.clone(),
+        None => ends(&gateway, topics::ALERTS, &vehicles)
+            .await
+            .map_err(unavailable)?,
+    };
+    if detected.pending == 0 && mark.alerts.is_none() {
+        // Detection commits its alerts together with its offsets: none can be missing here.
+        mark.alerts = Some(alerts_end.clone());
+    }
     let mut alerts = Group::default();
     for name in &gateway.config.dispatch_groups {
-        let one = group(&gateway, topics::ALERTS, name)
+        let one = group(&gateway, topics::ALERTS, name, &alerts_end)
             .await
             .map_err(unavailable)?;
         if one.pending >= alerts.pending {
             alerts = one;
         }
     }
-    read_up(&gateway).await.map_err(unavailable)?;
+    // Another replica may have taken notifications that this one has not read yet.
+    for (topic, followed) in [
+        (topics::NOTIFICATIONS, &gateway.followed.notifications),
+        (topics::NOTIFIED, &gateway.followed.notified),
+    ] {
+        followed
+            .read_up(&gateway.lookup, topic)
+            .await
+            .map_err(unavailable)?;
+    }
     let undelivered = gateway.downlink.undelivered(&vehicles, Timestamp::now());
     let through = detected.pending == 0 && alerts.pending == 0 && undelivered == 0;
     Ok(Json(Flow {
@@ -102,72 +143,77 @@ pub async fn flow(
         },
         notifications: Notifications { undelivered },
         through,
+        mark: Some(mark.to_string()),
     }))
 }
 
-// Only plain vehicle ids can be asked for, and those need no percent-decoding.
-fn vehicles(query: &str) -> Result<Vec<String>, Invalid> {
-    let mut vehicles = Vec::new();
-    for pair in query.split('&').filter(|p| !p.is_empty()) {
-        match pair.split_once('=') {
-            Some(("vehicle", id)) => {
-                check_vehicle_id(id)?;
-                vehicles.push(id.to_owned());
+fn question(pairs: &[(String, String)]) -> Result<Question, Invalid> {
+    let mut question = Question::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "vehicle" => {
+                check_vehicle_id(value)?;
+                question.vehicles.push(value.clone());
             }
+            "mark" => question.mark = Some(value.parse()?),
             _ => {
-                return Err(Invalid::new(
-                    "query",
-                    pair,
-                    "is not known here",
-                    "use vehicle=<id>, as often as needed, or nothing",
+                return Err(query::unknown(
+                    name,
+                    value,
+                    "use vehicle=<id>, as often as needed, and mark=<mark of an earlier answer>",
                 ));
             }
         }
     }
-    Ok(vehicles)
+    Ok(question)
 }
 
-async fn group(gateway: &Gateway, topic: &str, name: &str) -> Result<Group, ConnectError> {
+// Where the partitions of these vehicles end now, or all partitions when none is named.
+async fn ends(gateway: &Gateway, topic: &str, vehicles: &[String]) -> Result<Ends, ConnectError> {
+    let count = gateway.lookup.partition_count(topic).await?;
+    let partitions = if vehicles.is_empty() {
+        (0..count).collect()
+    } else {
+        partition::of_keys(vehicles, count)
+    };
+    let mut ends = Ends::new();
+    for partition in partitions {
+        // With what is not committed yet: a transaction may be committed and not yet marked so here.
+        let end = gateway.lookup.written(topic, partition).await?;
+        ends.insert(partition, end);
+    }
+    Ok(ends)
+}
+
+async fn group(
+    gateway: &Gateway,
+    topic: &str,
+    name: &str,
+    ends: &Ends,
+) -> Result<Group, ConnectError> {
     let committed = gateway.lookup.committed(name, topic).await?;
     let mut sum = Group::default();
     for (partition, next) in committed {
+        let Some(end) = ends.get(&partition).copied() else {
+            continue;
+        };
         let (first, stable) = gateway.lookup.watermarks(topic, partition).await?;
-        let written = gateway.lookup.written(topic, partition).await?;
         let done = next.unwrap_or(first).max(first);
-        let waits = if written > stable {
+        let waits = if done >= end {
+            false
+        } else if end > stable {
             // A transaction is open, or committed and not yet marked so in this partition.
-            written > done
+            true
         } else {
             // Transactions end with a mark that counts as an offset and is no record.
-            done < stable
-                && gateway
-                    .lookup
-                    .has_record_at_or_after(topic, partition, done)
-                    .await?
+            let record = gateway.lookup.next_record(topic, partition, done).await?;
+            record.is_some_and(|offset| offset < end)
         };
-        sum.end += written;
+        sum.end += end;
         sum.done += done;
-        sum.pending += if waits { (written - done).max(1) } else { 0 };
+        sum.pending += if waits { (end - done).max(1) } else { 0 };
     }
     Ok(sum)
-}
-
-// Another replica may have taken notifications that this one has not read yet.
-async fn read_up(gateway: &Gateway) -> Result<(), ConnectError> {
-    for (topic, followed) in [
-        (topics::NOTIFICATIONS, &gateway.followed.notifications),
-        (topics::NOTIFIED, &gateway.followed.notified),
-    ] {
-        for partition in 0..gateway.lookup.partition_count(topic).await? {
-            let (first, end) = gateway.lookup.watermarks(topic, partition).await?;
-            if end > first && followed.next_offset(partition) < end {
-                // What compaction removed at the very end is never read: so only for a moment.
-                let reached = followed.reached(partition, end - 1);
-                let _ = tokio::time::timeout(std::time::Duration::from_millis(500), reached).await;
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -176,10 +222,17 @@ mod tests {
 
     #[test]
     fn queries() {
-        assert!(vehicles("").unwrap().is_empty());
-        assert_eq!(vehicles("vehicle=a&vehicle=b-1").unwrap(), ["a", "b-1"]);
-        assert_eq!(vehicles("car=a").unwrap_err().field, "query");
-        assert_eq!(vehicles("vehicle=a%20b").unwrap_err().field, "vehicle");
+        let ask = |text: &str| {
+            let uri: Uri = format!("/v1/flow?{text}").parse().unwrap();
+            question(&query::pairs(&uri).unwrap())
+        };
+        assert_eq!(ask("").unwrap(), Question::default());
+        let both = ask("vehicle=a&vehicle=b-1&mark=t0-5").unwrap();
+        assert_eq!(both.vehicles, ["a", "b-1"]);
+        assert_eq!(both.mark.unwrap().telemetry, Ends::from([(0, 5)]));
+        assert_eq!(ask("car=a").unwrap_err().field, "query");
+        assert_eq!(ask("vehicle=a%20b").unwrap_err().field, "vehicle");
+        assert_eq!(ask("mark=5").unwrap_err().field, "mark");
     }
 
     #[test]
@@ -197,6 +250,7 @@ mod tests {
             },
             notifications: Notifications { undelivered: 0 },
             through: false,
+            mark: None,
         };
         let json = serde_json::to_value(&flow).unwrap();
         assert_eq!(json["telemetry"]["pending"], 1);

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{CompactedReader, ConnectError, ReadEvent, Record};
+use crate::connect::{CompactedReader, ConnectError, Lookup, ReadEvent, Record};
 use crate::server::Health;
 
 const AGAIN: Duration = Duration::from_secs(1);
+/// How often the number of partitions is looked at.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(10);
+/// How long is waited for what another replica wrote.
+const CATCH_UP: Duration = Duration::from_millis(500);
 
 /// The next offset to be read, by partition.
 pub type Positions = BTreeMap<i32, i64>;
@@ -31,43 +36,79 @@ impl Progress {
         }
     }
 
+    /// Waits until what lies in the topic now has been read; for a moment only, since what compaction removed
+    /// at the very end is never read.
+    ///
+    /// # Errors
+    /// The brokers do not answer.
+    pub async fn read_up(&self, lookup: &Lookup, topic: &str) -> Result<(), ConnectError> {
+        for partition in 0..lookup.partition_count(topic).await? {
+            let (first, end) = lookup.watermarks(topic, partition).await?;
+            if end > first && self.next_offset(partition) < end {
+                let reached = self.reached(partition, end - 1);
+                let _ = tokio::time::timeout(CATCH_UP, reached).await;
+            }
+        }
+        Ok(())
+    }
+
     /// The next offset to be read of a partition.
     #[must_use]
     pub fn next_offset(&self, partition: i32) -> i64 {
-        self.positions
-            .borrow()
-            .get(&partition)
-            .copied()
-            .unwrap_or(0)
+        next_of(&self.positions.borrow(), partition)
     }
 }
 
-/// Starts to follow `topic`. `health` waits for it until all that lay there has been handed to `apply`.
-/// After an error it starts over from the beginning, so `apply` must bear repetition.
+/// What a follower needs of the process.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// host:port of some brokers.
+    pub bootstrap: String,
+    /// The name that the broker's log shows.
+    pub client_id: &'static str,
+    /// Questions about the topic.
+    pub lookup: Lookup,
+    /// Waits until all is read.
+    pub health: Health,
+    /// Ends the following.
+    pub stop: CancellationToken,
+}
+
+enum Ended {
+    /// The topic has more partitions now.
+    Grown,
+}
+
+/// Starts to follow `topic`. The health waits for it until all that lay there has been handed to `apply`.
+/// Each record is handed over once, in the order of its partition, also after an error; partitions that are
+/// added are followed too.
 pub fn follow(
-    bootstrap: String,
-    client_id: &'static str,
+    around: Surroundings,
     topic: &'static str,
-    health: Health,
-    stop: CancellationToken,
     mut apply: impl FnMut(&Record) + Send + 'static,
 ) -> Progress {
     let (report, positions) = watch::channel(Positions::new());
-    health.waiting(topic, "not read yet");
+    around.health.waiting(topic, "not read yet");
     tokio::spawn(async move {
-        while !stop.is_cancelled() {
+        while !around.stop.is_cancelled() {
             let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                ended = read(&bootstrap, client_id, topic, &health, &report, &mut apply) => ended,
+                () = around.stop.cancelled() => return,
+                ended = read(&around, topic, &report, &mut apply) => ended,
             };
-            if let Err(error) = ended {
-                tracing::warn!(topic, %error, "reading starts over");
-                if !health.is_ready() {
-                    health.waiting(topic, error.to_string());
+            match ended {
+                Ok(Ended::Grown) => {
+                    tracing::info!(topic, "partitions were added; they are read too");
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(topic, %error, "reading starts over");
+                    if !around.health.is_ready() {
+                        around.health.waiting(topic, error.to_string());
+                    }
                 }
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = around.stop.cancelled() => return,
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
@@ -76,30 +117,76 @@ pub fn follow(
 }
 
 async fn read(
-    bootstrap: &str,
-    client_id: &str,
+    around: &Surroundings,
     topic: &str,
-    health: &Health,
     report: &watch::Sender<Positions>,
     apply: &mut (impl FnMut(&Record) + Send),
-) -> Result<(), ConnectError> {
-    let mut reader = CompactedReader::open(bootstrap, client_id, topic, None).await?;
+) -> Result<Ended, ConnectError> {
+    let count = around.lookup.partition_count(topic).await?;
+    forget_what_is_gone(around, topic, report).await?;
+    let partitions: Vec<i32> = (0..count).collect();
+    let mut reader = CompactedReader::open(
+        &around.bootstrap,
+        around.client_id,
+        topic,
+        Some(&partitions),
+    )
+    .await?;
+    let mut look = tokio::time::interval(PARTITIONS_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.reset();
     loop {
-        match reader.next().await? {
+        let event = tokio::select! {
+            event = reader.next() => event?,
+            _ = look.tick() => match around.lookup.partition_count(topic).await {
+                Ok(now) if now > count => return Ok(Ended::Grown),
+                Ok(_) => continue,
+                Err(error) => {
+                    tracing::debug!(topic, %error, "the number of partitions is asked for again");
+                    continue;
+                }
+            },
+        };
+        match event {
             ReadEvent::Record(record) => {
+                // What was applied stays applied: applied again, it would undo what came after it.
+                if next_of(&report.borrow(), record.partition) > record.offset {
+                    continue;
+                }
                 apply(&record);
                 report.send_modify(|positions| {
-                    let next = positions.entry(record.partition).or_insert(0);
-                    // A reading that starts over must not go back: what was applied stays applied.
-                    *next = (*next).max(record.offset + 1);
+                    positions.insert(record.partition, record.offset + 1);
                 });
             }
             ReadEvent::End => {
                 tracing::info!(topic, "restored");
-                health.ready(topic);
+                around.health.ready(topic);
             }
         }
     }
+}
+
+// A topic that was deleted and made again begins with offset 0: what was read of the former one says nothing.
+async fn forget_what_is_gone(
+    around: &Surroundings,
+    topic: &str,
+    report: &watch::Sender<Positions>,
+) -> Result<(), ConnectError> {
+    let read = report.borrow().clone();
+    for (partition, next) in read {
+        let (_, end) = around.lookup.watermarks(topic, partition).await?;
+        if end < next {
+            tracing::warn!(topic, partition, end, next, "the topic was made anew");
+            report.send_modify(|positions| {
+                positions.remove(&partition);
+            });
+        }
+    }
+    Ok(())
+}
+
+fn next_of(positions: &Positions, partition: i32) -> i64 {
+    positions.get(&partition).copied().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,20 +5,20 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use futures::StreamExt;
+use jiff::Timestamp;
 use millrace_contract::{Invalid, check_vehicle_id};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
+use super::access::bearer;
 use super::answer::Refused;
-use super::credentials::is_token;
 use super::metrics::{Channel, Refusal};
-use super::{Gateway, admin, flow, notify};
-use crate::settings::Secret;
+use super::{Gateway, admin, dead, flow, notify};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
 /// its answer instead of a broken connection.
@@ -60,6 +60,10 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
             "/v1/vehicles/{vehicle}",
             put(admin::enrol).get(admin::show).delete(admin::revoke),
         )
+        .route("/v1/vehicles", get(admin::list))
+        .route("/v1/dead-letters", get(dead::list))
+        .route("/v1/dead-letters/{id}", get(dead::show))
+        .route("/v1/dead-letters/{id}/redrive", post(dead::redrive))
         .route("/v1/notifications", post(notify::accept))
         .route("/v1/flow", get(flow::flow))
         .fallback(unknown)
@@ -73,7 +77,7 @@ async fn unknown(request: Request) -> Refused {
         "path",
         request.uri().path(),
         "there is no such endpoint",
-        "use POST /v1/vehicles/{id}/telemetry, PUT, GET or DELETE /v1/vehicles/{id}, POST /v1/notifications or GET /v1/flow",
+        "use POST /v1/vehicles/{id}/telemetry; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; GET /v1/dead-letters; or GET /v1/flow",
     ))
 }
 
@@ -85,7 +89,8 @@ async fn telemetry(
 ) -> Result<Response, Refused> {
     let since = Instant::now();
     check_vehicle_id(&vehicle)?;
-    if let Err(error) = gateway.credentials.check(&vehicle, bearer(&headers)) {
+    let token = bearer(&headers);
+    if let Err(error) = gateway.credentials.check(&vehicle, token, Timestamp::now()) {
         gateway.metrics.refused(Channel::Http, Refusal::Auth, 1);
         return Err(error.into());
     }
@@ -119,23 +124,6 @@ async fn telemetry(
         object.insert("error".to_owned(), json!(first.invalid));
     }
     Ok((status, Json(answer)).into_response())
-}
-
-/// The bearer token of a request.
-pub fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then_some(token.trim())
-}
-
-/// Lets a request pass that carries `secret`.
-pub fn require(headers: &HeaderMap, secret: &Secret, token: &'static str) -> Result<(), Refused> {
-    match bearer(headers) {
-        Some(given) if is_token(secret, given) => Ok(()),
-        _ => Err(Refused::Role { token }),
-    }
 }
 
 /// Reads a body of at most `limit` bytes, which must come within a time limit.
@@ -187,21 +175,6 @@ async fn read_all(body: Body, limit: u32) -> Result<Bytes, Refused> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bearer_tokens() {
-        let with = |value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::AUTHORIZATION, value.parse().unwrap());
-            headers
-        };
-        assert_eq!(bearer(&with("Bearer abc")), Some("abc"));
-        assert_eq!(bearer(&with("bearer abc")), Some("abc"));
-        assert_eq!(bearer(&with("Basic abc")), None);
-        assert_eq!(bearer(&HeaderMap::new()), None);
-        assert!(require(&with("Bearer abc"), &Secret::new("abc"), "admin-token").is_ok());
-        assert!(require(&with("Bearer abd"), &Secret::new("abc"), "admin-token").is_err());
-    }
 
     #[test]
     fn bodies_share_the_room() {

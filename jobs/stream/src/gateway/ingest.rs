@@ -11,7 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::config::{Config, Secrets};
-use super::intake::{Judge, Judged, Letter, Rejected, dead_letters};
+use super::intake::{Judge, Judged, Rejected};
+use super::letters::{Letter, dead_letters};
 use super::metrics::{Channel, Metrics, Refusal};
 use crate::connect::{ConnectError, Delivery, Producer};
 

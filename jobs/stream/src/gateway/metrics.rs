@@ -91,6 +91,12 @@ pub struct Metrics {
     pub vehicles: Gauge,
     /// Events that wait for Kafka.
     pub in_flight: Gauge,
+    /// Certificates taken into use after the first one.
+    pub certificates_reloaded: Counter,
+    /// New certificates that could not be used; the last good one stays.
+    pub certificates_rejected: Counter,
+    /// Dead letters put back where they came from.
+    pub redriven: Counter,
 }
 
 fn acknowledge_histogram() -> Histogram {
@@ -118,6 +124,9 @@ impl Metrics {
             ]),
             vehicles: Gauge::default(),
             in_flight: Gauge::default(),
+            certificates_reloaded: Counter::default(),
+            certificates_rejected: Counter::default(),
+            redriven: Counter::default(),
         };
         let r = registry.sub_registry_with_prefix("millrace_gateway");
         r.register(
@@ -171,6 +180,21 @@ impl Metrics {
             "in_flight",
             "Events that wait for Kafka",
             metrics.in_flight.clone(),
+        );
+        r.register(
+            "certificates_reloaded",
+            "New certificates taken into use",
+            metrics.certificates_reloaded.clone(),
+        );
+        r.register(
+            "certificates_rejected",
+            "New certificates that could not be used; the last good one stays",
+            metrics.certificates_rejected.clone(),
+        );
+        r.register(
+            "dead_letters_redriven",
+            "Dead letters put back where they came from",
+            metrics.redriven.clone(),
         );
         metrics
     }

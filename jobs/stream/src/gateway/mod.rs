@@ -1,51 +1,65 @@
 //! The gateway: MQTT and HTTP in, Kafka out, and the way back to the vehicle.
 //!
 //! An event is acknowledged (HTTP 200, PUBACK) only after Kafka has acknowledged it. No raw driver id goes
-//! to Kafka or into a log. Every replica follows the topics `vehicle-credentials`, `notifications` and
-//! `notified` as a whole and keeps nothing of its own.
+//! to Kafka or into a log. Every replica follows the topics `vehicle-credentials`, `notifications`, `notified`
+//! and `audit` as a whole and keeps nothing of its own.
 
+mod access;
 mod admin;
 mod answer;
+mod assemble;
+pub mod audit;
 pub mod config;
+pub mod credential;
 pub mod credentials;
+mod dead;
 pub mod downlink;
 pub mod flow;
 mod follower;
 mod http;
 pub mod ingest;
 pub mod intake;
+pub mod letters;
+mod listen;
+pub mod mark;
 pub mod metrics;
 pub mod mqtt;
+pub mod notified;
 mod notify;
 pub mod outbox;
+mod partition;
+mod query;
+pub mod quiet;
 pub mod seal;
+mod sockets;
+pub mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use millrace_contract::{Notification, topics};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use self::audit::Redriven;
 use self::config::{Config, Secrets};
 use self::credentials::Credentials;
 use self::downlink::Downlink;
-use self::follower::{Progress, follow};
+use self::follower::Progress;
 use self::http::Bodies;
 use self::ingest::Ingest;
 use self::metrics::Metrics;
 use self::notify::Turns;
-use crate::connect::{ConnectError, Lookup, Producer};
+use self::sockets::{Sockets, serve};
+use self::tls::{Certificates, TlsError};
+use crate::connect::{ConnectError, Lookup, Producer, SpanReader};
 use crate::server::{self, Health};
 use crate::settings::{Common, SettingsError};
 
 const CLIENT_ID: &str = "millrace-gateway";
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 const LAST_WRITES: Duration = Duration::from_secs(10);
 
@@ -71,6 +85,25 @@ pub struct Args {
         value_name = "ADDR"
     )]
     pub mqtt: SocketAddr,
+    /// Where HTTPS is served, when there is a certificate
+    #[arg(
+        long,
+        env = "MILLRACE_HTTPS",
+        default_value = "0.0.0.0:8443",
+        value_name = "ADDR"
+    )]
+    pub https: SocketAddr,
+    /// Where MQTT over TLS is served, when there is a certificate
+    #[arg(
+        long,
+        env = "MILLRACE_MQTTS",
+        default_value = "0.0.0.0:8883",
+        value_name = "ADDR"
+    )]
+    pub mqtts: SocketAddr,
+    /// Folder with tls.crt and tls.key; else that of the binding of type millrace-gateway-tls
+    #[arg(long, env = "MILLRACE_TLS_DIRECTORY", value_name = "DIR")]
+    pub tls_directory: Option<PathBuf>,
 }
 
 /// Why the gateway cannot run.
@@ -82,6 +115,9 @@ pub enum GatewayError {
     /// Kafka's client.
     #[error(transparent)]
     Kafka(#[from] ConnectError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A socket.
     #[error("{address}: cannot listen: {source}; choose a free address")]
     Listen {
@@ -105,6 +141,7 @@ struct Followed {
     credentials: Progress,
     notifications: Progress,
     notified: Progress,
+    audit: Progress,
 }
 
 /// What all parts of the gateway share.
@@ -112,10 +149,12 @@ pub struct Gateway {
     config: Config,
     secrets: Secrets,
     credentials: Arc<Credentials>,
+    redriven: Arc<Redriven>,
     downlink: Arc<Downlink>,
     ingest: Ingest,
     producer: Producer,
     lookup: Lookup,
+    spans: SpanReader,
     followed: Followed,
     turns: Turns,
     bodies: Bodies,
@@ -129,6 +168,10 @@ pub struct Running {
     pub http: SocketAddr,
     /// MQTT.
     pub mqtt: SocketAddr,
+    /// HTTPS, with a certificate.
+    pub https: Option<SocketAddr>,
+    /// MQTT over TLS, with a certificate.
+    pub mqtts: Option<SocketAddr>,
     /// Health and metrics.
     pub metrics: SocketAddr,
     mqtt_server: mqtt::Running,
@@ -172,51 +215,41 @@ pub async fn start(args: Args, stop: CancellationToken) -> Result<Option<Running
                 what: "--metrics",
                 source,
             })?;
-    let http = TcpListener::bind(args.http)
-        .await
-        .map_err(|source| GatewayError::Listen {
-            address: args.http,
-            source,
-        })?;
-    let mqtt = std::net::TcpListener::bind(args.mqtt).map_err(|source| GatewayError::Listen {
-        address: args.mqtt,
-        source,
-    })?;
+    let directory = tls::directory(args.tls_directory.as_deref(), &bindings);
+    let certificates = directory.as_deref().map(Certificates::open).transpose()?;
+    let sockets = Sockets::open(&args, certificates.is_some())?;
 
-    let gateway = Arc::new(assemble(
-        config, secrets, &bootstrap, metrics, &health, &stop,
+    let gateway = Arc::new(assemble::gateway(
+        config,
+        secrets,
+        &bootstrap,
+        Arc::clone(&metrics),
+        &health,
+        &stop,
     )?);
     // Before that, vehicles that are enrolled would be turned away.
-    if !restored(&health, &stop).await {
+    if !assemble::restored(&health, &stop).await {
         return Ok(None);
     }
-    spawn_upkeep(Arc::clone(&gateway), health.clone(), stop.clone());
-    let http_address = http.local_addr().map_err(|source| GatewayError::Server {
-        what: "HTTP",
-        source,
-    })?;
-    let app = http::routes(Arc::clone(&gateway));
-    let http_server = tokio::spawn({
-        let stop = stop.clone();
-        async move {
-            axum::serve(http, app)
-                .with_graceful_shutdown(stop.cancelled_owned())
-                .await
-        }
-    });
-    let mqtt_server =
-        mqtt::serve(mqtt, Arc::clone(&gateway)).map_err(|source| GatewayError::Server {
-            what: "MQTT",
-            source,
-        })?;
+    assemble::spawn_upkeep(&gateway, health.clone(), &stop);
+    let bound = sockets.addresses()?;
+    let servers = serve(sockets, &gateway, certificates.as_ref(), &stop)?;
+    if let Some(certificates) = certificates {
+        tokio::spawn(certificates.follow(metrics, stop.clone()));
+    }
     health.ready("listeners");
-    tracing::info!(http = %http_address, mqtt = %mqtt_server.address, metrics = %metrics_address, "serving");
+    tracing::info!(
+        http = %bound.http, mqtt = %bound.mqtt, https = ?bound.https, mqtts = ?bound.mqtts,
+        metrics = %metrics_address, "serving"
+    );
     Ok(Some(Running {
-        http: http_address,
-        mqtt: mqtt_server.address,
+        http: bound.http,
+        mqtt: bound.mqtt,
+        https: bound.https,
+        mqtts: bound.mqtts,
         metrics: metrics_address,
-        mqtt_server,
-        http_server,
+        mqtt_server: servers.mqtt,
+        http_server: servers.http,
         gateway,
         stop,
     }))
@@ -270,158 +303,6 @@ async fn ended(
             Ok(())
         }
     }
-}
-
-fn assemble(
-    config: Config,
-    secrets: Secrets,
-    bootstrap: &str,
-    metrics: Arc<Metrics>,
-    health: &Health,
-    stop: &CancellationToken,
-) -> Result<Gateway, GatewayError> {
-    let producer = Producer::new(bootstrap, CLIENT_ID)?;
-    let lookup = Lookup::new(bootstrap, CLIENT_ID)?;
-    let runtime = Handle::current();
-    let credentials = Arc::new(Credentials::default());
-    let downlink = Arc::new(Downlink::new(
-        config.remember_seconds,
-        producer.clone(),
-        Arc::clone(&metrics),
-        runtime.clone(),
-    ));
-    let followed = Followed {
-        credentials: follow_credentials(bootstrap, health, stop, &credentials, &downlink, &metrics),
-        notifications: follow_notifications(bootstrap, health, stop, &downlink),
-        notified: follow_notified(bootstrap, health, stop, &downlink),
-    };
-    let ingest = Ingest::new(
-        config.clone(),
-        secrets.clone(),
-        producer.clone(),
-        Arc::clone(&metrics),
-    );
-    Ok(Gateway {
-        config,
-        secrets,
-        credentials,
-        downlink,
-        ingest,
-        producer,
-        lookup,
-        followed,
-        turns: Turns::default(),
-        bodies: Bodies::default(),
-        metrics,
-        runtime,
-    })
-}
-
-fn follow_credentials(
-    bootstrap: &str,
-    health: &Health,
-    stop: &CancellationToken,
-    credentials: &Arc<Credentials>,
-    downlink: &Arc<Downlink>,
-    metrics: &Arc<Metrics>,
-) -> Progress {
-    let (credentials, downlink, metrics) = (
-        Arc::clone(credentials),
-        Arc::clone(downlink),
-        Arc::clone(metrics),
-    );
-    follow(
-        bootstrap.to_owned(),
-        CLIENT_ID,
-        topics::VEHICLE_CREDENTIALS,
-        health.clone(),
-        stop.clone(),
-        move |record| {
-            let Some(vehicle) = record.key_text() else {
-                return;
-            };
-            if credentials.apply(vehicle, record.payload.as_deref()) {
-                downlink.cut(vehicle);
-            }
-            metrics
-                .vehicles
-                .set(i64::try_from(credentials.len()).unwrap_or(i64::MAX));
-        },
-    )
-}
-
-fn follow_notifications(
-    bootstrap: &str,
-    health: &Health,
-    stop: &CancellationToken,
-    downlink: &Arc<Downlink>,
-) -> Progress {
-    let downlink = Arc::clone(downlink);
-    follow(
-        bootstrap.to_owned(),
-        CLIENT_ID,
-        topics::NOTIFICATIONS,
-        health.clone(),
-        stop.clone(),
-        move |record| match serde_json::from_slice::<Notification>(
-            record.payload.as_deref().unwrap_or_default(),
-        ) {
-            Ok(notification) => downlink.offer(notification, Timestamp::now()),
-            Err(error) => tracing::error!(
-                partition = record.partition, offset = record.offset, %error,
-                "unreadable record in topic notifications; it is passed over"
-            ),
-        },
-    )
-}
-
-fn follow_notified(
-    bootstrap: &str,
-    health: &Health,
-    stop: &CancellationToken,
-    downlink: &Arc<Downlink>,
-) -> Progress {
-    let downlink = Arc::clone(downlink);
-    follow(
-        bootstrap.to_owned(),
-        CLIENT_ID,
-        topics::NOTIFIED,
-        health.clone(),
-        stop.clone(),
-        move |record| {
-            if let Some(id) = record.key_text() {
-                downlink.apply_notified(id, record.payload.as_deref());
-            }
-        },
-    )
-}
-
-async fn restored(health: &Health, stop: &CancellationToken) -> bool {
-    // Everything but the listeners themselves.
-    while health.reasons().len() > 1 {
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-        }
-    }
-    !stop.is_cancelled()
-}
-
-fn spawn_upkeep(gateway: Arc<Gateway>, health: Health, stop: CancellationToken) {
-    tokio::spawn(async move {
-        let mut every = tokio::time::interval(UPKEEP_EVERY);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = every.tick() => {}
-            }
-            gateway.downlink.expire(Timestamp::now());
-            if let Some(reason) = gateway.producer.fatal() {
-                tracing::error!(reason, "the Kafka producer is of no use any more");
-                health.dead(format!("Kafka producer: {reason}"));
-            }
-        }
-    });
 }
 
 #[cfg(test)]

@@ -6,15 +6,18 @@
 mod dialect3;
 mod dialect5;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use millrace_contract::Invalid;
+use ntex::io::{Filter, Io};
 use ntex::service::cfg::SharedCfg;
-use ntex::service::{fn_factory_with_config, fn_service};
-use ntex_mqtt::{MqttServer, MqttServiceConfig, QoS, v3, v5};
+use ntex::service::{ServiceFactory, chain_factory, fn_factory_with_config, fn_service};
+use ntex::tls::rustls::TlsAcceptor;
+use ntex_mqtt::{MqttError, MqttServer, MqttServiceConfig, QoS, v3, v5};
+use rustls::ServerConfig;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Gateway;
@@ -32,10 +35,16 @@ const OVERHEAD: u32 = 1024;
 /// A client that asks for no keep-alive is still looked after.
 const LONGEST_SILENCE_SECONDS: u16 = 3600;
 
+/// A socket that MQTT is served on.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// With TLS, its settings.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
 /// A running MQTT server.
 pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
     stop: oneshot::Sender<()>,
     stopped: oneshot::Receiver<std::io::Result<()>>,
 }
@@ -51,12 +60,11 @@ impl Running {
     }
 }
 
-/// Starts to serve MQTT on `listener`.
+/// Starts to serve MQTT on all of the listeners.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn serve(listener: TcpListener, gateway: Arc<Gateway>) -> std::io::Result<Running> {
-    let address = listener.local_addr()?;
+pub fn serve(listeners: Vec<Listener>, gateway: Arc<Gateway>) -> std::io::Result<Running> {
     let (stop, stop_asked) = oneshot::channel();
     let (report, stopped) = oneshot::channel();
     std::thread::Builder::new()
@@ -66,41 +74,68 @@ pub fn serve(listener: TcpListener, gateway: Arc<Gateway>) -> std::io::Result<Ru
                 .name("mqtt")
                 .disable_signals()
                 .build(ntex::rt::DefaultRuntime);
-            let result = system.block_on(run(listener, gateway, stop_asked));
+            let result = system.block_on(run(listeners, gateway, stop_asked));
             if let Err(error) = &result {
                 tracing::error!(%error, "the MQTT server ended");
             }
             let _ = report.send(result);
         })?;
-    Ok(Running {
-        address,
-        stop,
-        stopped,
-    })
+    Ok(Running { stop, stopped })
 }
 
 async fn run(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     gateway: Arc<Gateway>,
     stop_asked: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
+    let connections = usize::try_from(gateway.config.max_connections).unwrap_or(usize::MAX);
+    let mut server = ntex::server::build()
+        .workers(1)
+        .maxconn(connections.saturating_mul(listeners.len()))
+        .disable_signals()
+        .shutdown_timeout(ntex::time::Seconds(10));
+    for Listener { socket, tls } in listeners {
+        let name = if tls.is_some() { "mqtts" } else { "mqtt" };
+        let gateway = Arc::clone(&gateway);
+        let limits = limits(&gateway);
+        server = match tls {
+            None => server.listen(name, socket, async move |_| both_versions(&gateway))?,
+            Some(tls) => server.listen(name, socket, async move |_| {
+                chain_factory(TlsAcceptor::new(Arc::clone(&tls)))
+                    .map_err(|error| {
+                        tracing::debug!(%error, "no TLS");
+                        MqttError::Service(Cutoff::Tls)
+                    })
+                    .and_then(both_versions(&gateway))
+            })?,
+        };
+        server = server.config(name, SharedCfg::new(name).add(limits));
+    }
+    let server = server.run();
+    let _ = stop_asked.await;
+    server.stop(true).await;
+    Ok(())
+}
+
+fn limits(gateway: &Gateway) -> MqttServiceConfig {
     let limit = gateway.config.max_body_bytes;
-    let config = MqttServiceConfig::new()
+    MqttServiceConfig::new()
         .set_max_qos(QoS::AtLeastOnce)
         .set_max_size(limit.saturating_add(OVERHEAD))
         .set_max_receive(gateway.config.receive_maximum)
         .set_max_receive_size(limit.saturating_add(OVERHEAD) as usize)
         .set_min_chunk_size(NEVER_STREAM)
-        .set_connect_timeout(ntex::time::Seconds(CONNECT_SECONDS));
-    let server = ntex::server::build()
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(ntex::time::Seconds(10))
-        .listen("mqtt", listener, async move |_| {
-            let (three, five) = (gateway.clone(), gateway.clone());
-            let v3 = v3::MqttServer::new(async move |hello| {
-                dialect3::handshake(three.clone(), hello).await
-            })
+        .set_connect_timeout(ntex::time::Seconds(CONNECT_SECONDS))
+}
+
+// A connection, encrypted or not, speaks the version that its first packet names.
+fn both_versions<F: Filter>(
+    gateway: &Arc<Gateway>,
+) -> impl ServiceFactory<Io<F>, SharedCfg, Response = (), Error = MqttError<Cutoff>, InitError = ()>
++ use<F> {
+    let (three, five) = (Arc::clone(gateway), Arc::clone(gateway));
+    let v3 =
+        v3::MqttServer::new(async move |hello| dialect3::handshake(three.clone(), hello).await)
             .protocol(fn_factory_with_config(
                 async |session: v3::Session<Peer>| {
                     Ok::<_, Cutoff>(fn_service(move |message| {
@@ -115,30 +150,22 @@ async fn run(
                     }))
                 },
             ));
-            let v5 = v5::MqttServer::new(async move |hello| {
-                dialect5::handshake(five.clone(), hello).await
-            })
-            .protocol(fn_factory_with_config(
-                async |session: v5::Session<Peer>| {
-                    Ok::<_, Cutoff>(fn_service(move |message| {
-                        dialect5::protocol(session.clone(), message)
-                    }))
-                },
-            ))
-            .publish(fn_factory_with_config(
-                async |session: v5::Session<Peer>| {
-                    Ok::<_, Cutoff>(fn_service(move |packet| {
-                        dialect5::publish(session.clone(), packet)
-                    }))
-                },
-            ));
-            MqttServer::new().v3(v3).v5(v5)
-        })?
-        .config("mqtt", SharedCfg::new("mqtt").add(config))
-        .run();
-    let _ = stop_asked.await;
-    server.stop(true).await;
-    Ok(())
+    let v5 = v5::MqttServer::new(async move |hello| dialect5::handshake(five.clone(), hello).await)
+        .protocol(fn_factory_with_config(
+            async |session: v5::Session<Peer>| {
+                Ok::<_, Cutoff>(fn_service(move |message| {
+                    dialect5::protocol(session.clone(), message)
+                }))
+            },
+        ))
+        .publish(fn_factory_with_config(
+            async |session: v5::Session<Peer>| {
+                Ok::<_, Cutoff>(fn_service(move |packet| {
+                    dialect5::publish(session.clone(), packet)
+                }))
+            },
+        ));
+    MqttServer::new().v3(v3).v5(v5)
 }
 
 /// Ends a connection: the dialects have no better answer.
@@ -153,6 +180,11 @@ pub enum Cutoff {
     /// The payload did not come whole.
     #[error("payload: incomplete: the connection broke; send it again")]
     Payload,
+    /// There was no TLS on a connection that needs it.
+    #[error(
+        "TLS: the handshake failed; connect with TLS 1.2 or 1.3 and trust the gateway's certificate"
+    )]
+    Tls,
     /// The worker that waits for Kafka is gone: the process is about to end.
     #[error("gateway: stopping: events are no longer taken; send them again")]
     Stopping,
@@ -192,20 +224,24 @@ impl Peer {
             gateway.metrics.refused(Channel::Mqtt, Refusal::Auth, 1);
             // The name is what anybody may have typed: only the known ones are logged.
             tracing::info!(
-                known = gateway.credentials.since(&vehicle).is_some(),
+                known = gateway.credentials.partition_of(&vehicle).is_some(),
                 "MQTT connection refused"
             );
             error
         };
-        gateway.credentials.check(&vehicle, token).map_err(refuse)?;
-        let (session, commands) = gateway.downlink.open(&vehicle);
+        let check = || {
+            let now = Timestamp::now();
+            gateway.credentials.check(&vehicle, token, now)
+        };
+        let known = check().map_err(refuse)?;
+        let (session, commands) = gateway.downlink.open(&vehicle, known);
         let peer = Self {
             vehicle: vehicle.clone(),
             session,
             gateway: Arc::clone(&gateway),
         };
         // A revocation in between found no session to close; what comes from here on finds this one.
-        gateway.credentials.check(&vehicle, token).map_err(refuse)?;
+        check().map_err(refuse)?;
         tracing::debug!(vehicle, session, "MQTT session opened");
         Ok((peer, commands))
     }

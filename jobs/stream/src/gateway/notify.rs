@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Gateway;
+use super::access::{Role, require};
 use super::answer::Refused;
-use super::downlink::{Notified, Stage};
-use super::http::{read, require};
+use super::http::read;
 use super::ingest::SOURCE;
+use super::notified::{Notified, Stage};
 
 const LONGEST_ID: usize = 256;
 const LONGEST_TEXT: usize = 8 * 1024;
@@ -40,7 +41,8 @@ impl Default for Turns {
 }
 
 impl Turns {
-    async fn turn(&self, id: &str) -> Option<MutexGuard<'_, ()>> {
+    /// Waits until nobody else has the turn of this id.
+    pub(super) async fn turn(&self, id: &str) -> Option<MutexGuard<'_, ()>> {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(id.as_bytes());
         let shard = usize::try_from(hasher.finish() % SHARDS as u64).unwrap_or_default();
@@ -60,7 +62,7 @@ pub async fn accept(
     headers: HeaderMap,
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
-    require(&headers, &gateway.secrets.notify_token, "notify-token")?;
+    require(&headers, &gateway.secrets, Role::Notify)?;
     let body = read(body, gateway.config.max_body_bytes).await?;
     let notification: Notification = serde_json::from_slice(&body).map_err(|e| {
         Invalid::new(
@@ -80,12 +82,7 @@ pub async fn accept(
     }
     let now = Timestamp::now();
     check(&notification, now)?;
-    let record = Notified {
-        state: Stage::Accepted,
-        at: now,
-        vehicle: notification.vehicle.clone(),
-        expires_at: notification.expires_at,
-    };
+    let record = Notified::of(&notification, Stage::Accepted, now);
     // Before the notification itself: nobody can deliver what is not there, so the record of the delivery
     // comes after this one and is the one that compaction keeps.
     in_time(&gateway, gateway.downlink.write_notified(&id, &record)).await?;
@@ -136,15 +133,19 @@ fn check(notification: &Notification, now: Timestamp) -> Result<(), Invalid> {
             "send the id of the alert",
         ));
     }
-    for (field, text) in [("text", &notification.text), ("ssml", &notification.ssml)] {
-        if text.is_empty() || text.len() > LONGEST_TEXT {
-            return Err(Invalid::new(
-                field,
-                text,
-                format!("empty or longer than {LONGEST_TEXT} bytes"),
-                "send what the driver shall read and hear",
-            ));
-        }
+    let unfit = |field: &str, text: &str, problem: &str| {
+        Invalid::new(
+            field,
+            text,
+            format!("{problem} than {LONGEST_TEXT} bytes"),
+            "send what the driver shall read and hear; an empty ssml is not spoken",
+        )
+    };
+    if notification.text.is_empty() || notification.text.len() > LONGEST_TEXT {
+        return Err(unfit("text", &notification.text, "empty or longer"));
+    }
+    if notification.ssml.len() > LONGEST_TEXT {
+        return Err(unfit("ssml", &notification.ssml, "longer"));
     }
     if notification.expires_at <= now {
         return Err(Invalid::new(

@@ -1,14 +1,17 @@
 //! Which notifications a vehicle has still to receive. Pure: no clock, no network.
 //!
 //! Every notification is sent once per session until the vehicle acknowledges it or it expires; a new
-//! session gets again what the old one did not acknowledge. Ids are remembered for a while after that, so
-//! that a repetition of an id is known as one.
+//! session gets again what the old one did not acknowledge. Those that are to be spoken keep a quiet time
+//! between them, see [`super::quiet`]. Ids are remembered for a while after that, so that a repetition of an
+//! id is known as one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use millrace_contract::Notification;
+use millrace_contract::{Notification, Severity};
+
+use super::quiet::{Candidate, LastSpoken, Turn, turn};
 
 /// Names one session of one vehicle; a later session has a higher number.
 pub type SessionId = u64;
@@ -46,10 +49,8 @@ pub enum Offer {
     Known,
     /// It came after its expiry and is only remembered.
     Expired,
-    /// It waits for the vehicle to subscribe.
-    Queued,
-    /// It is to be sent now in this session.
-    Send(SessionId),
+    /// It waits for its vehicle: see [`Outbox::to_send`].
+    Taken,
 }
 
 /// What [`Outbox::expire`] found.
@@ -66,19 +67,28 @@ pub struct Expired {
 pub struct Outbox {
     entries: HashMap<String, Entry>,
     vehicles: HashMap<String, Vehicle>,
+    // What each vehicle was told last, for as long as that keeps it in quiet.
+    spoken: HashMap<String, LastSpoken>,
+    // When vehicles in quiet are to be looked at again.
+    wakes: BTreeSet<(Timestamp, String)>,
     next_place: u64,
     remember: SignedDuration,
+    quiet: SignedDuration,
 }
 
 impl Outbox {
-    /// An empty outbox that remembers ids for `remember` after their expiry.
+    /// An empty outbox that remembers ids for `remember` after their expiry and leaves `quiet` between two
+    /// spoken notifications.
     #[must_use]
-    pub fn new(remember: SignedDuration) -> Self {
+    pub fn new(remember: SignedDuration, quiet: SignedDuration) -> Self {
         Self {
             entries: HashMap::new(),
             vehicles: HashMap::new(),
+            spoken: HashMap::new(),
+            wakes: BTreeSet::new(),
             next_place: 0,
             remember,
+            quiet,
         }
     }
 
@@ -111,32 +121,37 @@ impl Outbox {
             .entry(notification.vehicle.clone())
             .or_default();
         vehicle.waiting.insert(place, id.clone());
-        let sent_in = vehicle.session;
         self.entries.insert(
             id,
             Entry {
                 state: State::Waiting {
                     notification,
                     place,
-                    sent_in,
+                    sent_in: None,
                 },
                 expires_at,
             },
         );
-        sent_in.map_or(Offer::Queued, Offer::Send)
+        Offer::Taken
     }
 
-    /// The vehicle subscribed in this session: what is to be sent to it now, in order of arrival.
-    pub fn attach(
-        &mut self,
-        vehicle: &str,
-        session: SessionId,
-        now: Timestamp,
-    ) -> Vec<Arc<Notification>> {
+    /// The vehicle subscribed in this session.
+    pub fn attach(&mut self, vehicle: &str, session: SessionId) {
         let entry = self.vehicles.entry(vehicle.to_owned()).or_default();
         entry.session = Some(session);
-        let mut to_send = Vec::new();
-        for id in entry.waiting.values() {
+    }
+
+    /// What is to be sent to the vehicle now, and in which session; from here on it counts as sent. Whoever
+    /// must wait for quiet is found by [`Outbox::due`] when the time has come.
+    pub fn to_send(
+        &mut self,
+        vehicle: &str,
+        now: Timestamp,
+    ) -> Option<(SessionId, Vec<Arc<Notification>>)> {
+        let entry = self.vehicles.get(vehicle)?;
+        let session = entry.session?;
+        let (mut out, mut held) = (Vec::new(), Vec::new());
+        for (place, id) in &entry.waiting {
             let Some(Entry {
                 state:
                     State::Waiting {
@@ -149,12 +164,82 @@ impl Outbox {
             else {
                 continue;
             };
-            if *sent_in != Some(session) && *expires_at > now {
+            if *sent_in == Some(session) || *expires_at <= now {
+                continue;
+            }
+            if self.quiet.is_zero() || notification.ssml.is_empty() {
                 *sent_in = Some(session);
-                to_send.push(Arc::clone(notification));
+                out.push(Arc::clone(notification));
+            } else {
+                held.push(Candidate {
+                    id,
+                    critical: notification.severity == Severity::Critical,
+                    place: *place,
+                });
             }
         }
-        to_send
+        let last = self.spoken.get_mut(vehicle);
+        if let Some(last) = last {
+            // A clock that was set back must not prolong the quiet.
+            last.at = last.at.min(now);
+        }
+        let waiting = held.len();
+        let wake = match turn(held, self.spoken.get(vehicle), self.quiet, now) {
+            Turn::Nobody => None,
+            Turn::At(moment) => Some(moment),
+            Turn::Now(id) => {
+                let id = id.to_owned();
+                if let Some(State::Waiting {
+                    notification,
+                    sent_in,
+                    ..
+                }) = self.entries.get_mut(&id).map(|e| &mut e.state)
+                {
+                    *sent_in = Some(session);
+                    out.push(Arc::clone(notification));
+                }
+                self.spoken
+                    .insert(vehicle.to_owned(), LastSpoken { id, at: now });
+                (waiting > 1)
+                    .then(|| now.checked_add(self.quiet).ok())
+                    .flatten()
+            }
+        };
+        if let Some(moment) = wake {
+            self.wakes.insert((moment, vehicle.to_owned()));
+        }
+        Some((session, out))
+    }
+
+    /// When the next vehicle's quiet is over.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        self.wakes.first().map(|(moment, _)| *moment)
+    }
+
+    /// The vehicles whose quiet is over: for [`Outbox::to_send`].
+    pub fn due(&mut self, now: Timestamp) -> BTreeSet<String> {
+        let mut due = BTreeSet::new();
+        while let Some((moment, vehicle)) = self.wakes.pop_first() {
+            if moment > now {
+                self.wakes.insert((moment, vehicle));
+                break;
+            }
+            due.insert(vehicle);
+        }
+        due
+    }
+
+    /// The vehicle acknowledged a spoken notification then, here or to another replica.
+    pub fn heard(&mut self, vehicle: &str, id: &str, at: Timestamp, now: Timestamp) {
+        let at = at.min(now);
+        let in_quiet = now.duration_since(at) < self.quiet;
+        let newest = self.spoken.get(vehicle).is_none_or(|last| last.at < at);
+        if in_quiet && newest {
+            let id = id.to_owned();
+            self.spoken
+                .insert(vehicle.to_owned(), LastSpoken { id, at });
+        }
     }
 
     /// The session ended or unsubscribed. A later session of the vehicle is not touched.
@@ -223,6 +308,9 @@ impl Outbox {
         for id in &found.forgotten {
             self.entries.remove(id);
         }
+        let quiet = self.quiet;
+        self.spoken
+            .retain(|_, last| now.duration_since(last.at) < quiet);
         found
     }
 
@@ -259,196 +347,4 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashSet;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(1_700_000_000 + second).unwrap()
-    }
-
-    fn notification(id: &str, vehicle: &str, expires: i64) -> Arc<Notification> {
-        Arc::new(Notification {
-            id: id.to_owned(),
-            vehicle: vehicle.to_owned(),
-            rule: "overheating".to_owned(),
-            severity: millrace_contract::Severity::Warning,
-            episode: "e".to_owned(),
-            event_time: at(0),
-            detected_at: at(0),
-            language: "en".to_owned(),
-            text: "text".to_owned(),
-            ssml: "<speak>text</speak>".to_owned(),
-            expires_at: at(expires),
-        })
-    }
-
-    fn outbox() -> Outbox {
-        Outbox::new(SignedDuration::from_secs(50))
-    }
-
-    fn ids(sent: &[Arc<Notification>]) -> Vec<&str> {
-        sent.iter().map(|n| n.id.as_str()).collect()
-    }
-
-    #[test]
-    fn once_per_session_until_acknowledged() {
-        let mut outbox = outbox();
-        assert_eq!(
-            outbox.offer(notification("a", "car", 100), at(0)),
-            Offer::Queued
-        );
-        assert_eq!(
-            outbox.offer(notification("a", "car", 100), at(0)),
-            Offer::Known
-        );
-        assert_eq!(ids(&outbox.attach("car", 1, at(1))), ["a"]);
-        assert!(
-            outbox.attach("car", 1, at(1)).is_empty(),
-            "subscribed twice in one session"
-        );
-        assert_eq!(
-            outbox.offer(notification("b", "car", 100), at(2)),
-            Offer::Send(1)
-        );
-        assert_eq!(
-            ids(&outbox.attach("car", 2, at(3))),
-            ["a", "b"],
-            "in order, to the new session"
-        );
-        outbox.detach("car", 1);
-        assert_eq!(
-            outbox.offer(notification("c", "car", 100), at(4)),
-            Offer::Send(2),
-            "the old one's end is late"
-        );
-        assert!(outbox.acknowledge("a").is_some());
-        assert!(outbox.acknowledge("a").is_none());
-        assert_eq!(ids(&outbox.attach("car", 3, at(5))), ["b", "c"]);
-        assert_eq!(outbox.undelivered(&[], at(5)), 2);
-        assert_eq!(outbox.undelivered(&["other".to_owned()], at(5)), 0);
-        assert_eq!(
-            outbox.undelivered(&["car".to_owned()], at(100)),
-            0,
-            "expired ones are not waited for"
-        );
-    }
-
-    #[test]
-    fn a_delivery_read_before_its_notification_counts() {
-        let mut outbox = outbox();
-        outbox.delivered_elsewhere("a", at(100));
-        assert_eq!(
-            outbox.offer(notification("a", "car", 100), at(1)),
-            Offer::Known
-        );
-        assert!(outbox.attach("car", 1, at(2)).is_empty());
-    }
-
-    #[test]
-    fn expiry_and_memory() {
-        let mut outbox = outbox();
-        outbox.offer(notification("a", "car", 10), at(0));
-        assert_eq!(
-            outbox.offer(notification("late", "car", 10), at(10)),
-            Offer::Expired
-        );
-        let found = outbox.expire(at(10));
-        assert_eq!(found.undelivered, ["a"]);
-        assert!(found.forgotten.is_empty());
-        assert!(outbox.attach("car", 1, at(11)).is_empty());
-        assert_eq!(
-            outbox.offer(notification("a", "car", 90), at(59)),
-            Offer::Known
-        );
-        let mut forgotten = outbox.expire(at(60)).forgotten;
-        forgotten.sort();
-        assert_eq!(forgotten, ["a", "late"]);
-        assert!(!outbox.knows("a"));
-        outbox.detach("car", 1);
-        assert!(
-            outbox.vehicles.is_empty(),
-            "nothing is kept for a vehicle without session and mail"
-        );
-    }
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Offer { id: u8, ttl: i64 },
-        NewSession,
-        Detach,
-        Acknowledge { which: usize },
-        Elsewhere { id: u8 },
-        Pass { seconds: i64 },
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0..12_u8, 1..40_i64).prop_map(|(id, ttl)| Step::Offer { id, ttl }),
-            2 => Just(Step::NewSession),
-            1 => Just(Step::Detach),
-            4 => (0..8_usize).prop_map(|which| Step::Acknowledge { which }),
-            1 => (0..12_u8).prop_map(|id| Step::Elsewhere { id }),
-            2 => (1..15_i64).prop_map(|seconds| Step::Pass { seconds }),
-        ]
-    }
-
-    proptest! {
-        // Against a model: a set of what is done, and what is on the way in the present session.
-        #[test]
-        fn every_id_until_acknowledged_and_never_after(steps in proptest::collection::vec(step(), 1..120)) {
-            let mut outbox = Outbox::new(SignedDuration::from_secs(1_000_000));
-            let (mut now, mut session, mut attached) = (0_i64, 0_u64, false);
-            let mut expires: HashMap<String, i64> = HashMap::new();
-            let mut done: HashSet<String> = HashSet::new();
-            let mut on_the_way: Vec<String> = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Offer { id, ttl } => {
-                        let id = format!("n{id}");
-                        let known = expires.contains_key(&id) || done.contains(&id);
-                        match outbox.offer(notification(&id, "car", now + ttl), at(now)) {
-                            Offer::Known => prop_assert!(known),
-                            Offer::Expired => prop_assert!(false, "ttl is positive"),
-                            Offer::Queued => { prop_assert!(!known && !attached); }
-                            Offer::Send(s) => {
-                                prop_assert!(!known && attached);
-                                prop_assert_eq!(s, session);
-                                on_the_way.push(id.clone());
-                            }
-                        }
-                        if !known { expires.insert(id, now + ttl); }
-                    }
-                    Step::NewSession => {
-                        session += 1;
-                        attached = true;
-                        on_the_way = outbox.attach("car", session, at(now)).iter().map(|n| n.id.clone()).collect();
-                        let got: HashSet<&String> = on_the_way.iter().collect();
-                        prop_assert_eq!(got.len(), on_the_way.len());
-                        let due: HashSet<&String> = expires.iter()
-                            .filter(|(id, end)| **end > now && !done.contains(*id)).map(|(id, _)| id).collect();
-                        prop_assert_eq!(got, due, "all that is due and nothing else");
-                    }
-                    Step::Detach => { outbox.detach("car", session); attached = false; }
-                    Step::Acknowledge { which } => {
-                        if let Some(id) = on_the_way.get(which).cloned() {
-                            let first = outbox.acknowledge(&id).is_some();
-                            let expired = expires[&id] <= now;
-                            prop_assert!(expired || first != done.contains(&id));
-                            done.insert(id);
-                        }
-                    }
-                    Step::Elsewhere { id } => {
-                        let id = format!("n{id}");
-                        outbox.delivered_elsewhere(&id, at(now + 40));
-                        done.insert(id);
-                    }
-                    Step::Pass { seconds } => { now += seconds; outbox.expire(at(now)); }
-                }
-                let due = expires.iter().filter(|(id, end)| **end > now && !done.contains(*id)).count();
-                prop_assert_eq!(outbox.undelivered(&[], at(now)), due);
-            }
-        }
-    }
-}
+mod tests;

@@ -2,11 +2,9 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clap::ValueEnum;
 use jiff::Timestamp;
 use millrace_contract::{Notification, WarningLine};
 use millrace_trips::Trip;
@@ -16,124 +14,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::line::{Address, Line};
+use super::options::{check_speed, host_and_port};
 use super::pace::{batches, start_of};
 use super::report::Report;
 use super::rest::{Rest, body_of};
-use crate::gateway::flow::Flow;
-use crate::settings::{Secret, SettingsError};
+use super::tell;
+use super::wait::{LOOK, TELL, through};
+use crate::settings::Secret;
 
-const LOOK: Duration = Duration::from_millis(300);
-/// What is slower than this would sleep for days between two samples.
-const SLOWEST: f64 = 0.01;
-const TELL: Duration = Duration::from_secs(5);
-
-/// How telemetry is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Via {
-    /// Batches by POST.
-    Http,
-    /// Batches by PUBLISH.
-    Mqtt,
-}
-
-/// Flags of all that drives trips through a platform.
-#[derive(Debug, Clone, clap::Args)]
-pub struct DriveArgs {
-    /// The gateway's HTTP side
-    #[arg(
-        long,
-        env = "MILLRACE_GATEWAY_HTTP",
-        default_value = "http://127.0.0.1:8080",
-        value_name = "URL"
-    )]
-    pub gateway_http: String,
-    /// The gateway's MQTT side, by which notifications come in any case
-    #[arg(
-        long,
-        env = "MILLRACE_GATEWAY_MQTT",
-        default_value = "127.0.0.1:1883",
-        value_name = "HOST:PORT"
-    )]
-    pub gateway_mqtt: String,
-    /// File with the gateway's admin-token, by which the vehicles are enrolled
-    #[arg(long, env = "MILLRACE_ADMIN_TOKEN_FILE", value_name = "FILE")]
-    pub admin_token_file: PathBuf,
-    /// How telemetry is sent
-    #[arg(long, value_enum, default_value = "http")]
-    pub via: Via,
-    /// 0: as fast as it is acknowledged; 1: as it was driven; N: so many times faster, 0.01 at least
-    #[arg(long, default_value_t = 0.0, value_name = "N")]
-    pub speed: f64,
-    /// Most events in one batch
-    #[arg(long, default_value_t = 200, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=5000))]
-    pub batch: u16,
-    /// How many vehicles send at the same time when the speed is 0
-    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub parallel: u16,
-    /// Longest wait, in seconds, for the gateway to answer and for the platform to get through
-    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
-    pub timeout: u64,
-    /// Print each warning as a JSON line; progress and summary go to stderr in any case
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Why driving failed.
-#[derive(Debug, thiserror::Error)]
-pub enum DriveError {
-    /// The admin token.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// An option.
-    #[error("{0}")]
-    Option(String),
-    /// The gateway refuses; trying again would not help.
-    #[error("gateway: {what}: refused with {status}: {answer}")]
-    Refused {
-        /// The request.
-        what: &'static str,
-        /// Status code.
-        status: u16,
-        /// What it said.
-        answer: String,
-    },
-    /// An answer makes no sense.
-    #[error(
-        "gateway: {what}: {answer}: not an answer of this version; use the same version on both sides"
-    )]
-    Answer {
-        /// The request.
-        what: &'static str,
-        /// What is wrong.
-        answer: String,
-    },
-    /// The gateway stays away.
-    #[error(
-        "gateway: {what}: no success in {seconds} s, the last problem: {problem}; see that the gateway is ready"
-    )]
-    Away {
-        /// The request.
-        what: &'static str,
-        /// The last problem.
-        problem: String,
-        /// How long it was tried.
-        seconds: u64,
-    },
-    /// MQTT is refused.
-    #[error("MQTT: {0}; see that nobody else enrols or uses these vehicles")]
-    Mqtt(String),
-    /// The platform does not get through.
-    #[error("after {seconds} s not all is through: {pending}")]
-    Stuck {
-        /// How long it was waited for.
-        seconds: u64,
-        /// What waits, and where.
-        pending: String,
-    },
-    /// Asked to stop.
-    #[error("interrupted before all was through")]
-    Interrupted,
-}
+pub use super::error::DriveError;
+pub use super::options::{DriveArgs, Via};
 
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
@@ -173,7 +63,7 @@ pub async fn drive(
 ) -> Result<Summary, DriveError> {
     check_speed(args.speed)?;
     let (host, port) = host_and_port(&args.gateway_mqtt)?;
-    let patience = patience(args);
+    let patience = args.patience();
     let rest = Rest::new(&args.gateway_http, &args.admin_token_file, patience)?;
     // Continues the numbers of any earlier drive of these vehicles: a repeated number is a repeated event.
     let first = u64::try_from(Timestamp::now().as_microsecond()).unwrap_or_default();
@@ -211,7 +101,7 @@ pub async fn drive(
         }
         *driver.report() = Report::of(&trips);
         driver.send_all(trips, lines).await?;
-        driver.wait_through(&vehicles).await?;
+        through(&driver.rest, &vehicles, driver.patience).await?;
         Ok::<Duration, DriveError>(begin.elapsed())
     };
     tokio::pin!(work);
@@ -239,37 +129,13 @@ pub async fn enrolled_before(
     trips: &[Trip],
     args: &DriveArgs,
 ) -> Result<Option<String>, DriveError> {
-    let rest = Rest::new(&args.gateway_http, &args.admin_token_file, patience(args))?;
+    let rest = Rest::new(&args.gateway_http, &args.admin_token_file, args.patience())?;
     for trip in trips {
         if rest.knows(&trip.vehicle).await? {
             return Ok(Some(trip.vehicle.clone()));
         }
     }
     Ok(None)
-}
-
-fn patience(args: &DriveArgs) -> Duration {
-    Duration::from_secs(args.timeout.max(1))
-}
-
-fn check_speed(speed: f64) -> Result<(), DriveError> {
-    if speed == 0.0 || (speed.is_finite() && speed >= SLOWEST) {
-        return Ok(());
-    }
-    Err(DriveError::Option(format!(
-        "--speed: {speed}: is neither 0 nor a number from {SLOWEST} on; give 0, 1 or N"
-    )))
-}
-
-fn host_and_port(text: &str) -> Result<(String, u16), DriveError> {
-    text.rsplit_once(':')
-        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-        .filter(|(host, _)| !host.is_empty())
-        .ok_or_else(|| {
-            DriveError::Option(format!(
-                "--gateway-mqtt: {text}: is not HOST:PORT; write for example 127.0.0.1:1883"
-            ))
-        })
 }
 
 impl Driver {
@@ -366,28 +232,6 @@ impl Driver {
         Ok(())
     }
 
-    async fn wait_through(&self, vehicles: &[String]) -> Result<(), DriveError> {
-        let until = Instant::now() + self.patience;
-        let mut told = Instant::now();
-        loop {
-            let flow = self.rest.flow(vehicles).await?;
-            if flow.through {
-                return Ok(());
-            }
-            if Instant::now() > until {
-                return Err(DriveError::Stuck {
-                    seconds: self.patience.as_secs(),
-                    pending: pending(&flow),
-                });
-            }
-            if told.elapsed() > TELL {
-                told = Instant::now();
-                tell(&format!("waiting: {}", pending(&flow)));
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
     fn print(&self, notification: &Notification) {
         let line = self.report().received(notification, Timestamp::now());
         let Some(line) = line else { return };
@@ -442,10 +286,6 @@ impl Driver {
     }
 }
 
-fn tell(text: &str) {
-    eprintln!("{text}");
-}
-
 fn human(line: &WarningLine) -> String {
     format!(
         "{:.0}  {}  {:8}  {}: {}",
@@ -455,57 +295,4 @@ fn human(line: &WarningLine) -> String {
         line.rule,
         line.text
     )
-}
-
-fn pending(flow: &Flow) -> String {
-    let mut parts = Vec::new();
-    if flow.telemetry.pending > 0 {
-        parts.push(format!(
-            "{} telemetry records wait for detection",
-            flow.telemetry.pending
-        ));
-    }
-    if flow.alerts.pending > 0 {
-        parts.push(format!(
-            "{} alert records wait for an action",
-            flow.alerts.pending
-        ));
-    }
-    if flow.notifications.undelivered > 0 {
-        parts.push(format!(
-            "{} notifications are not delivered",
-            flow.notifications.undelivered
-        ));
-    }
-    parts.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn speeds() {
-        for good in [0.0, 0.01, 1.0, 1000.0] {
-            assert!(check_speed(good).is_ok(), "{good}");
-        }
-        for bad in [0.009, 1e-300, -1.0, f64::NAN, f64::INFINITY] {
-            let e = check_speed(bad).unwrap_err().to_string();
-            assert!(
-                e.starts_with(&format!("--speed: {bad}")) && e.contains("give"),
-                "{e}"
-            );
-        }
-    }
-
-    #[test]
-    fn addresses() {
-        assert_eq!(
-            host_and_port("gateway:1883").unwrap(),
-            ("gateway".to_owned(), 1883)
-        );
-        for bad in ["gateway", ":1883", "gateway:x"] {
-            assert!(host_and_port(bad).unwrap_err().to_string().contains(bad));
-        }
-    }
 }

@@ -11,7 +11,7 @@ use rumqttc::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::drive::DriveError;
+use super::error::DriveError;
 use crate::settings::Secret;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(20);

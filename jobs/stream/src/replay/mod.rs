@@ -1,16 +1,18 @@
 //! Sends recorded trips to a running platform and prints the warnings as the vehicles receive them.
 
 pub mod drive;
+mod error;
 mod line;
+mod options;
 pub(crate) mod pace;
 mod report;
 mod rest;
+mod wait;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use millrace_contract::{Invalid, check_vehicle_id};
-use millrace_trips::{Trip, TripArguments, TripError, TripOptions, check_distinct, vehicle_of};
+use millrace_trips::{FORMATS, Trip, TripArguments, TripError, TripOptions, inject_help};
 use tokio_util::sync::CancellationToken;
 
 use self::drive::{DriveArgs, DriveError, drive, enrolled_before};
@@ -19,17 +21,20 @@ use self::drive::{DriveArgs, DriveError, drive, enrolled_before};
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Format of the files
-    #[arg(long, value_name = "carobd|csv")]
+    #[arg(long, value_name = "FORMAT", help = format!("Format of the files: {}", FORMATS.join(", ")))]
     pub format: String,
-    /// Column mapping, for the format csv
+    /// Column mapping, for the formats csv and geojson
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
-    /// Zones to be warned of, GeoJSON
-    #[arg(long, value_name = "FILE")]
-    pub zones: Option<PathBuf>,
-    /// Fault to be put into every trip: FAULT@SECONDS[:RATE], seconds from the first sample; may be repeated
-    #[arg(long, value_name = "FAULT@SECONDS[:RATE]")]
+    /// Refused: the zones that a platform warns of are its own, in spec.detect.zones
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub zones: Vec<PathBuf>,
+    /// Fault to be put into every trip, SECONDS after its first sample; may be repeated
+    #[arg(long, value_name = "FAULT@SECONDS[:RATE[:OPTION]]", long_help = inject_help())]
     pub inject: Vec<String>,
+    /// One event for each so many seconds instead of one for each row [default: as the format has it]
+    #[arg(long, value_name = "SECONDS")]
+    pub resample: Option<f64>,
     /// Event time of each trip's first sample, RFC 3339; else chosen so that the last sample is measured now
     #[arg(long, value_name = "TIME")]
     pub start: Option<String>,
@@ -39,7 +44,7 @@ pub struct Args {
     /// How they are sent
     #[command(flatten)]
     pub drive: DriveArgs,
-    /// Recorded trips, one vehicle each; gzip is read
+    /// Recorded trips, one vehicle each; gzip is read. Folders for formats that are folders
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -50,7 +55,7 @@ pub enum ReplayError {
     /// An option, a vehicle id, or two files of one vehicle.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A file cannot be opened.
+    /// The mapping cannot be opened.
     #[error("{}: cannot be read: {source}; give a readable file", path.display())]
     File {
         /// The file.
@@ -77,15 +82,23 @@ pub enum ReplayError {
 /// When a file is not readable, the gateway refuses, or the platform does not get through in time.
 pub async fn run(args: Args, stop: CancellationToken) -> Result<(), ReplayError> {
     let mapping = args.mapping.as_deref().map(text_of).transpose()?;
-    let zones = args.zones.as_deref().map(text_of).transpose()?;
+    if let Some(file) = args.zones.first() {
+        return Err(Invalid::new(
+            "zones",
+            file.display().to_string(),
+            "a platform warns of its own zones",
+            "name a ConfigMap with them in spec.detect.zones of the Platform, or try them with millrace-local run",
+        )
+        .into());
+    }
     let options = TripOptions::parse(&TripArguments {
         format: &args.format,
         mapping: mapping.as_deref(),
-        zones: zones.as_deref(),
         inject: &args.inject,
         start: args.start.as_deref(),
+        resample: args.resample,
     })?;
-    check_distinct(&args.files)?;
+    options.check_distinct(&args.files)?;
     let mut trips = Vec::with_capacity(args.files.len());
     for path in &args.files {
         let trip = read(path, &args.vehicle_prefix, &options)?;
@@ -107,18 +120,19 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), ReplayError>
 }
 
 fn read(path: &Path, prefix: &str, options: &TripOptions) -> Result<Trip, ReplayError> {
-    let vehicle = format!("{prefix}{}", vehicle_of(path)?);
+    let vehicle = format!("{prefix}{}", options.vehicle_of(path)?);
     check_vehicle_id(&vehicle)?;
-    let file = File::open(path).map_err(|source| ReplayError::File {
-        path: path.to_path_buf(),
-        source,
-    })?;
     options
-        .read(file, &vehicle)
+        .read_path(path, &vehicle)
         .map_err(|source| ReplayError::Trip {
             path: path.to_path_buf(),
             source,
         })
+}
+
+/// A line about the progress: stdout is for warnings.
+fn tell(text: &str) {
+    eprintln!("{text}");
 }
 
 fn text_of(path: &Path) -> Result<String, ReplayError> {
@@ -159,5 +173,23 @@ mod tests {
             text.contains("a/drive1.csv and b/drive1.csv") && text.contains("rename"),
             "{text}"
         );
+    }
+
+    #[tokio::test]
+    async fn zones_are_the_platforms() {
+        let line = [
+            "replay",
+            "--format",
+            "carobd",
+            "--admin-token-file",
+            "/nonexistent",
+            "--zones",
+            "z.geojson",
+            "a.csv",
+        ];
+        let e = run(Line::parse_from(line).args, CancellationToken::new())
+            .await
+            .unwrap_err();
+        assert!(e.to_string().contains("spec.detect.zones"), "{e}");
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::drive::DriveError;
+use super::error::DriveError;
 use crate::gateway::flow::Flow;
 use crate::settings::Secret;
 
@@ -124,12 +124,14 @@ impl Rest {
         })
     }
 
-    /// Where events of these vehicles wait.
+    /// Where events of these vehicles wait. With the mark of an earlier answer, what others sent since then does
+    /// not count.
     ///
     /// # Errors
     /// When the gateway refuses or stays away.
-    pub async fn flow(&self, vehicles: &[String]) -> Result<Flow, DriveError> {
-        let query: Vec<String> = vehicles.iter().map(|v| format!("vehicle={v}")).collect();
+    pub async fn flow(&self, vehicles: &[String], mark: Option<&str>) -> Result<Flow, DriveError> {
+        let mut query: Vec<String> = vehicles.iter().map(|v| format!("vehicle={v}")).collect();
+        query.extend(mark.map(|mark| format!("mark={mark}")));
         let url = format!("{}/v1/flow?{}", self.base, query.join("&"));
         let answer = self
             .repeat("flow", || {

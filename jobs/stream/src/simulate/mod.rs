@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use millrace_contract::{Invalid, check_vehicle_id};
-use millrace_trips::simulate::{SimParams, simulate};
-use millrace_trips::{Injection, Trip, TripError, inject};
+use millrace_contract::Invalid;
+use millrace_trips::simulate::{Faults, Fleet, parse_waypoints};
+use millrace_trips::{Trip, TripError, inject_help};
 use tokio_util::sync::CancellationToken;
 
 use crate::replay::drive::{DriveArgs, DriveError, drive};
@@ -23,6 +23,9 @@ pub struct Args {
     /// Length of each drive
     #[arg(long, default_value_t = 1200, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub duration: u32,
+    /// Time from one sample to the next
+    #[arg(long, default_value_t = 1.0, value_name = "SECONDS")]
+    pub interval: f64,
     /// Outside temperature, °C
     #[arg(
         long,
@@ -34,13 +37,25 @@ pub struct Args {
     /// Coolant temperature at the start, °C; else as cold as outside
     #[arg(long, allow_hyphen_values = true, value_name = "CELSIUS")]
     pub coolant: Option<f64>,
-    /// Fault to be put into the faulty cars: FAULT@SECONDS[:RATE]; may be repeated
-    #[arg(long, value_name = "FAULT@SECONDS[:RATE]")]
+    /// Where the cars begin, and around which place they drive
+    #[arg(long, default_value = "52.52,13.405", allow_hyphen_values = true, value_name = "LAT,LON", value_parser = place)]
+    pub centre: (f64, f64),
+    /// How far from there they turn back
+    #[arg(long, default_value_t = 8.0, value_name = "KILOMETRES")]
+    pub radius: f64,
+    /// All cars drive along these places, over and over, instead of routes that the seed chooses
+    #[arg(long, allow_hyphen_values = true, value_name = "LAT,LON[,KMH];…")]
+    pub waypoints: Option<String>,
+    /// Fault to be put into the faulty cars, SECONDS after the first sample; may be repeated
+    #[arg(long, value_name = "FAULT@SECONDS[:RATE[:OPTION]]", long_help = inject_help())]
     pub inject: Vec<String>,
+    /// Each faulty car gets one fault that the seed chooses, at a moment that it chooses
+    #[arg(long, conflicts_with = "inject")]
+    pub random_faults: bool,
     /// How many of the cars, the first ones, get the faults
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub faulty: u32,
-    /// Where the truth is written, a JSON line for each injected fault
+    /// Where the truth is written, a JSON line for each injected fault: vehicle, fault, injection, rule, injected_at, until
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
     /// Vehicle ids are this and a number
@@ -94,33 +109,40 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), SimulateErro
     Ok(())
 }
 
+fn place(text: &str) -> Result<(f64, f64), String> {
+    let numbers = text.split_once(',').and_then(|(latitude, longitude)| {
+        Some((
+            latitude.trim().parse().ok()?,
+            longitude.trim().parse().ok()?,
+        ))
+    });
+    numbers.ok_or_else(|| "is not LAT,LON; write for instance 52.52,13.405".to_owned())
+}
+
 fn fleet(args: &Args, start: Timestamp) -> Result<Vec<Trip>, SimulateError> {
-    let injections: Vec<Injection> = args
-        .inject
-        .iter()
-        .map(|text| text.parse())
-        .collect::<Result<_, _>>()?;
-    (0..args.vehicles)
-        .map(|n| {
-            let vehicle = format!("{}{}", args.vehicle_prefix, n + 1);
-            check_vehicle_id(&vehicle)?;
-            let mut trip = simulate(&SimParams {
-                vehicle,
-                seed: args.seed.wrapping_add(u64::from(n)),
-                start,
-                duration_seconds: args.duration,
-                ambient: args.ambient,
-                coolant_at_start: args.coolant,
-                ..SimParams::default()
-            });
-            if n < args.faulty {
-                for injection in &injections {
-                    inject(&mut trip, injection)?;
-                }
-            }
-            Ok(trip)
-        })
-        .collect()
+    let faults = if args.random_faults {
+        Faults::Random
+    } else {
+        let given = args.inject.iter().map(|text| text.parse());
+        Faults::Given(given.collect::<Result<_, Invalid>>()?)
+    };
+    let waypoints = args.waypoints.as_deref().map(parse_waypoints).transpose()?;
+    let fleet = Fleet {
+        prefix: args.vehicle_prefix.clone(),
+        vehicles: args.vehicles,
+        seed: args.seed,
+        start,
+        duration_seconds: args.duration,
+        interval_seconds: args.interval,
+        ambient: args.ambient,
+        coolant_at_start: args.coolant,
+        centre: args.centre,
+        radius_km: args.radius,
+        waypoints: waypoints.unwrap_or_default(),
+        faulty: args.faulty,
+        faults,
+    };
+    Ok(fleet.trips()?)
 }
 
 fn write_truth(args: &Args, trips: &[Trip]) -> Result<(), SimulateError> {
@@ -194,9 +216,34 @@ mod tests {
         write_truth(&with, &trips).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
         let value: serde_json::Value = serde_json::from_str(text.trim()).unwrap();
+        for (key, expected) in [
+            ("vehicle", "sim-1"),
+            ("fault", "coolant-ramp"),
+            ("injection", "coolant-ramp@300:5"),
+            ("rule", "overheating"),
+            ("injected_at", "2026-11-23T12:05:00Z"),
+            ("until", "2026-11-23T12:09:59Z"),
+        ] {
+            assert_eq!(value[key], expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn routes_and_random_faults() {
+        let start: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let random = args(&["--random-faults", "--faulty", "3", "--centre", "-33.9,18.4"]);
+        let trips = fleet(&random, start).unwrap();
+        assert!(trips.iter().all(|t| t.truth.len() == 1));
+        assert!((trips[0].samples[0].latitude.unwrap() + 33.9).abs() < 0.01);
+        let along = args(&["--waypoints", "52.5,13.4;52.51,13.4", "--interval", "2"]);
+        let trips = fleet(&along, start).unwrap();
         assert_eq!(
-            (&value["rule"], &value["vehicle"]),
-            (&"overheating".into(), &"sim-1".into())
+            (trips[0].samples.len(), trips[0].samples[0].longitude),
+            (300, Some(13.4))
         );
+        let e = fleet(&args(&["--interval", "0"]), start)
+            .unwrap_err()
+            .to_string();
+        assert!(e.starts_with("interval: 0: not a number from 0.1"), "{e}");
     }
 }

@@ -39,6 +39,22 @@ pub async fn create_topics(bootstrap: &str, topics: &[(&str, i32, bool)]) {
     }
 }
 
+/// Makes a topic of one partition with settings of its own.
+pub async fn create_topic(bootstrap: &str, name: &str, settings: &[(&str, &str)]) {
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create()
+        .unwrap();
+    let topic = settings.iter().fold(
+        NewTopic::new(name, 1, TopicReplication::Fixed(1)),
+        |topic, (key, value)| topic.set(key, value),
+    );
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
+    for result in admin.create_topics(&[topic], &options).await.unwrap() {
+        result.unwrap();
+    }
+}
+
 /// All committed records of a topic.
 pub async fn read_all(bootstrap: &str, topic: &str) -> Vec<Record> {
     let mut reader = CompactedReader::open(bootstrap, "test", topic, None)
@@ -146,6 +162,7 @@ pub fn alert(vehicle: &str, id: String) -> Alert {
         trend_per_minute: None,
         seconds_to_limit: None,
         text: "hot".to_owned(),
+        details: millrace_contract::AlertDetails::default(),
     }
 }
 

@@ -5,6 +5,8 @@
     reason = "the size of the client library's error does not matter here"
 )]
 
+pub mod tls;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,6 +21,8 @@ use serde_json::{Value, json};
 
 pub const ADMIN: &str = "admin-token-of-the-tests";
 pub const NOTIFY: &str = "notify-token-of-the-tests";
+pub const VEHICLES: &str = "vehicles-token-of-the-tests";
+pub const OPERATIONS: &str = "operations-token-of-the-tests";
 pub const SEAL: &str = "seal-key-of-the-tests-0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -68,13 +72,21 @@ pub struct Gateway {
     bootstrap: String,
     http: u16,
     pub mqtt: u16,
+    pub https: u16,
+    pub mqtts: u16,
     metrics: u16,
+    certificate: Option<PathBuf>,
     server: Option<Server>,
     pub client: reqwest::Client,
 }
 
 impl Gateway {
     pub async fn start(bootstrap: &str, config: &str) -> Self {
+        Self::start_with(bootstrap, config, None).await
+    }
+
+    /// Starts it with the folder of a certificate.
+    pub async fn start_with(bootstrap: &str, config: &str, certificate: Option<&Path>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let folder = directory.path().join("bindings/gateway");
         std::fs::create_dir_all(&folder).unwrap();
@@ -82,6 +94,8 @@ impl Gateway {
             ("type", "millrace-gateway"),
             ("admin-token", ADMIN),
             ("notify-token", NOTIFY),
+            ("vehicles-token", VEHICLES),
+            ("operations-token", OPERATIONS),
             ("pseudonym-key", "pseudonym-key-of-the-tests-0123456789"),
             ("seal-key", SEAL),
         ] {
@@ -93,6 +107,9 @@ impl Gateway {
             bootstrap: bootstrap.to_owned(),
             http: free_port().unwrap(),
             mqtt: free_port().unwrap(),
+            https: free_port().unwrap(),
+            mqtts: free_port().unwrap(),
+            certificate: certificate.map(Path::to_path_buf),
             metrics: free_port().unwrap(),
             server: None,
             client: reqwest::Client::new(),
@@ -113,7 +130,12 @@ impl Gateway {
             .args(["--bootstrap-servers", &self.bootstrap])
             .args(["--http", &format!("127.0.0.1:{}", self.http)])
             .args(["--mqtt", &format!("127.0.0.1:{}", self.mqtt)])
+            .args(["--https", &format!("127.0.0.1:{}", self.https)])
+            .args(["--mqtts", &format!("127.0.0.1:{}", self.mqtts)])
             .args(["--metrics", &format!("127.0.0.1:{}", self.metrics)]);
+        if let Some(certificate) = &self.certificate {
+            command.arg("--tls-directory").arg(certificate);
+        }
         self.server = Some(Server::start(&mut command, &self.log()).unwrap());
         let end = Instant::now() + PATIENCE;
         while !self.is_ready().await {
@@ -220,6 +242,30 @@ impl Gateway {
         (response.status(), response.json().await.unwrap())
     }
 
+    /// Any call with a bearer token; gives status, the `Link` header and JSON.
+    pub async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        token: &str,
+    ) -> (StatusCode, Option<String>, Value) {
+        let response = self
+            .client
+            .request(method, self.url(path))
+            .bearer_auth(token)
+            .send()
+            .await
+            .unwrap();
+        let link = response.headers().get("link");
+        let link = link.map(|l| l.to_str().unwrap().to_owned());
+        (response.status(), link, response.json().await.unwrap())
+    }
+
+    pub async fn get(&self, path: &str, token: &str) -> (StatusCode, Value) {
+        let (status, _, value) = self.call(reqwest::Method::GET, path, token).await;
+        (status, value)
+    }
+
     pub async fn flow(&self, query: &str) -> Value {
         let response = self
             .client
@@ -280,7 +326,16 @@ impl Vehicle {
         id: &str,
         token: &str,
     ) -> Result<Self, rumqttc::ConnectionError> {
-        let mut options = MqttOptions::new(format!("{id}-client"), "127.0.0.1", gateway.mqtt);
+        Self::connect_at(gateway.mqtt, id, token).await
+    }
+
+    /// Connects to a port of this machine.
+    pub async fn connect_at(
+        port: u16,
+        id: &str,
+        token: &str,
+    ) -> Result<Self, rumqttc::ConnectionError> {
+        let mut options = MqttOptions::new(format!("{id}-client"), "127.0.0.1", port);
         options
             .set_credentials(id, token)
             .set_clean_session(false)

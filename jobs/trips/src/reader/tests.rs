@@ -157,3 +157,124 @@ fn errors_name_line_column_value_and_cure() {
         .to_string();
     assert!(e.starts_with("line 1") && !e.contains('\0'), "{e}");
 }
+
+fn table(time: &str) -> Format {
+    let mapping = format!("time: {{{time}}}\ncolumns: {{v: speed}}");
+    Format::parse("csv", Some(&mapping)).unwrap()
+}
+
+#[test]
+fn recorded_times_are_kept_when_nothing_else_is_asked_for() {
+    let recorded = |time: &str, name: &str, text: &str| {
+        let origin = Origin {
+            vehicle: "v",
+            file_name: name.to_owned(),
+        };
+        let trip = read_stream(text.as_bytes(), &table(time), &origin, None).unwrap();
+        assert!(
+            trip.recorded_start
+                .is_none_or(|t| t == trip.samples[0].time)
+        );
+        (trip.samples[0].time.to_string(), trip.notes)
+    };
+    for (time, text, start) in [
+        (
+            "column: t, unit: rfc3339",
+            "t,v\n2020-01-01T01:00:00+01:00,1\n",
+            "2020-01-01T00:00:00Z",
+        ),
+        (
+            "column: t, unit: seconds, epoch: true",
+            "t,v\n1577836800,1\n",
+            "2020-01-01T00:00:00Z",
+        ),
+        (
+            "column: t, unit: milliseconds, epoch: true",
+            "t,v\n1577836800500.0,1\n",
+            "2020-01-01T00:00:00.5Z",
+        ),
+        (
+            "column: t, unit: clock, zone: Europe/Berlin, date: {column: d, order: dmy}",
+            "d,t,v\n1.7.2020,12:00:00,1\n",
+            "2020-07-01T10:00:00Z",
+        ),
+        (
+            "column: t, unit: seconds",
+            "t,v\n1577836800,1\n",
+            crate::DEFAULT_START,
+        ),
+        ("every_seconds: 60", "v\n1\n", crate::DEFAULT_START),
+    ] {
+        assert_eq!(recorded(time, "", text).0, start, "{time}");
+    }
+    let by_name = "column: t, unit: clock, zone: Europe/Berlin, date: {file_name: true}";
+    let (start, notes) = recorded(
+        by_name,
+        "2020-07-01_a_b.csv.gz",
+        "t,v\n23:59:59.5,1\n00:00:01,2\n",
+    );
+    assert_eq!((start.as_str(), notes.len()), ("2020-07-01T21:59:59.5Z", 0));
+    let (start, notes) = recorded(by_name, "drive.csv", "t,v\n12:00:00,1\n");
+    assert_eq!(start, crate::DEFAULT_START);
+    assert!(notes[0].starts_with("drive.csv: the name does not begin with a date"));
+}
+
+#[test]
+fn rows_without_a_time_are_refused_or_left_out() {
+    let text = "d,t,v\n03/29/2021,12:00:00,1\n90/02/2032,12:00:01,2\n03/29/2021,12:00:02,3\n";
+    let time = "column: t, unit: clock, date: {column: d, order: mdy}";
+    let e = read(&table(time), text.as_bytes()).unwrap_err().to_string();
+    assert!(
+        e.starts_with("line 3, column d: \"90/02/2032\": not a date; correct"),
+        "{e}"
+    );
+    let lenient = table(&format!("{time}, bad_rows: skip"));
+    let trip = read(&lenient, text.as_bytes()).unwrap();
+    assert_eq!(seconds(&trip), [0.0, 2.0]);
+    assert!(
+        trip.notes[0].starts_with("1 rows without a time left out, the first: line 3"),
+        "{:?}",
+        trip.notes
+    );
+    let none = read(&lenient, b"d,t,v\nx,y,1\n").unwrap_err().to_string();
+    assert!(none.starts_with("line 2, column t: \"y\""), "{none}");
+    let e = read(&lenient, b"t,v\n12:00:00,1\n")
+        .unwrap_err()
+        .to_string();
+    assert!(e.contains("there is no column d"), "{e}");
+}
+
+#[test]
+fn points_of_geojson() {
+    let mapping = "time: {column: at, unit: rfc3339}\ncolumns: {latitude: latitude, longitude: longitude, km/h: {field: speed, optional: true}, course: {field: heading, optional: true, missing: ['0']}}";
+    let format = Format::parse("geojson", Some(mapping)).unwrap();
+    let text = r#"{"type":"FeatureCollection","features":[
+        {"type":"Feature","geometry":{"type":"Point","coordinates":[13.4,52.5,34.0]},
+         "properties":{"at":"2020-01-01T00:00:00Z","signals":{"km/h":{"value":30.5,"unit":"km/h"},"course":{"value":0.0}}}},
+        {"type":"Feature","geometry":{"type":"Point","coordinates":[13.5,52.6]},
+         "properties":{"at":"2020-01-01T00:00:05Z","course":91}}]}"#;
+    let trip = read(&format, text.as_bytes()).unwrap();
+    let first = &trip.samples[0];
+    assert_eq!(
+        (first.latitude, first.longitude, first.speed, first.heading),
+        (Some(52.5), Some(13.4), Some(30.5), None)
+    );
+    assert_eq!(
+        (trip.samples[1].heading, trip.samples[1].speed),
+        (Some(91.0), None)
+    );
+    let error = |text: &str| read(&format, text.as_bytes()).unwrap_err().to_string();
+    let e = error(&text.replace("91", "\"east\""));
+    assert!(
+        e.starts_with("feature 2, column course: \"east\": not a number"),
+        "{e}"
+    );
+    let e = error(&text.replace("Point", "LineString"));
+    assert!(
+        e.starts_with("feature 1") && e.contains("LineString"),
+        "{e}"
+    );
+    assert!(error("{\"features\":[]}").contains("no features"));
+    assert!(error("[1").contains("not a GeoJSON FeatureCollection"));
+    assert!(error(&text.replace("\"at\"", "\"when\"")).contains("there is no column at"));
+}

@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use crate::action::{Action, Exec};
 use crate::activation::{Activation, Status};
 use crate::api::body::{Purpose, object};
-use crate::api::{Api, ApiError, Call, Reply, missing, not_found, own};
+use crate::api::packages::readable;
+use crate::api::{ACTIVATION_ID, Api, ApiError, Call, Reply, blocking, missing, not_found, own};
 use crate::invoke::{Caller, now};
 use crate::name::{FullName, check};
 use crate::put::{NewExec, Put, deprecated};
@@ -18,9 +19,6 @@ use crate::store::{Change, StoreError};
 
 /// A blocking call waits at most so long.
 const LONGEST_WAIT_MS: u64 = 60_000;
-
-/// The header with an activation's id.
-const ACTIVATION_ID: &str = "x-openwhisk-activation-id";
 
 /// Answers.
 ///
@@ -34,48 +32,89 @@ pub async fn route(
 ) -> Result<Reply, ApiError> {
     match rest {
         [] | [""] if call.method == Method::GET => list(api, &call, namespace),
-        [name] if !name.is_empty() => {
-            if ![Method::GET, Method::PUT, Method::DELETE, Method::POST].contains(call.method) {
-                return Err(not_found());
-            }
-            check(name).map_err(|error| ApiError::route(400, error.to_string()))?;
-            let namespace = own(&call, namespace, Some(name))?.to_owned();
-            let name = FullName {
-                namespace,
-                name: (*name).to_owned(),
-            };
-            match *call.method {
-                Method::GET => get(api, call, &name).await,
-                Method::PUT => put(api, call, name).await,
-                Method::DELETE => delete(api, name).await,
-                _ => invoke(api, call, &name).await,
-            }
-        }
-        [package, _] => {
-            let namespace = own(&call, namespace, Some(package))?.to_owned();
-            let name = FullName {
-                namespace,
-                name: (*package).to_owned(),
-            };
-            Err(match api.engine.actions.get(&name) {
-                Some(_) => ApiError::rejected(
-                    409,
-                    "Resource by this name exists but is not in this collection.",
-                ),
-                None => ApiError::rejected(
-                    404,
-                    format!("The requested resource '{name}' does not exist."),
-                ),
-            })
+        [name] if !name.is_empty() => entity(api, call, namespace, (*name).to_owned(), None).await,
+        [package, ""] if call.method == Method::GET => list_in(api, &call, namespace, package),
+        [package, name] if !package.is_empty() && !name.is_empty() => {
+            check(package).map_err(|error| ApiError::route(400, error.to_string()))?;
+            let full = format!("{package}/{name}");
+            entity(api, call, namespace, full, Some(package)).await
         }
         _ => Err(not_found()),
     }
 }
 
+/// One action, in a package or not.
+async fn entity(
+    api: &Api,
+    call: Call<'_>,
+    namespace: &str,
+    name: String,
+    package: Option<&str>,
+) -> Result<Reply, ApiError> {
+    if ![Method::GET, Method::PUT, Method::DELETE, Method::POST].contains(call.method) {
+        return Err(not_found());
+    }
+    let leaf = name.rsplit('/').next().unwrap_or(&name);
+    check(leaf).map_err(|error| ApiError::route(400, error.to_string()))?;
+    // What others publish may be read and invoked, not changed.
+    let changes = [Method::PUT, Method::DELETE].contains(call.method);
+    let namespace = if package.is_some() && !changes {
+        readable(api, &call, namespace, &name)?
+    } else {
+        own(&call, namespace, Some(&name))?.to_owned()
+    };
+    if let Some(package) = package.filter(|_| changes) {
+        let package = FullName {
+            namespace: namespace.clone(),
+            name: package.to_owned(),
+        };
+        let found = api.engine.packages.get(&package).ok_or_else(missing)?;
+        if found.binding.is_some() {
+            return Err(ApiError::rejected(
+                400,
+                "Operation not permitted on package binding.",
+            ));
+        }
+    }
+    let name = FullName { namespace, name };
+    match *call.method {
+        Method::GET => get(api, call, &name).await,
+        Method::PUT => put(api, call, name).await,
+        Method::DELETE => delete(api, name).await,
+        _ => invoke(api, call, &name).await,
+    }
+}
+
+/// The actions in a package.
+fn list_in(api: &Api, call: &Call<'_>, namespace: &str, package: &str) -> Result<Reply, ApiError> {
+    let name = FullName {
+        namespace: readable(api, call, namespace, package)?,
+        name: package.to_owned(),
+    };
+    let packages = &api.engine.packages;
+    let Some(package) = packages.get(&name) else {
+        return Err(match api.engine.actions.get(&name) {
+            Some(_) => ApiError::rejected(
+                409,
+                "Resource by this name exists but is not in this collection.",
+            ),
+            None => missing(),
+        });
+    };
+    let home = packages.provider(&package).unwrap_or(package);
+    page(call, &api.engine.actions.list_in(&home.full_name()))
+}
+
 fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> {
+    // What is wrong with the query is told first.
+    call.query.page("actions")?;
+    page(call, &api.engine.actions.list(own(call, namespace, None)?))
+}
+
+/// The part of a list of actions that is asked for, or their number.
+fn page(call: &Call<'_>, actions: &[Arc<Action>]) -> Result<Reply, ApiError> {
     let page = call.query.page("actions")?;
     let count = call.query.flag("count")?;
-    let actions = api.engine.actions.list(own(call, namespace, None)?);
     if count == Some(true) {
         return Ok(Reply::json(
             200,
@@ -92,7 +131,7 @@ fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> 
 
 async fn get(api: &Api, call: Call<'_>, name: &FullName) -> Result<Reply, ApiError> {
     let with_code = call.query.flag("code")?.unwrap_or(true);
-    let action = api.engine.actions.get(name).ok_or_else(missing)?;
+    let action = api.engine.action(name).ok_or_else(missing)?;
     let code = match action.exec.code().filter(|_| with_code) {
         Some(code) => {
             let (engine, digest) = (Arc::clone(&api.engine), code.digest.clone());
@@ -110,10 +149,21 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
     let put = Put::parse(&body, &name.namespace, api.kinds(), &api.settings.bounds)?;
     drop(body);
     if let Some(NewExec::Sequence { components }) = &put.exec {
+        for component in components {
+            readable(api, &call, &component.namespace, &component.name)?;
+        }
         check_sequence(api, &name, components)?;
     }
     let engine = Arc::clone(&api.engine);
     blocking(move || {
+        let _held = engine.packages.hold();
+        if let Some((package, _)) = name.name.split_once('/') {
+            let package = FullName {
+                namespace: name.namespace.clone(),
+                name: package.to_owned(),
+            };
+            engine.packages.get(&package).ok_or_else(missing)?;
+        }
         let code = put.code().map(str::to_owned);
         let action = engine.actions.change::<ApiError>(&name, |old| {
             if old.is_some() && !overwrite {
@@ -145,22 +195,6 @@ async fn delete(api: &Api, name: FullName) -> Result<Reply, ApiError> {
     .await
 }
 
-/// Work on the disk, away from the threads that serve requests.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "work on the store ended early");
-            Err(ApiError::rejected(
-                500,
-                "There was an internal server error.",
-            ))
-        }
-    }
-}
-
 /// A sequence has components, all of them there, not itself among them, and not too many counted through.
 fn check_sequence(api: &Api, name: &FullName, components: &[FullName]) -> Result<(), ApiError> {
     if components.is_empty() {
@@ -176,7 +210,7 @@ fn check_sequence(api: &Api, name: &FullName, components: &[FullName]) -> Result
         if component == *name {
             return Err(ApiError::rejected(400, "Sequence may not refer to itself."));
         }
-        let Some(action) = api.engine.actions.get(&component) else {
+        let Some(action) = api.engine.action(&component) else {
             return Err(ApiError::rejected(
                 400,
                 "Sequence component does not exist.",
@@ -208,7 +242,7 @@ async fn invoke(api: &Api, mut call: Call<'_>, name: &FullName) -> Result<Reply,
     let patience = patience(call.query.get("timeout"))?;
     let largest = api.settings.bounds.payload_bytes;
     let payload = object(&mut call, largest, Purpose::Input).await?;
-    let action = api.engine.actions.get(name).ok_or_else(missing)?;
+    let action = api.engine.action(name).ok_or_else(missing)?;
     check_invocation(api, &action, &payload)?;
     let namespace = call.subject.namespace.clone();
     api.throttle
@@ -256,7 +290,7 @@ fn patience(given: Option<&str>) -> Result<Duration, ApiError> {
 }
 
 /// Some actions run no more, and some parameters are not the caller's to give.
-fn check_invocation(
+pub fn check_invocation(
     api: &Api,
     action: &Action,
     payload: &Map<String, Value>,

@@ -5,8 +5,11 @@ mod activations;
 mod body;
 mod info;
 mod json_problem;
+mod packages;
 mod query;
 mod reply;
+mod rules;
+mod triggers;
 
 use std::sync::Arc;
 
@@ -28,6 +31,9 @@ use query::Query;
 
 /// The header in which a client may bring its transaction id.
 const TRANSACTION: &str = "x-request-id";
+
+/// The header with an activation's id.
+const ACTIVATION_ID: &str = "x-openwhisk-activation-id";
 
 /// What the API works on.
 pub struct Api {
@@ -198,40 +204,14 @@ async fn dispatch(api: &Api, call: Call<'_>, segments: &[&str]) -> Result<Reply,
         ["namespaces", namespace, "activations", rest @ ..] => {
             activations::route(api, &call, namespace, rest)
         }
-        [
-            "namespaces",
-            namespace,
-            collection @ ("triggers" | "rules" | "packages"),
-            rest @ ..,
-        ] => collection_of_later(&call, namespace, collection, rest),
-        _ => Err(not_found()),
-    }
-}
-
-/// Triggers, rules and packages: there are none, and none can be made.
-fn collection_of_later(
-    call: &Call<'_>,
-    namespace: &str,
-    collection: &str,
-    rest: &[&str],
-) -> Result<Reply, ApiError> {
-    match rest {
-        [] | [""] if call.method == Method::GET => {
-            call.query.page(collection)?;
-            own(call, namespace, None)?;
-            if call.query.flag("count")? == Some(true) {
-                return Ok(Reply::json(200, serde_json::json!({ collection: 0 })));
-            }
-            Ok(Reply::json(200, serde_json::json!([])))
+        ["namespaces", namespace, "triggers", rest @ ..] => {
+            triggers::route(api, call, namespace, rest).await
         }
-        [name] => {
-            crate::name::check(name).map_err(|error| ApiError::route(400, error.to_string()))?;
-            own(call, namespace, Some(name))?;
-            match *call.method {
-                Method::GET | Method::DELETE => Err(missing()),
-                Method::PUT | Method::POST => Err(not_here(collection)),
-                _ => Err(not_found()),
-            }
+        ["namespaces", namespace, "rules", rest @ ..] => {
+            rules::route(api, call, namespace, rest).await
+        }
+        ["namespaces", namespace, "packages", rest @ ..] => {
+            packages::route(api, call, namespace, rest).await
         }
         _ => Err(not_found()),
     }
@@ -264,4 +244,20 @@ fn unauthorized(denied: Denied) -> ApiError {
         "WWW-Authenticate",
         "Basic realm=\"OpenWhisk secure realm\",charset=UTF-8",
     )
+}
+
+/// Work on the disk, away from the threads that serve requests.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => {
+            tracing::error!(%error, "work on the store ended early");
+            Err(ApiError::rejected(
+                500,
+                "There was an internal server error.",
+            ))
+        }
+    }
 }

@@ -82,6 +82,7 @@ impl From<StoreError> for ApiError {
 enum Content {
     Json(Value),
     Text(&'static str),
+    Nothing,
     Error(String),
 }
 
@@ -121,6 +122,11 @@ impl Reply {
         Self::new(200, Content::Text(text), None)
     }
 
+    /// No content, with a status that says so.
+    pub fn nothing() -> Self {
+        Self::new(204, Content::Nothing, Some(ALLOWED_METHODS))
+    }
+
     /// Lets browsers of any origin see it.
     #[must_use]
     pub fn with_cors(mut self) -> Self {
@@ -146,23 +152,26 @@ impl Reply {
 
     /// Whether it is JSON.
     pub fn is_json(&self) -> bool {
-        !matches!(self.content, Content::Text(_))
+        matches!(self.content, Content::Json(_) | Content::Error(_))
     }
 
     /// As it goes out.
     pub fn into_response(self, transaction: &str) -> Response<Body> {
         let (content_type, body) = match self.content {
-            Content::Json(value) => ("application/json", value.to_string()),
-            Content::Text(text) => ("text/plain; charset=UTF-8", text.to_owned()),
+            Content::Json(value) => (Some("application/json"), value.to_string()),
+            Content::Text(text) => (Some("text/plain; charset=UTF-8"), text.to_owned()),
+            Content::Nothing => (None, String::new()),
             Content::Error(text) => (
-                "application/json",
+                Some("application/json"),
                 json!({ "error": text, "code": transaction }).to_string(),
             ),
         };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Some(content_type) = content_type {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
         if let Ok(transaction) = HeaderValue::from_str(transaction) {
             headers.insert("x-request-id", transaction);
         }

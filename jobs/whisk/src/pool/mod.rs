@@ -2,6 +2,7 @@
 
 mod code;
 mod launch;
+mod lease;
 mod logs;
 mod watch;
 mod worker;
@@ -21,6 +22,7 @@ use crate::store::{ActionStore, StoreError};
 
 pub use code::CodeError;
 pub use launch::{Launch, Unconfined, landlock_available, launch, unconfined};
+pub use lease::Lease;
 pub use logs::{Log, Stream, line};
 pub use watch::Verdict;
 pub use worker::{Outcome, StartError, Worker};
@@ -96,17 +98,6 @@ pub struct Pool {
     freed: Notify,
     watch: Arc<watch::Watch>,
     metrics: Arc<Metrics>,
-}
-
-/// A child in use. It goes back to the pool by [`Lease::keep`]; dropped, it is ended.
-#[derive(Debug)]
-pub struct Lease {
-    pool: Arc<Pool>,
-    /// What was promised to the child, MiB, until the child is back in the pool.
-    promise: Option<(Key, u64)>,
-    worker: Option<Worker>,
-    /// How long its start took, when it was started for this activation.
-    pub started: Option<Duration>,
 }
 
 impl Pool {
@@ -187,29 +178,16 @@ impl Pool {
             freed.as_mut().enable();
             match self.take(&key, memory, most)? {
                 Taken::Warm(worker) => {
-                    let promise = Some((key, memory));
-                    return Ok(Lease {
-                        pool: Arc::clone(self),
-                        promise,
-                        worker: Some(*worker),
-                        started: None,
-                    });
+                    return Ok(Lease::new(self, key, memory, Some(*worker)));
                 }
                 Taken::Room(number) => {
                     // From here on the lease gives the promised memory back, whatever happens.
-                    let promise = Some((key, memory));
-                    let mut lease = Lease {
-                        pool: Arc::clone(self),
-                        promise,
-                        worker: None,
-                        started: None,
-                    };
+                    let mut lease = Lease::new(self, key, memory, None);
                     let begun = Instant::now();
                     let worker = self
                         .start(action, code, store, environment(), number)
                         .await?;
-                    lease.worker = Some(worker);
-                    lease.started = Some(begun.elapsed());
+                    lease.begin(worker, begun.elapsed());
                     return Ok(lease);
                 }
                 Taken::Nothing => {
@@ -411,40 +389,5 @@ impl Inner {
             .filter(|list| !list.is_empty())?
             .remove(0);
         Some((key, idle))
-    }
-}
-
-impl Lease {
-    /// The child.
-    pub fn worker(&mut self) -> Option<&mut Worker> {
-        self.worker.as_mut()
-    }
-
-    /// Gives the child back for the next activation.
-    pub fn keep(mut self) {
-        let mut inner = self.pool.lock();
-        if inner.ending {
-            return;
-        }
-        if let (Some(worker), Some((key, memory))) = (self.worker.take(), self.promise.take()) {
-            inner.idle.entry(key).or_default().push(Idle {
-                worker,
-                memory,
-                since: Instant::now(),
-            });
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        // The child first, so that the memory is free when it is promised again.
-        drop(self.worker.take());
-        if let Some((key, memory)) = self.promise.take() {
-            let mut inner = self.pool.lock();
-            inner.release(&key, memory);
-            self.pool.gauge(&inner);
-        }
-        self.pool.freed.notify_waiters();
     }
 }

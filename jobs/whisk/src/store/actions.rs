@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::action::Action;
 use crate::name::FullName;
 use crate::put::code_digest;
-use crate::store::{StoreError, create_directory, write_durably};
+use crate::store::{StoreError, create_directory, files, write_durably};
 
 /// A removed action, with the text of its code.
 pub type Removed = (Arc<Action>, Option<String>);
@@ -90,6 +90,18 @@ impl ActionStore {
                 .unwrap_or_default()
         });
         list.sort_by(|a, b| b.updated.cmp(&a.updated).then_with(|| b.name.cmp(&a.name)));
+        list
+    }
+
+    /// The actions in a package, the last changed first.
+    pub fn list_in(&self, package: &FullName) -> Vec<Arc<Action>> {
+        let mut list = self.list(&package.namespace);
+        list.retain(|action| {
+            action
+                .name
+                .split_once('/')
+                .is_some_and(|(within, _)| within == package.name)
+        });
         list
     }
 
@@ -213,14 +225,6 @@ impl ActionStore {
     }
 }
 
-fn files(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let unreadable = |error| StoreError::new(directory, "cannot be listed", error);
-    fs::read_dir(directory)
-        .map_err(unreadable)?
-        .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -255,6 +259,7 @@ mod tests {
                     code: code_of,
                     main: None,
                 },
+                binding: None,
                 updated,
             },
             code: Some(code.to_owned()),

@@ -1,15 +1,23 @@
-//! What outlives the process: actions as one file each, activations in append-only segments.
+//! What outlives the process: actions, packages, triggers and rules as one file each, activations in append-only segments.
 
 mod actions;
 mod activations;
+mod entities;
+mod links;
+mod packages;
 mod segment;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::settings::Retention;
+
 pub use actions::{ActionStore, Change, Removed};
 pub use activations::{ActivationStore, Begin, Filter};
+pub use entities::{Entity, EntityStore};
+pub use links::{ActivateError, Links};
+pub use packages::Packages;
 
 /// The store could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +48,34 @@ impl StoreError {
     }
 }
 
+/// Everything that outlives the process.
+#[derive(Debug)]
+pub struct Kept {
+    /// Actions.
+    pub actions: ActionStore,
+    /// Packages.
+    pub packages: Packages,
+    /// Triggers and rules.
+    pub links: Links,
+    /// Activations.
+    pub activations: ActivationStore,
+}
+
+impl Kept {
+    /// Reads what is there. Activations that a stop cut off get a record that says so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the directory or a file in it cannot be used.
+    pub fn open(data: &Path, retention: Retention, now: i64) -> Result<Self, StoreError> {
+        Ok(Self {
+            actions: ActionStore::open(data)?,
+            packages: Packages::open(data)?,
+            links: Links::open(data)?,
+            activations: ActivationStore::open(data, retention, now)?,
+        })
+    }
+}
+
 /// Writes a file so that after a crash there is either the old one or the new one, whole.
 fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     let directory = path.parent().unwrap_or(path);
@@ -56,4 +92,12 @@ fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
 
 fn create_directory(path: &Path) -> Result<(), StoreError> {
     fs::create_dir_all(path).map_err(|error| StoreError::new(path, "cannot be created", error))
+}
+
+fn files(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let unreadable = |error| StoreError::new(directory, "cannot be listed", error);
+    fs::read_dir(directory)
+        .map_err(unreadable)?
+        .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))
+        .collect()
 }

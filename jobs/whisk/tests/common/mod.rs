@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use millrace_whisk::auth::{Subject, Subjects};
@@ -147,7 +148,13 @@ impl Caller {
             request = request.json(&body);
         }
         let response = request.send().await.unwrap();
-        (response.status().as_u16(), response.json().await.unwrap())
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        // What is no JSON is a word, or nothing.
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        )
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {
@@ -188,5 +195,37 @@ impl Caller {
         )
         .await
         .1
+    }
+}
+
+/// The program, ended with the value.
+pub struct Program {
+    pub child: Child,
+    pub base: String,
+}
+
+impl Program {
+    pub fn start(data: &Path, arguments: &[&str]) -> Self {
+        let port = millrace_testkit::free_port().unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_millrace-whisk"))
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
+            .arg(data)
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let program = Self {
+            child,
+            base: format!("http://127.0.0.1:{port}"),
+        };
+        millrace_testkit::wait_for_port(port, Duration::from_secs(10)).unwrap();
+        program
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::remote::openwhisk::{ActionRecord, Limits};
+use crate::remote::openwhisk::{ActionRecord, Difference, Limits, parameter_differences};
 use crate::remote::pipeline::Plan;
 
 /// The annotation with the SHA-256 of the code, in hexadecimal.
@@ -66,17 +66,6 @@ pub struct ObservedAction {
     pub record: ActionRecord,
     /// SHA-256 of the code that is installed; `None` when it cannot be told.
     pub digest: Option<String>,
-}
-
-/// How a parameter differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Difference {
-    /// It is not bound yet.
-    Missing,
-    /// It has another value.
-    Other,
-    /// It is bound and not asked for.
-    Extra,
 }
 
 /// One change of an action.
@@ -139,12 +128,7 @@ impl fmt::Display for ActionChange {
                 key,
                 difference,
             } => {
-                let what = match difference {
-                    Difference::Missing => "bound",
-                    Difference::Other => "changed",
-                    Difference::Extra => "removed",
-                };
-                write!(f, "action {action}: parameter {key} is {what}")
+                write!(f, "action {action}: parameter {key} is {difference}")
             }
             ActionChange::Annotation {
                 action,
@@ -284,30 +268,11 @@ fn bare(name: &str) -> String {
 }
 
 fn parameters(wanted: &WantedAction, record: &ActionRecord) -> Vec<ActionChange> {
-    // Hashes are compared, so that no value of a secret takes part in anything that could be shown.
-    let has: BTreeMap<&str, [u8; 32]> = record
-        .parameters
-        .iter()
-        .map(|p| (p.key.as_str(), hash(&p.value)))
-        .collect();
-    let missing_or_other =
-        wanted
-            .parameters
-            .iter()
-            .filter_map(|(key, value)| match has.get(key.as_str()) {
-                None => Some((key.as_str(), Difference::Missing)),
-                Some(found) if *found != hash(value) => Some((key.as_str(), Difference::Other)),
-                Some(_) => None,
-            });
-    let extra = has
-        .keys()
-        .filter(|key| !wanted.parameters.contains_key(**key))
-        .map(|key| (*key, Difference::Extra));
-    missing_or_other
-        .chain(extra)
+    parameter_differences(&wanted.parameters, &record.parameters)
+        .into_iter()
         .map(|(key, difference)| ActionChange::Parameter {
             action: wanted.name.clone(),
-            key: key.to_owned(),
+            key,
             difference,
         })
         .collect()
@@ -372,10 +337,6 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
-}
-
-fn hash(value: &Value) -> [u8; 32] {
-    Sha256::digest(value.to_string().as_bytes()).into()
 }
 
 /// SHA-256 in hexadecimal.

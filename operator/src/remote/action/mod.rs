@@ -1,17 +1,15 @@
 //! Action: actions and sequences inside an OpenWhisk.
 
 mod change;
-mod error;
 mod explain;
 mod reconcile;
 mod remote;
 mod resolve;
 
 pub use change::{
-    ActionChange, Body, DIGEST_ANNOTATION, Difference, KEYS_ANNOTATION, ObservedAction,
-    WantedAction, diff, sha256,
+    ActionChange, Body, DIGEST_ANNOTATION, KEYS_ANNOTATION, ObservedAction, WantedAction, diff,
+    sha256,
 };
-pub use error::ActionError;
 pub use explain::explain;
 pub use reconcile::{Actions, FINALIZER};
 pub use remote::{RemoteAction, put_for};

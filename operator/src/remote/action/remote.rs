@@ -8,7 +8,9 @@ use super::change::{
     ActionChange, Body, DIGEST_ANNOTATION, ObservedAction, WantedAction, diff,
     obsolete_annotations, sha256, wanted_annotations,
 };
-use crate::remote::openwhisk::{ActionPut, ActionRecord, Exec, KeyValue, WhiskClient, WhiskError};
+use crate::remote::openwhisk::{
+    ActionPut, ActionRecord, Exec, WhiskClient, WhiskError, key_values,
+};
 use crate::remote::pipeline::{Plan, Remote};
 
 /// An action together with a client of its OpenWhisk.
@@ -157,15 +159,6 @@ fn qualified(name: &str) -> String {
     } else {
         format!("/_/{name}")
     }
-}
-
-fn key_values<V: Into<Value>>(map: impl IntoIterator<Item = (String, V)>) -> Vec<KeyValue> {
-    map.into_iter()
-        .map(|(key, value)| KeyValue {
-            key,
-            value: value.into(),
-        })
-        .collect()
 }
 
 #[cfg(test)]

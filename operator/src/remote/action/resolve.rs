@@ -1,21 +1,18 @@
-//! Where the code and the secret parameters of an action come from. Whatever is missing is told as field, value and
+//! Where the code of an action comes from. Whatever is missing is told as field, value and
 //! cure, and the action on the server stays as it is.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
-use serde_json::Value;
 
 use super::change::{Body, WantedAction, sha256};
-use super::error::ActionError;
 use crate::action::crd::{Action, ActionSpec};
 use crate::context::Context;
-use crate::remote::openwhisk::Limits;
+use crate::remote::openwhisk::{EntityError, Limits, parameters};
 use crate::types::KeyRef;
 
 /// How every zip archive starts.
@@ -26,8 +23,8 @@ const CODE_MAX: usize = 48 * 1024 * 1024;
 /// The action that is asked for, with its code and the values of its secret parameters.
 ///
 /// # Errors
-/// [`ActionError::Invalid`] when something that is referred to is missing or wrong.
-pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction, ActionError> {
+/// [`EntityError::Invalid`] when something that is referred to is missing or wrong.
+pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction, EntityError> {
     let namespace = action.namespace().unwrap_or_default();
     let spec = &action.spec;
     let body = match &spec.sequence {
@@ -36,19 +33,15 @@ pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction,
     };
     if matches!(body, Body::Sequence(_)) && !spec.parameters.is_empty() {
         let keys: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
-        return Err(ActionError::Invalid(Invalid::new(
+        return Err(EntityError::Invalid(Invalid::new(
             "spec.parameters",
             keys.join(", "),
             "OpenWhisk ignores the parameters of a sequence",
             "set them on the component actions",
         )));
     }
-    let mut parameters: BTreeMap<String, Value> = spec.parameters.clone().into_iter().collect();
-    for (index, parameter) in spec.parameters_from.iter().enumerate() {
-        let field = format!("spec.parametersFrom[{index}].secretRef");
-        let value = secret_value(context, &namespace, &parameter.secret_ref, &field).await?;
-        parameters.insert(parameter.name.clone(), Value::String(value));
-    }
+    let parameters =
+        parameters(context, &namespace, &spec.parameters, &spec.parameters_from).await?;
     Ok(WantedAction {
         name: action.action_name().to_owned(),
         body,
@@ -62,7 +55,7 @@ pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction,
     })
 }
 
-async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<Body, ActionError> {
+async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<Body, EntityError> {
     let from = spec.code.as_ref();
     let (field, name, zip) = if let Some(name) = from.and_then(|c| c.builtin.as_deref()) {
         let zip = builtin(&context.settings.actions_dir, name).await?;
@@ -72,14 +65,14 @@ async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<B
         let shown = format!("{}/{}", reference.name, reference.key);
         ("spec.code.configMap".to_owned(), shown, zip)
     } else {
-        return Err(ActionError::Invalid(Invalid::new(
+        return Err(EntityError::Invalid(Invalid::new(
             "spec.code",
             "absent",
             "action without code",
             "set spec.code.builtin, spec.code.configMap, or spec.sequence",
         )));
     };
-    check_zip(&field, &name, &zip).map_err(ActionError::Invalid)?;
+    check_zip(&field, &name, &zip).map_err(EntityError::Invalid)?;
     Ok(Body::Code {
         kind: spec.kind.clone(),
         main: spec.main.clone(),
@@ -108,7 +101,7 @@ fn check_zip(field: &str, name: &str, zip: &[u8]) -> Result<(), Invalid> {
     Ok(())
 }
 
-async fn builtin(directory: &Path, name: &str) -> Result<Vec<u8>, ActionError> {
+async fn builtin(directory: &Path, name: &str) -> Result<Vec<u8>, EntityError> {
     let path = directory.join(format!("{name}.zip"));
     match tokio::fs::read(&path).await {
         Ok(zip) => Ok(zip),
@@ -119,14 +112,14 @@ async fn builtin(directory: &Path, name: &str) -> Result<Vec<u8>, ActionError> {
             } else {
                 format!("give one of {}, or spec.code.configMap", known.join(", "))
             };
-            Err(ActionError::Invalid(Invalid::new(
+            Err(EntityError::Invalid(Invalid::new(
                 "spec.code.builtin",
                 name,
                 "no action of that name comes with the operator",
                 cure,
             )))
         }
-        Err(source) => Err(ActionError::Builtin {
+        Err(source) => Err(EntityError::Builtin {
             name: name.to_owned(),
             source,
         }),
@@ -150,13 +143,13 @@ async fn config_map(
     context: &Context,
     namespace: &str,
     reference: &KeyRef,
-) -> Result<Vec<u8>, ActionError> {
+) -> Result<Vec<u8>, EntityError> {
     let map = context
         .namespaced::<ConfigMap>(namespace)
         .get_opt(&reference.name)
         .await
-        .map_err(ActionError::kubernetes("read the ConfigMap with the code"))?;
-    zip_in(map.as_ref(), reference).map_err(ActionError::Invalid)
+        .map_err(EntityError::kubernetes("read the ConfigMap with the code"))?;
+    zip_in(map.as_ref(), reference).map_err(EntityError::Invalid)
 }
 
 fn zip_in(map: Option<&ConfigMap>, reference: &KeyRef) -> Result<Vec<u8>, Invalid> {
@@ -208,61 +201,6 @@ fn zip_in(map: Option<&ConfigMap>, reference: &KeyRef) -> Result<Vec<u8>, Invali
     ))
 }
 
-async fn secret_value(
-    context: &Context,
-    namespace: &str,
-    reference: &KeyRef,
-    field: &str,
-) -> Result<String, ActionError> {
-    let secret = context
-        .namespaced::<Secret>(namespace)
-        .get_opt(&reference.name)
-        .await
-        .map_err(ActionError::kubernetes("read a Secret with a parameter"))?;
-    value_in(secret.as_ref(), reference, field).map_err(ActionError::Invalid)
-}
-
-fn value_in(secret: Option<&Secret>, reference: &KeyRef, field: &str) -> Result<String, Invalid> {
-    let Some(secret) = secret else {
-        return Err(Invalid::new(
-            format!("{field}.name"),
-            &reference.name,
-            "there is no Secret of that name in the namespace",
-            "create it, or name one that exists",
-        ));
-    };
-    let Some(value) = secret
-        .data
-        .as_ref()
-        .and_then(|data| data.get(&reference.key))
-    else {
-        let keys: Vec<&str> = secret
-            .data
-            .iter()
-            .flat_map(|data| data.keys())
-            .map(String::as_str)
-            .collect();
-        return Err(Invalid::new(
-            format!("{field}.key"),
-            &reference.key,
-            format!("Secret {} has no such key", reference.name),
-            if keys.is_empty() {
-                "put the value into it".to_owned()
-            } else {
-                format!("give one of {}", keys.join(", "))
-            },
-        ));
-    };
-    String::from_utf8(value.0.clone()).map_err(|_| {
-        Invalid::new(
-            format!("{field}.key"),
-            &reference.key,
-            format!("its value in Secret {} is not text", reference.name),
-            "store it as UTF-8 text, for example as base64",
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,38 +236,11 @@ mod tests {
         assert!(zip_in(Some(&map), &reference("code", "b.zip")).is_ok());
     }
 
-    #[test]
-    fn missing_secrets_are_named_and_values_never_shown() {
-        let field = "spec.parametersFrom[0].secretRef";
-        let wanted = reference("gateway", "token");
-        assert_eq!(
-            value_in(None, &wanted, field).unwrap_err().field,
-            "spec.parametersFrom[0].secretRef.name"
-        );
-        let mut secret = Secret {
-            data: Some([("other".to_owned(), ByteString(b"hidden".to_vec()))].into()),
-            ..Secret::default()
-        };
-        assert_eq!(
-            value_in(Some(&secret), &wanted, field)
-                .unwrap_err()
-                .to_string(),
-            "spec.parametersFrom[0].secretRef.key: token: Secret gateway has no such key; give one of other"
-        );
-        secret.data = Some([("token".to_owned(), ByteString(vec![0xff, 0xfe]))].into());
-        assert!(
-            value_in(Some(&secret), &wanted, field)
-                .unwrap_err()
-                .problem
-                .contains("not text")
-        );
-    }
-
     #[tokio::test]
     async fn an_unknown_builtin_lists_the_known_ones() {
         let directory = tempfile::tempdir().unwrap();
         let missing = async |name: &str| match builtin(directory.path(), name).await {
-            Err(ActionError::Invalid(invalid)) => invalid.to_string(),
+            Err(EntityError::Invalid(invalid)) => invalid.to_string(),
             other => panic!("{other:?}"),
         };
         assert_eq!(

@@ -1,12 +1,19 @@
-//! The REST API of OpenWhisk, as the real server speaks it and the embedded one after it.
+//! The REST API of OpenWhisk, as the real server speaks it and the embedded one after it, and what all resources that
+//! live in an OpenWhisk have in common.
 
+mod bound;
 mod client;
+pub mod entity;
 mod error;
 mod model;
+mod parameters;
 
+pub use bound::{Difference, key_values, parameter_differences};
 pub use client::WhiskClient;
+pub use entity::EntityError;
 pub use error::{Class, WhiskError};
 pub use model::{
     ActionPut, ActionRecord, Activation, ActivationResponse, Exec, Invocation, Invoked, KeyValue,
-    Limits,
+    Limits, Reference, RulePut, RuleRecord, TriggerPut, TriggerRecord,
 };
+pub use parameters::parameters;

@@ -125,6 +125,9 @@ pub struct Activation {
     pub id: String,
     /// What came of it.
     pub response: ActivationResponse,
+    /// Lines of log; for a trigger one JSON object for each of its rules.
+    #[serde(default)]
+    pub logs: Vec<String>,
 }
 
 /// What came of an activation.
@@ -147,4 +150,81 @@ pub enum Invoked {
     Finished(Activation),
     /// It goes on, or nobody waited: its id.
     Started(String),
+}
+
+/// A trigger as the server tells it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TriggerRecord {
+    /// Its name.
+    pub name: String,
+    /// The namespace.
+    pub namespace: String,
+    /// `major.minor.patch`; the patch rises with each update.
+    pub version: String,
+    /// Parameters.
+    #[serde(default)]
+    pub parameters: Vec<KeyValue>,
+    /// Annotations.
+    #[serde(default)]
+    pub annotations: Vec<KeyValue>,
+}
+
+/// What is sent to create or update a trigger. On an update the server keeps what is not given, and replaces what is.
+#[derive(Clone, Default, PartialEq, Serialize)]
+pub struct TriggerPut {
+    /// All parameters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Vec<KeyValue>>,
+    /// All annotations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotations: Option<Vec<KeyValue>>,
+}
+
+/// The name of another entity.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Reference {
+    /// Its name.
+    pub name: String,
+    /// Its namespace, followed by `/package` for a packaged one.
+    pub path: String,
+}
+
+impl Reference {
+    /// The name within the namespace `own`; with its namespace in front when it is another one.
+    #[must_use]
+    pub fn within(&self, own: &str) -> String {
+        match self.path.strip_prefix(own) {
+            Some("") => self.name.clone(),
+            Some(package) if package.starts_with('/') => {
+                format!("{}/{}", package.trim_start_matches('/'), self.name)
+            }
+            _ => format!("/{}/{}", self.path, self.name),
+        }
+    }
+}
+
+/// A rule as the server tells it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct RuleRecord {
+    /// Its name.
+    pub name: String,
+    /// The namespace.
+    pub namespace: String,
+    /// `major.minor.patch`; the patch rises with each update.
+    pub version: String,
+    /// The trigger that it listens to.
+    pub trigger: Reference,
+    /// The action that it runs.
+    pub action: Reference,
+    /// `active` or `inactive`.
+    pub status: String,
+}
+
+/// What is sent to create or update a rule.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RulePut {
+    /// The trigger, as `/_/name`.
+    pub trigger: String,
+    /// The action, as `/_/name`.
+    pub action: String,
 }

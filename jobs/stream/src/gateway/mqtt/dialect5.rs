@@ -159,6 +159,7 @@ async fn pump(
                 tracing::info!(?cut, "MQTT session closed from this side");
                 let code = match cut {
                     Cut::TakenOver => DisconnectReasonCode::SessionTakenOver,
+                    Cut::Rotated => DisconnectReasonCode::AdministrativeAction,
                     Cut::Revoked => DisconnectReasonCode::NotAuthorized,
                 };
                 sink.close_with_reason(Disconnect::new(code));

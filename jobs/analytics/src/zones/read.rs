@@ -1,0 +1,507 @@
+//! Zones from GeoJSON (RFC 7946), with errors that name the file, the field, its value and the cure.
+
+use jiff::tz::TimeZone;
+use millrace_contract::Invalid;
+use serde_json::{Map, Value};
+
+use super::curfew::{Window, time, weekday};
+use super::shape::{Part, Place, Shape};
+
+/// Longest id or name of a zone, in characters.
+const LONGEST_NAME: usize = 128;
+/// Shortest and longest lead, in seconds.
+pub(crate) const LEADS: std::ops::RangeInclusive<f64> = 5.0..=3600.0;
+
+/// What a zone is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Border,
+    Closed,
+    Curfew,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Border => "border",
+            Self::Closed => "closed",
+            Self::Curfew => "curfew",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        match name.trim().to_lowercase().replace([' ', '_'], "-").as_str() {
+            "border" | "boundary" | "frontier" | "country" => Some(Self::Border),
+            "closed" | "closed-zone" | "no-entry" | "no-go" | "restricted" | "forbidden" => {
+                Some(Self::Closed)
+            }
+            "curfew" | "curfew-area" | "night-ban" => Some(Self::Curfew),
+            _ => None,
+        }
+    }
+}
+
+/// One zone.
+#[derive(Debug, Clone)]
+pub(crate) struct Zone {
+    pub id: String,
+    pub name: String,
+    pub kind: Kind,
+    pub shape: Shape,
+    /// Seconds ahead of which to warn, where the zone says so itself.
+    pub lead: Option<f64>,
+    /// Empty unless it is a curfew.
+    pub curfew: Vec<Window>,
+}
+
+type Members = Map<String, Value>;
+
+/// A place in a file, for messages.
+#[derive(Clone)]
+struct At(String);
+
+impl At {
+    fn member(&self, name: &str) -> Self {
+        let dot = if self.0.ends_with(": ") { "" } else { "." };
+        Self(format!("{}{dot}{name}", self.0))
+    }
+
+    fn item(&self, i: usize) -> Self {
+        Self(format!("{}[{i}]", self.0))
+    }
+
+    fn invalid(&self, value: &Value, problem: impl Into<String>, cure: &str) -> Invalid {
+        // Long values are cut by `Invalid`, but need not be written out before.
+        let value = match value {
+            Value::Null => "null".to_owned(),
+            Value::Array(a) => format!("a list of {}", a.len()),
+            Value::Object(_) => "an object".to_owned(),
+            Value::String(s) => s.clone(),
+            other => other.to_string(),
+        };
+        self.says(&value, problem, cure)
+    }
+
+    fn says(&self, value: &str, problem: impl Into<String>, cure: &str) -> Invalid {
+        Invalid::new(&self.0, value, problem, cure)
+    }
+}
+
+/// Reads all zones of one file.
+pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Zone>, Invalid> {
+    let at = At(format!("{file}: "));
+    let json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
+        Invalid::new(
+            file,
+            text.chars().take(20).collect::<String>(),
+            format!("not JSON: {e}"),
+            "give GeoJSON: a FeatureCollection, a Feature, a Polygon or a MultiPolygon",
+        )
+    })?;
+    let Some(members) = json.as_object() else {
+        return Err(at.invalid(&json, "not an object", "give a GeoJSON FeatureCollection"));
+    };
+    check_crs(&at, members)?;
+    // Members that GeoJSON leaves free: properties of the whole, which hold where a feature has none of its own.
+    let empty = Members::new();
+    let common = members
+        .get("properties")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
+    let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    let stem = stem.split('.').next().unwrap_or(stem);
+    match kind_of(&at, members)? {
+        "FeatureCollection" => {
+            let at = at.member("features");
+            let features = members.get("features").unwrap_or(&Value::Null);
+            let Some(features) = features.as_array() else {
+                return Err(at.invalid(features, "not a list", "list the features"));
+            };
+            let mut zones = Vec::with_capacity(features.len());
+            for (i, feature) in features.iter().enumerate() {
+                let at = at.item(i);
+                let Some(members) = feature.as_object() else {
+                    return Err(at.invalid(feature, "not an object", "give a GeoJSON Feature"));
+                };
+                match kind_of(&at, members)? {
+                    "Feature" => {}
+                    other => {
+                        let problem = format!("a {other} where a Feature belongs");
+                        let cure = "wrap geometries in Features";
+                        return Err(at.member("type").says(other, problem, cure));
+                    }
+                }
+                zones.push(feature_of(&at, members, common, &format!("{stem}-{i}"))?);
+            }
+            Ok(zones)
+        }
+        "Feature" => Ok(vec![feature_of(&at, members, &empty, stem)?]),
+        _ => {
+            let shape = geometry(&at, &json)?;
+            Ok(vec![zone(
+                &at,
+                shape,
+                members.get("id"),
+                common,
+                &empty,
+                stem,
+            )?])
+        }
+    }
+}
+
+fn kind_of<'a>(at: &At, members: &'a Members) -> Result<&'a str, Invalid> {
+    let kind = members.get("type").unwrap_or(&Value::Null);
+    kind.as_str().ok_or_else(|| {
+        at.member("type").invalid(
+            kind,
+            "missing or not a text",
+            "GeoJSON objects have a type, such as Feature or Polygon",
+        )
+    })
+}
+
+fn check_crs(at: &At, members: &Members) -> Result<(), Invalid> {
+    let Some(crs) = members.get("crs").filter(|c| !c.is_null()) else {
+        return Ok(());
+    };
+    let name = crs
+        .pointer("/properties/name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if ["CRS84", "4326", "WGS84", "WGS 84"]
+        .iter()
+        .any(|known| name.contains(known))
+    {
+        return Ok(());
+    }
+    Err(at.member("crs").says(
+        name,
+        "not WGS 84",
+        "reproject to longitude and latitude (EPSG:4326)",
+    ))
+}
+
+fn feature_of(at: &At, members: &Members, common: &Members, stem: &str) -> Result<Zone, Invalid> {
+    let geometry_at = at.member("geometry");
+    let shape = geometry(
+        &geometry_at,
+        members.get("geometry").unwrap_or(&Value::Null),
+    )?;
+    let empty = Members::new();
+    let own = match members.get("properties") {
+        None | Some(Value::Null) => &empty,
+        Some(Value::Object(own)) => own,
+        Some(other) => {
+            let cure = "give an object with kind and name";
+            return Err(at
+                .member("properties")
+                .invalid(other, "not an object", cure));
+        }
+    };
+    zone(at, shape, members.get("id"), own, common, stem)
+}
+
+fn zone(
+    at: &At,
+    shape: Shape,
+    id: Option<&Value>,
+    own: &Members,
+    common: &Members,
+    stem: &str,
+) -> Result<Zone, Invalid> {
+    let at = at.member("properties");
+    let find = |name: &str| {
+        let present = |m: &'_ Members| m.get(name).filter(|v| !v.is_null()).cloned();
+        present(own).or_else(|| present(common))
+    };
+    let kind_at = at.member("kind");
+    let kinds = "write border, closed or curfew";
+    let kind = find("kind").ok_or_else(|| kind_at.says("", "missing", kinds))?;
+    let kind = kind
+        .as_str()
+        .and_then(Kind::named)
+        .ok_or_else(|| kind_at.invalid(&kind, "not a kind of zone", kinds))?;
+    let id_at = at.member("id");
+    let own_id = own.get("id").or(id).filter(|v| !v.is_null());
+    let id = match own_id {
+        Some(v) => word(&id_at, v)?,
+        None => stem.to_owned(),
+    };
+    let name = match own.get("name").filter(|v| !v.is_null()) {
+        Some(v) => word(&at.member("name"), v)?,
+        None => id.clone(),
+    };
+    let lead_at = at.member("lead_seconds");
+    let lead = match find("lead_seconds") {
+        None => None,
+        Some(v) => Some(v.as_f64().filter(|s| LEADS.contains(s)).ok_or_else(|| {
+            lead_at.invalid(
+                &v,
+                "not a number of seconds from 5 to 3600",
+                "write, for instance, 60",
+            )
+        })?),
+    };
+    let curfew_at = at.member("curfew");
+    let curfew = match (kind, find("curfew")) {
+        (Kind::Curfew, Some(v)) => curfew(&curfew_at, &v)?,
+        (Kind::Curfew, None) => {
+            return Err(curfew_at.says("", "missing", WINDOW));
+        }
+        (_, None) => Vec::new(),
+        (_, Some(v)) => {
+            let problem = format!("given for a zone of kind {}", kind.as_str());
+            return Err(curfew_at.invalid(&v, problem, "write kind curfew, or leave curfew out"));
+        }
+    };
+    Ok(Zone {
+        id,
+        name,
+        kind,
+        shape,
+        lead,
+        curfew,
+    })
+}
+
+fn word(at: &At, value: &Value) -> Result<String, Invalid> {
+    let text = match value {
+        Value::String(s) => s.trim().to_owned(),
+        Value::Number(n) => n.to_string(),
+        _ => String::new(),
+    };
+    let fits = !text.is_empty()
+        && text.chars().count() <= LONGEST_NAME
+        && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text)
+    } else {
+        Err(at.invalid(
+            value,
+            format!("not a text of 1 to {LONGEST_NAME} characters in one line"),
+            "write a short text, or leave it out",
+        ))
+    }
+}
+
+const WINDOW: &str =
+    r#"write {"from": "22:00", "to": "06:00", "time_zone": "Europe/Berlin"}, or a list of such"#;
+
+fn curfew(at: &At, value: &Value) -> Result<Vec<Window>, Invalid> {
+    match value {
+        // Some editors write nested values as text.
+        Value::String(text) => {
+            let inner: Value = serde_json::from_str(text)
+                .map_err(|_| at.invalid(value, "neither an object nor a list", WINDOW))?;
+            match inner {
+                Value::String(_) => Err(at.invalid(value, "a text", WINDOW)),
+                inner => curfew(at, &inner),
+            }
+        }
+        Value::Object(members) => Ok(vec![window(at, members)?]),
+        Value::Array(all) if !all.is_empty() && all.len() <= 32 => all
+            .iter()
+            .enumerate()
+            .map(|(i, v)| match v.as_object() {
+                Some(members) => window(&at.item(i), members),
+                None => Err(at.item(i).invalid(v, "not an object", WINDOW)),
+            })
+            .collect(),
+        _ => Err(at.invalid(value, "neither an object nor a list of 1 to 32", WINDOW)),
+    }
+}
+
+fn window(at: &At, members: &Members) -> Result<Window, Invalid> {
+    for name in members.keys() {
+        if !["from", "to", "time_zone", "days"].contains(&name.as_str()) {
+            let cure = "the members are from, to, time_zone and days";
+            return Err(at.member(name).says(name, "unknown", cure));
+        }
+    }
+    let text = |name: &str, cure: &str| {
+        let value = members.get(name).unwrap_or(&Value::Null);
+        match value.as_str() {
+            Some(s) => Ok(s),
+            None => Err(at
+                .member(name)
+                .invalid(value, "missing or not a text", cure)),
+        }
+    };
+    let hours = "write hours and minutes, such as 22:00";
+    let clock = |name: &str| {
+        let s = text(name, hours)?;
+        time(s).ok_or_else(|| at.member(name).says(s, "not a time of day", hours))
+    };
+    let from = clock("from")?;
+    let to = match members.get("to").and_then(Value::as_str) {
+        Some("24:00") => None,
+        _ => Some(clock("to")?),
+    };
+    if to == Some(from) {
+        let problem = "the same as from, which may mean a whole day or nothing";
+        let cure = "write from 00:00 to 24:00 for the whole day";
+        return Err(at.member("to").says(text("to", hours)?, problem, cure));
+    }
+    let zones = "write an IANA name such as Europe/Berlin";
+    let name = text("time_zone", zones)?;
+    let zone = TimeZone::get(name)
+        .map_err(|_| at.member("time_zone").says(name, "not a time zone", zones))?;
+    let mut days = [true; 7];
+    if let Some(value) = members.get("days").filter(|v| !v.is_null()) {
+        let at = at.member("days");
+        let cure = "list the days on which it begins, such as [\"mon\", \"tue\"]";
+        let list = value
+            .as_array()
+            .filter(|l| !l.is_empty())
+            .ok_or_else(|| at.invalid(value, "not a list of days", cure))?;
+        days = [false; 7];
+        for (i, day) in list.iter().enumerate() {
+            let day = day
+                .as_str()
+                .and_then(weekday)
+                .ok_or_else(|| at.item(i).invalid(day, "not a day", cure))?;
+            days[usize::from(day.to_monday_zero_offset().unsigned_abs())] = true;
+        }
+    }
+    Ok(Window {
+        from,
+        to,
+        zone,
+        days,
+    })
+}
+
+fn geometry(at: &At, value: &Value) -> Result<Shape, Invalid> {
+    let polygons = "give a Polygon or a MultiPolygon";
+    let Some(members) = value.as_object() else {
+        return Err(at.invalid(value, "no geometry", polygons));
+    };
+    let coordinates_at = at.member("coordinates");
+    let coordinates = members.get("coordinates").unwrap_or(&Value::Null);
+    let list = |at: &At, value: &Value| match value.as_array() {
+        Some(l) if !l.is_empty() => Ok(l.clone()),
+        _ => Err(at.invalid(value, "not a list, or an empty one", polygons)),
+    };
+    match kind_of(at, members)? {
+        "Polygon" => {
+            let rings = list(&coordinates_at, coordinates)?;
+            Ok(Shape(vec![polygon(&coordinates_at, &rings)?]))
+        }
+        "MultiPolygon" => {
+            let mut parts = Vec::new();
+            for (i, one) in list(&coordinates_at, coordinates)?.iter().enumerate() {
+                let at = coordinates_at.item(i);
+                parts.push(polygon(&at, &list(&at, one)?)?);
+            }
+            Ok(Shape(parts))
+        }
+        other => Err(at.member("type").says(
+            other,
+            format!("a {other} is no area"),
+            "give a Polygon or a MultiPolygon; draw lines and points as areas",
+        )),
+    }
+}
+
+fn polygon(at: &At, rings: &[Value]) -> Result<Part, Invalid> {
+    let mut read: Vec<Vec<Place>> = Vec::with_capacity(rings.len());
+    for (i, value) in rings.iter().enumerate() {
+        let at = at.item(i);
+        let mut places = ring(&at, value)?;
+        if let Some(outer) = read.first() {
+            // A hole lies where the area lies, also when longitudes were unrolled.
+            let turn = ((outer[0].x - places[0].x) / 360.0).round() * 360.0;
+            places.iter_mut().for_each(|p| p.x += turn);
+            let inside = |p: &Place| {
+                let west = outer.iter().map(|q| q.x).fold(f64::MAX, f64::min);
+                let east = outer.iter().map(|q| q.x).fold(f64::MIN, f64::max);
+                let south = outer.iter().map(|q| q.y).fold(f64::MAX, f64::min);
+                let north = outer.iter().map(|q| q.y).fold(f64::MIN, f64::max);
+                (west..=east).contains(&p.x) && (south..=north).contains(&p.y)
+            };
+            if !places.iter().all(inside) {
+                let cure = "give separate areas as a MultiPolygon";
+                return Err(at.invalid(value, "a hole that leaves its polygon", cure));
+            }
+        }
+        read.push(places);
+    }
+    Part::new(&read).ok_or_else(|| at.says("", "no area", "give at least three places that differ"))
+}
+
+/// A closed ring, whichever way it turns, without repeated places, and with longitudes that do not jump.
+fn ring(at: &At, value: &Value) -> Result<Vec<Place>, Invalid> {
+    let few = "a ring has at least 4 positions, the last one being the first";
+    let Some(positions) = value.as_array() else {
+        return Err(at.invalid(value, "not a list of positions", few));
+    };
+    let mut places: Vec<Place> = Vec::with_capacity(positions.len() + 1);
+    for (i, p) in positions.iter().enumerate() {
+        let mut place = position(&at.item(i), p)?;
+        if let Some(last) = places.last() {
+            let jump = (place.x - last.x).abs();
+            if jump > 270.0 && jump < 360.0 {
+                place.x += 360.0 * (last.x - place.x).signum();
+            } else if jump > 180.0 && jump < 360.0 {
+                return Err(at.item(i).invalid(
+                    p,
+                    "more than half around the earth from the position before",
+                    "cut the polygon in two, or add positions in between",
+                ));
+            }
+            if *last == place {
+                continue;
+            }
+        }
+        places.push(place);
+    }
+    // An unclosed ring can only mean one thing.
+    if let (Some(first), Some(last)) = (places.first().copied(), places.last())
+        && first != *last
+    {
+        if (first.x - last.x).abs() > 180.0 && first.y != last.y {
+            let cure = "cut it at the antimeridian (RFC 7946, 3.1.9)";
+            return Err(at.invalid(value, "goes around the earth", cure));
+        }
+        places.push(first);
+    }
+    let area: f64 = places
+        .windows(2)
+        .map(|w| {
+            (w[0].x - places[0].x) * (w[1].y - places[0].y)
+                - (w[1].x - places[0].x) * (w[0].y - places[0].y)
+        })
+        .sum();
+    if places.len() < 4 || area == 0.0 {
+        return Err(at.invalid(value, "too few positions for an area", few));
+    }
+    Ok(places)
+}
+
+fn position(at: &At, value: &Value) -> Result<Place, Invalid> {
+    let order = "a position is [longitude, latitude] in degrees";
+    let numbers = value.as_array().map(Vec::as_slice).unwrap_or_default();
+    let [x, y, ..] = numbers else {
+        return Err(at.invalid(value, "not a position", order));
+    };
+    let number = |i: usize, v: &Value| {
+        v.as_f64()
+            .filter(|n| n.is_finite())
+            .ok_or_else(|| at.item(i).invalid(v, "not a number", order))
+    };
+    let place = Place {
+        x: number(0, x)?,
+        y: number(1, y)?,
+    };
+    let shown = || format!("[{}, {}]", place.x, place.y);
+    if place.x.abs() > 360.0 || place.y.abs() > 360.0 {
+        let cure = "reproject to longitude and latitude (EPSG:4326)";
+        return Err(at.says(&shown(), "not degrees", cure));
+    }
+    if place.y.abs() > 90.0 {
+        let cure = "write longitude first, then latitude: are they exchanged?";
+        return Err(at.says(&shown(), "a latitude beyond 90", cure));
+    }
+    Ok(place)
+}

@@ -1,0 +1,434 @@
+//! Areas on the globe: what is inside, how near the boundary is, where a path crosses it.
+//!
+//! As GeoJSON has it (RFC 7946), an edge is a straight line in longitude and latitude. Edges are sorted into bands
+//! of latitude, so that a question looks at a few of them, however many the area has.
+
+/// Mean radius of the earth, in metres.
+const EARTH: f64 = 6_371_008.8;
+/// Metres in a degree of latitude.
+const DEGREE: f64 = EARTH * std::f64::consts::PI / 180.0;
+/// A path is bent after so many metres, to follow the great circle.
+const STEP: f64 = 4_000.0;
+/// Most bands of one part.
+const BANDS: usize = 4096;
+
+/// A place: longitude and latitude in degrees. Longitudes may leave ±180 where that keeps things together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Place {
+    pub x: f64,
+    pub y: f64,
+}
+
+/// West, south, east and north end, in degrees.
+pub(crate) type Bounds = [f64; 4];
+
+/// How much shorter a degree of longitude is than one of latitude; never 0.
+fn shrink(latitude: f64) -> f64 {
+    latitude.to_radians().cos().max(1e-6)
+}
+
+/// Metres to the east and to the north from `a` to `b`, the short way round.
+pub(crate) fn offset(a: Place, b: Place) -> (f64, f64) {
+    let dx = (b.x - a.x + 540.0).rem_euclid(360.0) - 180.0;
+    (
+        dx * DEGREE * shrink((a.y + b.y) / 2.0),
+        (b.y - a.y) * DEGREE,
+    )
+}
+
+/// Metres between two places that are near each other.
+pub(crate) fn distance(a: Place, b: Place) -> f64 {
+    let (x, y) = offset(a, b);
+    x.hypot(y)
+}
+
+/// A straight way over the ground: the great circle from a place in a direction.
+#[derive(Debug, Clone)]
+pub(crate) struct Path {
+    /// Bends, with the metres gone until there.
+    points: Vec<(f64, Place)>,
+}
+
+impl Path {
+    /// From a place, `degrees` clockwise from north, `metres` far. None where directions mean nothing: within
+    /// half a degree of a pole, or when something is not finite.
+    pub fn new(from: Place, degrees: f64, metres: f64) -> Option<Self> {
+        if !(from.y.abs() < 89.5 && from.x.is_finite() && degrees.is_finite() && metres > 0.0) {
+            return None;
+        }
+        let steps = (metres / STEP).ceil().clamp(1.0, 64.0);
+        let (sin_d, cos_d) = degrees.to_radians().sin_cos();
+        let (sin_y, cos_y) = from.y.to_radians().sin_cos();
+        let mut points = vec![(0.0, from)];
+        for i in 1..=steps as usize {
+            let gone = metres * i as f64 / steps;
+            let (sin_r, cos_r) = (gone / EARTH).sin_cos();
+            let sin = (sin_y * cos_r + cos_y * sin_r * cos_d).clamp(-1.0, 1.0);
+            let turn = (sin_d * sin_r * cos_y).atan2(cos_r - sin_y * sin);
+            let place = Place {
+                x: from.x + turn.to_degrees(),
+                y: sin.asin().to_degrees(),
+            };
+            points.push((gone, place));
+        }
+        Some(Self { points })
+    }
+
+    pub fn length(&self) -> f64 {
+        self.points.last().map_or(0.0, |p| p.0)
+    }
+
+    /// The place after so many metres.
+    fn at(&self, metres: f64) -> Place {
+        let i = self
+            .points
+            .partition_point(|p| p.0 < metres)
+            .clamp(1, self.points.len() - 1);
+        let ((d0, a), (d1, b)) = (self.points[i - 1], self.points[i]);
+        let share = (metres - d0) / (d1 - d0);
+        Place {
+            x: a.x + (b.x - a.x) * share,
+            y: a.y + (b.y - a.y) * share,
+        }
+    }
+
+    pub fn bounds(&self) -> Bounds {
+        self.points.iter().fold(
+            [f64::MAX, f64::MAX, f64::MIN, f64::MIN],
+            |[w, s, e, n], (_, p)| [w.min(p.x), s.min(p.y), e.max(p.x), n.max(p.y)],
+        )
+    }
+}
+
+/// The bounds of a circle of so many metres.
+pub(crate) fn around(place: Place, metres: f64) -> Bounds {
+    let dy = metres / DEGREE;
+    let dx = (dy / shrink(place.y)).min(180.0);
+    [place.x - dx, place.y - dy, place.x + dx, place.y + dy]
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Edge {
+    a: Place,
+    b: Place,
+}
+
+/// A polygon with its holes.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub bounds: Bounds,
+    edges: Vec<Edge>,
+    /// Where the edges of each band begin in `listed`, and at last the end.
+    starts: Vec<u32>,
+    listed: Vec<u32>,
+}
+
+impl Part {
+    /// From closed rings; which of them are holes follows from how they lie (even-odd). None without any edge.
+    pub fn new(rings: &[Vec<Place>]) -> Option<Self> {
+        let edges: Vec<Edge> = rings
+            .iter()
+            .flat_map(|r| r.windows(2).map(|w| Edge { a: w[0], b: w[1] }))
+            .filter(|e| e.a != e.b)
+            .collect();
+        if edges.is_empty() {
+            return None;
+        }
+        let bounds = edges.iter().fold(
+            [f64::MAX, f64::MAX, f64::MIN, f64::MIN],
+            |[w, s, e, n], edge| {
+                [
+                    w.min(edge.a.x),
+                    s.min(edge.a.y),
+                    e.max(edge.a.x),
+                    n.max(edge.a.y),
+                ]
+            },
+        );
+        let mut part = Self {
+            bounds,
+            edges,
+            starts: Vec::new(),
+            listed: Vec::new(),
+        };
+        // Fewer bands where long edges would be listed too often.
+        let mut bands = (part.edges.len() / 4).clamp(1, BANDS);
+        loop {
+            let entries: usize = part
+                .edges
+                .iter()
+                .map(|e| part.span(e, bands))
+                .map(|(first, last)| last - first + 1)
+                .sum();
+            if bands == 1 || entries <= part.edges.len() * 8 {
+                break;
+            }
+            bands /= 2;
+        }
+        let mut lists = vec![Vec::new(); bands];
+        for (i, edge) in part.edges.iter().enumerate() {
+            let (first, last) = part.span(edge, bands);
+            for list in &mut lists[first..=last] {
+                list.push(i as u32);
+            }
+        }
+        part.starts.push(0);
+        for list in lists {
+            part.listed.extend(list);
+            part.starts.push(part.listed.len() as u32);
+        }
+        Some(part)
+    }
+
+    fn span(&self, edge: &Edge, bands: usize) -> (usize, usize) {
+        let (a, b) = (edge.a.y, edge.b.y);
+        (self.band(a.min(b), bands), self.band(a.max(b), bands))
+    }
+
+    fn band(&self, y: f64, bands: usize) -> usize {
+        let [_, south, _, north] = self.bounds;
+        let height = (north - south).max(f64::MIN_POSITIVE);
+        // `as` brings what is out of range to the first or last band.
+        (((y - south) / height * bands as f64) as usize).min(bands - 1)
+    }
+
+    /// Edges that may touch latitudes from `south` to `north`; long ones come more than once.
+    fn edges(&self, south: f64, north: f64) -> impl Iterator<Item = &Edge> {
+        let bands = self.starts.len() - 1;
+        let from = self.starts[self.band(south, bands)] as usize;
+        let to = self.starts[self.band(north, bands) + 1] as usize;
+        self.listed[from..to]
+            .iter()
+            .map(|i| &self.edges[*i as usize])
+    }
+
+    fn touches(&self, [w, s, e, n]: Bounds) -> bool {
+        let [west, south, east, north] = self.bounds;
+        w <= east && e >= west && s <= north && n >= south
+    }
+
+    fn contains(&self, p: Place) -> bool {
+        self.touches([p.x, p.y, p.x, p.y])
+            && self
+                .edges(p.y, p.y)
+                .filter(|e| {
+                    (e.a.y > p.y) != (e.b.y > p.y)
+                        && p.x < (e.b.x - e.a.x) * (p.y - e.a.y) / (e.b.y - e.a.y) + e.a.x
+                })
+                .count()
+                % 2
+                == 1
+    }
+
+    fn boundary_within(&self, p: Place, metres: f64) -> bool {
+        let bounds = around(p, metres);
+        if !self.touches(bounds) {
+            return false;
+        }
+        let scale = shrink(p.y);
+        let local = |q: Place| ((q.x - p.x) * scale * DEGREE, (q.y - p.y) * DEGREE);
+        self.edges(bounds[1], bounds[3]).any(|e| {
+            let ((ax, ay), (bx, by)) = (local(e.a), local(e.b));
+            let (dx, dy) = (bx - ax, by - ay);
+            let along = (-(ax * dx + ay * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+            (ax + along * dx).hypot(ay + along * dy) < metres
+        })
+    }
+
+    fn crossings(&self, path: &Path, shift: f64, found: &mut Vec<f64>) {
+        for pair in path.points.windows(2) {
+            let ((d0, a), (d1, b)) = (pair[0], pair[1]);
+            let (a, b) = (
+                Place {
+                    x: a.x + shift,
+                    ..a
+                },
+                Place {
+                    x: b.x + shift,
+                    ..b
+                },
+            );
+            let bounds = [a.x.min(b.x), a.y.min(b.y), a.x.max(b.x), a.y.max(b.y)];
+            if !self.touches(bounds) {
+                continue;
+            }
+            let (px, py) = (b.x - a.x, b.y - a.y);
+            for e in self.edges(bounds[1], bounds[3]) {
+                let (ex, ey) = (e.b.x - e.a.x, e.b.y - e.a.y);
+                let cross = px * ey - py * ex;
+                if cross == 0.0 {
+                    continue;
+                }
+                let (ox, oy) = (e.a.x - a.x, e.a.y - a.y);
+                let (t, u) = ((ox * ey - oy * ex) / cross, (ox * py - oy * px) / cross);
+                if (0.0..=1.0).contains(&t) && (0.0..=1.0).contains(&u) {
+                    found.push(d0 + (d1 - d0) * t);
+                }
+            }
+        }
+    }
+}
+
+/// All parts of an area.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape(pub Vec<Part>);
+
+/// Longitudes a full turn apart are one.
+const TURNS: [f64; 3] = [0.0, 360.0, -360.0];
+
+impl Shape {
+    fn any(&self, place: Place, asks: impl Fn(&Part, Place) -> bool) -> bool {
+        TURNS.iter().any(|turn| {
+            let place = Place {
+                x: place.x + turn,
+                ..place
+            };
+            self.0.iter().any(|part| asks(part, place))
+        })
+    }
+
+    pub fn contains(&self, place: Place) -> bool {
+        self.any(place, Part::contains)
+    }
+
+    /// Whether the boundary is nearer than so many metres.
+    pub fn boundary_within(&self, place: Place, metres: f64) -> bool {
+        self.any(place, |part, p| part.boundary_within(p, metres))
+    }
+
+    /// Metres along the path until it is inside (or, with `inside` false, outside) for more than a metre: seams
+    /// between parts do not count.
+    pub fn first(&self, path: &Path, inside: bool) -> Option<f64> {
+        let mut at = vec![0.0, path.length()];
+        for part in &self.0 {
+            for turn in TURNS {
+                part.crossings(path, turn, &mut at);
+            }
+        }
+        at.sort_unstable_by(f64::total_cmp);
+        at.windows(2)
+            .filter(|w| w[1] - w[0] > 1.0)
+            .find(|w| self.contains(path.at((w[0] + w[1]) / 2.0)) == inside)
+            .map(|w| w[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn p(x: f64, y: f64) -> Place {
+        Place { x, y }
+    }
+
+    fn ring(points: &[(f64, f64)]) -> Vec<Place> {
+        let mut ring: Vec<Place> = points.iter().map(|(x, y)| p(*x, *y)).collect();
+        ring.push(ring[0]);
+        ring
+    }
+
+    fn square(x: f64, y: f64, half: f64) -> Vec<Place> {
+        ring(&[
+            (x - half, y - half),
+            (x + half, y - half),
+            (x + half, y + half),
+            (x - half, y + half),
+        ])
+    }
+
+    fn shape(polygons: &[&[Vec<Place>]]) -> Shape {
+        Shape(polygons.iter().filter_map(|r| Part::new(r)).collect())
+    }
+
+    #[test]
+    fn holes_and_parts() {
+        let area = shape(&[
+            &[square(0.0, 50.0, 1.0), square(0.0, 50.0, 0.5)],
+            &[square(5.0, 50.0, 1.0)],
+        ]);
+        assert!(area.contains(p(0.75, 50.0)) && area.contains(p(5.0, 50.0)));
+        assert!(!area.contains(p(0.0, 50.0)) && !area.contains(p(3.0, 50.0)));
+        let east = Path::new(p(0.0, 50.0), 90.0, 40_000.0).unwrap();
+        let entry = area.first(&east, true).unwrap();
+        assert!(
+            (entry - distance(p(0.0, 50.0), p(0.5, 50.0))).abs() < 60.0,
+            "{entry}"
+        );
+        assert!(area.boundary_within(p(0.0, 50.5001), 12.0));
+        assert!(!area.boundary_within(p(0.0, 50.5001), 11.0));
+    }
+
+    #[test]
+    fn across_the_antimeridian() {
+        // As RFC 7946 wants it, and in one piece.
+        let cut = shape(&[&[square(179.0, 0.0, 1.0)], &[square(-179.0, 0.0, 1.0)]]);
+        let whole = shape(&[&[square(180.0, 0.0, 2.0)]]);
+        for area in [cut, whole] {
+            assert!(area.contains(p(179.5, 0.1)) && area.contains(p(-179.5, 0.1)));
+            assert!(!area.contains(p(177.0, 0.1)) && !area.contains(p(0.0, 0.1)));
+            let path = Path::new(p(179.99, 0.1), 90.0, 10_000.0).unwrap();
+            assert_eq!(area.first(&path, false), None, "the seam is no boundary");
+            let out = Path::new(p(-178.01, 0.1), 90.0, 10_000.0).unwrap();
+            assert!((area.first(&out, false).unwrap() - 1112.0).abs() < 5.0);
+            let back = Path::new(p(-177.99, 0.1), 270.0, 10_000.0).unwrap();
+            assert!((area.first(&back, true).unwrap() - 1112.0).abs() < 5.0);
+        }
+    }
+
+    #[test]
+    fn near_the_poles_there_is_no_path_and_no_panic() {
+        assert!(Path::new(p(0.0, 89.9), 0.0, 1000.0).is_none());
+        assert!(Path::new(p(f64::NAN, 0.0), 0.0, 1000.0).is_none());
+        let cap = shape(&[&[ring(&[
+            (-180.0, 80.0),
+            (180.0, 80.0),
+            (180.0, 90.0),
+            (-180.0, 90.0),
+        ])]]);
+        assert!(cap.contains(p(17.0, 90.0 - 1e-9)));
+        let north = Path::new(p(20.0, 79.9), 0.0, 30_000.0).unwrap();
+        assert!((cap.first(&north, true).unwrap() - 11_120.0).abs() < 20.0);
+    }
+
+    #[test]
+    fn a_great_circle_is_followed() {
+        let from = p(10.0, 60.0);
+        let path = Path::new(from, 90.0, 16_000.0).unwrap();
+        let end = path.at(path.length());
+        assert!((distance(from, end) - 16_000.0).abs() < 30.0);
+        assert!(end.y < 60.0, "it bends towards the equator");
+    }
+
+    proptest! {
+        #[test]
+        fn bands_change_nothing(
+            points in proptest::collection::vec((-1.0..1.0f64, -1.0..1.0f64), 3..120),
+            asked in proptest::collection::vec((-1.2..1.2f64, -1.2..1.2f64), 20),
+        ) {
+            let rings = [ring(&points)];
+            let Some(part) = Part::new(&rings) else { return Ok(()) };
+            for (x, y) in asked {
+                let naive = rings[0].windows(2).filter(|w| {
+                    let (a, b) = (w[0], w[1]);
+                    (a.y > y) != (b.y > y) && x < (b.x - a.x) * (y - a.y) / (b.y - a.y) + a.x
+                }).count() % 2 == 1;
+                prop_assert_eq!(part.contains(p(x, y)), naive);
+            }
+        }
+
+        #[test]
+        fn an_entry_is_at_the_boundary(
+            points in proptest::collection::vec((-0.1..0.1f64, -0.1..0.1f64), 3..40),
+            from in (-0.2..0.2f64, -0.2..0.2f64), course in 0.0..360.0f64,
+        ) {
+            let Some(part) = Part::new(&[ring(&points)]) else { return Ok(()) };
+            let area = Shape(vec![part]);
+            let path = Path::new(p(from.0, from.1), course, 20_000.0).unwrap();
+            if let Some(entry) = area.first(&path, true) {
+                prop_assert!(entry == 0.0 || area.boundary_within(path.at(entry), 0.5));
+                prop_assert!(area.contains(path.at(entry + 0.5)));
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! How fast `detect` is, beside the least that any program would have to do on the same machine, in the same run.
+//! Only the ratios say something.
+//!
+//! `cargo run --release -p millrace-stream --example bench_detect -- [EVENTS] [VEHICLES] [SECONDS]`
+//!
+//! - `detect_events_per_second`: a backlog from Kafka to committed states and alerts, beside a bare consumer of the
+//!   same records. EVENTS (500,000) of VEHICLES (500); the median of three turns each.
+//! - `event_to_alert_p50_ms`, `event_to_alert_p99_ms`: from sending the event that raises an alert to reading the
+//!   committed alert, at half of that load for SECONDS (20), beside a program that only copies such events in
+//!   transactions with the same settings.
+//!
+//! One line each: name, ours, the peer's, ours divided by the peer's.
+
+mod backlog;
+mod live;
+mod place;
+
+use std::time::Duration;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut numbers = std::env::args().skip(1).map(|a| a.parse::<u64>());
+    let events = numbers.next().transpose()?.unwrap_or(500_000).max(1_000);
+    let vehicles = numbers.next().transpose()?.unwrap_or(500).clamp(1, events);
+    let seconds = numbers.next().transpose()?.unwrap_or(20).clamp(5, 120);
+    let Some(place) = place::Place::new()? else {
+        return Ok(());
+    };
+    let (ours, peer) = backlog::run(&place, events, vehicles).await?;
+    line("detect_events_per_second", ours, peer);
+    let (ours, peer) = live::run(&place, ours / 2.0, Duration::from_secs(seconds)).await?;
+    for (name, part) in [
+        ("event_to_alert_p50_ms", 0.50),
+        ("event_to_alert_p99_ms", 0.99),
+    ] {
+        line(name, percentile(&ours, part)?, percentile(&peer, part)?);
+    }
+    eprintln!("{} and {} alerts measured", ours.len(), peer.len());
+    Ok(())
+}
+
+fn line(name: &str, ours: f64, peer: f64) {
+    println!("{name} {ours:.1} {peer:.1} {:.3}", ours / peer);
+}
+
+/// The nearest rank; in milliseconds.
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)] // some thousand samples
+fn percentile(samples: &[Duration], part: f64) -> anyhow::Result<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() as f64 * part).ceil() as usize;
+    let sample = sorted.get(rank.saturating_sub(1));
+    let sample = sample.ok_or_else(|| anyhow::anyhow!("nothing was measured"))?;
+    Ok(sample.as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,286 @@
+//! Credentials, roles and their records, with two replicas of the gateway.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use millrace_contract::topics;
+use millrace_testkit::Kafka;
+use reqwest::{Method, StatusCode};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions, mqttbytes::v5::Packet};
+use serde_json::{Value, json};
+use support::{ADMIN, Gateway, NOTIFY, OPERATIONS, VEHICLES, Vehicle, all, create_topics, event};
+
+/// A vehicle on MQTT 5.
+struct Five {
+    // Kept open as long as the loop.
+    _client: AsyncClient,
+    events: EventLoop,
+}
+
+impl Five {
+    async fn connect(gateway: &Gateway, id: &str, token: &str) -> Self {
+        let mut options = MqttOptions::new(id, "127.0.0.1", gateway.mqtt);
+        options.set_credentials(id, token).set_clean_start(true);
+        let (client, mut events) = AsyncClient::new(options, 16);
+        let first = events.poll().await.unwrap();
+        assert!(
+            matches!(first, Event::Incoming(Packet::ConnAck(_))),
+            "{first:?}"
+        );
+        Self {
+            _client: client,
+            events,
+        }
+    }
+
+    /// Polls until the connection ends; gives what was said.
+    async fn ends(&mut self) -> String {
+        let mut said = String::new();
+        loop {
+            let event = tokio::time::timeout(Duration::from_secs(20), self.events.poll());
+            match event.await.expect("the connection stays") {
+                Ok(event) => said.push_str(&format!("{event:?} ")),
+                Err(error) => return format!("{said}{error:?}"),
+            }
+        }
+    }
+}
+
+async fn rotate(gateway: &Gateway, vehicle: &str, query: &str) -> Value {
+    let path = format!("/v1/vehicles/{vehicle}{query}");
+    let (status, _, answer) = gateway.call(Method::PUT, &path, VEHICLES).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn credentials_on_every_replica() {
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    let bootstrap = kafka.bootstrap();
+    create_topics(&bootstrap).await;
+    let here = Gateway::start(&bootstrap, "").await;
+    let there = Gateway::start(&bootstrap, "").await;
+
+    roles(&here).await;
+    revoked_sessions_are_cut(&here, &there).await;
+    rotation_with_and_without_grace(&here, &there).await;
+    listed_in_pages(&here).await;
+    recorded(&bootstrap).await;
+}
+
+async fn roles(gateway: &Gateway) {
+    let cases = [
+        (
+            Method::PUT,
+            "/v1/vehicles/r",
+            "vehicles-token",
+            [VEHICLES, NOTIFY, OPERATIONS],
+        ),
+        (
+            Method::GET,
+            "/v1/vehicles",
+            "vehicles-token",
+            [VEHICLES, NOTIFY, OPERATIONS],
+        ),
+        (
+            Method::POST,
+            "/v1/notifications",
+            "notify-token",
+            [NOTIFY, VEHICLES, OPERATIONS],
+        ),
+        (
+            Method::GET,
+            "/v1/flow",
+            "operations-token",
+            [OPERATIONS, NOTIFY, VEHICLES],
+        ),
+        (
+            Method::GET,
+            "/v1/dead-letters",
+            "operations-token",
+            [OPERATIONS, NOTIFY, VEHICLES],
+        ),
+        (
+            Method::POST,
+            "/v1/dead-letters/0-0/redrive",
+            "operations-token",
+            [OPERATIONS, NOTIFY, VEHICLES],
+        ),
+    ];
+    for (method, path, named, [own, other, another]) in cases {
+        for token in [own, ADMIN] {
+            let (status, _, answer) = gateway.call(method.clone(), path, token).await;
+            assert!(
+                status != StatusCode::UNAUTHORIZED && status != StatusCode::FORBIDDEN,
+                "{method} {path}: {answer}"
+            );
+        }
+        for token in [other, another] {
+            let (status, _, answer) = gateway.call(method.clone(), path, token).await;
+            assert_eq!(status, StatusCode::FORBIDDEN, "{method} {path}: {answer}");
+            let cure = answer["error"]["cure"].as_str().unwrap();
+            assert!(cure.contains(named), "{cure}");
+            assert!(!answer.to_string().contains(token), "{answer}");
+        }
+        let (status, _, answer) = gateway.call(method.clone(), path, "nobody's").await;
+        assert_eq!(
+            status,
+            StatusCode::UNAUTHORIZED,
+            "{method} {path}: {answer}"
+        );
+    }
+}
+
+async fn revoked_sessions_are_cut(here: &Gateway, there: &Gateway) {
+    let token = here.enrol("gone").await;
+    let stays = here.enrol("stays").await;
+    let mut gone = Five::connect(there, "gone", &token).await;
+    let mut other = Vehicle::connect(there, "stays", &stays).await.unwrap();
+    let since = Instant::now();
+    let (status, _, _) = here
+        .call(Method::DELETE, "/v1/vehicles/gone", VEHICLES)
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let said = gone.ends().await;
+    assert!(said.contains("NotAuthorized"), "{said}");
+    assert!(
+        since.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        since.elapsed()
+    );
+    let body = event("gone", 1, &json!({})).to_string();
+    for gateway in [here, there] {
+        let (status, _) = gateway.post("gone", &token, body.clone()).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    other
+        .publish(&event("stays", 1, &json!({})).to_string())
+        .await;
+    // A revoked vehicle can be enrolled again.
+    let token = here.enrol("gone").await;
+    let (status, _) = here.post("gone", &token, body).await;
+    assert_eq!(status, StatusCode::OK);
+}
+
+async fn rotation_with_and_without_grace(here: &Gateway, there: &Gateway) {
+    let old = there.enrol("turn").await;
+    let mut session = Five::connect(there, "turn", &old).await;
+    let answer = rotate(here, "turn", "?grace_seconds=4").await;
+    let rotated = Instant::now();
+    let new = answer["token"].as_str().unwrap().to_owned();
+    assert!(answer["grace_until"].is_string(), "{answer}");
+    let body = event("turn", 1, &json!({})).to_string();
+    for token in [&old, &new] {
+        let (status, _) = here.post("turn", token, body.clone()).await;
+        assert_eq!(status, StatusCode::OK, "both work");
+    }
+    let (_, shown) = here.get("/v1/vehicles/turn", VEHICLES).await;
+    assert_eq!(shown["grace_until"], answer["grace_until"]);
+    let said = session.ends().await;
+    assert!(said.contains("AdministrativeAction"), "{said}");
+    let lived = rotated.elapsed();
+    assert!(
+        lived > Duration::from_millis(3500) && lived < Duration::from_secs(8),
+        "{lived:?}"
+    );
+    for gateway in [here, there] {
+        let (status, _) = gateway.post("turn", &old, body.clone()).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "the grace is over");
+        let (status, _) = gateway.post("turn", &new, body.clone()).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+
+    // Without grace at once; a session of the new token is not touched by the end of an old grace.
+    let mut session = Vehicle::connect(there, "turn", &new).await.unwrap();
+    let since = Instant::now();
+    rotate(here, "turn", "").await;
+    session.ends().await;
+    assert!(since.elapsed() < Duration::from_secs(3));
+    let (status, _, answer) = here
+        .call(Method::PUT, "/v1/vehicles/turn?grace_seconds=x", VEHICLES)
+        .await;
+    assert_eq!(
+        (status, &answer["error"]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("grace_seconds"))
+    );
+}
+
+async fn listed_in_pages(gateway: &Gateway) {
+    for n in 0..5 {
+        gateway.enrol(&format!("page-{n}")).await;
+    }
+    let mut path = "/v1/vehicles?limit=2".to_owned();
+    let mut found = Vec::new();
+    loop {
+        let (status, link, answer) = gateway.call(Method::GET, &path, VEHICLES).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let page = answer["vehicles"].as_array().unwrap();
+        assert!(page.len() <= 2 && page.iter().all(|v| v["since"].is_string()));
+        found.extend(
+            page.iter()
+                .map(|v| v["vehicle"].as_str().unwrap().to_owned()),
+        );
+        match link {
+            Some(link) => {
+                path = link[1..].split_once('>').unwrap().0.to_owned();
+            }
+            None => break,
+        }
+    }
+    assert_eq!(
+        found,
+        [
+            "gone", "page-0", "page-1", "page-2", "page-3", "page-4", "r", "stays", "turn"
+        ]
+    );
+}
+
+async fn recorded(bootstrap: &str) {
+    let records = all(bootstrap, topics::AUDIT).await;
+    let of = |vehicle: &str| {
+        records
+            .iter()
+            .filter(|r| r.key_text() == Some(vehicle))
+            .map(|r| serde_json::from_slice(r.payload.as_deref().unwrap()).unwrap())
+            .collect::<Vec<Value>>()
+    };
+    let told = |vehicle: &str| {
+        of(vehicle)
+            .iter()
+            .map(|e| {
+                format!(
+                    "{} {}",
+                    e["role"].as_str().unwrap(),
+                    e["action"].as_str().unwrap()
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told("gone"),
+        ["admin enrol", "vehicles revoke", "admin enrol"]
+    );
+    assert_eq!(
+        told("turn"),
+        ["admin enrol", "vehicles rotate", "vehicles rotate"]
+    );
+    assert_eq!(told("r"), ["vehicles enrol", "admin rotate"]);
+    let turned = &of("turn")[1];
+    assert!(turned["grace_until"].is_string() && turned["time"].is_string());
+    let record = records
+        .iter()
+        .find(|r| r.key_text() == Some("gone"))
+        .unwrap();
+    assert_eq!(record.header("ce_type"), Some("dev.millrace.audit.v1"));
+    assert_eq!(record.header("ce_subject"), Some("gone"));
+}

@@ -1,0 +1,232 @@
+//! One activation: of code in a child, or of a sequence.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::outcome::{BROKEN, Run, merged, record, response, unleased};
+use super::{Caller, Engine, Within, now};
+use crate::action::{Action, Code, Parameter};
+use crate::activation::{Activation, Response, Status, note};
+use crate::kinds::SEQUENCE;
+use crate::name::{FullName, activation_id};
+use crate::pool::{Lease, Log, Outcome, Stream, line};
+
+/// The version of the ActionLoop protocol that children are told: what upstream's proxy of 2025 speaks.
+const PROTOCOL_VERSION: &str = "1.17.1";
+
+impl Engine {
+    pub(super) async fn run_code(
+        &self,
+        id: String,
+        action: &Action,
+        code: &Code,
+        payload: Value,
+        caller: &Caller,
+        within: &Within,
+    ) -> Activation {
+        let deadline = now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX);
+        let leased = self
+            .pool
+            .lease(action, code, &self.actions, || {
+                self.environment(&id, action, caller, deadline)
+            })
+            .await;
+        let run = match leased {
+            Ok(lease) => self.run_leased(lease, &id, action, payload, caller).await,
+            Err(error) => unleased(error),
+        };
+        record(id, action, caller, within, run)
+    }
+
+    pub(super) async fn run_leased(
+        &self,
+        mut lease: Lease,
+        id: &str,
+        action: &Action,
+        payload: Value,
+        caller: &Caller,
+    ) -> Run {
+        let init = lease.started;
+        let timeout = Duration::from_millis(action.limits.timeout);
+        let deadline = now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX);
+        let line = self.input_line(id, action, payload, caller, deadline);
+        let limit = usize::try_from(action.limits.logs).unwrap_or(0) * 1024 * 1024;
+        let (start, mut log) = (Instant::now(), Log::new(limit));
+        let outcome = match lease.worker() {
+            Some(worker) => {
+                worker
+                    .run(&line, timeout, self.bounds.payload_bytes, &mut log)
+                    .await
+            }
+            None => Err(std::io::Error::other("the child is gone")),
+        };
+        let took = start.elapsed();
+        let timed_out = matches!(outcome, Ok(Outcome::TimedOut));
+        let response = match outcome {
+            Ok(outcome) => response(outcome, action.limits.timeout, self.bounds.payload_bytes),
+            Err(error) => Response::error(
+                Status::Internal,
+                format!("The action's pipes failed: {error}"),
+            ),
+        };
+        match response.status {
+            Status::Success | Status::Application => lease.keep(),
+            Status::Developer | Status::Internal => {
+                self.pool.count_end("fault");
+                drop(lease);
+            }
+        }
+        let mut logs = log.finish();
+        if response.status == Status::Developer {
+            logs.push(self::line(Stream::Err, BROKEN));
+        }
+        Run {
+            response,
+            init,
+            took,
+            timed_out,
+            logs,
+        }
+    }
+
+    pub(super) async fn run_sequence(
+        self: &Arc<Self>,
+        id: String,
+        action: &Action,
+        components: &[String],
+        payload: Value,
+        caller: &Caller,
+        within: &Within,
+    ) -> Activation {
+        let start = now();
+        let (mut logs, mut duration, mut memory) = (Vec::new(), 0, 0);
+        let mut response = Response::new(Status::Success, merged(action, payload), None);
+        for component in components {
+            let found = FullName::parse(component, &caller.subject.namespace)
+                .and_then(|name| self.action(&name));
+            let Some(next) = found else {
+                response =
+                    Response::error(Status::Application, "Sequence component does not exist.")
+                        .sized();
+                break;
+            };
+            let inner = Within {
+                cause: Some(id.clone()),
+            };
+            let part = activation_id();
+            if let Err(error) = self.begin(&part, &next, caller, &inner) {
+                response = Response::error(Status::Internal, error.to_string());
+                break;
+            }
+            memory = memory.max(next.limits.memory);
+            let received = Caller {
+                received: now(),
+                ..caller.clone()
+            };
+            let record = self.run(part, next, response.result, received, inner).await;
+            logs.push(record.activation_id);
+            duration += record.duration.unwrap_or(0);
+            response = record.response;
+            if !response.success {
+                break;
+            }
+        }
+        let mut limits = action.limits;
+        limits.memory = if memory == 0 { limits.memory } else { memory };
+        let mut annotations = Vec::new();
+        if within.cause.is_none() {
+            annotations.push(note("topmost", true));
+        } else {
+            annotations.push(note("causedBy", SEQUENCE));
+        }
+        if let Some(binding) = &action.binding {
+            annotations.push(note("binding", binding.to_string()));
+        }
+        annotations.push(note("path", action.full_name().to_string()));
+        annotations.push(note("waitTime", (start - caller.received).max(0)));
+        annotations.push(note("kind", SEQUENCE));
+        annotations.push(note("limits", json!(limits)));
+        Activation {
+            activation_id: id,
+            annotations,
+            cause: within.cause.clone(),
+            duration: Some(duration),
+            end: Some(now()),
+            logs,
+            name: action.full_name().leaf().to_owned(),
+            namespace: caller.subject.namespace.clone(),
+            publish: false,
+            response,
+            start,
+            subject: caller.subject.namespace.clone(),
+            version: action.version.to_string(),
+        }
+    }
+
+    /// A child's whole environment: what OpenWhisk tells, and the action's init parameters.
+    pub(super) fn environment(
+        &self,
+        id: &str,
+        action: &Action,
+        caller: &Caller,
+        deadline: i64,
+    ) -> Vec<(String, String)> {
+        let told = [
+            ("__OW_API_HOST", self.api_host.clone()),
+            ("__OW_ACTION_NAME", format!("/{}", action.full_name())),
+            ("__OW_ACTION_VERSION", action.version.to_string()),
+            ("__OW_ACTIVATION_ID", id.to_owned()),
+            ("__OW_DEADLINE", deadline.to_string()),
+            ("__OW_NAMESPACE", action.namespace.clone()),
+            ("__OW_PROXY_VERSION", PROTOCOL_VERSION.to_owned()),
+            ("__OW_TRANSACTION_ID", caller.transaction.clone()),
+        ];
+        let mut environment: Vec<(String, String)> = told
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect();
+        if action.is("provide-api-key") {
+            environment.push(("__OW_API_KEY".to_owned(), caller.subject.credentials()));
+        }
+        let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
+        for Parameter { key, value, .. } in action
+            .parameters
+            .iter()
+            .filter(|p| p.init && usable(&p.key))
+        {
+            let text = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            environment.push((key.clone(), text.replace('\0', "")));
+        }
+        environment
+    }
+
+    /// The line that a child reads.
+    pub(super) fn input_line(
+        &self,
+        id: &str,
+        action: &Action,
+        payload: Value,
+        caller: &Caller,
+        deadline: i64,
+    ) -> Vec<u8> {
+        let mut envelope = json!({
+            "value": merged(action, payload),
+            "namespace": action.namespace,
+            "action_name": format!("/{}", action.full_name()),
+            "action_version": action.version.to_string(),
+            "activation_id": id,
+            "transaction_id": caller.transaction,
+            "deadline": deadline.to_string(),
+        });
+        if action.is("provide-api-key") {
+            envelope["api_key"] = json!(caller.subject.credentials());
+        }
+        let mut line = envelope.to_string().into_bytes();
+        line.push(b'\n');
+        line
+    }
+}

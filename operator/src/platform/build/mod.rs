@@ -1,0 +1,280 @@
+//! The resources that a platform consists of. Pure.
+
+mod detect;
+mod gateway;
+mod kafka;
+mod warnings;
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{ApiResource, ObjectMeta};
+
+use super::validate::ValidatedPlatform;
+use crate::action::crd::Action;
+use crate::eventsource::crd::EventSource;
+use crate::job::crd::StreamJob;
+use crate::kafka::crd::KafkaCluster;
+use crate::openwhisk::crd::OpenWhisk;
+use crate::reconcile::{Error, Prepared, Resources};
+use crate::topic::crd::KafkaTopic;
+
+pub use gateway::{
+    APIS, Api, gateway_secret, gateway_secret_additions, gateway_secret_name, needs,
+};
+
+/// The component's name in labels.
+pub const COMPONENT: &str = "platform";
+
+/// Kinds of this project that a platform consists of.
+#[must_use]
+pub fn own_kinds() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<KafkaCluster>(&()),
+        ApiResource::erase::<KafkaTopic>(&()),
+        ApiResource::erase::<OpenWhisk>(&()),
+        ApiResource::erase::<Action>(&()),
+        ApiResource::erase::<StreamJob>(&()),
+        ApiResource::erase::<EventSource>(&()),
+    ]
+}
+
+/// Kinds of others that expose the gateway.
+#[must_use]
+pub fn exposing_kinds() -> Vec<ApiResource> {
+    let ingress = ApiResource::erase::<Ingress>(&());
+    std::iter::once(ingress)
+        .chain(APIS.map(Api::resource))
+        .collect()
+}
+
+/// Kinds in which orphans are looked for. Not Secrets: see [`gateway_secret`].
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    let mut kinds = own_kinds();
+    kinds.extend(exposing_kinds());
+    kinds
+}
+
+/// Name of a part of the platform.
+#[must_use]
+pub fn part(platform: &ValidatedPlatform, part: &str) -> String {
+    format!("{}-{part}", platform.owner.name)
+}
+
+/// A job that is wanted and waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// The StreamJob.
+    pub job: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// All resources of a platform, and the jobs that have to wait.
+///
+/// # Errors
+/// A resource cannot be written as JSON.
+pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<Waiting>), Error> {
+    let mut resources = Resources::new();
+    let mut waiting = Vec::new();
+    let mut add_job = |resources: &mut Resources<Prepared>, job: StreamJob| -> Result<(), Error> {
+        let name = job.metadata.name.clone().unwrap_or_default();
+        match &platform.jobs_wait {
+            // A job that starts before its topics exist would only fail and be put off longer and longer.
+            Some(reason) if !platform.jobs.contains(&name) => waiting.push(Waiting {
+                job: name,
+                reason: reason.clone(),
+            }),
+            _ => resources.add(&job)?,
+        }
+        Ok(())
+    };
+    if let Some(wanted) = &platform.kafka {
+        let cluster = kafka::cluster(platform, wanted);
+        for topic in kafka::platform_topics(platform, wanted, &cluster.spec.storage) {
+            resources.add(&topic)?;
+        }
+        resources.add(&cluster)?;
+    }
+    if let Some(openwhisk) = &platform.openwhisk {
+        resources.add(&kafka::whisk(platform, openwhisk))?;
+    }
+    if let Some(wanted) = &platform.gateway {
+        add_job(&mut resources, gateway::gateway_job(platform, wanted))?;
+        gateway::expose(platform, wanted, &mut resources)?;
+    }
+    if let Some(wanted) = &platform.detect {
+        add_job(&mut resources, detect::detect_job(platform, wanted))?;
+    }
+    if let (Some(warnings), Some(gateway)) = (&platform.warnings, &platform.gateway) {
+        for action in warnings::actions(platform, gateway, warnings) {
+            resources.add(&action)?;
+        }
+        for source in warnings::event_sources(platform, warnings) {
+            resources.add(&source)?;
+        }
+    }
+    Ok((resources, waiting))
+}
+
+fn meta(platform: &ValidatedPlatform, name: &str) -> ObjectMeta {
+    platform.owner.meta(part(platform, name), COMPONENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::validate::tests::{live, platform};
+    use super::super::validate::{Live, validate};
+    use super::*;
+    use crate::reconcile::OWNER_LABEL;
+
+    fn everything() -> Value {
+        json!({"kafka": {}, "gateway": {"service": {"type": "NodePort"}}, "openwhisk": {},
+            "detect": {"rules": {"overheating": {"warningAt": 107.0}}}, "warnings": {"language": "de"}})
+    }
+
+    #[test]
+    fn the_resources_of_a_platform() {
+        let (resources, waiting) =
+            build(&validate(&platform(everything()), live(None)).unwrap()).unwrap();
+        assert!(waiting.is_empty());
+        insta::assert_snapshot!(resources.to_yaml().unwrap());
+    }
+
+    #[test]
+    fn jobs_wait_for_their_topics_and_what_runs_is_not_taken_back() {
+        let read = Live {
+            jobs: vec!["p-detect".into()],
+            ..live(Some("KafkaTopic p-telemetry"))
+        };
+        let (resources, waiting) =
+            build(&validate(&platform(everything()), read).unwrap()).unwrap();
+        assert_eq!(
+            waiting,
+            [Waiting {
+                job: "p-gateway".into(),
+                reason: "KafkaTopic p-telemetry".into()
+            }]
+        );
+        assert!(resources.get::<StreamJob>("p-gateway").is_none());
+        assert!(resources.get::<StreamJob>("p-detect").is_some());
+    }
+
+    #[test]
+    fn the_keys_of_the_gateway_belong_to_nobody() {
+        let read = Live {
+            gateway_secret: false,
+            ..live(None)
+        };
+        let made = gateway_secret(&validate(&platform(everything()), read).unwrap()).unwrap();
+        assert_eq!(made.metadata.name.as_deref(), Some("p-gateway"));
+        assert_eq!(made.metadata.owner_references, None);
+        assert!(!made.metadata.labels.unwrap().contains_key(OWNER_LABEL));
+        let kept = validate(&platform(everything()), live(None)).unwrap();
+        assert_eq!(gateway_secret(&kept), None);
+    }
+
+    #[test]
+    fn parts_can_be_left_out() {
+        let (resources, _) =
+            build(&validate(&platform(json!({"kafka": {}})), live(None)).unwrap()).unwrap();
+        assert!(resources.get::<KafkaCluster>("p-kafka").is_some());
+        assert!(resources.get::<OpenWhisk>("p-whisk").is_none());
+    }
+
+    fn built(gateway: Value, apis: &[Api]) -> Resources<Prepared> {
+        let spec =
+            json!({"kafka": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "gateway": gateway});
+        let read = Live {
+            apis: apis.to_vec(),
+            ..live(None)
+        };
+        build(&validate(&platform(spec), read).unwrap()).unwrap().0
+    }
+
+    #[test]
+    fn the_gateway_is_exposed_as_far_as_there_are_apis() {
+        let gateway = json!({
+            "tls": {"certManager": {"issuerRef": {"name": "ca"}, "dnsNames": ["cars.example.org"]}, "only": true},
+            "ingress": {"host": "cars.example.org", "className": "nginx", "tlsSecretName": "web", "annotations": {"a/b": "c"}},
+            "gatewayApi": {"parentRefs": [{"name": "edge", "namespace": "infra", "sectionName": "web"}],
+                "mqttParentRefs": [{"name": "edge", "sectionName": "mqtt"}], "hostnames": ["cars.example.org"]}});
+        let yaml = built(gateway.clone(), &APIS).to_yaml().unwrap();
+        let exposed: Vec<&str> = yaml
+            .split("---\n")
+            .filter(|object| {
+                [
+                    "Ingress",
+                    "Certificate",
+                    "HTTPRoute",
+                    "TLSRoute",
+                    "TCPRoute",
+                ]
+                .iter()
+                .any(|kind| object.contains(&format!("kind: {kind}\n")))
+            })
+            .collect();
+        insta::assert_snapshot!(exposed.join("---\n"));
+        let none = built(gateway, &[]).to_yaml().unwrap();
+        assert!(!none.contains("Route") && !none.contains("kind: Certificate"));
+        assert!(none.contains("kind: Ingress\n"));
+    }
+
+    #[test]
+    fn without_a_certificate_mqtt_is_routed_as_bytes() {
+        let gateway = json!({"gatewayApi": {"parentRefs": [{"name": "edge"}], "mqttParentRefs": [{"name": "edge"}],
+            "hostnames": ["cars.example.org"]}});
+        let yaml = built(gateway, &APIS).to_yaml().unwrap();
+        assert!(yaml.contains("kind: TCPRoute\n") && !yaml.contains("kind: TLSRoute\n"));
+        assert!(yaml.contains("port: 1883\n"));
+    }
+
+    #[test]
+    fn actions_keep_to_the_plain_port_inside() {
+        let url = |gateway| {
+            let notify: Action = built(gateway, &[]).get("p-notify-driver").unwrap();
+            notify.spec.parameters["gateway_url"].clone()
+        };
+        assert_eq!(url(json!({})), "http://p-gateway.ns.svc:8080");
+        assert_eq!(
+            url(json!({"tls": {"secretName": "s", "only": true}})),
+            "http://p-gateway-internal.ns.svc:8080"
+        );
+    }
+
+    #[test]
+    fn zones_are_mounted_and_told_to_detect() {
+        let spec = json!({"kafka": {}, "gateway": {},
+            "detect": {"zones": [{"configMap": "borders"}, {"configMap": "city", "key": "a.geojson"}]}});
+        let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
+        let detect = resources.get::<StreamJob>("p-detect").unwrap().spec;
+        assert_eq!(
+            detect.config["zones"],
+            json!({"directories": ["/etc/millrace/zones/borders"], "files": ["/etc/millrace/zones/city/a.geojson"]})
+        );
+        assert_eq!(detect.files[1].config_map, "city");
+        assert_eq!(detect.files[1].directory, "/etc/millrace/zones/city");
+    }
+
+    #[test]
+    fn channels_bring_their_parameters_and_secrets() {
+        let spec = json!({"kafka": {}, "gateway": {}, "detect": {}, "openwhisk": {}, "warnings": {
+            "channels": ["vehicle", "webhook", "smtp"],
+            "webhook": {"url": "https://example.org/hook", "secretRef": {"name": "hook", "key": "secret"}},
+            "smtp": {"secretRef": {"name": "mail", "key": "url"}, "from": "a@example.org", "to": ["b@example.org"]}}});
+        let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
+        let notify = resources.get::<Action>("p-notify-driver").unwrap().spec;
+        assert_eq!(
+            notify.parameters["channels"],
+            json!(["vehicle", "webhook", "smtp"])
+        );
+        assert_eq!(notify.parameters["smtp_to"], json!(["b@example.org"]));
+        let secrets: Vec<&str> = notify
+            .parameters_from
+            .iter()
+            .map(|parameter| parameter.name.as_str())
+            .collect();
+        assert_eq!(secrets, ["notify_token", "webhook_secret", "smtp_url"]);
+    }
+}

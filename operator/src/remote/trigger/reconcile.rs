@@ -1,0 +1,173 @@
+//! The reconciler of Trigger.
+
+use kube::ResourceExt;
+use millrace_contract::Invalid;
+
+use super::change::{TriggerChange, WantedTrigger};
+use super::remote::RemoteTrigger;
+use crate::context::Context;
+use crate::controller::{Component, ControllerOf, Reconciled};
+use crate::rbac::Rule;
+use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError};
+use crate::remote::openwhisk::{Class, WhiskClient, WhiskError, parameters};
+use crate::remote::pipeline::converge;
+use crate::topic::crd::DeletionPolicy;
+use crate::trigger::crd::{Trigger, TriggerStatus};
+
+/// Stands while the trigger is to go with its resource.
+pub const FINALIZER: &str = "millrace.dev/openwhisk-trigger";
+
+impl Entity for Trigger {
+    const WHAT: &'static str = "trigger";
+    const FINALIZER: &'static str = FINALIZER;
+    const NAME_FIELD: &'static str = "spec.triggerName";
+
+    fn openwhisk(&self) -> &str {
+        &self.spec.openwhisk
+    }
+
+    fn entity_name(&self) -> &str {
+        self.trigger_name()
+    }
+
+    fn deletion_policy(&self) -> &DeletionPolicy {
+        &self.spec.deletion_policy
+    }
+
+    fn owns(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.version.is_some())
+    }
+
+    fn note_name(status: &mut TriggerStatus, name: &str) {
+        status.trigger_name = Some(name.to_owned());
+    }
+
+    fn disown(status: &mut TriggerStatus) {
+        status.version = None;
+    }
+
+    async fn remove(client: &WhiskClient, name: &str) -> Result<bool, WhiskError> {
+        client.delete_trigger(name).await
+    }
+}
+
+/// The component behind Trigger.
+#[derive(Debug)]
+pub struct Triggers;
+
+impl Component for Triggers {
+    type Kind = Trigger;
+    type Error = EntityError;
+    const NAME: &'static str = "trigger";
+    const HANDLES_DELETION: bool = true;
+
+    fn rules() -> Vec<Rule> {
+        entity::rules("triggers", "a trigger")
+    }
+
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        entity::watch_servers::<Self>(controller, context, scope)
+    }
+
+    async fn reconcile(
+        context: &Context,
+        trigger: &Trigger,
+    ) -> Result<Reconciled<TriggerStatus>, EntityError> {
+        let (server, mut status) = match entity::begin(context, trigger).await? {
+            Begun::Settled(settled) => return Ok(settled),
+            Begun::Go(go) => *go,
+        };
+        let spec = &trigger.spec;
+        let namespace = trigger.namespace().unwrap_or_default();
+        let wanted = WantedTrigger {
+            name: trigger.trigger_name().to_owned(),
+            parameters: parameters(context, &namespace, &spec.parameters, &spec.parameters_from)
+                .await?,
+            annotations: spec.annotations.clone(),
+        };
+        let client = match entity::reach(context, trigger, server.as_ref()).await? {
+            Ok(client) => client,
+            Err(waiting) => return Ok(entity::wait_for_server(trigger, status, &waiting)),
+        };
+        let remote = RemoteTrigger {
+            client: &client,
+            wanted: &wanted,
+        };
+        let outcome = converge(&remote)
+            .await
+            .map_err(|error| explain(error, &wanted))?;
+        for change in &outcome.made {
+            let created = matches!(change, TriggerChange::Create { .. });
+            entity::tell(context, trigger, created, &change.to_string()).await;
+        }
+        let Some(record) = &outcome.observed else {
+            return Ok(entity::vanished(trigger, status));
+        };
+        status.version = Some(record.version.clone());
+        let said = format!(
+            "installed as /{}/{}, version {}",
+            record.namespace, record.name, record.version
+        );
+        Ok(entity::installed(trigger, status, &said))
+    }
+}
+
+/// A refusal of the specification as field, value and cure; any other error as it is.
+fn explain(error: WhiskError, wanted: &WantedTrigger) -> EntityError {
+    let WhiskError::Refused {
+        class: Class::Invalid | Class::TooLarge,
+        message,
+        ..
+    } = &error
+    else {
+        return EntityError::Whisk(error);
+    };
+    let keys: Vec<&str> = wanted.parameters.keys().map(String::as_str).collect();
+    let (field, value, cure) = if message.contains("arameters") {
+        ("spec.parameters", keys.join(", "), "give less")
+    } else if message.contains("nnotations") {
+        ("spec.annotations", String::new(), "give less")
+    } else if message.contains("name of the entity") {
+        let cure = "use letters, digits, '_', '-', '.', '@' and blanks";
+        ("spec.triggerName", wanted.name.clone(), cure)
+    } else {
+        ("spec", wanted.name.clone(), "correct the specification")
+    };
+    let problem = format!("OpenWhisk says: {message}");
+    EntityError::Invalid(Invalid::new(field, value, problem, cure))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn refusals_lead_to_a_field() {
+        let wanted = WantedTrigger {
+            name: "t".to_owned(),
+            parameters: BTreeMap::from([("p".to_owned(), "hidden".into())]),
+            annotations: BTreeMap::new(),
+        };
+        let told = |status: u16, said: &str| {
+            let body = serde_json::json!({ "error": said }).to_string();
+            let error = WhiskError::refused("write trigger t", status, body.as_bytes());
+            explain(error, &wanted).to_string()
+        };
+        assert_eq!(
+            told(413, "parameters larger than allowed: 2 > 1 bytes."),
+            "spec.parameters: p: OpenWhisk says: parameters larger than allowed: 2 > 1 bytes.; give less"
+        );
+        assert!(
+            told(400, "The name of the entity contains illegal characters.")
+                .starts_with("spec.triggerName: t: ")
+        );
+        assert!(told(503, "busy").starts_with("OpenWhisk refused to write trigger t: 503"));
+    }
+}

@@ -1,0 +1,3 @@
+//! Rule: what runs at each event of a trigger in an OpenWhisk.
+
+pub mod crd;

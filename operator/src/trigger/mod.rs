@@ -1,0 +1,3 @@
+//! Trigger: a named channel of events in an OpenWhisk.
+
+pub mod crd;
