@@ -103,7 +103,7 @@ async fn a_trigger_counts_as_served_only_when_its_actions_succeeded() {
     let p = &platform.name;
     let rule = |active: bool| {
         format!(
-            "apiVersion: millrace.dev/v1alpha1\nkind: Rule\nmetadata: {{name: on-alarm}}\nspec: {{openwhisk: {p}-whisk, trigger: alarm, action: {p}-assess-vehicle, active: {active}}}\n"
+            "apiVersion: millrace.dev/v1alpha1\nkind: Rule\nmetadata: {{name: on-alarm}}\nspec: {{openwhisk: {p}-whisk, trigger: alarm, action: assess-vehicle, active: {active}}}\n"
         )
     };
     let manifest = format!(

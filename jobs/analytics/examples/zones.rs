@@ -1,6 +1,7 @@
-//! How long an event takes with zones: `cargo run -p millrace-analytics --example zones [FILE.geojson…]`.
+//! How long an event takes with zones: `cargo run -p millrace-analytics --example zones [LATITUDE,LONGITUDE FILE.geojson…]`.
 //!
-//! Without files: 10,000 zones of 64 edges in rows, and one of 10,000 edges around the whole way. Files must be zones.
+//! Without files: 10,000 zones of 64 edges in rows, and one of 10,000 edges around the whole way. With files: a hundred
+//! vehicles drive eastwards from places around the given one.
 
 use std::error::Error;
 use std::time::Instant;
@@ -26,7 +27,16 @@ fn zone(id: usize, x: f64, y: f64, radius: f64, edges: usize) -> String {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments = std::env::args().skip(1);
+    let (south, west) = match arguments.next() {
+        None => (48.011, 0.01),
+        Some(place) => {
+            let (latitude, longitude) = place.split_once(',').ok_or("write LATITUDE,LONGITUDE")?;
+            (latitude.parse::<f64>()?, longitude.parse::<f64>()?)
+        }
+    };
+    let files: Vec<String> = arguments.collect();
+    let step = if files.is_empty() { 0.0193 } else { 0.0005 };
     let mut texts = Vec::new();
     for file in &files {
         texts.push((file.clone(), std::fs::read_to_string(file)?));
@@ -70,8 +80,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             for v in 0..vehicles {
                 let time = start.checked_add(SignedDuration::from_secs(s as i64))?;
                 let mut event = Telemetry::new(format!("car-{v}"), s, time);
-                event.latitude = Some(48.011 + v as f64 * 0.0193);
-                event.longitude = Some(0.01 + s as f64 * 0.0002);
+                event.latitude = Some(south + v as f64 * step);
+                event.longitude = Some(west + s as f64 * 0.0002);
                 event.speed = Some(54.0);
                 alerts += detector
                     .observe(&mut states[v as usize], &event, time)

@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use clap::Subcommand;
-use reqwest::Method;
 use serde_json::Value;
 
-use super::gateway::encoded;
+use super::gateway::{Method, encoded};
 use super::{Gateway, Output, Role, table};
 
 /// What can be done with dead letters.
@@ -79,7 +78,7 @@ pub async fn run(
             let given = [("vehicle", vehicle), ("reason", reason), ("topic", topic)];
             query.extend(given.into_iter().filter_map(|(k, v)| Some((k, v?))));
             let answer = gateway
-                .call(Method::GET, "/v1/dead-letters", &query)
+                .call(Method::Get, "/v1/dead-letters", &query)
                 .await?;
             match output {
                 Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
@@ -88,7 +87,7 @@ pub async fn run(
         }
         Command::Show { id, .. } => {
             let path = format!("/v1/dead-letters/{}", encoded(&id));
-            let answer = gateway.call(Method::GET, &path, &[]).await?;
+            let answer = gateway.call(Method::Get, &path, &[]).await?;
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
         }
         Command::Redrive { ids, again } => {
@@ -100,7 +99,7 @@ pub async fn run(
             for id in ids {
                 let path = format!("/v1/dead-letters/{}/redrive", encoded(&id));
                 let answer = gateway
-                    .call(Method::POST, &path, &query)
+                    .call(Method::Post, &path, &query)
                     .await
                     .map_err(|e| anyhow::Error::new(e).context(id.clone()))?;
                 match output {

@@ -2,15 +2,29 @@
 
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Tells.
+    Get,
+    /// Makes.
+    Put,
+    /// Does.
+    Post,
+    /// Takes away.
+    Delete,
+}
 
 /// The gateway of a platform, with the token of a role.
 #[derive(Clone, Debug)]
 pub struct Gateway {
-    client: reqwest::Client,
+    agent: Agent,
     url: String,
     token: String,
 }
@@ -18,28 +32,33 @@ pub struct Gateway {
 /// Why the gateway did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The client cannot be made.
-    #[error("--ca-file: {0}; give a certificate in PEM")]
-    Client(reqwest::Error),
+    /// The certificate cannot be used.
+    #[error(
+        "--ca-file: no certificate in PEM; give the file of the authority that signed the gateway's certificate"
+    )]
+    Authority,
     /// It cannot be reached.
     #[error("{url}: {source}; see whether the gateway runs")]
     Reach {
         /// Its address.
         url: String,
         /// Why not.
-        source: reqwest::Error,
+        source: Box<ureq::Error>,
     },
     /// It refused.
     #[error("the gateway answered {status}: {said}")]
     Refused {
         /// The status.
-        status: StatusCode,
+        status: u16,
         /// Its words.
         said: String,
     },
     /// Its answer is no JSON.
     #[error("the gateway answered what is no JSON: {0}; see whether --gateway names one")]
     Answer(String),
+    /// The call was given up.
+    #[error("the call was given up: {0}")]
+    GivenUp(#[from] tokio::task::JoinError),
 }
 
 impl Gateway {
@@ -48,13 +67,28 @@ impl Gateway {
     /// # Errors
     /// The certificate cannot be read.
     pub fn new(url: &str, token: String, authority: Option<&[u8]>) -> Result<Self, GatewayError> {
-        let mut builder = reqwest::Client::builder().timeout(TIMEOUT);
-        if let Some(pem) = authority {
-            let certificate = reqwest::Certificate::from_pem(pem).map_err(GatewayError::Client)?;
-            builder = builder.add_root_certificate(certificate);
-        }
+        let roots = match authority {
+            None => RootCerts::WebPki,
+            Some(pem) => {
+                let certificates: Vec<Certificate<'static>> = parse_pem(pem)
+                    .filter_map(|item| match item {
+                        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                        _ => None,
+                    })
+                    .collect();
+                if certificates.is_empty() {
+                    return Err(GatewayError::Authority);
+                }
+                RootCerts::from(certificates)
+            }
+        };
+        let config = Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .tls_config(TlsConfig::builder().root_certs(roots).build())
+            .build();
         Ok(Self {
-            client: builder.build().map_err(GatewayError::Client)?,
+            agent: config.new_agent(),
             url: url.trim_end_matches('/').to_owned(),
             token,
         })
@@ -70,23 +104,44 @@ impl Gateway {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<Value, GatewayError> {
-        let url = format!("{}{path}", self.url);
-        let reach = |source: reqwest::Error| GatewayError::Reach {
+        let (gateway, url) = (
+            self.clone(),
+            with_query(&format!("{}{path}", self.url), query),
+        );
+        // The connection through Kubernetes is served by this runtime, so the call must not hold up its thread.
+        tokio::task::spawn_blocking(move || gateway.ask(method, &url)).await?
+    }
+
+    fn ask(&self, method: Method, url: &str) -> Result<Value, GatewayError> {
+        let reach = |source: ureq::Error| GatewayError::Reach {
             url: self.url.clone(),
-            source: source.without_url(),
+            source: Box::new(source),
         };
-        let answer = self
-            .client
-            .request(method, with_query(&url, query))
-            .bearer_auth(&self.token)
-            .send()
-            .await
-            .map_err(reach)?;
+        let bearer = format!("Bearer {}", self.token);
+        let answer = match method {
+            Method::Get => self.agent.get(url).header("authorization", bearer).call(),
+            Method::Delete => self
+                .agent
+                .delete(url)
+                .header("authorization", bearer)
+                .call(),
+            Method::Put => self
+                .agent
+                .put(url)
+                .header("authorization", bearer)
+                .send_empty(),
+            Method::Post => self
+                .agent
+                .post(url)
+                .header("authorization", bearer)
+                .send_empty(),
+        };
+        let mut answer = answer.map_err(reach)?;
         let status = answer.status();
-        let text = answer.text().await.map_err(reach)?;
+        let text = answer.body_mut().read_to_string().map_err(reach)?;
         if !status.is_success() {
             return Err(GatewayError::Refused {
-                status,
+                status: status.as_u16(),
                 said: said(&text),
             });
         }

@@ -3,10 +3,9 @@
 use std::io::Write;
 
 use clap::Subcommand;
-use reqwest::Method;
 use serde_json::Value;
 
-use super::gateway::encoded;
+use super::gateway::{Method, encoded};
 use super::{Gateway, Output, table};
 
 /// What can be done with a vehicle's credentials.
@@ -58,18 +57,18 @@ pub async fn run(
                     "{id}: enrolled already; give it a new token with `millrace vehicle rotate {id}`"
                 );
             }
-            gateway.call(Method::PUT, &path(id), &[]).await?
+            gateway.call(Method::Put, &path(id), &[]).await?
         }
         Command::Rotate { id, grace } => {
             if !known(gateway, &path(id)).await? {
                 anyhow::bail!("{id}: not enrolled; do so with `millrace vehicle enrol {id}`");
             }
             let query = [("grace_seconds", grace.to_string())];
-            gateway.call(Method::PUT, &path(id), &query).await?
+            gateway.call(Method::Put, &path(id), &query).await?
         }
-        Command::Revoke { id } => gateway.call(Method::DELETE, &path(id), &[]).await?,
-        Command::Show { id } => gateway.call(Method::GET, &path(id), &[]).await?,
-        Command::List => gateway.call(Method::GET, "/v1/vehicles", &[]).await?,
+        Command::Revoke { id } => gateway.call(Method::Delete, &path(id), &[]).await?,
+        Command::Show { id } => gateway.call(Method::Get, &path(id), &[]).await?,
+        Command::List => gateway.call(Method::Get, "/v1/vehicles", &[]).await?,
     };
     if output == Output::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
@@ -99,9 +98,9 @@ fn rows(out: &mut impl Write, vehicles: &[Value]) -> std::io::Result<()> {
 }
 
 async fn known(gateway: &Gateway, path: &str) -> anyhow::Result<bool> {
-    match gateway.call(Method::GET, path, &[]).await {
+    match gateway.call(Method::Get, path, &[]).await {
         Ok(answer) => Ok(answer["enrolled"].as_bool().unwrap_or(false)),
-        Err(super::GatewayError::Refused { status, .. }) if status.as_u16() == 404 => Ok(false),
+        Err(super::GatewayError::Refused { status, .. }) if status == 404 => Ok(false),
         Err(other) => Err(other.into()),
     }
 }

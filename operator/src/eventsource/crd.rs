@@ -40,6 +40,8 @@ use crate::types::PodResources;
         .message("spec.trigger: given beside spec.action: records go to one of the two; remove one, or make a second EventSource"),
     validation = Rule::new("!has(self.partialFailure) || !self.partialFailure || has(self.batch)")
         .message("spec.partialFailure: true without spec.batch: one record fails or succeeds as a whole; add spec.batch or remove spec.partialFailure"),
+    validation = Rule::new("!has(self.partialFailure) || !self.partialFailure || !has(self.trigger)")
+        .message("spec.partialFailure: true with spec.trigger: a trigger gives no result that could name records; set spec.action instead, or remove spec.partialFailure"),
     validation = Rule::new("!has(self.bisect) || !self.bisect || has(self.batch)")
         .message("spec.bisect: true without spec.batch: there is nothing to halve; add spec.batch or remove spec.bisect"),
     validation = Rule::new("has(self.group) == has(oldSelf.group) && (!has(self.group) || self.group == oldSelf.group)")

@@ -36,7 +36,7 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
         bindings: &job.bindings,
         config: &job.config,
         reloaded: match job.job {
-            Job::Detect => &["rules"],
+            Job::Detect => &["rules", "zones"],
             Job::Gateway => &[],
         },
         files: &job.files,

@@ -61,7 +61,7 @@ pub struct StreamJobSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub bindings: Vec<String>,
-    /// The job's own configuration, checked by the job. `rules` of detect are reloaded without a restart.
+    /// The job's own configuration, checked by the job. `rules` and `zones` of detect are reloaded without a restart.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub config: FreeForm,

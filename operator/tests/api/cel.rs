@@ -87,7 +87,12 @@ pub async fn good_resources_are_accepted(scene: &Scene) {
             "EventSource",
             "batches",
             json!({"topic": "t", "trigger": "g", "filter": "zone IS NULL", "batch": {"maximumRecords": 10, "windowMilliseconds": 100},
-                "partialFailure": true, "bisect": true, "maximumAgeSeconds": 60}),
+                "bisect": true, "maximumAgeSeconds": 60}),
+        ),
+        (
+            "EventSource",
+            "part-by-part",
+            json!({"topic": "t", "action": "a", "batch": {}, "partialFailure": true}),
         ),
         (
             "EventSource",
@@ -368,6 +373,12 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
             "x",
             json!({"topic": "t", "action": "a", "bisect": true}),
             &["spec.bisect", "add spec.batch"],
+        ),
+        (
+            "EventSource",
+            "x",
+            json!({"topic": "t", "trigger": "g", "batch": {}, "partialFailure": true}),
+            &["spec.partialFailure", "set spec.action"],
         ),
         (
             "EventSource",

@@ -139,9 +139,9 @@ fn path(ahead: &Ahead, course: f64, lead: f64) -> Option<Path> {
     Path::new(ahead.from, course, ahead.run + ahead.speed * seconds + 10.0)
 }
 
-/// The lead, and what passes in the mean until the next fix and until a course is confirmed: so the lead asked for is kept.
+/// The lead, and what passes until the next fix and until a course is confirmed: so the lead asked for is kept.
 fn allowed(ahead: &Ahead, lead: f64) -> f64 {
-    lead * 1.1 + ahead.interval / 2.0 + CONFIRMED
+    lead * 1.1 + ahead.interval + CONFIRMED
 }
 
 /// Brings up to date on which side of the boundaries the vehicle is; gives the zones whose boundary it crossed.

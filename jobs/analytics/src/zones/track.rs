@@ -18,7 +18,7 @@ const LOST: f64 = 120.0;
 /// For so many seconds after a fix the way is reckoned from speed.
 const RECKONED: f64 = 45.0;
 /// Between rare fixes a change of course by so many degrees is a bend.
-const BEND: f64 = 45.0;
+const BEND: f64 = 90.0;
 /// Accuracy of a fix that does not state it, and the best and worst that is believed, in metres.
 const ACCURACY: (f64, f64, f64) = (5.0, 3.0, 50.0);
 /// Fixes that state to be worse than this are left out, in metres.

@@ -53,9 +53,6 @@ impl WhiskClient {
                 parsed.scheme()
             )));
         }
-        // The client asks for a provider of cryptography even when it only speaks HTTP; that one is there
-        // already is no error.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .timeout(timeout)
