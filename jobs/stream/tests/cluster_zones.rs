@@ -138,7 +138,8 @@ fn lay(platform: &Platform, geojson: &str) {
             &name,
             "--type=merge",
             "-p",
-            r#"{"spec":{"detect":{"zones":[{"configMap":"zones-of-the-test"}]}}}"#,
+            // Several zones lie on one road here: told one every 20 s, they would take as long as the drive.
+            r#"{"spec":{"gateway":{"config":{"quietSeconds":0}},"detect":{"zones":[{"configMap":"zones-of-the-test"}]}}}"#,
         ])
         .unwrap();
     let detect = format!("deployment/{}-detect", platform.name);
@@ -158,9 +159,12 @@ fn lay(platform: &Platform, geojson: &str) {
         assert!(Instant::now() < end, "no zones in {volumes}");
         std::thread::sleep(Duration::from_millis(500));
     }
-    platform
-        .kubectl(&["rollout", "status", &detect, "--timeout=120s"])
-        .unwrap();
+    let gateway = format!("deployment/{}-gateway", platform.name);
+    for deployment in [&detect, &gateway] {
+        platform
+            .kubectl(&["rollout", "status", deployment, "--timeout=120s"])
+            .unwrap();
+    }
 }
 
 #[test]
@@ -268,7 +272,7 @@ fn drivers_are_warned_before_a_zone_and_only_then() {
             &name,
             "--type=merge",
             "-p",
-            r#"{"spec":{"detect":{"zones":null}}}"#,
+            r#"{"spec":{"gateway":{"config":null},"detect":{"zones":null}}}"#,
         ])
         .unwrap();
 }

@@ -158,7 +158,13 @@ fn said(text: &str) -> String {
     let Ok(json) = serde_json::from_str::<Value>(text) else {
         return text.chars().take(300).collect();
     };
-    let part = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+    // `{"error": {…}}` is the gateway's own form; a proxy before it may put the words at the top, or only one.
+    let body = if json["error"].is_object() {
+        &json["error"]
+    } else {
+        &json
+    };
+    let part = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     match (part("problem"), part("cure")) {
         (problem, cure) if !problem.is_empty() => {
             let place: Vec<String> = [part("field"), part("value")]
@@ -207,7 +213,8 @@ mod tests {
 
     #[test]
     fn refusals_name_field_value_and_cure() {
-        let text = r#"{"field":"vehicle","value":"a b","problem":"not an id","cure":"use A-Z"}"#;
+        let text =
+            r#"{"error":{"field":"vehicle","value":"a b","problem":"not an id","cure":"use A-Z"}}"#;
         assert_eq!(said(text), "vehicle: a b: not an id; use A-Z");
         assert_eq!(
             said(r#"{"problem":"no token","cure":"send one"}"#),

@@ -100,7 +100,7 @@ fn rows(out: &mut impl Write, vehicles: &[Value]) -> std::io::Result<()> {
 async fn known(gateway: &Gateway, path: &str) -> anyhow::Result<bool> {
     match gateway.call(Method::Get, path, &[]).await {
         Ok(answer) => Ok(answer["enrolled"].as_bool().unwrap_or(false)),
-        Err(super::GatewayError::Refused { status, .. }) if status == 404 => Ok(false),
+        Err(super::GatewayError::Refused { status: 404, .. }) => Ok(false),
         Err(other) => Err(other.into()),
     }
 }

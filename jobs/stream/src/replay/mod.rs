@@ -69,7 +69,7 @@ pub enum ReplayError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: TripError,
+        source: Box<TripError>,
     },
     /// Sending them.
     #[error(transparent)]
@@ -126,7 +126,7 @@ fn read(path: &Path, prefix: &str, options: &TripOptions) -> Result<Trip, Replay
         .read_path(path, &vehicle)
         .map_err(|source| ReplayError::Trip {
             path: path.to_path_buf(),
-            source,
+            source: Box::new(source),
         })
 }
 
