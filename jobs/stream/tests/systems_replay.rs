@@ -205,7 +205,7 @@ async fn simulated_cars_are_warned_once_though_the_gateway_is_killed() {
                 let truth: serde_json::Value = serde_json::from_str(line).unwrap();
                 (
                     truth["vehicle"].as_str().unwrap().to_owned(),
-                    truth["from"]
+                    truth["injected_at"]
                         .as_str()
                         .unwrap()
                         .parse::<jiff::Timestamp>()
@@ -335,7 +335,7 @@ async fn who_is_stuck_is_told_where() {
     let output = run(&["--timeout", "2"]);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(
-        !output.status.success() && told.contains("admin-token"),
+        !output.status.success() && told.contains("vehicles-token"),
         "{told}"
     );
 }
