@@ -19,7 +19,7 @@ while (1) {
     $length = $1 if $line =~ /^content-length:\s*(\d+)/i;
   }
   read($client, my $body, $length) if $length;
-  print "told $id\n";
+  print "told $id\n" if $id ne ''; # a probe brings none
   print $client "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
   close $client; exit;
 }
