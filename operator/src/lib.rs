@@ -22,3 +22,4 @@ pub mod status;
 pub mod topic;
 pub mod trigger;
 pub mod types;
+pub mod url;

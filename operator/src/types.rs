@@ -93,6 +93,18 @@ pub fn free_form(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// The schema of annotations of an object of Kubernetes.
+#[must_use]
+pub fn kubernetes_annotations(_: &mut SchemaGenerator) -> Schema {
+    string_map(64, 1024)
+}
+
+/// The schema of annotations of an entity of OpenWhisk.
+#[must_use]
+pub fn openwhisk_annotations(_: &mut SchemaGenerator) -> Schema {
+    string_map(32, 1024)
+}
+
 /// The schema of a map from string to string.
 #[must_use]
 pub fn string_map(max_properties: u32, max_length: u32) -> Schema {

@@ -106,13 +106,13 @@ pub struct ActionSpec {
     pub parameters_from: Vec<SecretParameter>,
     /// Annotations of the action in OpenWhisk.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "annotations_schema")]
+    #[schemars(schema_with = "crate::types::openwhisk_annotations")]
     pub annotations: BTreeMap<String, String>,
     /// Limits of one activation.
     #[serde(default)]
     pub limits: ActionLimits,
     /// Whether the action is taken out of OpenWhisk when this resource is deleted.
-    #[serde(default = "delete")]
+    #[serde(default = "DeletionPolicy::of_what_holds_no_data")]
     pub deletion_policy: DeletionPolicy,
     /// Stop reconciling this action.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
@@ -125,15 +125,6 @@ fn default_kind() -> String {
 
 fn default_main() -> String {
     "main".into()
-}
-
-// An action holds no data: it goes with its resource unless somebody asks otherwise.
-fn delete() -> DeletionPolicy {
-    DeletionPolicy::Delete
-}
-
-fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    crate::types::string_map(32, 1024)
 }
 
 /// Where the code of an action comes from.

@@ -5,8 +5,9 @@ use std::io::Write;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::gateway::{Method, encoded};
+use super::gateway::Method;
 use super::{Gateway, Output, Role, table};
+use crate::url::percent_encoded;
 
 /// What can be done with dead letters.
 #[derive(Clone, Debug, Subcommand)]
@@ -86,7 +87,7 @@ pub async fn run(
             }
         }
         Command::Show { id, .. } => {
-            let path = format!("/v1/dead-letters/{}", encoded(&id));
+            let path = format!("/v1/dead-letters/{}", percent_encoded(&id));
             let answer = gateway.call(Method::Get, &path, &[]).await?;
             writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
         }
@@ -97,7 +98,7 @@ pub async fn run(
                 Vec::new()
             };
             for id in ids {
-                let path = format!("/v1/dead-letters/{}/redrive", encoded(&id));
+                let path = format!("/v1/dead-letters/{}/redrive", percent_encoded(&id));
                 let answer = gateway
                     .call(Method::Post, &path, &query)
                     .await

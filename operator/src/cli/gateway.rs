@@ -6,6 +6,8 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::url::percent_encoded;
+
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What can be asked for.
@@ -188,23 +190,9 @@ fn with_query(url: &str, query: &[(&str, String)]) -> String {
         whole.push(if at == 0 { '?' } else { '&' });
         whole.push_str(name);
         whole.push('=');
-        whole.push_str(&encoded(value));
+        whole.push_str(&percent_encoded(value));
     }
     whole
-}
-
-/// A part of a path or a query, percent-encoded after RFC 3986.
-#[must_use]
-pub fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -225,7 +213,6 @@ mod tests {
 
     #[test]
     fn what_is_put_into_a_url_stays_in_its_place() {
-        assert_eq!(encoded("a/b?c&d e"), "a%2Fb%3Fc%26d%20e");
         assert_eq!(
             with_query("http://h/p", &[("a", "1&2".into()), ("b", "x".into())]),
             "http://h/p?a=1%262&b=x"

@@ -5,8 +5,9 @@ use std::io::Write;
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::gateway::{Method, encoded};
+use super::gateway::Method;
 use super::{Gateway, Output, table};
+use crate::url::percent_encoded;
 
 /// What can be done with a vehicle's credentials.
 #[derive(Clone, Debug, Subcommand)]
@@ -48,7 +49,7 @@ pub async fn run(
     output: Output,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let path = |id: &str| format!("/v1/vehicles/{}", encoded(id));
+    let path = |id: &str| format!("/v1/vehicles/{}", percent_encoded(id));
     let answer = match &command {
         Command::Enrol { id } => {
             // Enrolling again would end the session of a vehicle that drives: that has to be asked for by its name.

@@ -156,17 +156,13 @@ pub struct JobService {
     pub node_ports: Option<NodePorts>,
     /// Annotations of the Service, for example for the cloud's load balancer.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "annotations_schema")]
+    #[schemars(schema_with = "crate::types::kubernetes_annotations")]
     pub annotations: BTreeMap<String, String>,
     /// Addresses that a load balancer lets in, in the form of `192.0.2.0/24`; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 64)), extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new("self.all(r, isCIDR(r))").message("holds what is not a range of addresses; write each like 192.0.2.0/24 or 2001:db8::/32"))]
     pub load_balancer_source_ranges: Vec<String>,
-}
-
-fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    crate::types::string_map(64, 1024)
 }
 
 /// Types of a Service.

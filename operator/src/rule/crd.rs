@@ -96,7 +96,7 @@ pub struct RuleSpec {
     #[serde(default = "active")]
     pub active: bool,
     /// Whether the rule is taken out of OpenWhisk when this resource is deleted.
-    #[serde(default = "delete")]
+    #[serde(default = "DeletionPolicy::of_what_holds_no_data")]
     pub deletion_policy: DeletionPolicy,
     /// Stop reconciling this rule.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
@@ -105,11 +105,6 @@ pub struct RuleSpec {
 
 fn active() -> bool {
     true
-}
-
-// A rule holds no data: it goes with its resource unless somebody asks otherwise.
-fn delete() -> DeletionPolicy {
-    DeletionPolicy::Delete
 }
 
 /// What was seen of a rule.

@@ -149,6 +149,14 @@ pub enum DeletionPolicy {
     Delete,
 }
 
+impl DeletionPolicy {
+    /// The default of what can be made again at any time: it goes with its resource unless somebody asks otherwise.
+    #[must_use]
+    pub fn of_what_holds_no_data() -> Self {
+        Self::Delete
+    }
+}
+
 /// What was seen of a topic.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -86,23 +86,14 @@ pub struct TriggerSpec {
     pub parameters_from: Vec<SecretParameter>,
     /// Annotations of the trigger in OpenWhisk.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "annotations_schema")]
+    #[schemars(schema_with = "crate::types::openwhisk_annotations")]
     pub annotations: BTreeMap<String, String>,
     /// Whether the trigger is taken out of OpenWhisk when this resource is deleted.
-    #[serde(default = "delete")]
+    #[serde(default = "DeletionPolicy::of_what_holds_no_data")]
     pub deletion_policy: DeletionPolicy,
     /// Stop reconciling this trigger.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
-}
-
-// A trigger holds no data: it goes with its resource unless somebody asks otherwise.
-fn delete() -> DeletionPolicy {
-    DeletionPolicy::Delete
-}
-
-fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    crate::types::string_map(32, 1024)
 }
 
 /// What was seen of a trigger.

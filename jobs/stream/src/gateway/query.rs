@@ -3,6 +3,7 @@
 use axum::extract::Query;
 use axum::http::Uri;
 use millrace_contract::Invalid;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The parameters of a request, decoded, in their order.
 ///
@@ -65,6 +66,13 @@ pub fn unknown(name: &str, value: &str, cure: &str) -> Invalid {
     )
 }
 
+/// All but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// The value of a `Link` header that leads to the next page.
 #[must_use]
 pub fn link_to_next(path: &str, pairs: &[(String, String)], cursor: (&str, &str)) -> String {
@@ -76,14 +84,7 @@ pub fn link_to_next(path: &str, pairs: &[(String, String)], cursor: (&str, &str)
 }
 
 fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut all, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            all.push(char::from(byte));
-        } else {
-            all.push_str(&format!("%{byte:02X}"));
-        }
-        all
-    })
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]

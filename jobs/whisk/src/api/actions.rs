@@ -102,31 +102,18 @@ fn list_in(api: &Api, call: &Call<'_>, namespace: &str, package: &str) -> Result
         });
     };
     let home = packages.provider(&package).unwrap_or(package);
-    page(call, &api.engine.actions.list_in(&home.full_name()))
+    let actions = api.engine.actions.list_in(&home.full_name());
+    Ok(call
+        .query
+        .listing("actions")?
+        .reply(&actions, Action::summary))
 }
 
 fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> {
     // What is wrong with the query is told first.
-    call.query.page("actions")?;
-    page(call, &api.engine.actions.list(own(call, namespace, None)?))
-}
-
-/// The part of a list of actions that is asked for, or their number.
-fn page(call: &Call<'_>, actions: &[Arc<Action>]) -> Result<Reply, ApiError> {
-    let page = call.query.page("actions")?;
-    let count = call.query.flag("count")?;
-    if count == Some(true) {
-        return Ok(Reply::json(
-            200,
-            json!({ "actions": actions.len().saturating_sub(page.skip) }),
-        ));
-    }
-    let views = actions
-        .iter()
-        .skip(page.skip)
-        .take(page.limit)
-        .map(|action| Value::Object(action.summary()));
-    Ok(Reply::json(200, views.collect()))
+    let listing = call.query.listing("actions")?;
+    let actions = api.engine.actions.list(own(call, namespace, None)?);
+    Ok(listing.reply(&actions, Action::summary))
 }
 
 async fn get(api: &Api, call: Call<'_>, name: &FullName) -> Result<Reply, ApiError> {

@@ -24,7 +24,7 @@ use crate::auth::{Denied, Subject};
 use crate::invoke::Engine;
 use crate::kinds::Kinds;
 use crate::metrics::CodeLabel;
-use crate::name::transaction_id;
+use crate::name::{FullName, check, transaction_id};
 use crate::settings::Settings;
 use crate::throttle::Throttle;
 use query::Query;
@@ -231,6 +231,18 @@ fn own<'a>(call: &'a Call<'_>, namespace: &str, entity: Option<&str>) -> Result<
         403,
         format!("The supplied authentication is not authorized to access '{what}'."),
     ))
+}
+
+/// The entity of the own namespace that a path names, when the method is one that entities know.
+fn own_entity(call: &Call<'_>, namespace: &str, name: &str) -> Result<FullName, ApiError> {
+    if ![Method::GET, Method::PUT, Method::DELETE, Method::POST].contains(call.method) {
+        return Err(not_found());
+    }
+    check(name).map_err(|error| ApiError::route(400, error.to_string()))?;
+    Ok(FullName {
+        namespace: own(call, namespace, Some(name))?.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 fn unauthorized(denied: Denied) -> ApiError {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::body::{Purpose, object};
 use crate::api::{Api, ApiError, Call, Reply, blocking, not_found, own};
 use crate::invoke::now;
 use crate::name::{FullName, check};
+use crate::package::Package;
 use crate::put::PackagePut;
 
 /// Answers.
@@ -78,26 +79,14 @@ pub fn missing(name: &FullName) -> ApiError {
 }
 
 fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> {
-    let page = call.query.page("packages")?;
-    let count = call.query.flag("count")?;
+    let listing = call.query.listing("packages")?;
     // Of other namespaces everybody may see what they publish.
     let own = own(call, namespace, None);
     let mut packages = api.engine.packages.list(own.clone().unwrap_or(namespace));
     if own.is_err() {
         packages.retain(|package| package.publish);
     }
-    if count == Some(true) {
-        return Ok(Reply::json(
-            200,
-            json!({ "packages": packages.len().saturating_sub(page.skip) }),
-        ));
-    }
-    let views = packages
-        .iter()
-        .skip(page.skip)
-        .take(page.limit)
-        .map(|package| Value::Object(package.summary()));
-    Ok(Reply::json(200, views.collect()))
+    Ok(listing.reply(&packages, Package::summary))
 }
 
 fn get(api: &Api, name: &FullName) -> Result<Reply, ApiError> {

@@ -1,6 +1,10 @@
 //! Query parameters.
 
-use crate::api::ApiError;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::api::{ApiError, Reply};
 
 /// Length of a list when none is asked for.
 const DEFAULT_LIMIT: usize = 30;
@@ -19,6 +23,33 @@ pub struct Page {
     pub skip: usize,
     /// At most so many.
     pub limit: usize,
+}
+
+/// What is asked of a collection of entities: a part of it, or how many there are.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    collection: &'static str,
+    page: Page,
+    count: bool,
+}
+
+impl Listing {
+    /// The answer out of all entities, each shown as its `summary`.
+    pub fn reply<T>(
+        &self,
+        entities: &[Arc<T>],
+        summary: impl Fn(&T) -> Map<String, Value>,
+    ) -> Reply {
+        if self.count {
+            let count = entities.len().saturating_sub(self.page.skip);
+            return Reply::json(200, json!({ self.collection: count }));
+        }
+        let part = entities.iter().skip(self.page.skip).take(self.page.limit);
+        Reply::json(
+            200,
+            part.map(|entity| Value::Object(summary(entity))).collect(),
+        )
+    }
 }
 
 impl Query {
@@ -57,6 +88,18 @@ impl Query {
                 format!("'{value}' is not a valid Boolean value"),
             )),
         }
+    }
+
+    /// `limit`, `skip` and `count` of a list of `collection`.
+    ///
+    /// # Errors
+    /// [`ApiError`] when one cannot be read or is out of range.
+    pub fn listing(&self, collection: &'static str) -> Result<Listing, ApiError> {
+        Ok(Listing {
+            collection,
+            page: self.page(collection)?,
+            count: self.flag("count")? == Some(true),
+        })
     }
 
     /// `limit` and `skip` of a list of `collection`.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::http::Method;
-use serde_json::{Value, json};
 
 use crate::api::body::{Purpose, object};
 use crate::api::packages::readable;
-use crate::api::{Api, ApiError, Call, Reply, blocking, missing, not_found, own};
+use crate::api::{Api, ApiError, Call, Reply, blocking, missing, not_found, own, own_entity};
 use crate::invoke::now;
-use crate::name::{FullName, check};
+use crate::link::Rule;
+use crate::name::FullName;
 use crate::put::{RulePut, parse_status};
 use crate::store::ActivateError;
 
@@ -26,14 +26,7 @@ pub async fn route(
     match rest {
         [] | [""] if call.method == Method::GET => list(api, &call, namespace),
         [name] if !name.is_empty() => {
-            if ![Method::GET, Method::PUT, Method::DELETE, Method::POST].contains(call.method) {
-                return Err(not_found());
-            }
-            check(name).map_err(|error| ApiError::route(400, error.to_string()))?;
-            let name = FullName {
-                namespace: own(&call, namespace, Some(name))?.to_owned(),
-                name: (*name).to_owned(),
-            };
+            let name = own_entity(&call, namespace, name)?;
             match *call.method {
                 Method::GET => get(api, &name),
                 Method::PUT => put(api, call, name).await,
@@ -46,21 +39,9 @@ pub async fn route(
 }
 
 fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> {
-    let page = call.query.page("rules")?;
-    let count = call.query.flag("count")?;
+    let listing = call.query.listing("rules")?;
     let rules = api.engine.links.rules(own(call, namespace, None)?);
-    if count == Some(true) {
-        return Ok(Reply::json(
-            200,
-            json!({ "rules": rules.len().saturating_sub(page.skip) }),
-        ));
-    }
-    let views = rules
-        .iter()
-        .skip(page.skip)
-        .take(page.limit)
-        .map(|rule| Value::Object(rule.summary()));
-    Ok(Reply::json(200, views.collect()))
+    Ok(listing.reply(&rules, Rule::summary))
 }
 
 fn get(api: &Api, name: &FullName) -> Result<Reply, ApiError> {

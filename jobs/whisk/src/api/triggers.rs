@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 use crate::activation::{Activation, Response, Status};
 use crate::api::actions::check_invocation;
 use crate::api::body::{Purpose, object};
-use crate::api::{ACTIVATION_ID, Api, ApiError, Call, Reply, blocking, missing, not_found, own};
+use crate::api::{
+    ACTIVATION_ID, Api, ApiError, Call, Reply, blocking, missing, not_found, own, own_entity,
+};
 use crate::invoke::{Accepted, Caller, now};
 use crate::link::{Rule, RuleResult, Trigger};
 use crate::metrics::ResultLabel;
-use crate::name::{FullName, activation_id, check};
+use crate::name::{FullName, activation_id};
 use crate::put::TriggerPut;
 
 /// The parameter in which actions find the headers of the fire request.
@@ -43,14 +45,7 @@ pub async fn route(
     match rest {
         [] | [""] if call.method == Method::GET => list(api, &call, namespace),
         [name] if !name.is_empty() => {
-            if ![Method::GET, Method::PUT, Method::DELETE, Method::POST].contains(call.method) {
-                return Err(not_found());
-            }
-            check(name).map_err(|error| ApiError::route(400, error.to_string()))?;
-            let name = FullName {
-                namespace: own(&call, namespace, Some(name))?.to_owned(),
-                name: (*name).to_owned(),
-            };
+            let name = own_entity(&call, namespace, name)?;
             match *call.method {
                 Method::GET => get(api, &name),
                 Method::PUT => put(api, call, name).await,
@@ -63,21 +58,9 @@ pub async fn route(
 }
 
 fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> {
-    let page = call.query.page("triggers")?;
-    let count = call.query.flag("count")?;
+    let listing = call.query.listing("triggers")?;
     let triggers = api.engine.links.triggers(own(call, namespace, None)?);
-    if count == Some(true) {
-        return Ok(Reply::json(
-            200,
-            json!({ "triggers": triggers.len().saturating_sub(page.skip) }),
-        ));
-    }
-    let views = triggers
-        .iter()
-        .skip(page.skip)
-        .take(page.limit)
-        .map(|trigger| Value::Object(trigger.summary()));
-    Ok(Reply::json(200, views.collect()))
+    Ok(listing.reply(&triggers, Trigger::summary))
 }
 
 fn shown(trigger: &Trigger, rules: &[(Arc<Rule>, bool)]) -> Reply {

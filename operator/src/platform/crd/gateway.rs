@@ -127,12 +127,8 @@ pub struct Ingress {
     pub backend: HttpBackend,
     /// Annotations for the controller of the Ingress.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "annotations_schema")]
+    #[schemars(schema_with = "crate::types::kubernetes_annotations")]
     pub annotations: BTreeMap<String, String>,
-}
-
-fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    crate::types::string_map(64, 1024)
 }
 
 /// A port of the gateway for HTTP.

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::error::WhiskError;
 use super::model::{ActionPut, ActionRecord, Activation, Invocation, Invoked};
+use crate::url::percent_encoded;
 
 /// Most that a server lists at once.
 const LIST_MAX: usize = 200;
@@ -187,7 +188,7 @@ impl WhiskClient {
     /// [`WhiskError`].
     pub async fn activation(&self, id: &str) -> Result<Option<Activation>, WhiskError> {
         let asked = format!("read activation {id}");
-        let path = format!("/api/v1/namespaces/_/activations/{}", encode(id));
+        let path = format!("/api/v1/namespaces/_/activations/{}", percent_encoded(id));
         match self.call(Method::GET, &path, None, &asked).await {
             Err(error) if error.is_not_found() => Ok(None),
             result => parse(&result?, &asked).map(Some),
@@ -272,22 +273,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8], asked: &str) -> Result<T, WhiskError
 
 /// The path of an action; `package/name` names a packaged one.
 fn action_path(name: &str) -> String {
-    let name: Vec<String> = name.split('/').map(encode).collect();
+    let name: Vec<String> = name.split('/').map(percent_encoded).collect();
     format!("/api/v1/namespaces/_/actions/{}", name.join("/"))
-}
-
-/// Percent-encodes one segment of a path.
-fn encode(segment: &str) -> String {
-    let mut out = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -3,12 +3,16 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{WhiskClient, encode, parse, to_json};
+use super::{WhiskClient, parse, to_json};
 use crate::remote::openwhisk::error::WhiskError;
 use crate::remote::openwhisk::model::{RulePut, RuleRecord, TriggerPut, TriggerRecord};
+use crate::url::percent_encoded;
 
 fn path(collection: &str, name: &str) -> String {
-    format!("/api/v1/namespaces/_/{collection}/{}", encode(name))
+    format!(
+        "/api/v1/namespaces/_/{collection}/{}",
+        percent_encoded(name)
+    )
 }
 
 impl WhiskClient {
