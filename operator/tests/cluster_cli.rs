@@ -9,17 +9,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use millrace_testkit::Platform;
+use millrace_testkit::{Platform, fresh};
 use serde_json::Value;
-
-fn fresh(name: &str) -> String {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    format!("{name}-{:x}", now.as_millis())
-}
 
 /// What `millrace` writes, or what it complains of.
 fn millrace(platform: &Platform, arguments: &[&str]) -> Result<String, String> {

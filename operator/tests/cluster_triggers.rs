@@ -6,10 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use millrace_testkit::Platform;
+use millrace_testkit::{Platform, fresh};
 use serde_json::{Value, json};
 
 /// Drives a car for six minutes of its time, in which its coolant boils.
@@ -96,10 +96,7 @@ async fn a_trigger_counts_as_served_only_when_its_actions_succeeded() {
     let Some(platform) = Platform::find().unwrap() else {
         return;
     };
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    let prefix = format!("trigger-{:x}", now.as_millis());
+    let prefix = fresh("trigger");
     let p = &platform.name;
     let rule = |active: bool| {
         format!(

@@ -13,5 +13,5 @@ mod process;
 pub use apiserver::ApiServer;
 pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
-pub use platform::Platform;
+pub use platform::{Platform, fresh};
 pub use process::{Server, free_port, wait_for_port};

@@ -2,12 +2,21 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 
 use crate::place::left_out;
 
+/// `name`, and the time after it: a vehicle that no earlier run has used.
+#[must_use]
+pub fn fresh(name: &str) -> String {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    format!("{name}-{:x}", since.unwrap_or_default().as_millis())
+}
+
 /// The running platform and the way to it.
+#[derive(Clone, Debug)]
 pub struct Platform {
     /// `http://127.0.0.1:PORT` of the gateway.
     pub http: String,

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::drive::{self, Driven};
 use crate::install::{self, READY_STEP};
 use crate::steps::Steps;
-use crate::{Target, builds, files, images, packages, report, run};
+use crate::{Target, access, builds, files, images, packages, report, run};
 
 /// What the first drive gave, for every later `up`.
 const FIRST_DRIVE: &str = "first-drive.json";
@@ -31,6 +31,8 @@ pub fn up(context: &Context, target: &Target, nodes: Option<u8>) -> anyhow::Resu
     let noted = context.state.join(FIRST_DRIVE);
     let driven = match read_note(&noted, &cluster, &images) {
         Some(driven) => {
+            // After a restart of the machine the way to the gateway has to be opened again.
+            steps.step("gateway reachable", || access::gateway(context, &cluster))?;
             eprintln!("  ✔ everything was up; these are the warnings of the first drive");
             driven
         }

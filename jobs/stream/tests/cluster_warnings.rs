@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cluster_support::{Drives, fresh, platform_and_trips, text, told_once, warnings};
+use cluster_support::{Drives, platform_and_trips, text, told_once, warnings};
 use jiff::Timestamp;
 use millrace_analytics::{Detector, Rules, Zones};
-use millrace_testkit::Platform;
+use millrace_testkit::{Platform, fresh};
 use serde_json::Value;
 
 const START: &str = "2026-02-01T08:00:00Z";
@@ -260,7 +260,7 @@ async fn speech_reaches_any_mqtt_client_and_the_driver_stays_unknown() {
         return;
     };
     let (vehicle, driver) = (
-        format!("{}car", fresh("speech")),
+        format!("{}-car", fresh("speech")),
         "driver-4711-of-the-tests",
     );
     let admin = std::fs::read_to_string(&platform.admin_token_file).unwrap();
@@ -340,7 +340,7 @@ async fn wrong_events_get_a_clear_answer() {
     let Some(platform) = Platform::find().unwrap() else {
         return;
     };
-    let vehicle = format!("{}car", fresh("wrong"));
+    let vehicle = format!("{}-car", fresh("wrong"));
     let admin = std::fs::read_to_string(&platform.admin_token_file).unwrap();
     let client = reqwest::Client::new();
     let url = format!("{}/v1/vehicles/{vehicle}", platform.http);

@@ -166,6 +166,16 @@ async fn double() -> (Shared, String) {
     (shared, uri)
 }
 
+const USUAL: &str =
+    "attempts: 3, maxInFlight: 8, backoff: {initialMilliseconds: 50, maximumMilliseconds: 400}";
+
+fn config(more: &str) -> String {
+    format!(
+        "{{topic: alerts, group: {GROUP}, action: warn-driver, deadLetterTopic: dead-letters, \
+         limits: {{sessionTimeout: 6s}}, {more}}}"
+    )
+}
+
 struct Place {
     _kafka: Kafka,
     bootstrap: String,
@@ -184,12 +194,7 @@ impl Place {
         )
         .await;
         let directory = tempfile::tempdir().unwrap();
-        let config = format!(
-            "{{topic: alerts, group: {GROUP}, action: warn-driver, deadLetterTopic: dead-letters, attempts: 3, \
-             maxInFlight: 8, backoff: {{initialMilliseconds: 50, maximumMilliseconds: 400}}, \
-             limits: {{sessionTimeout: 6s}}}}"
-        );
-        std::fs::write(directory.path().join("config.yaml"), config).unwrap();
+        std::fs::write(directory.path().join("config.yaml"), config(USUAL)).unwrap();
         std::fs::write(directory.path().join("auth"), "u:p\n").unwrap();
         let (double, uri) = double().await;
         Some(Self {
@@ -386,4 +391,67 @@ async fn killed_it_delivers_again_and_stopped_it_finishes_what_it_began() {
         let expected: Vec<String> = (0..40).map(|n| format!("{vehicle}-{n:02}-ok")).collect();
         assert_eq!(first, expected.iter().collect::<Vec<_>>());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn the_past_is_passed_over_and_what_fails_keeps_nobody_waiting() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    place.double.lock().unwrap().action_exists = true;
+    let producer = Producer::new(&place.bootstrap, "test").unwrap();
+    for vehicle in 0..8 {
+        send_alert(
+            &producer,
+            &alert(&format!("car-{vehicle}"), format!("{vehicle}-past-ok")),
+        )
+        .await;
+    }
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let since = jiff::Timestamp::now();
+    // One place only, and who fails waits for a minute.
+    let more = format!(
+        "since: '{since}', attempts: 3, maxInFlight: 1, backoff: {{initialMilliseconds: 60000, maximumMilliseconds: 60000}}"
+    );
+    std::fs::write(place.directory.path().join("config.yaml"), config(&more)).unwrap();
+    send_alert(&producer, &alert("car-0", "0-now-flaky".to_owned())).await;
+    for vehicle in 1..8 {
+        send_alert(
+            &producer,
+            &alert(&format!("car-{vehicle}"), format!("{vehicle}-now-ok")),
+        )
+        .await;
+    }
+    let dispatch = place.dispatch();
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while place.double.lock().unwrap().succeeded.len() < 7 {
+        assert!(
+            std::time::Instant::now() < until,
+            "{}",
+            dispatch.server.tail()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // What comes only now, too.
+    send_alert(&producer, &alert("car-9", "9-now-ok".to_owned())).await;
+    while place.double.lock().unwrap().succeeded.len() < 8 {
+        assert!(
+            std::time::Instant::now() < until,
+            "{}",
+            dispatch.server.tail()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    {
+        let double = place.double.lock().unwrap();
+        assert_eq!(double.calls["0-now-flaky"], 1);
+        let past: Vec<&String> = double
+            .calls
+            .keys()
+            .filter(|id| id.contains("past"))
+            .collect();
+        assert!(past.is_empty(), "{past:?}");
+    }
+    dispatch.terminate(Duration::from_secs(20)).await;
 }

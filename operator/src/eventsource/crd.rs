@@ -1,6 +1,7 @@
 //! The custom resource EventSource.
 
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
@@ -83,6 +84,9 @@ pub struct EventSourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
     pub group: Option<String>,
+    /// Where the consumer group starts that has not read yet; later it goes on where it was.
+    #[serde(default, skip_serializing_if = "is_earliest")]
+    pub starting_position: StartingPosition,
     /// How often a record is tried before it goes to the dead letters.
     #[serde(default = "default_attempts")]
     #[schemars(range(min = 1, max = 10_000))]
@@ -113,6 +117,26 @@ pub struct EventSourceSpec {
     /// Stop reconciling; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
+}
+
+/// Where a consumer group starts that has not read yet.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum StartingPosition {
+    /// With the oldest record that the topic still has.
+    #[default]
+    Earliest,
+    /// With the first record that was written after this resource was made.
+    Created,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks for a reference"
+)]
+fn is_earliest(position: &StartingPosition) -> bool {
+    *position == StartingPosition::Earliest
 }
 
 /// How many records go together.

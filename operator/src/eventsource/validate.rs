@@ -3,7 +3,7 @@
 use millrace_contract::Invalid;
 use serde_json::json;
 
-use super::crd::EventSource;
+use super::crd::{EventSource, StartingPosition};
 use super::filter;
 use crate::action::crd::Action;
 use crate::context::Images;
@@ -105,6 +105,11 @@ pub fn validate(
     let mut config = FreeForm::new();
     config.insert("topic".into(), topic.topic_name().into());
     config.insert("group".into(), source.group().into());
+    if let Some(made) = &source.metadata.creation_timestamp
+        && spec.starting_position == StartingPosition::Created
+    {
+        config.insert("since".into(), made.0.to_string().into());
+    }
     config.insert(target.key.into(), target.name.into());
     config.insert("openwhiskBinding".into(), openwhisk.clone().into());
     config.insert("attempts".into(), spec.attempts.into());

@@ -1,3 +1,5 @@
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::*;
 use crate::controller::Failure;
 
@@ -186,6 +188,10 @@ fn what_is_asked_of_dispatch_is_written_under_its_names() {
     assert_eq!(valid.config["partialFailure"], true);
     assert_eq!(valid.config["bisect"], true);
     assert_eq!(valid.config["maximumAgeSeconds"], 60);
+    let mut recent = source(json!({"topic": "t", "action": "a", "startingPosition": "created"}));
+    recent.metadata.creation_timestamp = Some(Time("2026-11-01T08:00:00Z".parse().unwrap()));
+    let recent = validate(&recent, &all_there(), &images()).unwrap();
+    assert_eq!(recent.config["since"], "2026-11-01T08:00:00Z");
     let plain = validate(
         &source(json!({"topic": "t", "action": "a"})),
         &all_there(),
@@ -198,6 +204,7 @@ fn what_is_asked_of_dispatch_is_written_under_its_names() {
         "partialFailure",
         "bisect",
         "maximumAgeSeconds",
+        "since",
     ] {
         assert!(!plain.config.contains_key(key), "{key}");
     }

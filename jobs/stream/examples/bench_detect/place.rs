@@ -118,6 +118,7 @@ impl Place {
             topic: topic.to_owned(),
             session_timeout: Duration::from_secs(10),
             hold: false,
+            since: None,
             tell_end: false,
         }
     }

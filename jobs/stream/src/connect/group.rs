@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rdkafka::consumer::{
     BaseConsumer, CommitMode, Consumer as _, ConsumerContext, ConsumerGroupMetadata,
 };
@@ -13,6 +14,7 @@ use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use super::client;
 use super::error::ConnectError;
 use super::record::Incoming;
+use super::start;
 
 /// How often the distance to the end of each partition is reported.
 const LAG: Duration = Duration::from_secs(5);
@@ -52,6 +54,9 @@ pub struct GroupSettings {
     pub session_timeout: Duration,
     /// Partitions wait for [`GroupConsumer::start`] instead of starting at the committed offsets.
     pub hold: bool,
+    /// Where the group has committed nothing, reading starts with the first record of this time instead of the oldest.
+    /// Not with `hold`.
+    pub since: Option<Timestamp>,
     /// Whether [`GroupEvents::at_end`] is called.
     pub tell_end: bool,
 }
@@ -132,6 +137,7 @@ struct Context<H> {
     events: H,
     topic: String,
     hold: bool,
+    since: Option<Timestamp>,
 }
 
 impl<H: GroupEvents> ClientContext for Context<H> {
@@ -180,6 +186,9 @@ impl<H: GroupEvents> ConsumerContext for Context<H> {
             if self.hold {
                 consumer.assign(&TopicPartitionList::new())
             } else {
+                if let Some(since) = self.since {
+                    start::since(consumer, &self.topic, list, since);
+                }
                 consumer.assign(list)
             }
         } else {
@@ -227,6 +236,7 @@ impl<H: GroupEvents + 'static> GroupConsumer<H> {
             events,
             topic: settings.topic.clone(),
             hold: settings.hold,
+            since: settings.since,
         };
         let heartbeat = settings.session_timeout / 4;
         let inner: BaseConsumer<Context<H>> = client::consumer(

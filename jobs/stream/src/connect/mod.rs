@@ -17,6 +17,7 @@ mod producer;
 mod reader;
 mod record;
 mod span;
+mod start;
 mod transactional;
 
 pub use error::{ConnectError, Kind};

@@ -217,6 +217,7 @@ impl Worker {
             topic: config.telemetry_topic.clone(),
             session_timeout: config.session_timeout.0,
             hold: true,
+            since: None,
             tell_end: true,
         };
         Ok(GroupConsumer::join(&settings, events)?)

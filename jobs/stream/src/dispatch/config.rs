@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use millrace_condition::{ALERT_FIELDS, AnyJson, Condition, Fields};
 use millrace_contract::{Invalid, topics};
 use serde::Deserialize;
@@ -17,6 +18,8 @@ pub struct DispatchConfig {
     pub topic: String,
     /// The consumer group.
     pub group: String,
+    /// Where the group has not read yet it starts with the first record of this time; with the oldest when absent.
+    pub since: Option<Timestamp>,
     /// The action: `NAME` or `PACKAGE/NAME`. Either this or `trigger`.
     pub action: Option<String>,
     /// The trigger that is fired.

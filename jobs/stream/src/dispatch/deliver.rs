@@ -31,6 +31,16 @@ pub type Entry = Result<Item, Box<(Record, Invalid)>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone;
 
+/// The place of a batch among the invocations that may be under way at once.
+pub trait Turn: Sync {
+    /// A record needs nothing more.
+    fn finished(&self, ticket: &Ticket);
+    /// Gives the place to others until [`Turn::enter`].
+    fn leave(&self);
+    /// Waits for a place.
+    fn enter(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// Brings records to the action or trigger.
 pub struct Deliverer {
     /// The platform.
@@ -83,8 +93,8 @@ impl Deliverer {
         Some(entry)
     }
 
-    /// Tries until every record of the batch is finished and was told to `finished`, or `gone` says that they
-    /// are no longer ours. An invocation under way is waited for even then.
+    /// Tries until every record of the batch is finished and `turn` was told so, or `gone` says that they
+    /// are no longer ours. An invocation under way is waited for even then. The batch has its place when this is called.
     ///
     /// # Errors
     /// They are no longer ours.
@@ -92,7 +102,7 @@ impl Deliverer {
         &self,
         batch: Vec<(Ticket, Entry)>,
         gone: &CancellationToken,
-        finished: &(impl Fn(&Ticket) + Sync),
+        turn: &impl Turn,
     ) -> Result<(), Gone> {
         let mut held = Vec::with_capacity(batch.len());
         for (ticket, entry) in batch {
@@ -105,15 +115,15 @@ impl Deliverer {
                 Err(unreadable) => {
                     let (record, why) = *unreadable;
                     let letter = letters::of_unreadable(&record, &self.config.group, why.into());
-                    self.bury(&record, letter, gone).await?;
-                    finished(&ticket);
+                    self.bury(&record, letter, turn, gone).await?;
+                    turn.finished(&ticket);
                 }
             }
         }
         // One part after the other: records of one vehicle may lie in several.
         let mut parts = VecDeque::from([Part { held, failed: 0 }]);
         while let Some(part) = parts.pop_front() {
-            for half in self.bring(part, gone, finished).await?.into_iter().rev() {
+            for half in self.bring(part, gone, turn).await?.into_iter().rev() {
                 parts.push_front(half);
             }
         }
@@ -125,11 +135,11 @@ impl Deliverer {
         &self,
         mut part: Part,
         gone: &CancellationToken,
-        finished: &(impl Fn(&Ticket) + Sync),
+        turn: &impl Turn,
     ) -> Result<Vec<Part>, Gone> {
         let mut away = 0_u32;
         loop {
-            self.bury_old(&mut part, gone, finished).await?;
+            self.bury_old(&mut part, gone, turn).await?;
             let Some(first) = part.held.first() else {
                 return Ok(Vec::new());
             };
@@ -150,7 +160,7 @@ impl Deliverer {
                                 let retry = failed.contains(&held.item.identifier());
                                 if !retry {
                                     self.succeeded(&held.item);
-                                    finished(&held.ticket);
+                                    turn.finished(&held.ticket);
                                 }
                                 retry
                             });
@@ -183,12 +193,14 @@ impl Deliverer {
                 Answer::NoSuchTarget => {
                     away += 1;
                     let why = format!("{} does not exist; create it", self.target);
-                    self.wait_for(Retry::NoSuchTarget, why, away, gone).await?;
+                    self.wait_for(Retry::NoSuchTarget, why, away, turn, gone)
+                        .await?;
                     continue;
                 }
                 Answer::Unavailable(why) => {
                     away += 1;
-                    self.wait_for(Retry::Unavailable, why, away, gone).await?;
+                    self.wait_for(Retry::Unavailable, why, away, turn, gone)
+                        .await?;
                     continue;
                 }
                 // Only when the waiting for a record was ended.
@@ -203,13 +215,13 @@ impl Deliverer {
                     let reason = self.exhausted(&failure, held.tries);
                     let group = &self.config.group;
                     let letter = letters::of_item(&held.item, group, reason, held.tries);
-                    self.bury(&held.item.record, letter, gone).await?;
-                    finished(&held.ticket);
+                    self.bury(&held.item.record, letter, turn, gone).await?;
+                    turn.finished(&held.ticket);
                 }
                 return Ok(Vec::new());
             }
             self.metrics.retry(Retry::Failed);
-            self.pause(part.failed, gone).await?;
+            self.pause(part.failed, turn, gone).await?;
         }
     }
 
@@ -280,7 +292,7 @@ impl Deliverer {
         &self,
         part: &mut Part,
         gone: &CancellationToken,
-        finished: &(impl Fn(&Ticket) + Sync),
+        turn: &impl Turn,
     ) -> Result<(), Gone> {
         let Some(most) = self.config.maximum_age_seconds else {
             return Ok(());
@@ -303,8 +315,8 @@ impl Deliverer {
                     .to_owned(),
             };
             let letter = letters::of_item(&held.item, &self.config.group, reason, held.tries);
-            self.bury(&held.item.record, letter, gone).await?;
-            finished(&held.ticket);
+            self.bury(&held.item.record, letter, turn, gone).await?;
+            turn.finished(&held.ticket);
         }
         Ok(())
     }
@@ -314,6 +326,7 @@ impl Deliverer {
         retry: Retry,
         why: String,
         times: u32,
+        turn: &impl Turn,
         gone: &CancellationToken,
     ) -> Result<(), Gone> {
         self.metrics.retry(retry);
@@ -322,13 +335,24 @@ impl Deliverer {
             tracing::warn!(why, times, "waiting for OpenWhisk");
         }
         self.health.waiting(OPENWHISK, why);
-        self.pause(times, gone).await
+        self.pause(times, turn, gone).await
     }
 
-    async fn pause(&self, failures: u32, gone: &CancellationToken) -> Result<(), Gone> {
+    // Others may go meanwhile: what fails for long is not to keep from its turn what would not.
+    async fn pause(
+        &self,
+        failures: u32,
+        turn: &impl Turn,
+        gone: &CancellationToken,
+    ) -> Result<(), Gone> {
+        turn.leave();
+        let again = async {
+            tokio::time::sleep(self.backoff.random_delay(failures)).await;
+            turn.enter().await;
+        };
         tokio::select! {
             () = gone.cancelled() => Err(Gone),
-            () = tokio::time::sleep(self.backoff.random_delay(failures)) => Ok(()),
+            () = again => Ok(()),
         }
     }
 
@@ -372,6 +396,7 @@ impl Deliverer {
         &self,
         record: &Record,
         letter: DeadLetter,
+        turn: &impl Turn,
         gone: &CancellationToken,
     ) -> Result<(), Gone> {
         let id = format!("{}/{}/{}", record.topic, record.partition, record.offset);
@@ -424,7 +449,7 @@ impl Deliverer {
             }
             failures += 1;
             self.metrics.retry(Retry::DeadLetter);
-            self.pause(failures, gone).await?;
+            self.pause(failures, turn, gone).await?;
         }
         tracing::error!(
             id,

@@ -29,9 +29,10 @@ impl Follower<'_> {
     pub async fn action(&self, id: &str) -> Answer {
         let mut patience = Patience::new(self.limit);
         loop {
+            // A record ends it, also one that says that the platform could not do it.
             let not_yet = match self.whisk.activation(id).await {
-                answer @ (Answer::NoRecordYet | Answer::Unavailable(_)) => answer,
-                answer => return answer,
+                Ok(answer) => return answer,
+                Err(not_yet) => not_yet,
             };
             if let Err(answer) = patience.wait(id, not_yet, self.gone).await {
                 return answer;
@@ -122,5 +123,76 @@ impl Patience {
         }
         self.pause = (self.pause * 2).min(LONGEST_LOOK);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::StatusCode;
+    use axum::{Json, Router};
+    use serde_json::json;
+
+    use super::super::config::Target;
+    use super::super::whisk::Access;
+    use super::*;
+    use crate::settings::Secret;
+
+    /// A server that gives these answers one after the other, the last one for ever; and how often it was asked.
+    async fn follow(answers: Vec<(StatusCode, Value)>) -> (Answer, usize) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let router = Router::new().fallback(move || {
+            let turn = counter
+                .fetch_add(1, Ordering::SeqCst)
+                .min(answers.len() - 1);
+            let (status, body) = answers[turn].clone();
+            async move { (status, Json(body)) }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let access = Access {
+            uri: format!("http://{}", listener.local_addr().unwrap()),
+            username: "u".to_owned(),
+            password: Secret::new("p"),
+            namespace: "_".to_owned(),
+        };
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let whisk = Whisk::new(
+            access,
+            &Target::Action("warn".to_owned()),
+            Duration::from_secs(5),
+        )
+        .unwrap();
+        let follower = Follower {
+            whisk: &whisk,
+            limit: Duration::from_secs(30),
+            gone: &CancellationToken::new(),
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(20), follower.action("a1"))
+            .await
+            .expect("the follower ends with the record");
+        server.abort();
+        (answer, asked.load(Ordering::SeqCst))
+    }
+
+    fn record(success: bool, status: &str, result: Value) -> Value {
+        json!({"activationId": "a1", "response": {"success": success, "status": status, "result": result}})
+    }
+
+    #[tokio::test]
+    async fn a_record_ends_it_whatever_it_says() {
+        let good = record(true, "success", json!({"told": 1}));
+        let away = (StatusCode::SERVICE_UNAVAILABLE, Value::Null);
+        let absent = (StatusCode::NOT_FOUND, json!({"error": "none"}));
+        let (answer, asked) = follow(vec![absent.clone(), away, (StatusCode::OK, good)]).await;
+        assert_eq!((answer, asked), (Answer::Succeeded(json!({"told": 1})), 3));
+        let full = record(false, "whisk internal error", json!({"error": "no room"}));
+        let (answer, asked) = follow(vec![absent, (StatusCode::OK, full)]).await;
+        assert_eq!(
+            (answer, asked),
+            (Answer::Unavailable("no room".to_owned()), 2)
+        );
     }
 }

@@ -161,11 +161,14 @@ impl Whisk {
         }
     }
 
-    /// Asks for the record of an action's activation.
-    pub async fn activation(&self, id: &str) -> Answer {
+    /// Asks for the record of an action's activation, and reads it.
+    ///
+    /// # Errors
+    /// It is not there yet, or the platform does not answer as it should.
+    pub async fn activation(&self, id: &str) -> Result<Answer, Answer> {
         match self.look_up(id).await {
             Ok((status, body)) => recorded(status, &body),
-            Err(why) => Answer::Unavailable(why),
+            Err(why) => Err(Answer::Unavailable(why)),
         }
     }
 
@@ -216,7 +219,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 fn invoked(status: StatusCode, body: &Value) -> Answer {
     match status {
-        StatusCode::OK | StatusCode::BAD_GATEWAY if body["response"].is_object() => record(body),
+        StatusCode::OK | StatusCode::BAD_GATEWAY | StatusCode::INTERNAL_SERVER_ERROR
+            if body["response"].is_object() =>
+        {
+            record(body)
+        }
         StatusCode::ACCEPTED => match body["activationId"].as_str() {
             Some(id) => Answer::Later(id.to_owned()),
             None => Answer::Unavailable("202 without an activation id".to_owned()),
@@ -292,11 +299,11 @@ pub fn nothing_started(rules: &Rules) -> Option<Failure> {
     })
 }
 
-fn recorded(status: StatusCode, body: &Value) -> Answer {
+fn recorded(status: StatusCode, body: &Value) -> Result<Answer, Answer> {
     match status {
-        StatusCode::OK if body["response"].is_object() => record(body),
-        StatusCode::NOT_FOUND => Answer::NoRecordYet,
-        _ => Answer::Unavailable(told(status, body)),
+        StatusCode::OK if body["response"].is_object() => Ok(record(body)),
+        StatusCode::NOT_FOUND => Err(Answer::NoRecordYet),
+        _ => Err(Answer::Unavailable(told(status, body))),
     }
 }
 
@@ -348,7 +355,7 @@ mod tests {
         ));
         assert_eq!(invoked(StatusCode::BAD_GATEWAY, &bad), failed);
         assert_eq!(invoked(StatusCode::OK, &bad), failed);
-        assert_eq!(recorded(StatusCode::OK, &bad), failed);
+        assert_eq!(recorded(StatusCode::OK, &bad), Ok(failed));
     }
 
     #[test]
@@ -372,10 +379,10 @@ mod tests {
             "whisk internal error",
             json!({"error": "no invoker"}),
         );
-        assert!(matches!(
-            invoked(StatusCode::BAD_GATEWAY, &own),
-            Answer::Unavailable(_)
-        ));
+        for status in [StatusCode::BAD_GATEWAY, StatusCode::INTERNAL_SERVER_ERROR] {
+            let why = Answer::Unavailable("no invoker".to_owned());
+            assert_eq!(invoked(status, &own), why);
+        }
         assert_eq!(
             invoked(StatusCode::NOT_FOUND, &Value::Null),
             Answer::NoSuchTarget
@@ -395,7 +402,7 @@ mod tests {
         );
         assert_eq!(
             recorded(StatusCode::NOT_FOUND, &Value::Null),
-            Answer::NoRecordYet
+            Err(Answer::NoRecordYet)
         );
     }
 

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::config::BatchConfig;
-use super::deliver::{Deliverer, Entry};
+use super::deliver::{Deliverer, Entry, Turn};
 use super::lanes::{Lanes, Ticket, Window};
 use crate::connect::{ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member};
 
@@ -19,6 +20,9 @@ const COMMIT: Duration = Duration::from_millis(500);
 /// So many records are taken in per invocation that may be under way: enough to keep all busy although
 /// records of one vehicle wait for each other.
 const AHEAD: usize = 8;
+
+/// At least so many are taken in, so that a few that fail for long keep nobody waiting.
+const LEAST_HELD: usize = 256;
 
 /// Never more than this, unless one batch needs it.
 const MOST_HELD: usize = 5_000;
@@ -44,7 +48,33 @@ struct Shared {
     window: Window,
     // Cancelled when the partitions of the present assignment are given away.
     gone: Mutex<CancellationToken>,
-    running: Mutex<usize>,
+    // For invocations under way.
+    places: Arc<Semaphore>,
+    // Batches that are not through, those that wait to be tried again among them.
+    open: Mutex<usize>,
+}
+
+// The place of one batch.
+struct Place {
+    shared: Arc<Shared>,
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Turn for Place {
+    fn finished(&self, ticket: &Ticket) {
+        self.shared.finished(ticket);
+    }
+
+    fn leave(&self) {
+        lock(&self.permit).take();
+        self.shared.pump();
+    }
+
+    async fn enter(&self) {
+        // It is never closed.
+        let permit = Arc::clone(&self.shared.places).acquire_owned().await.ok();
+        *lock(&self.permit) = permit;
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -56,24 +86,31 @@ impl Shared {
     fn pump(self: &Arc<Self>) {
         loop {
             let gone = lock(&self.gone).clone();
+            if gone.is_cancelled() {
+                return;
+            }
+            let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
+                return;
+            };
             let batch = {
-                let mut running = lock(&self.running);
-                if *running >= self.deliverer.config.max_in_flight.0 || gone.is_cancelled() {
-                    return;
-                }
+                let mut open = lock(&self.open);
                 let batch = lock(&self.lanes).take(self.window, Instant::now());
                 if batch.is_empty() {
                     return;
                 }
-                *running += 1;
+                *open += 1;
                 batch
             };
             let shared = Arc::clone(self);
             self.runtime.spawn(async move {
-                let finished = |ticket: &Ticket| shared.finished(ticket);
-                let outcome = shared.deliverer.deliver(batch, &gone, &finished).await;
+                let place = Place {
+                    shared: Arc::clone(&shared),
+                    permit: Mutex::new(Some(permit)),
+                };
+                let outcome = shared.deliverer.deliver(batch, &gone, &place).await;
                 tracing::trace!(?outcome, "a batch ended");
-                *lock(&shared.running) -= 1;
+                drop(place);
+                *lock(&shared.open) -= 1;
                 shared.pump();
             });
         }
@@ -90,7 +127,7 @@ impl Shared {
 
     // How long may be polled before something could be due.
     fn idle(&self) -> Duration {
-        if *lock(&self.running) >= self.deliverer.config.max_in_flight.0 {
+        if self.places.available_permits() == 0 {
             return IDLE;
         }
         let due = lock(&self.lanes).due_in(self.window, Instant::now());
@@ -127,7 +164,7 @@ impl GroupEvents for Events {
             .waiting(PARTITIONS, "waiting for the group to assign partitions");
         lock(&shared.gone).cancel();
         let until = Instant::now() + shared.deliverer.config.limits.drain_timeout.0;
-        while !lost && *lock(&shared.running) > 0 && Instant::now() < until {
+        while !lost && *lock(&shared.open) > 0 && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(10));
         }
         let next: Vec<(i32, i64)> = lock(&shared.lanes).take_due().into_iter().collect();
@@ -169,7 +206,8 @@ impl Worker {
                 wait: Duration::from_millis(window),
             },
             gone: Mutex::new(CancellationToken::new()),
-            running: Mutex::new(0),
+            places: Arc::new(Semaphore::new(config.max_in_flight.0)),
+            open: Mutex::new(0),
         });
         let settings = GroupSettings {
             bootstrap: self.bootstrap.clone(),
@@ -178,6 +216,7 @@ impl Worker {
             topic: config.topic.clone(),
             session_timeout: config.limits.session_timeout.0,
             hold: false,
+            since: config.since,
             tell_end: false,
         };
         self.deliverer
@@ -190,7 +229,7 @@ impl Worker {
         let consumer = GroupConsumer::join(&settings, events)?;
         let ahead = AHEAD.max(records.saturating_mul(2));
         let most = (config.max_in_flight.0.saturating_mul(ahead))
-            .min(MOST_HELD)
+            .clamp(LEAST_HELD, MOST_HELD)
             .max(records.saturating_mul(2));
         let mut committed = Instant::now();
         while !self.stop.is_cancelled() {

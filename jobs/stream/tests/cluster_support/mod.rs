@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::SystemTime;
 
 use jiff::Timestamp;
 use millrace_analytics::{Detector, VehicleState};
 use millrace_contract::{Alert, Severity};
-use millrace_testkit::{Platform, data_dir, left_out};
+use millrace_testkit::{Platform, data_dir, fresh, left_out};
 use millrace_trips::{Trip, TripArguments, TripOptions, vehicle_of};
 use serde_json::Value;
 
@@ -29,7 +28,7 @@ pub struct Drives {
 impl Drives {
     pub fn new(name: &str, format: &'static str, start: &'static str, files: Vec<PathBuf>) -> Self {
         Self {
-            prefix: fresh(name),
+            prefix: format!("{}-", fresh(name)),
             format,
             start,
             inject: Vec::new(),
@@ -171,12 +170,4 @@ pub fn told_once(lines: &[Value]) -> BTreeSet<Told> {
 pub fn warnings(lines: &[Value]) -> Vec<&Value> {
     let info = Severity::Info.as_str();
     lines.iter().filter(|l| l["severity"] != info).collect()
-}
-
-/// A prefix of vehicle names that no earlier run has used: what a vehicle has sent stays in its state.
-pub fn fresh(name: &str) -> String {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    format!("{name}-{:x}-", now.as_millis())
 }

@@ -82,7 +82,7 @@ impl Load {
         };
         let mut ready = Vec::new();
         for number in 0..cars {
-            let vehicle = format!("{prefix}{number}");
+            let vehicle = format!("{prefix}-{number}");
             let url = format!("{}/v1/vehicles/{vehicle}", platform.http);
             let answer = client
                 .put(&url)

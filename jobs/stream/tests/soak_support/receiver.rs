@@ -1,6 +1,6 @@
 //! A receiver of webhooks on the cluster: it answers 204 and writes down each id.
 
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
 
 use millrace_testkit::Platform;
 
@@ -28,6 +28,8 @@ while (1) {
 /// A receiver of webhooks.
 pub struct Receiver<'a> {
     platform: &'a Platform,
+    /// Reads along until the pod ends: one that is gone has no log.
+    log: Option<JoinHandle<String>>,
     told: Vec<String>,
 }
 
@@ -87,42 +89,41 @@ spec:
 "#
             ))
             .unwrap();
-        let receiver = Self {
+        let mut receiver = Self {
             platform,
+            log: None,
             told: Vec::new(),
         };
-        receiver.wait();
+        receiver.listen();
         receiver
     }
 
-    fn wait(&self) {
+    fn listen(&mut self) {
         self.platform
             .kubectl(&["rollout", "status", "deployment/receiver", "--timeout=90s"])
             .unwrap();
+        let platform = self.platform.clone();
+        self.log = Some(std::thread::spawn(move || {
+            platform
+                .kubectl(&["logs", "-f", "deployment/receiver"])
+                .unwrap()
+        }));
     }
 
     /// Takes it away; what it heard is kept.
     pub fn down(&mut self) {
-        self.read();
         self.scale(0);
-        // The last lines are those that were written while it went: a pod that is gone has no log, so nothing may come.
-        let end = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < end {
-            let pods = self
-                .platform
-                .kubectl(&["get", "pods", "-l", "app=receiver", "-o", "name"])
-                .unwrap();
-            if pods.trim().is_empty() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(300));
-        }
+        let log = self.log.take().unwrap().join().unwrap();
+        self.told.extend(
+            log.lines()
+                .filter_map(|l| Some(l.strip_prefix("told ")?.to_owned())),
+        );
     }
 
     /// Brings it back.
-    pub fn up(&self) {
+    pub fn up(&mut self) {
         self.scale(1);
-        self.wait();
+        self.listen();
     }
 
     fn scale(&self, replicas: u32) {
@@ -132,20 +133,9 @@ spec:
             .unwrap();
     }
 
-    fn read(&mut self) {
-        let log = self
-            .platform
-            .kubectl(&["logs", "deployment/receiver", "--tail=-1"])
-            .unwrap();
-        self.told.extend(
-            log.lines()
-                .filter_map(|l| Some(l.strip_prefix("told ")?.to_owned())),
-        );
-    }
-
     /// Ids of all that was received, in order; then it is removed.
     pub fn finish(mut self) -> Vec<String> {
-        self.read();
+        self.down();
         for kind in ["deployment", "service", "configmap", "secret"] {
             self.platform
                 .kubectl(&["delete", kind, "receiver"])

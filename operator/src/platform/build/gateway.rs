@@ -13,7 +13,7 @@ use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::kafka::kafka_binding;
-use super::warnings::GROUPS;
+use super::warnings::vehicle_groups;
 use super::{COMPONENT, meta, part};
 use crate::job::crd::{Job, JobTls, StreamJob, StreamJobSpec};
 use crate::job::{HTTP_PORT, HTTPS_SERVICE_PORT, MQTT_PORT, MQTTS_PORT, internal_name};
@@ -137,8 +137,8 @@ pub(super) fn plain_service(platform: &ValidatedPlatform, gateway: &PlatformGate
 
 pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGateway) -> StreamJob {
     let mut config = FreeForm::new();
-    if platform.warnings.is_some() {
-        config.insert("dispatchGroups".into(), json!(GROUPS));
+    if let Some(warnings) = &platform.warnings {
+        config.insert("dispatchGroups".into(), json!(vehicle_groups(warnings)));
     }
     // Put over it, field by field: lists are replaced, as everywhere.
     config.extend(gateway.config.clone());

@@ -127,6 +127,7 @@ mod tests {
     use super::super::validate::tests::{live, platform};
     use super::super::validate::{Live, validate};
     use super::*;
+    use crate::eventsource::crd::StartingPosition;
     use crate::reconcile::OWNER_LABEL;
 
     fn everything() -> Value {
@@ -264,17 +265,51 @@ mod tests {
             "webhook": {"url": "https://example.org/hook", "secretRef": {"name": "hook", "key": "secret"}},
             "smtp": {"secretRef": {"name": "mail", "key": "url"}, "from": "a@example.org", "to": ["b@example.org"]}}});
         let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
-        let notify = resources.get::<Action>("p-notify-driver").unwrap().spec;
+        let notify = |name: &str| {
+            let spec = resources.get::<Action>(name).unwrap().spec;
+            let secrets: Vec<String> = spec
+                .parameters_from
+                .iter()
+                .map(|p| p.name.clone())
+                .collect();
+            assert_eq!(spec.code.unwrap().builtin.as_deref(), Some("notify-driver"));
+            (spec.parameters, secrets)
+        };
+        let (vehicle, secrets) = notify("p-notify-driver");
+        assert_eq!(vehicle["channels"], json!(["vehicle"]));
+        assert_eq!(secrets, ["notify_token"]);
+        let (webhook, secrets) = notify("p-notify-webhook");
+        assert_eq!(webhook["channels"], json!(["webhook"]));
+        assert_eq!(webhook["webhook_url"], "https://example.org/hook");
+        assert_eq!(secrets, ["webhook_secret"]);
+        let (mail, secrets) = notify("p-notify-mail");
+        assert_eq!(mail["channels"], json!(["smtp"]));
+        assert_eq!(mail["smtp_to"], json!(["b@example.org"]));
+        assert_eq!(secrets, ["smtp_url"]);
+        // A receiver outside hears of what happens from now on, and hinders nobody.
+        let source = |name: &str| resources.get::<EventSource>(name).unwrap().spec;
         assert_eq!(
-            notify.parameters["channels"],
-            json!(["vehicle", "webhook", "smtp"])
+            source("p-webhook").starting_position,
+            StartingPosition::Created
         );
-        assert_eq!(notify.parameters["smtp_to"], json!(["b@example.org"]));
-        let secrets: Vec<&str> = notify
-            .parameters_from
-            .iter()
-            .map(|parameter| parameter.name.as_str())
-            .collect();
-        assert_eq!(secrets, ["notify_token", "webhook_secret", "smtp_url"]);
+        assert!(source("p-mail").max_in_flight < source("p-warnings").max_in_flight);
+        let gateway = resources.get::<StreamJob>("p-gateway").unwrap().spec;
+        assert_eq!(
+            gateway.config["dispatchGroups"],
+            json!(["dispatch-warnings", "dispatch-zones"])
+        );
+    }
+
+    #[test]
+    fn a_platform_may_tell_others_than_the_vehicle() {
+        let spec = json!({"kafka": {}, "gateway": {}, "detect": {}, "openwhisk": {}, "warnings": {
+            "channels": ["webhook"],
+            "webhook": {"url": "https://example.org/hook", "secretRef": {"name": "hook", "key": "secret"}}}});
+        let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
+        assert!(resources.get::<EventSource>("p-webhook").is_some());
+        assert!(resources.get::<EventSource>("p-warnings").is_none());
+        assert!(resources.get::<Action>("p-notify-driver").is_none());
+        let gateway = resources.get::<StreamJob>("p-gateway").unwrap().spec;
+        assert_eq!(gateway.config["dispatchGroups"], json!([]));
     }
 }

@@ -1,50 +1,109 @@
 //! How alerts become warnings: actions, and the event sources that feed them. Pure.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::gateway::plain_service;
 use super::{meta, part};
 use crate::action::crd::{Action, ActionCode, ActionLimits, ActionSpec, SecretParameter};
-use crate::eventsource::crd::{Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS};
+use crate::eventsource::crd::{
+    Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS, StartingPosition,
+};
 use crate::job::HTTP_PORT;
-use crate::platform::crd::{PlatformGateway, PlatformWarnings};
+use crate::platform::crd::{Channel, PlatformGateway, PlatformWarnings};
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::DeletionPolicy;
 use crate::types::{FreeForm, KeyRef};
 
-/// The consumer groups that turn alerts into warnings. The gateway waits for them in its answer about the flow.
-pub(super) const GROUPS: [&str; 2] = ["dispatch-warnings", "dispatch-zones"];
+/// The consumer groups that turn alerts into what the vehicle is told. The gateway waits for them in its answer about
+/// the flow.
+const VEHICLE_GROUPS: [&str; 2] = ["dispatch-warnings", "dispatch-zones"];
 
-/// A way of alerts to the driver.
+/// The action that judges any alert.
+const ASSESS: &str = "assess-vehicle";
+
+/// The code of the action that tells, whomever.
+const NOTIFY: &str = "notify-driver";
+
+/// A way of alerts to somebody.
 struct Way {
     /// Name of the event source.
     name: &'static str,
     /// Its consumer group.
     group: &'static str,
-    /// The alerts that take it.
-    filter: &'static str,
+    /// The alerts that take it; all when absent.
+    filter: Option<&'static str>,
     /// The sequence that they are brought to.
     sequence: &'static str,
-    /// The action that judges them; the driver is notified after it.
+    /// The action that judges them.
     judge: &'static str,
+    /// The action that tells them.
+    notify: &'static str,
+    /// Where that tells them.
+    channel: Channel,
+    /// How long telling may take, in milliseconds.
+    patience: i32,
 }
 
-const WAYS: [Way; 2] = [
+/// Each channel has ways of its own, so that a receiver that is away keeps nobody else waiting.
+const WAYS: [Way; 4] = [
     Way {
         name: "warnings",
-        group: GROUPS[0],
-        filter: "zone IS NULL",
+        group: VEHICLE_GROUPS[0],
+        filter: Some("zone IS NULL"),
         sequence: "warn-driver",
-        judge: "assess-vehicle",
+        judge: ASSESS,
+        notify: NOTIFY,
+        channel: Channel::Vehicle,
+        patience: 30_000,
     },
     Way {
         name: "zones",
-        group: GROUPS[1],
-        filter: "zone IS NOT NULL",
+        group: VEHICLE_GROUPS[1],
+        filter: Some("zone IS NOT NULL"),
         sequence: "warn-zone",
         judge: "warn-geofence",
+        notify: NOTIFY,
+        channel: Channel::Vehicle,
+        patience: 30_000,
+    },
+    Way {
+        name: "webhook",
+        group: "dispatch-webhook",
+        filter: None,
+        sequence: "warn-webhook",
+        judge: ASSESS,
+        notify: "notify-webhook",
+        channel: Channel::Webhook,
+        // Short, because a child of OpenWhisk waits; dispatch waits at no cost.
+        patience: 10_000,
+    },
+    Way {
+        name: "mail",
+        group: "dispatch-mail",
+        filter: None,
+        sequence: "warn-mail",
+        judge: ASSESS,
+        notify: "notify-mail",
+        channel: Channel::Smtp,
+        // One attempt lasts up to ten seconds.
+        patience: 15_000,
     },
 ];
+
+fn ways(warnings: &PlatformWarnings) -> impl Iterator<Item = &'static Way> {
+    WAYS.iter()
+        .filter(|way| warnings.channels.contains(&way.channel))
+}
+
+/// The consumer groups by which vehicles are told.
+pub(super) fn vehicle_groups(warnings: &PlatformWarnings) -> Vec<&'static str> {
+    ways(warnings)
+        .filter(|way| way.channel == Channel::Vehicle)
+        .map(|way| way.group)
+        .collect()
+}
 
 /// The actions of the warnings.
 pub(super) fn actions(
@@ -52,23 +111,23 @@ pub(super) fn actions(
     gateway: &PlatformGateway,
     warnings: &PlatformWarnings,
 ) -> Vec<Action> {
-    let mut actions = vec![action(
-        platform,
-        "notify-driver",
-        notify(platform, gateway, warnings),
-    )];
-    for way in &WAYS {
-        actions.push(action(
-            platform,
-            way.judge,
-            builtin(platform, way.judge, 10_000),
-        ));
-        let mut sequence = builtin(platform, way.sequence, 60_000);
+    let mut actions: BTreeMap<&str, ActionSpec> = BTreeMap::new();
+    for way in ways(warnings) {
+        actions
+            .entry(way.judge)
+            .or_insert_with(|| builtin(platform, way.judge, way.judge, 10_000));
+        actions
+            .entry(way.notify)
+            .or_insert_with(|| notify(platform, gateway, warnings, way));
+        let mut sequence = builtin(platform, way.sequence, way.sequence, 60_000);
         sequence.code = None;
-        sequence.sequence = Some(vec![way.judge.into(), "notify-driver".into()]);
-        actions.push(action(platform, way.sequence, sequence));
+        sequence.sequence = Some(vec![way.judge.into(), way.notify.into()]);
+        actions.insert(way.sequence, sequence);
     }
     actions
+        .into_iter()
+        .map(|(name, spec)| action(platform, name, spec))
+        .collect()
 }
 
 fn action(platform: &ValidatedPlatform, name: &str, spec: ActionSpec) -> Action {
@@ -79,12 +138,17 @@ fn action(platform: &ValidatedPlatform, name: &str, spec: ActionSpec) -> Action 
     }
 }
 
-fn builtin(platform: &ValidatedPlatform, name: &str, timeout_milliseconds: i32) -> ActionSpec {
+fn builtin(
+    platform: &ValidatedPlatform,
+    name: &str,
+    code: &str,
+    timeout_milliseconds: i32,
+) -> ActionSpec {
     ActionSpec {
         openwhisk: part(platform, "whisk"),
         action_name: Some(name.into()),
         code: Some(ActionCode {
-            builtin: Some(name.into()),
+            builtin: Some(code.into()),
             config_map: None,
         }),
         sequence: None,
@@ -106,46 +170,46 @@ fn notify(
     platform: &ValidatedPlatform,
     gateway: &PlatformGateway,
     warnings: &PlatformWarnings,
+    way: &Way,
 ) -> ActionSpec {
-    let url = format!(
-        "http://{}.{}.svc:{HTTP_PORT}",
-        plain_service(platform, gateway),
-        platform.owner.namespace
-    );
     let mut parameters: Vec<(&str, Value)> = vec![
-        ("gateway_url", json!(url)),
         ("language", json!(warnings.language)),
-        ("channels", json!(warnings.channels)),
+        ("channels", json!([way.channel])),
         ("ttl_seconds", json!(warnings.time_to_live_seconds)),
     ];
-    let mut secrets = vec![SecretParameter {
-        name: "notify_token".into(),
-        secret_ref: KeyRef {
-            name: part(platform, "gateway"),
-            key: "notify-token".into(),
-        },
-    }];
-    if let Some(webhook) = &warnings.webhook {
-        parameters.push(("webhook_url", json!(webhook.url)));
-        secrets.push(SecretParameter {
-            name: "webhook_secret".into(),
-            secret_ref: webhook.secret_ref.clone(),
-        });
-    }
-    if let Some(smtp) = &warnings.smtp {
-        parameters.push(("smtp_from", json!(smtp.from)));
-        parameters.push(("smtp_to", json!(smtp.to)));
-        secrets.push(SecretParameter {
-            name: "smtp_url".into(),
-            secret_ref: smtp.secret_ref.clone(),
-        });
-    }
-    let mut notify = builtin(platform, "notify-driver", 30_000);
+    let secret = match way.channel {
+        Channel::Vehicle => {
+            let host = plain_service(platform, gateway);
+            let url = format!("http://{host}.{}.svc:{HTTP_PORT}", platform.owner.namespace);
+            parameters.push(("gateway_url", json!(url)));
+            let token = KeyRef {
+                name: part(platform, "gateway"),
+                key: "notify-token".into(),
+            };
+            Some(("notify_token", token))
+        }
+        Channel::Webhook => warnings.webhook.as_ref().map(|webhook| {
+            parameters.push(("webhook_url", json!(webhook.url)));
+            ("webhook_secret", webhook.secret_ref.clone())
+        }),
+        Channel::Smtp => warnings.smtp.as_ref().map(|smtp| {
+            parameters.push(("smtp_from", json!(smtp.from)));
+            parameters.push(("smtp_to", json!(smtp.to)));
+            ("smtp_url", smtp.secret_ref.clone())
+        }),
+    };
+    let mut notify = builtin(platform, way.notify, NOTIFY, way.patience);
     notify.parameters = parameters
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
-    notify.parameters_from = secrets;
+    notify.parameters_from = secret
+        .into_iter()
+        .map(|(name, secret_ref)| SecretParameter {
+            name: name.into(),
+            secret_ref,
+        })
+        .collect();
     notify
 }
 
@@ -171,7 +235,7 @@ pub(super) fn event_sources(
     platform: &ValidatedPlatform,
     warnings: &PlatformWarnings,
 ) -> Vec<EventSource> {
-    WAYS.iter()
+    ways(warnings)
         .map(|way| event_source(platform, warnings, way))
         .collect()
 }
@@ -182,21 +246,31 @@ fn event_source(
     way: &Way,
 ) -> EventSource {
     let backoff = Backoff::default();
+    let inside = way.channel == Channel::Vehicle;
     EventSource {
         metadata: meta(platform, way.name),
         spec: EventSourceSpec {
             topic: part(platform, millrace_contract::topics::ALERTS),
             action: Some(part(platform, way.sequence)),
             trigger: None,
-            filter: Some(way.filter.into()),
+            filter: way.filter.map(Into::into),
             batch: None,
             partial_failure: false,
             bisect: false,
             maximum_age_seconds: None,
             group: Some(way.group.into()),
+            starting_position: if inside {
+                StartingPosition::Earliest
+            } else {
+                StartingPosition::Created
+            },
             attempts: attempts(warnings.time_to_live_seconds, &backoff),
             backoff,
-            max_in_flight: 16,
+            max_in_flight: if inside {
+                16
+            } else {
+                platform.sizes.outside_in_flight
+            },
             dead_letter_topic: Some(part(platform, millrace_contract::topics::DEAD_LETTERS)),
             replicas: warnings
                 .replicas
