@@ -175,6 +175,11 @@ fn entry(way: &Way, i: usize, ring: &[Point]) -> f64 {
 struct Table {
     leads: Vec<f64>,
     missed: usize,
+    /// How often the way, drawn straight on from the last position that was there in time for the lead, did enter the
+    /// zone. On the other roads a bend came later: by heading and speed nobody can warn in time there.
+    foreseeable: usize,
+    /// How many of those were warned with the lead asked for.
+    foreseen: usize,
     /// By distance: how often past a zone, how often warned, and how often the way between two positions, drawn
     /// straight on for the lead, did enter the zone: who warns ahead by heading cannot know better there.
     aside: [(usize, usize, usize); ASIDE.len()],
@@ -194,6 +199,24 @@ fn straight_into(way: &Way, t: f64, ring: &[Point]) -> bool {
                 let s = f64::from(k) / 60.0 * LEAD / gone;
                 contains(ring, (b.0 + (b.0 - a.0) * s, b.1 + (b.1 - a.1) * s))
             })
+    })
+}
+
+/// Whether the way to the last position that came [`LEAD`] or more before the entry, drawn straight on for as long as the
+/// entry took from there, and half of that more, enters the zone.
+fn foreseeable(way: &Way, entered: f64, ring: &[Point]) -> bool {
+    let in_time = way
+        .fixes
+        .windows(2)
+        .rev()
+        .find(|w| w[1].0 <= entered - LEAD);
+    in_time.is_some_and(|w| {
+        let ((t0, a), (t1, b)) = (w[0], w[1]);
+        let ahead = 1.5 * (entered - t1) / (t1 - t0);
+        (0..=90).any(|k| {
+            let s = f64::from(k) / 90.0 * ahead;
+            contains(ring, (b.0 + (b.0 - a.0) * s, b.1 + (b.1 - a.1) * s))
+        })
     })
 }
 
@@ -220,9 +243,14 @@ fn judge(trip: &Trip, table: &mut Table) {
                     f.severity == Severity::Warning
                         && (0.0..180.0).contains(&(entered - seconds(f.event_time)))
                 });
-                match near {
-                    Some(warning) => table.leads.push(entered - seconds(warning.event_time)),
+                let led = near.map(|warning| entered - seconds(warning.event_time));
+                match led {
+                    Some(lead) => table.leads.push(lead),
                     None => table.missed += 1,
+                }
+                if foreseeable(&way, entered, &ring) {
+                    table.foreseeable += 1;
+                    table.foreseen += usize::from(led.is_some_and(|lead| lead >= LEAD));
                 }
                 let critical = found.iter().find(|f| f.severity == Severity::Critical);
                 // A fix on the boundary is none inside; this one is clear of it.
@@ -284,8 +312,10 @@ fn towards_zones_and_past_them() {
         let half_lead = table.leads.iter().filter(|l| **l >= LEAD / 2.0).count();
         eprintln!(
             "{name}: {all} entries, warned ahead {told}, with {LEAD} s or more {kept}, with half of it {half_lead}, \
-             median lead {:.1} s",
-            median(&mut table.leads)
+             median lead {:.1} s; foreseeable {}, of these with {LEAD} s or more {}",
+            median(&mut table.leads),
+            table.foreseeable,
+            table.foreseen
         );
         for (far, (passed, warned, straight)) in ASIDE.into_iter().zip(table.aside) {
             eprintln!(
@@ -295,6 +325,11 @@ fn towards_zones_and_past_them() {
         assert!(all >= 20);
         assert!(told * 100 >= all * 95, "warned ahead too seldom");
         assert!(kept * 100 >= all * 60, "too late too often");
+        assert!(table.foreseeable >= 20);
+        assert!(
+            table.foreseen * 100 >= table.foreseeable * 90,
+            "too late although the way led there"
+        );
         for (passed, warned, straight) in table.aside {
             assert!(passed >= 20);
             assert!(warned <= straight + passed / 4, "warned beside the way");
