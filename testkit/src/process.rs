@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -87,12 +88,27 @@ impl Drop for Server {
     }
 }
 
-/// A loopback port that was free a moment ago.
+/// Ports that [`free_port`] gives out: below those that Linux takes for outgoing connections (32768 and up by default),
+/// so that no client of a test sits on one before its server does.
+const PORTS: std::ops::Range<u32> = 20_000..30_000;
+
+/// A loopback port that was free a moment ago, and that this process gets only once.
 ///
 /// # Errors
 /// No port can be bound.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let width = PORTS.end - PORTS.start;
+    // Processes that run side by side begin far from each other.
+    let begin = std::process::id().wrapping_mul(251);
+    loop {
+        let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+        anyhow::ensure!(given < width, "no loopback port is free in {PORTS:?}");
+        let port = u16::try_from(PORTS.start + begin.wrapping_add(given) % width)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
 }
 
 /// Waits until a loopback port accepts connections.
@@ -109,4 +125,20 @@ pub fn wait_for_port(port: u16, limit: Duration) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once_and_never_while_it_is_held() {
+        let ports: Vec<u16> = (0..200).map(|_| free_port().unwrap()).collect();
+        assert_eq!(ports.iter().collect::<HashSet<_>>().len(), ports.len());
+        let held = TcpListener::bind(("127.0.0.1", ports[199].wrapping_add(1)));
+        let next = free_port().unwrap();
+        assert!(held.is_err() || next != ports[199].wrapping_add(1));
+    }
 }

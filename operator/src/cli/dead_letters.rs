@@ -115,10 +115,7 @@ pub async fn run(
 
 /// The list, whether bare or in a field.
 fn letters(answer: &Value) -> &[Value] {
-    let list = answer
-        .as_array()
-        .or_else(|| answer["deadLetters"].as_array());
-    list.map_or(&[], Vec::as_slice)
+    answer.as_array().map_or(&[], Vec::as_slice)
 }
 
 fn rows(out: &mut impl Write, letters: &[Value]) -> std::io::Result<()> {
