@@ -6,7 +6,8 @@ use anyhow::Context as _;
 use millrace_contract::{Telemetry, codec};
 use millrace_stream::connect::{GroupConsumer, GroupSettings, Lookup, Producer};
 
-use crate::place::{Ignored, Place, enqueue};
+use crate::bench_support::{Ignored, enqueue, group, median, rate};
+use crate::place::Place;
 
 const TURNS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(180);
@@ -21,23 +22,13 @@ pub async fn run(place: &Place, events: u64, vehicles: u64) -> anyhow::Result<(f
     );
     let (mut ours, mut peer) = (Vec::new(), Vec::new());
     for turn in 0..TURNS {
-        let settings = place.group(&format!("bare-{turn}"), "telemetry");
+        let settings = group(&place.bootstrap, &format!("bare-{turn}"), "telemetry");
         peer.push(tokio::task::spawn_blocking(move || bare(&settings, events)).await??);
         // A group and a state of its own: else all events would be repetitions.
         ours.push(detected(place, &format!("backlog-{turn}")).await?);
         eprintln!("turn {turn}: {:.0} {:.0}", ours[turn], peer[turn]);
     }
     Ok((median(ours), median(peer)))
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-#[allow(clippy::cast_precision_loss)] // far below 2^52
-fn rate(events: i64, time: Duration) -> f64 {
-    events as f64 / time.as_secs_f64()
 }
 
 async fn fill(place: &Place, events: u64, vehicles: u64) -> anyhow::Result<u64> {
@@ -75,7 +66,7 @@ fn bare(settings: &GroupSettings, events: u64) -> anyhow::Result<f64> {
         }
     }
     let started = started.context("nothing was read")?;
-    Ok(rate(i64::try_from(events)? - 1, started.elapsed()))
+    Ok(rate(events - 1, started.elapsed()))
 }
 
 // What is committed when it is first looked at is not counted, neither events nor time.
@@ -101,7 +92,7 @@ async fn detected(place: &Place, name: &str) -> anyhow::Result<f64> {
             let (at, then) = *first.get_or_insert((done, now));
             if done == end {
                 anyhow::ensure!(at < end, "too few events to measure: give more");
-                break rate(done - at, now - then);
+                break rate(u64::try_from(done - at)?, now - then);
             }
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

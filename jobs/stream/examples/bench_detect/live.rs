@@ -13,7 +13,8 @@ use millrace_stream::connect::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::place::{FLUSH, Ignored, Place, enqueue};
+use crate::bench_support::{Ignored, enqueue, group};
+use crate::place::{FLUSH, Place};
 
 /// The highest load, in events per second: beyond it the feeding itself would be measured.
 const MOST: f64 = 30_000.0;
@@ -61,7 +62,7 @@ pub async fn run(
     detect.stop().await?;
 
     let stop = CancellationToken::new();
-    let (settings, stopped) = (place.group("copy", "peer"), stop.clone());
+    let (settings, stopped) = (group(&place.bootstrap, "copy", "peer"), stop.clone());
     let peer = tokio::task::spawn_blocking(move || copy(&settings, &stopped));
     let of_copy = |record: &Record| {
         let event = codec::decode(record.payload.as_deref()?).ok()?;

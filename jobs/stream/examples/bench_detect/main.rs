@@ -12,10 +12,14 @@
 //! One line each: name, ours, the peer's, ours divided by the peer's.
 
 mod backlog;
+#[path = "../bench_support/mod.rs"]
+mod bench_support;
 mod live;
 mod place;
 
 use std::time::Duration;
+
+use bench_support::{line, percentile};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -37,23 +41,4 @@ async fn main() -> anyhow::Result<()> {
     }
     eprintln!("{} and {} alerts measured", ours.len(), peer.len());
     Ok(())
-}
-
-fn line(name: &str, ours: f64, peer: f64) {
-    println!("{name} {ours:.1} {peer:.1} {:.3}", ours / peer);
-}
-
-/// The nearest rank; in milliseconds.
-#[allow(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss
-)] // some thousand samples
-fn percentile(samples: &[Duration], part: f64) -> anyhow::Result<f64> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_unstable();
-    let rank = (sorted.len() as f64 * part).ceil() as usize;
-    let sample = sorted.get(rank.saturating_sub(1));
-    let sample = sample.ok_or_else(|| anyhow::anyhow!("nothing was measured"))?;
-    Ok(sample.as_secs_f64() * 1_000.0)
 }

@@ -2,17 +2,12 @@
 
 use std::time::Duration;
 
-use millrace_stream::connect::{GroupEvents, GroupSettings, Member, Producer};
 use millrace_stream::{detect, settings};
 use millrace_testkit::Kafka;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Partitions of every topic.
-pub const PARTITIONS: i32 = 4;
+use crate::bench_support::create_topics;
 
 /// `flushInterval` and `flushEvents` of `detect`, for both sides.
 pub const FLUSH: (Duration, usize) = (Duration::from_millis(200), 5_000);
@@ -54,25 +49,11 @@ impl Place {
 
     /// Makes topics; those whose name ends in `state` are compacted.
     pub async fn topics(&self, names: &[String]) -> anyhow::Result<()> {
-        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-            .set("bootstrap.servers", &self.bootstrap)
-            .create()?;
-        let wanted: Vec<NewTopic> = names
+        let topics: Vec<(&str, bool)> = names
             .iter()
-            .map(|name| {
-                let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
-                if name.ends_with("state") {
-                    topic.set("cleanup.policy", "compact")
-                } else {
-                    topic
-                }
-            })
+            .map(|name| (name.as_str(), name.ends_with("state")))
             .collect();
-        let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(20)));
-        for result in admin.create_topics(&wanted, &options).await? {
-            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
-        }
-        Ok(())
+        create_topics(&self.bootstrap, &topics).await
     }
 
     /// Starts `detect` as a group of that name, from `telemetry` to `NAME-alerts`, with the state in
@@ -108,43 +89,4 @@ impl Place {
             .map(|kind| format!("{name}-{kind}"))
             .into()
     }
-
-    /// A member of a group that starts at once.
-    pub fn group(&self, group: &str, topic: &str) -> GroupSettings {
-        GroupSettings {
-            bootstrap: self.bootstrap.clone(),
-            client_id: group.to_owned(),
-            group: group.to_owned(),
-            topic: topic.to_owned(),
-            session_timeout: Duration::from_secs(10),
-            hold: false,
-            since: None,
-            tell_end: false,
-        }
-    }
-}
-
-/// Puts a record into the queue, and waits where it is full.
-pub async fn enqueue(
-    producer: &Producer,
-    topic: &str,
-    key: &str,
-    value: &[u8],
-) -> anyhow::Result<()> {
-    loop {
-        match producer.enqueue(topic, key, &[], Some(value), None) {
-            Ok(_) => return Ok(()),
-            Err(e) if e.is_queue_full() => tokio::time::sleep(Duration::from_millis(5)).await,
-            Err(e) => return Err(e.into()),
-        }
-    }
-}
-
-/// Takes no notice of the group's events.
-pub struct Ignored;
-
-impl GroupEvents for Ignored {
-    fn assigned(&self, _: &[i32]) {}
-    fn revoked(&self, _: &Member<'_>, _: &[i32], _: bool) {}
-    fn lag(&self, _: i32, _: i64) {}
 }

@@ -4,20 +4,22 @@
 //!
 //! `cargo run --release -p millrace-stream --example bench_gateway -- [EVENTS] [BATCH] [SINGLES]`
 
+#[path = "../bench_support/mod.rs"]
+mod bench_support;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use axum::Router;
 use axum::routing::post;
+use bench_support::{create_topics, line, percentile, rate};
 use futures::future::try_join_all;
 use millrace_contract::cloudevent::CloudEvent;
 use millrace_contract::{Telemetry, codec, topics};
 use millrace_stream::gateway;
 use millrace_stream::settings::Common;
 use millrace_testkit::Kafka;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -39,7 +41,7 @@ async fn main() -> anyhow::Result<()> {
         return Ok(());
     };
     let bootstrap = kafka.bootstrap();
-    create_topics(&bootstrap).await?;
+    create_topics(&bootstrap, topics::ALL).await?;
     let per_vehicle = (events / VEHICLES).max(1);
     let trips: Vec<Vec<Telemetry>> = (0..VEHICLES).map(|v| trip(v, per_vehicle)).collect();
     let total = per_vehicle * VEHICLES;
@@ -74,52 +76,14 @@ async fn main() -> anyhow::Result<()> {
         rate(requests, ours),
         rate(requests, peer),
     );
-    for (name, share) in [("p50", 50), ("p99", 99)] {
+    for (name, part) in [("p50", 0.50), ("p99", 0.99)] {
         line(
             &format!("gateway_single_post_{name}_ms"),
-            percentile(&ours_took, share),
-            percentile(&peer_took, share),
+            percentile(&ours_took, part)?,
+            percentile(&peer_took, part)?,
         );
     }
     running.finish().await?;
-    Ok(())
-}
-
-fn line(name: &str, ours: f64, peer: f64) {
-    println!("{name} {ours:.2} {peer:.2} {:.3}", ours / peer);
-}
-
-#[allow(clippy::cast_precision_loss)] // a benchmark's numbers are far below 2^52
-fn rate(events: u64, time: Duration) -> f64 {
-    events as f64 / time.as_secs_f64()
-}
-
-// In milliseconds.
-fn percentile(sorted: &[Duration], share: usize) -> f64 {
-    let at = (sorted.len() * share / 100).min(sorted.len().saturating_sub(1));
-    sorted.get(at).map_or(0.0, |d| d.as_secs_f64() * 1000.0)
-}
-
-async fn create_topics(bootstrap: &str) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create()?;
-    let wanted: Vec<NewTopic<'_>> = topics::ALL
-        .iter()
-        .map(|(name, compacted)| {
-            let topic = NewTopic::new(name, 4, TopicReplication::Fixed(1));
-            if *compacted {
-                topic.set("cleanup.policy", "compact")
-            } else {
-                topic
-            }
-        })
-        .collect();
-    for result in admin.create_topics(&wanted, &AdminOptions::new()).await? {
-        if let Err((name, code)) = result {
-            anyhow::bail!("topic {name}: {code}");
-        }
-    }
     Ok(())
 }
 
@@ -273,7 +237,7 @@ fn bodies(trips: &[Vec<Telemetry>], batch: usize) -> anyhow::Result<Vec<Vec<Vec<
 }
 
 /// Each vehicle posts its bodies one after the other, all vehicles at once. Gives how long all of it took, and
-/// each post, sorted.
+/// each post.
 async fn post_all(
     vehicles: &[(String, String)],
     bodies: Vec<Vec<Vec<u8>>>,
@@ -296,7 +260,5 @@ async fn post_all(
     });
     let all = tokio::time::timeout(LONGEST, try_join_all(senders)).await??;
     let elapsed = begin.elapsed();
-    let mut took: Vec<Duration> = all.into_iter().flatten().collect();
-    took.sort_unstable();
-    Ok((elapsed, took))
+    Ok((elapsed, all.into_iter().flatten().collect()))
 }
