@@ -44,7 +44,7 @@ async fn fill(place: &Place, events: u64, vehicles: u64) -> anyhow::Result<u64> 
         event.coolant_temperature = Some(if sequence % 20 < 10 { 88.5 } else { 87.5 });
         let value = codec::encode(&event);
         bytes += value.len() as u64;
-        enqueue(&producer, "telemetry", &vehicle, &value).await?;
+        enqueue(&producer, "telemetry", &vehicle, &[], &value).await?;
     }
     producer.flush(Duration::from_secs(60)).await?;
     Ok(bytes)

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bench_support::{create_topics, enqueue, line, median, percentile, rate};
+use millrace_contract::cloudevent::CloudEvent;
 use millrace_contract::{Alert, AlertDetails, Severity};
 use millrace_stream::connect::Producer;
 use millrace_stream::{dispatch, settings};
@@ -214,5 +215,8 @@ async fn send(producer: &Producer, topic: &str, n: u64, vehicles: u64) -> anyhow
         text: "The engine is too hot.".to_owned(),
         details: AlertDetails::default(),
     };
-    enqueue(producer, topic, &vehicle, &serde_json::to_vec(&alert)?).await
+    // `dispatch` calls it an alert by its headers.
+    let headers = CloudEvent::of_alert(&alert, "/millrace/bench").headers();
+    let value = serde_json::to_vec(&alert)?;
+    enqueue(producer, topic, &vehicle, &headers, &value).await
 }

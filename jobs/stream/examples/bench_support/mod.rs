@@ -86,10 +86,11 @@ pub async fn enqueue(
     producer: &Producer,
     topic: &str,
     key: &str,
+    headers: &[(String, String)],
     value: &[u8],
 ) -> anyhow::Result<()> {
     loop {
-        match producer.enqueue(topic, key, &[], Some(value), None) {
+        match producer.enqueue(topic, key, headers, Some(value), None) {
             Ok(_) => return Ok(()),
             Err(e) if e.is_queue_full() => tokio::time::sleep(Duration::from_millis(5)).await,
             Err(e) => return Err(e.into()),
