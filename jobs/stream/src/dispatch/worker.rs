@@ -1,7 +1,7 @@
 //! The thread that polls, and the tasks that deliver.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -16,6 +16,9 @@ use crate::connect::{ConnectError, GroupConsumer, GroupEvents, GroupSettings, Me
 const PARTITIONS: &str = "partitions";
 const IDLE: Duration = Duration::from_millis(50);
 const COMMIT: Duration = Duration::from_millis(500);
+
+/// The longest wait for room without polling: far below what the group allows, and short enough for a rebalance.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// So many records are taken in per invocation that may be under way: enough to keep all busy although
 /// records of one vehicle wait for each other.
@@ -45,6 +48,8 @@ struct Shared {
     deliverer: Arc<Deliverer>,
     runtime: Handle,
     lanes: Mutex<Lanes<Entry>>,
+    // Told of each record that is finished.
+    room: Condvar,
     window: Window,
     // Cancelled when the partitions of the present assignment are given away.
     gone: Mutex<CancellationToken>,
@@ -122,7 +127,21 @@ impl Shared {
             lanes.finish(ticket, Instant::now());
             self.measure(&lanes);
         }
+        self.room.notify_one();
         self.pump();
+    }
+
+    // How many records are held: when there are `most`, after a while in which half of them may be finished.
+    fn held_after_waiting(&self, most: usize) -> usize {
+        let lanes = lock(&self.lanes);
+        if lanes.held() < most {
+            return lanes.held();
+        }
+        let waited = self
+            .room
+            .wait_timeout_while(lanes, PATIENCE, |lanes| lanes.held() > most / 2);
+        let (lanes, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        lanes.held()
     }
 
     // How long may be polled before something could be due.
@@ -201,6 +220,7 @@ impl Worker {
             deliverer: Arc::clone(&self.deliverer),
             runtime: self.runtime.clone(),
             lanes: Mutex::default(),
+            room: Condvar::new(),
             window: Window {
                 records,
                 wait: Duration::from_millis(window),
@@ -268,14 +288,20 @@ impl Worker {
         Ok(())
     }
 
-    // Polling must go on, or the group takes the member for dead; so what cannot be taken in is paused.
+    // Polling must go on, or the group takes the member for dead; so what cannot be taken in is paused. But only
+    // when nothing moves: the library throws away what it has fetched, and fetches again up to a second later.
     fn hold_back(&self, consumer: &GroupConsumer<Events>, shared: &Shared, most: usize) {
-        let held = lock(&shared.lanes).held();
         let paused = &consumer.events().paused;
-        let pause = match paused.load(Ordering::SeqCst) {
-            false if held >= most => true,
-            true if held <= most / 2 => false,
-            _ => return,
+        let pause = if paused.load(Ordering::SeqCst) {
+            if lock(&shared.lanes).held() > most / 2 {
+                return;
+            }
+            false
+        } else {
+            if shared.held_after_waiting(most) < most {
+                return;
+            }
+            true
         };
         match consumer.pause(pause) {
             Ok(()) => paused.store(pause, Ordering::SeqCst),
