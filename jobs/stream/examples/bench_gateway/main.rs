@@ -138,7 +138,7 @@ fn bare(bootstrap: &str, records: &[Record]) -> anyhow::Result<Duration> {
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
         .set("compression.type", "lz4")
-        .set("linger.ms", "5")
+        .set("linger.ms", "1")
         .create()?;
     // A connection that is new, and a broker that is cold, are no part of it.
     write(&producer, records)?;

@@ -11,8 +11,8 @@ use super::client;
 use super::error::ConnectError;
 use super::record::owned_headers;
 
-/// Long enough to batch what arrives together, short enough to go unnoticed by who waits.
-const LINGER: Duration = Duration::from_millis(5);
+/// Batches what arrives together. More would delay each single POST by as much and fill no batch of a busy gateway.
+const LINGER: Duration = Duration::from_millis(1);
 
 /// After that long without an acknowledgement a record has failed.
 const DELIVERY: Duration = Duration::from_secs(30);

@@ -253,13 +253,20 @@ impl Driver {
             elapsed.as_secs_f64(),
             report.warnings()
         );
-        if let Some((median, longest)) = report.delays() {
+        if let Some(delays) = report.delays() {
             let _ = write!(
                 text,
-                ", from event to delivery {:.2} s in the median, {:.2} s at most",
-                median.as_secs_f64(),
-                longest.as_secs_f64()
+                ", from event to the first warning of a vehicle {:.2} s in the median, {:.2} s at most",
+                delays.first.as_secs_f64(),
+                delays.first_longest.as_secs_f64()
             );
+            if delays.longest > delays.first_longest {
+                let _ = write!(
+                    text,
+                    ", later ones after {:.2} s at most: the gateway keeps quietSeconds between spoken notices",
+                    delays.longest.as_secs_f64()
+                );
+            }
         }
         for (count, what) in [
             (sent.rejected, "events rejected"),

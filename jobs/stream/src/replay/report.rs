@@ -12,11 +12,25 @@ use millrace_trips::Trip;
 pub struct Report {
     seen: HashSet<String>,
     trips: HashMap<String, Span>,
-    delays: Vec<Duration>,
+    warned: HashSet<String>,
+    // Of the first warning of each vehicle.
+    first: Vec<Duration>,
+    longest: Duration,
     /// Deliveries of an id that had come before.
     pub repetitions: usize,
     /// Deliveries that belong to an earlier trip of a vehicle.
     pub earlier: usize,
+}
+
+/// Times from sending an event to the delivery of its warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delays {
+    /// Median of the first warnings of each vehicle: these wait for nothing.
+    pub first: Duration,
+    /// The longest of them.
+    pub first_longest: Duration,
+    /// The longest of all warnings: a later one may have waited until it was quiet in the car.
+    pub longest: Duration,
 }
 
 #[derive(Debug)]
@@ -69,7 +83,11 @@ impl Report {
             .iter()
             .find(|(last, _)| *last >= notification.event_time)
         {
-            self.delays.push(now.duration_since(*sent).unsigned_abs());
+            let delay = now.duration_since(*sent).unsigned_abs();
+            self.longest = self.longest.max(delay);
+            if self.warned.insert(notification.vehicle.clone()) {
+                self.first.push(delay);
+            }
         }
         Some(WarningLine {
             delivered_at: Some(now),
@@ -83,13 +101,16 @@ impl Report {
         self.seen.len()
     }
 
-    /// Median and maximum of the time from sending an event to the delivery of its warning.
+    /// How long warnings were under way; none without any.
     #[must_use]
-    pub fn delays(&self) -> Option<(Duration, Duration)> {
-        let mut sorted = self.delays.clone();
-        sorted.sort();
-        let median = *sorted.get(sorted.len() / 2)?;
-        Some((median, *sorted.last()?))
+    pub fn delays(&self) -> Option<Delays> {
+        let mut sorted = self.first.clone();
+        sorted.sort_unstable();
+        Some(Delays {
+            first: *sorted.get(sorted.len() / 2)?,
+            first_longest: *sorted.last()?,
+            longest: self.longest,
+        })
     }
 }
 
@@ -128,14 +149,19 @@ mod tests {
         assert_eq!(line.delivered_at, Some(at(203)));
         assert!(report.received(&notification("a", 60), at(204)).is_none());
         assert!(report.received(&notification("b", -5), at(204)).is_none());
-        assert!(report.received(&notification("c", 10), at(204)).is_some());
+        assert!(report.received(&notification("c", 10), at(224)).is_some());
         assert_eq!(
             (report.warnings(), report.repetitions, report.earlier),
             (2, 1, 1)
         );
         assert_eq!(
             report.delays(),
-            Some((Duration::from_secs(4), Duration::from_secs(4)))
+            Some(Delays {
+                first: Duration::from_secs(2),
+                first_longest: Duration::from_secs(2),
+                longest: Duration::from_secs(24),
+            }),
+            "the second of a vehicle waited for quiet"
         );
     }
 }
