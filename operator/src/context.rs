@@ -38,6 +38,8 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Where the zips of the actions are that come with the operator: `NAME.zip`.
     pub actions_dir: PathBuf,
+    /// What tells this operator from any other build or configuration of it.
+    pub build: String,
 }
 
 /// What every reconciler is given: the way to Kubernetes, events, metrics and settings.

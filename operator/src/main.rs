@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use millrace_operator::context::{Images, Settings};
+use millrace_operator::reconcile::fingerprint;
 use millrace_operator::{generate, run};
+use sha2::{Digest, Sha256};
 use tracing_subscriber::EnvFilter;
 
 /// The operator of Millrace.
@@ -88,6 +91,19 @@ fn main() -> ExitCode {
     }
 }
 
+// Not the version: two builds of one version may differ too.
+fn build_of(images: &Images) -> anyhow::Result<String> {
+    let program = std::env::current_exe().context("this program's path")?;
+    let bytes = std::fs::read(&program).with_context(|| program.display().to_string())?;
+    let digest = format!("{:x}", Sha256::digest(&bytes));
+    Ok(fingerprint(&[
+        &digest,
+        &images.kafka,
+        &images.stream,
+        &images.whisk,
+    ]))
+}
+
 fn start(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(arguments) => {
@@ -102,12 +118,14 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 .json()
                 .flatten_event(true)
                 .init();
+            let images = Images {
+                kafka: arguments.image_kafka,
+                stream: arguments.image_stream,
+                whisk: arguments.image_whisk,
+            };
             let settings = Settings {
-                images: Images {
-                    kafka: arguments.image_kafka,
-                    stream: arguments.image_stream,
-                    whisk: arguments.image_whisk,
-                },
+                build: build_of(&images)?,
+                images,
                 namespaces: arguments
                     .watch_namespaces
                     .into_iter()

@@ -1,8 +1,9 @@
-//! `millrace`, the command line, which is also `kubectl millrace`: vehicles and dead letters of a platform.
+//! `millrace`, the command line, which is also `kubectl millrace`: vehicles, dead letters and restarts of a platform.
 //!
 //! It speaks to the gateway of a platform: through Kubernetes with the rights of the user's kubeconfig (the gateway's
 //! Secret gives the token, its pod the connection), or straight to `--gateway URL` with `--token-file FILE`.
 
+mod approve;
 mod dead_letters;
 mod gateway;
 mod reach;
@@ -23,7 +24,7 @@ pub use reach::{ReachError, Role};
     name = "millrace",
     bin_name = "millrace",
     version,
-    about = "Vehicles and dead letters of a Millrace platform",
+    about = "Vehicles, dead letters and restarts of a Millrace platform",
     long_about = None
 )]
 pub struct Cli {
@@ -86,6 +87,8 @@ enum Command {
     /// What could not be processed: look at it and send it again
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Restarts that an upgrade of the operator asks for: see them, let them happen
+    Approve(approve::Command),
 }
 
 /// Does what the command line asks for and writes the answer to `out`.
@@ -94,6 +97,7 @@ enum Command {
 /// The platform is not found, or its gateway refuses; the text names what to do.
 pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<()> {
     match cli.command {
+        Command::Approve(command) => approve::run(&cli.place, command, out).await,
         Command::Vehicle(command) => {
             let gateway = reach::gateway(&cli.place, Role::Vehicles).await?;
             vehicle::run(&gateway, command, cli.place.output, out).await

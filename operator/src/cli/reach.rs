@@ -127,7 +127,11 @@ pub async fn gateway(place: &Place, role: Role) -> Result<Gateway, ReachError> {
     Ok(Gateway::new(&format!("http://{address}"), token, None)?)
 }
 
-async fn client(place: &Place) -> Result<(Client, String), ReachError> {
+/// A client of the kubeconfig, and the namespace.
+///
+/// # Errors
+/// There is no such kubeconfig or context.
+pub async fn client(place: &Place) -> Result<(Client, String), ReachError> {
     let options = KubeConfigOptions {
         context: place.context.clone(),
         ..KubeConfigOptions::default()

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
+use crate::reconcile::PendingRestart;
 use crate::status::Condition;
 use crate::types::PodResources;
 
@@ -221,6 +222,10 @@ pub struct EventSourceStatus {
     /// Pods that are ready.
     #[serde(default)]
     pub ready_replicas: i32,
+    /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub pending_restarts: Vec<PendingRestart>,
 }
 
 impl EventSource {

@@ -133,6 +133,7 @@ impl Component for EventSources {
         let mut status = status_of(object);
         status.group = Some(source.group.clone());
         status.ready_replicas = state.ready;
+        status.pending_restarts = applied.pending().to_vec();
         tell(
             &mut status.conditions,
             source.replicas,

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
+use crate::reconcile::PendingRestart;
 use crate::status::Condition;
 use crate::types::{FreeForm, PodResources, free_form};
 
@@ -233,6 +234,10 @@ pub struct StreamJobStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub selector: Option<String>,
+    /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub pending_restarts: Vec<PendingRestart>,
 }
 
 conditioned!(StreamJob, StreamJobStatus);

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner};
+use crate::reconcile::{self, Error, Owner, PendingRestart};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
 
 /// The reconciler of StreamJob.
@@ -106,7 +106,14 @@ impl Component for Jobs {
         } else {
             pods::trouble(context, &job.owner, job.job.command()).await
         };
-        Ok(status(object, &job, state, trouble, missing))
+        Ok(status(
+            object,
+            &job,
+            state,
+            trouble,
+            missing,
+            applied.pending(),
+        ))
     }
 }
 
@@ -168,8 +175,10 @@ fn status(
     state: DeploymentState,
     trouble: Option<String>,
     missing: Option<String>,
+    pending: &[PendingRestart],
 ) -> Reconciled<StreamJobStatus> {
     let mut status = status_of(object);
+    status.pending_restarts = pending.to_vec();
     status.replicas = state.replicas;
     status.ready_replicas = state.ready;
     let selector: Vec<String> = job

@@ -6,6 +6,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
+use crate::reconcile::PendingRestart;
 use crate::status::Condition;
 use crate::types::{BindingStatus, PodResources, Storage};
 
@@ -90,6 +91,10 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub storage: Option<String>,
+    /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub pending_restarts: Vec<PendingRestart>,
 }
 
 conditioned!(KafkaCluster, KafkaClusterStatus);

@@ -118,6 +118,7 @@ fn status(
         name: binding_name(&kafka.owner.name),
     });
     status.ready_nodes = ready;
+    status.pending_restarts = applied.pending().to_vec();
     status.storage = volumes.size.as_ref().map(|size| size.0.clone());
     let conditions = &mut status.conditions;
     let available = ready >= kafka.nodes;

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
+use crate::reconcile::PendingRestart;
 use crate::status::Condition;
 use crate::types::{BindingStatus, PodResources, Storage};
 
@@ -101,6 +102,10 @@ pub struct OpenWhiskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     pub storage: Option<String>,
+    /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub pending_restarts: Vec<PendingRestart>,
 }
 
 conditioned!(OpenWhisk, OpenWhiskStatus);

@@ -98,6 +98,7 @@ impl Component for Whisks {
         let generation = object.metadata.generation;
         let mut status = status_of(object);
         status.uri = Some(build::uri(&whisk));
+        status.pending_restarts = applied.pending().to_vec();
         status.binding = Some(BindingStatus {
             name: binding_name(&whisk.owner.name),
         });

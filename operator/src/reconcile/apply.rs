@@ -5,6 +5,9 @@ use kube::api::{
 };
 use kube::core::PartialObjectMeta;
 
+use serde_json::Value;
+
+use super::approval;
 use super::cache::LastApply;
 use super::owner::{OWNER_LABEL, Owner};
 use super::resources::{Applied, Entry, Prepared, Resources, body_of, fingerprint};
@@ -40,7 +43,8 @@ pub enum ApplyError {
 ///
 /// An object is written only when our content differs from what we last sent, or its generation (resourceVersion where
 /// there is none) from that of the answer: drift is corrected, and idle means no writes. `kinds` are all kinds that
-/// this component ever makes; orphans are looked for among them.
+/// this component ever makes; orphans are looked for among them. Pod templates that only the operator has changed wait
+/// for approval, see [`approval`].
 ///
 /// # Errors
 /// At the first object that cannot be applied; nothing is removed then.
@@ -50,11 +54,18 @@ pub async fn apply(
     resources: Resources<Prepared>,
     kinds: &[ApiResource],
 ) -> Result<Resources<Applied>, ApplyError> {
-    let mut applied = Vec::new();
-    let mut names = Vec::new();
-    for entry in resources.into_entries() {
+    let mut entries = resources.into_entries();
+    let mut live = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        live.push(read(context, owner, entry).await?);
+    }
+    let bodies: Vec<Option<Value>> = live.iter().map(|live| live.as_ref().map(body_of)).collect();
+    let pending = approval::hold(&mut entries, &bodies, owner, &context.settings.build);
+    let mut applied = Vec::with_capacity(entries.len());
+    let mut names = Vec::with_capacity(entries.len());
+    for (entry, live) in entries.into_iter().zip(live) {
         names.push((entry.resource.kind.clone(), entry.name.clone()));
-        applied.push(apply_one(context, owner, entry).await?);
+        applied.push(apply_one(context, owner, entry, live).await?);
     }
     names.sort();
     let set = fingerprint(&names);
@@ -64,32 +75,49 @@ pub async fn apply(
         }
         context.cache.set_tidy(&owner.key(), &set);
     }
-    Ok(Resources::from_entries(applied))
+    Ok(Resources::from_entries(applied, pending))
 }
 
-async fn apply_one(context: &Context, owner: &Owner, entry: Entry) -> Result<Entry, ApplyError> {
-    let Entry {
-        resource,
-        name,
-        body,
-    } = entry;
-    let failed = |source| ApplyError::Kubernetes {
-        kind: resource.kind.clone(),
-        name: name.clone(),
+fn failure(entry: &Entry, source: kube::Error) -> ApplyError {
+    ApplyError::Kubernetes {
+        kind: entry.resource.kind.clone(),
+        name: entry.name.clone(),
         source: Box::new(source),
-    };
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(context.client.clone(), &owner.namespace, &resource);
-    let key = format!("{}/{name}", resource.kind);
-    let sent = fingerprint(&body);
-    let live = api.get_opt(&name).await.map_err(failed)?;
+    }
+}
+
+fn objects(context: &Context, owner: &Owner, entry: &Entry) -> Api<DynamicObject> {
+    Api::namespaced_with(context.client.clone(), &owner.namespace, &entry.resource)
+}
+
+// The object as it is, if it is there and ours.
+async fn read(
+    context: &Context,
+    owner: &Owner,
+    entry: &Entry,
+) -> Result<Option<DynamicObject>, ApplyError> {
+    let live = objects(context, owner, entry)
+        .get_opt(&entry.name)
+        .await
+        .map_err(|source| failure(entry, source))?;
+    match live {
+        Some(live) if !owner.owns(&live.metadata) => Err(ApplyError::Foreign {
+            kind: entry.resource.kind.clone(),
+            name: entry.name.clone(),
+        }),
+        live => Ok(live),
+    }
+}
+
+async fn apply_one(
+    context: &Context,
+    owner: &Owner,
+    entry: Entry,
+    live: Option<DynamicObject>,
+) -> Result<Entry, ApplyError> {
+    let key = format!("{}/{}", entry.resource.kind, entry.name);
+    let sent = fingerprint(&entry.body);
     if let Some(live) = &live {
-        if !owner.owns(&live.metadata) {
-            return Err(ApplyError::Foreign {
-                kind: resource.kind.clone(),
-                name: name.clone(),
-            });
-        }
         let last = LastApply {
             sent: sent.clone(),
             version: version_of(live),
@@ -99,26 +127,25 @@ async fn apply_one(context: &Context, owner: &Owner, entry: Entry) -> Result<Ent
         {
             return Ok(Entry {
                 body: body_of(live),
-                resource,
-                name,
+                ..entry
             });
         }
     }
-    let answer = api
+    let answer = objects(context, owner, &entry)
         .patch(
-            &name,
+            &entry.name,
             &PatchParams::apply(MANAGER).force(),
-            &Patch::Apply(&body),
+            &Patch::Apply(&entry.body),
         )
         .await
-        .map_err(failed)?;
+        .map_err(|source| failure(&entry, source))?;
     let changed =
         live.is_none_or(|live| live.metadata.resource_version != answer.metadata.resource_version);
     if changed {
-        context.metrics.count_write(&resource.kind);
+        context.metrics.count_write(&entry.resource.kind);
         tracing::info!(
-            kind = resource.kind,
-            name,
+            kind = entry.resource.kind,
+            name = entry.name,
             namespace = owner.namespace,
             owner = owner.name,
             "applied"
@@ -134,8 +161,7 @@ async fn apply_one(context: &Context, owner: &Owner, entry: Entry) -> Result<Ent
     );
     Ok(Entry {
         body: body_of(&answer),
-        resource,
-        name,
+        ..entry
     })
 }
 

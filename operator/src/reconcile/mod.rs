@@ -4,7 +4,9 @@
 //! Builders take no client, and a status can be made from applied objects only.
 
 mod apply;
+pub mod approval;
 mod cache;
+mod difference;
 mod error;
 mod owner;
 mod resources;
@@ -13,7 +15,9 @@ pub mod secrets;
 pub mod storage;
 
 pub use apply::{ApplyError, apply, rules};
+pub use approval::PendingRestart;
 pub use cache::Cache;
+pub use difference::differences;
 pub use error::Error;
 pub use owner::{OWNER_LABEL, Owner, OwnerError, key};
 pub use resources::{Applied, Prepared, Resources, fingerprint};

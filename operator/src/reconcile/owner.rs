@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::Resource;
 
+use super::approval;
 use crate::context::MANAGER;
 
 /// The label that finds everything made for one custom resource; its value is the resource's uid.
@@ -35,6 +36,12 @@ pub struct Owner {
     pub uid: String,
     /// The reference that lets Kubernetes delete what was made when it is deleted.
     pub reference: OwnerReference,
+    /// Changes whenever its user asks for something else, and never because the operator does.
+    pub intent: String,
+    /// The operator build that made it, where another resource has.
+    pub built_by: Option<String>,
+    /// The pending restarts that were approved.
+    pub approved: Option<String>,
 }
 
 impl Owner {
@@ -48,6 +55,7 @@ impl Owner {
             field,
         };
         let meta = object.meta();
+        let annotation = |name: &str| meta.annotations.as_ref()?.get(name).cloned();
         Ok(Self {
             name: meta.name.clone().ok_or_else(|| missing("name"))?,
             namespace: meta.namespace.clone().ok_or_else(|| missing("namespace"))?,
@@ -55,6 +63,10 @@ impl Owner {
             reference: object
                 .controller_owner_ref(&())
                 .ok_or_else(|| missing("uid"))?,
+            intent: annotation(approval::INTENT)
+                .unwrap_or_else(|| meta.generation.unwrap_or_default().to_string()),
+            built_by: annotation(approval::BUILT_BY),
+            approved: annotation(approval::APPROVE),
         })
     }
 

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::approval::PendingRestart;
+
 /// Marks resources as built and not yet sent.
 #[derive(Debug)]
 pub enum Prepared {}
@@ -22,6 +24,7 @@ pub enum Applied {}
 #[derive(Debug)]
 pub struct Resources<State> {
     entries: Vec<Entry>,
+    pending: Vec<PendingRestart>,
     state: PhantomData<State>,
 }
 
@@ -38,6 +41,7 @@ impl Resources<Prepared> {
     pub fn new() -> Self {
         Self {
             entries: Vec::new(),
+            pending: Vec::new(),
             state: PhantomData,
         }
     }
@@ -113,11 +117,18 @@ impl Default for Resources<Prepared> {
 }
 
 impl Resources<Applied> {
-    pub(super) fn from_entries(entries: Vec<Entry>) -> Self {
+    pub(super) fn from_entries(entries: Vec<Entry>, pending: Vec<PendingRestart>) -> Self {
         Self {
             entries,
+            pending,
             state: PhantomData,
         }
+    }
+
+    /// Restarts that wait for approval.
+    #[must_use]
+    pub fn pending(&self) -> &[PendingRestart] {
+        &self.pending
     }
 
     /// All objects as Kubernetes has them, as JSON.

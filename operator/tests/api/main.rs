@@ -7,6 +7,7 @@
     reason = "a test ends by a panic"
 )]
 
+mod approval;
 mod cel;
 mod chart;
 mod exposure;
@@ -61,6 +62,7 @@ fn the_operator_against_a_real_api_server() {
             samples::definitions_applied_twice_do_not_change,
             reconcile::a_cluster_appears_and_a_second_look_writes_nothing,
             reconcile::drift_is_corrected,
+            approval::a_new_operator_restarts_nothing_until_approved,
             reconcile::a_ready_set_makes_the_cluster_available,
             reconcile::a_bad_spec_leaves_what_ran,
             reconcile::what_is_built_no_longer_is_removed,

@@ -68,19 +68,23 @@ impl World {
             ..Namespace::default()
         };
         api.create(&PostParams::default(), &object).await.unwrap();
-        let settings = Settings {
-            images: Images {
-                kafka: "kafka:4".into(),
-                stream: "stream:1".into(),
-                whisk: "whisk:1".into(),
-            },
-            namespaces: vec![namespace.to_owned()],
-            actions_dir: "/nonexistent".into(),
-        };
         Scene {
-            context: Arc::new(Context::new(self.client.clone(), settings)),
+            context: Arc::new(Context::new(self.client.clone(), settings(namespace))),
             namespace: namespace.to_owned(),
         }
+    }
+}
+
+fn settings(namespace: &str) -> Settings {
+    Settings {
+        images: Images {
+            kafka: "kafka:4".into(),
+            stream: "stream:1".into(),
+            whisk: "whisk:1".into(),
+        },
+        namespaces: vec![namespace.to_owned()],
+        actions_dir: "/nonexistent".into(),
+        build: "1".into(),
     }
 }
 
@@ -92,6 +96,18 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// The same place after the operator was replaced by another build, which uses other images.
+    pub fn upgraded(&self, build: &str) -> Self {
+        let mut settings = settings(&self.namespace);
+        settings.build = build.to_owned();
+        settings.images.kafka = format!("kafka:{build}");
+        settings.images.stream = format!("stream:{build}");
+        Self {
+            context: Arc::new(Context::new(self.context.client.clone(), settings)),
+            namespace: self.namespace.clone(),
+        }
+    }
+
     pub fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope>,

@@ -1,0 +1,81 @@
+//! An upgrade of the operator restarts nothing until somebody approves.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::api::{Patch, PatchParams};
+use millrace_operator::kafka::{Kafka, crd::KafkaCluster};
+use millrace_operator::reconcile::PendingRestart;
+use serde_json::{Value, json};
+
+use super::support::Scene;
+
+fn spec(replication: &str) -> Value {
+    json!({"nodes": 1, "storage": {"size": "1Gi"}, "config": {"log.retention.hours": replication}})
+}
+
+async fn image(scene: &Scene) -> String {
+    let set = scene.api::<StatefulSet>().get("k").await.unwrap();
+    let pod = set.spec.unwrap().template.spec.unwrap();
+    pod.containers[0].image.clone().unwrap()
+}
+
+async fn generation(scene: &Scene) -> Option<i64> {
+    let set = scene.api::<StatefulSet>().get("k").await.unwrap();
+    set.metadata.generation
+}
+
+async fn pending(scene: &Scene) -> Vec<PendingRestart> {
+    let cluster = scene.api::<KafkaCluster>().get("k").await.unwrap();
+    cluster.status.unwrap().pending_restarts
+}
+
+pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
+    assert!(scene.make::<Kafka>("k", spec("1")).await);
+    let before = generation(scene).await;
+
+    let scene = &scene.upgraded("5");
+    for _ in 0..2 {
+        assert!(scene.look::<Kafka>("k").await);
+        assert_eq!(image(scene).await, "kafka:4");
+        assert_eq!(
+            generation(scene).await,
+            before,
+            "the StatefulSet is as it was"
+        );
+    }
+    let waiting = pending(scene).await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].workload, "StatefulSet/k");
+    assert!(
+        waiting[0].reason.contains("kafka:4 → kafka:5"),
+        "{}",
+        waiting[0].reason
+    );
+    let writes = scene.writes();
+    assert!(scene.look::<Kafka>("k").await);
+    assert_eq!(scene.writes(), writes, "waiting writes nothing");
+
+    // What was approved is that revision and no other.
+    let approve = async |revision: &str| {
+        let patch =
+            json!({"metadata": {"annotations": {"millrace.dev/approve-restart": revision}}});
+        let api = scene.api::<KafkaCluster>();
+        api.patch("k", &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .unwrap();
+    };
+    approve("0123456789abcdef").await;
+    assert!(scene.look::<Kafka>("k").await);
+    assert_eq!(image(scene).await, "kafka:4");
+    approve(&waiting[0].revision).await;
+    assert!(scene.look::<Kafka>("k").await);
+    assert_eq!(image(scene).await, "kafka:5");
+    assert!(pending(scene).await.is_empty());
+
+    // Who changes the spec of a resource wants its pods to have it.
+    let scene = &scene.upgraded("6");
+    assert!(scene.look::<Kafka>("k").await);
+    assert_eq!(image(scene).await, "kafka:5");
+    assert!(scene.make::<Kafka>("k", spec("2")).await);
+    assert_eq!(image(scene).await, "kafka:6");
+    assert!(pending(scene).await.is_empty());
+}
