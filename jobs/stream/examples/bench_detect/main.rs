@@ -4,7 +4,7 @@
 //! `cargo run --release -p millrace-stream --example bench_detect -- [EVENTS] [VEHICLES] [SECONDS]`
 //!
 //! - `detect_events_per_second`: a backlog from Kafka to committed states and alerts, beside a bare consumer of the
-//!   same records. EVENTS (500,000) of VEHICLES (500); the median of three turns each.
+//!   same records. EVENTS (2,000,000) of VEHICLES (500); the median of three turns each.
 //! - `event_to_alert_p50_ms`, `event_to_alert_p99_ms`: from sending the event that raises an alert to reading the
 //!   committed alert, at half of that load for SECONDS (20), or less where one side cannot carry it, beside a program
 //!   that only copies such events in transactions with the same settings.
@@ -24,7 +24,7 @@ use bench_support::{line, percentile};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut numbers = std::env::args().skip(1).map(|a| a.parse::<u64>());
-    let events = numbers.next().transpose()?.unwrap_or(500_000).max(1_000);
+    let events = numbers.next().transpose()?.unwrap_or(2_000_000).max(1_000);
     let vehicles = numbers.next().transpose()?.unwrap_or(500).clamp(1, events);
     let seconds = numbers.next().transpose()?.unwrap_or(20).clamp(5, 120);
     let Some(place) = place::Place::new()? else {
