@@ -10,7 +10,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use serde_json::json;
 
-use super::build::{self, Api, Waiting};
+use super::build::{self, Api, Served, Waiting};
 use super::crd::{Platform, PlatformGateway, PlatformSpec, PlatformStatus, WaitingOn};
 use super::state::{component, fault, waiting_on};
 use super::validate::{ADDED_TOKENS, Live, ValidatedPlatform, validate};
@@ -189,11 +189,12 @@ async fn complete_secret(context: &Context, platform: &ValidatedPlatform) -> Res
 fn missing_apis(platform: &ValidatedPlatform) -> Vec<(&'static str, String)> {
     let needs = platform.gateway.iter().flat_map(build::needs);
     needs
-        .filter(|(_, api)| !platform.apis.contains(api))
+        .filter(|(_, api)| platform.served(*api).is_none())
         .map(|(field, api)| {
+            let versions = api.versions.join(" or ");
             let told = format!(
-                "{field}: given: this cluster has no {} of {}/{}; {}",
-                api.kind, api.group, api.version, api.from
+                "{field}: given: this cluster has no {} of {}/{versions}; {}",
+                api.kind, api.group, api.from
             );
             ("ApiMissing", told)
         })
@@ -201,18 +202,31 @@ fn missing_apis(platform: &ValidatedPlatform) -> Vec<(&'static str, String)> {
 }
 
 /// Which of the APIs that a gateway asks for this cluster has.
-async fn apis(context: &Context, gateway: Option<&PlatformGateway>) -> Result<Vec<Api>, Error> {
+async fn apis(context: &Context, gateway: Option<&PlatformGateway>) -> Result<Vec<Served>, Error> {
     let mut apis = Vec::new();
     for (_, api) in gateway.into_iter().flat_map(build::needs) {
-        let version = format!("{}/{}", api.group, api.version);
-        match context.client.list_api_group_resources(&version).await {
-            Ok(list) if list.resources.iter().any(|kind| kind.name == api.plural) => apis.push(api),
+        apis.extend(served(context, api).await?);
+    }
+    Ok(apis)
+}
+
+async fn served(context: &Context, api: Api) -> Result<Option<Served>, Error> {
+    for version in api.versions {
+        let group_version = format!("{}/{version}", api.group);
+        match context
+            .client
+            .list_api_group_resources(&group_version)
+            .await
+        {
+            Ok(list) if list.resources.iter().any(|kind| kind.name == api.plural) => {
+                return Ok(Some(Served { api, version }));
+            }
             Ok(_) => {}
             Err(error) if is_status(&error, 404) => {}
             Err(error) => return Err(Error::doing("asking for an API")(error)),
         }
     }
-    Ok(apis)
+    Ok(None)
 }
 
 async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Result<Live, Error> {

@@ -7,7 +7,7 @@ use millrace_analytics::Rules;
 use millrace_contract::Invalid;
 use serde_json::Value;
 
-use super::build::Api;
+use super::build::{Api, Served};
 use super::crd::{
     Platform, PlatformDetect, PlatformGateway, PlatformKafka, PlatformOpenWhisk, PlatformWarnings,
 };
@@ -27,7 +27,7 @@ pub struct Live {
     /// Tokens that the Secret of the gateway lacks, if it is one that an operator made.
     pub gateway_lacks: Vec<&'static str>,
     /// The APIs of others that this cluster has, of those that the spec asks for.
-    pub apis: Vec<Api>,
+    pub apis: Vec<Served>,
     /// Names of the StreamJobs that exist: what runs is not taken back.
     pub jobs: Vec<String>,
     /// Why the topics are not all available, if they are not.
@@ -56,11 +56,19 @@ pub struct ValidatedPlatform {
     /// What the gateway's Secret is completed by.
     pub gateway_additions: BTreeMap<String, ByteString>,
     /// The APIs of others that can be used.
-    pub apis: Vec<Api>,
+    pub apis: Vec<Served>,
     /// Jobs that exist.
     pub jobs: Vec<String>,
     /// Why jobs that do not exist yet have to wait, if they have to.
     pub jobs_wait: Option<String>,
+}
+
+impl ValidatedPlatform {
+    /// In which version an API of others can be used, if it can.
+    #[must_use]
+    pub fn served(&self, api: Api) -> Option<Served> {
+        self.apis.iter().find(|served| served.api == api).copied()
+    }
 }
 
 /// Checks a platform and completes its secrets.

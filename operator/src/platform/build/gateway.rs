@@ -30,8 +30,8 @@ use crate::types::FreeForm;
 pub struct Api {
     /// Its group.
     pub group: &'static str,
-    /// Its version.
-    pub version: &'static str,
+    /// The versions that this operator writes, the best first. A cluster need not serve them all.
+    pub versions: &'static [&'static str],
     /// The kind.
     pub kind: &'static str,
     /// The kind's plural.
@@ -43,24 +43,38 @@ pub struct Api {
 /// A certificate that cert-manager keeps.
 pub const CERTIFICATE: Api = Api {
     group: "cert-manager.io",
-    version: "v1",
+    versions: &["v1"],
     kind: "Certificate",
     plural: "certificates",
     from: "install cert-manager, or set spec.gateway.tls.secretName",
 };
 /// A route for HTTP.
-pub const HTTP_ROUTE: Api = route("v1", "HTTPRoute", "httproutes");
-/// A route for TLS that is passed through.
-pub const TLS_ROUTE: Api = route("v1alpha2", "TLSRoute", "tlsroutes");
-/// A route for any bytes.
-pub const TCP_ROUTE: Api = route("v1alpha2", "TCPRoute", "tcproutes");
+pub const HTTP_ROUTE: Api = route(&["v1"], "HTTPRoute", "httproutes");
+/// A route for TLS that is passed through. The standard channel of the Gateway API serves v1 alone since 1.6, older
+/// releases v1alpha2 alone.
+pub const TLS_ROUTE: Api = route(&["v1", "v1alpha2"], "TLSRoute", "tlsroutes");
+/// A route for any bytes; versions as of [`TLS_ROUTE`].
+pub const TCP_ROUTE: Api = route(&["v1", "v1alpha2"], "TCPRoute", "tcproutes");
 /// All of them.
 pub const APIS: [Api; 4] = [CERTIFICATE, HTTP_ROUTE, TLS_ROUTE, TCP_ROUTE];
 
-const fn route(version: &'static str, kind: &'static str, plural: &'static str) -> Api {
+/// An API that this cluster serves, in the version to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Which API.
+    pub api: Api,
+    /// The best of its versions that is served.
+    pub version: &'static str,
+}
+
+const fn route(
+    versions: &'static [&'static str],
+    kind: &'static str,
+    plural: &'static str,
+) -> Api {
     Api {
         group: "gateway.networking.k8s.io",
-        version,
+        versions,
         kind,
         plural,
         from: "install that part of the Gateway API, or use spec.gateway.service or spec.gateway.ingress instead",
@@ -68,10 +82,10 @@ const fn route(version: &'static str, kind: &'static str, plural: &'static str) 
 }
 
 impl Api {
-    /// How the client names it.
+    /// How the client names it in one of its versions.
     #[must_use]
-    pub fn resource(self) -> ApiResource {
-        let kind = GroupVersionKind::gvk(self.group, self.version, self.kind);
+    pub fn resource(self, version: &str) -> ApiResource {
+        let kind = GroupVersionKind::gvk(self.group, version, self.kind);
         ApiResource::from_gvk_with_plural(&kind, self.plural)
     }
 }
@@ -179,8 +193,8 @@ pub(super) fn expose(
         resources.add(&ingress(platform, gateway, wanted))?;
     }
     for (api, name, spec) in dynamic(platform, gateway) {
-        if platform.apis.contains(&api) {
-            resources.add_dynamic(api.resource(), &meta(platform, name), spec);
+        if let Some(served) = platform.served(api) {
+            resources.add_dynamic(api.resource(served.version), &meta(platform, name), spec);
         }
     }
     Ok(())

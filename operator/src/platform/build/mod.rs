@@ -18,7 +18,7 @@ use crate::reconcile::{Error, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 
 pub use gateway::{
-    APIS, Api, gateway_secret, gateway_secret_additions, gateway_secret_name, needs,
+    APIS, Api, Served, gateway_secret, gateway_secret_additions, gateway_secret_name, needs,
 };
 
 /// The component's name in labels.
@@ -37,12 +37,15 @@ pub fn own_kinds() -> Vec<ApiResource> {
     ]
 }
 
-/// Kinds of others that expose the gateway.
+/// Kinds of others that expose the gateway, in every version that may be served.
 #[must_use]
 pub fn exposing_kinds() -> Vec<ApiResource> {
     let ingress = ApiResource::erase::<Ingress>(&());
     std::iter::once(ingress)
-        .chain(APIS.map(Api::resource))
+        .chain(APIS.into_iter().flat_map(|api| {
+            let versions = api.versions.iter();
+            versions.map(move |version| api.resource(version))
+        }))
         .collect()
 }
 
@@ -184,7 +187,21 @@ mod tests {
         assert!(resources.get::<OpenWhisk>("p-whisk").is_none());
     }
 
-    fn built(gateway: Value, apis: &[Api]) -> Resources<Prepared> {
+    /// All APIs, in the newest version or in the oldest.
+    fn all(newest: bool) -> Vec<Served> {
+        let version = |api: &Api| match newest {
+            true => api.versions[0],
+            false => api.versions[api.versions.len() - 1],
+        };
+        APIS.iter()
+            .map(|api| Served {
+                api: *api,
+                version: version(api),
+            })
+            .collect()
+    }
+
+    fn built(gateway: Value, apis: &[Served]) -> Resources<Prepared> {
         let spec =
             json!({"kafka": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "gateway": gateway});
         let read = Live {
@@ -201,7 +218,7 @@ mod tests {
             "ingress": {"host": "cars.example.org", "className": "nginx", "tlsSecretName": "web", "annotations": {"a/b": "c"}},
             "gatewayApi": {"parentRefs": [{"name": "edge", "namespace": "infra", "sectionName": "web"}],
                 "mqttParentRefs": [{"name": "edge", "sectionName": "mqtt"}], "hostnames": ["cars.example.org"]}});
-        let yaml = built(gateway.clone(), &APIS).to_yaml().unwrap();
+        let yaml = built(gateway.clone(), &all(true)).to_yaml().unwrap();
         let exposed: Vec<&str> = yaml
             .split("---\n")
             .filter(|object| {
@@ -226,7 +243,7 @@ mod tests {
     fn without_a_certificate_mqtt_is_routed_as_bytes() {
         let gateway = json!({"gatewayApi": {"parentRefs": [{"name": "edge"}], "mqttParentRefs": [{"name": "edge"}],
             "hostnames": ["cars.example.org"]}});
-        let yaml = built(gateway, &APIS).to_yaml().unwrap();
+        let yaml = built(gateway, &all(false)).to_yaml().unwrap();
         assert!(yaml.contains("kind: TCPRoute\n") && !yaml.contains("kind: TLSRoute\n"));
         assert!(yaml.contains("port: 1883\n"));
     }
