@@ -17,6 +17,8 @@ pub(crate) enum Attempt {
     Told {
         /// Whether the receiver says that it had it already.
         duplicate: bool,
+        /// Which of several receivers will never take it, and why.
+        refused: Option<String>,
     },
     /// It may succeed later.
     Again {
@@ -48,8 +50,11 @@ pub(crate) trait Channel {
 /// How a channel ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Told; whether the receiver had it already.
-    Told { duplicate: bool },
+    /// Told; whether the receiver had it already, and which of several will never take it.
+    Told {
+        duplicate: bool,
+        refused: Option<String>,
+    },
     /// Not told, and trying again later may help.
     Passing(String),
     /// Not told, and trying again will not help.
@@ -112,11 +117,12 @@ impl Line<'_> {
     fn attempt(&mut self, time: Duration, started: Instant, scrubber: &Scrubber) {
         self.attempts += 1;
         match self.channel.attempt(time) {
-            Attempt::Told { duplicate } => self.outcome = Some(Outcome::Told { duplicate }),
+            Attempt::Told { duplicate, refused } => {
+                let refused = refused.map(|problem| self.reason(&problem, scrubber));
+                self.outcome = Some(Outcome::Told { duplicate, refused });
+            }
             Attempt::Refused(problem) => {
-                let problem = scrubber.clean(&problem);
-                let reason = format!("{}: {problem}", self.channel.receiver());
-                self.outcome = Some(Outcome::Final(reason));
+                self.outcome = Some(Outcome::Final(self.reason(&problem, scrubber)));
             }
             Attempt::Again { problem, wait } => {
                 let problem = scrubber.clean(&problem);
@@ -130,6 +136,10 @@ impl Line<'_> {
                 self.problem = Some(problem);
             }
         }
+    }
+
+    fn reason(&self, problem: &str, scrubber: &Scrubber) -> String {
+        format!("{}: {}", self.channel.receiver(), scrubber.clean(problem))
     }
 
     fn end(self) -> (&'static str, Outcome) {
@@ -193,7 +203,7 @@ mod tests {
                     wait: *wait,
                 },
                 Some(Attempt::Refused(problem)) => Attempt::Refused(problem.clone()),
-                _ => Attempt::Told { duplicate: false },
+                _ => TOLD,
             }
         }
     }
@@ -205,7 +215,14 @@ mod tests {
         }
     }
 
-    const TOLD: Attempt = Attempt::Told { duplicate: false };
+    const TOLD: Attempt = Attempt::Told {
+        duplicate: false,
+        refused: None,
+    };
+    const WAS_TOLD: Outcome = Outcome::Told {
+        duplicate: false,
+        refused: None,
+    };
 
     fn run(
         channels: Vec<(&'static str, bool, Vec<Attempt>)>,
@@ -244,8 +261,8 @@ mod tests {
         assert_eq!(
             outcomes,
             [
-                ("a", Outcome::Told { duplicate: false }),
-                ("b", Outcome::Told { duplicate: false }),
+                ("a", WAS_TOLD),
+                ("b", WAS_TOLD),
                 ("c", Outcome::Final("c at home: never".to_owned())),
             ]
         );
@@ -280,7 +297,7 @@ mod tests {
     fn a_wish_to_wait_is_kept() {
         let started = Instant::now();
         let (outcomes, _) = run(vec![("a", false, vec![again(Some(1)), TOLD])], 3000);
-        assert_eq!(outcomes[0].1, Outcome::Told { duplicate: false });
+        assert_eq!(outcomes[0].1, WAS_TOLD);
         assert!(started.elapsed() >= Duration::from_secs(1));
         let started = Instant::now();
         let (outcomes, log) = run(vec![("a", false, vec![again(Some(u64::MAX)), TOLD])], 600);

@@ -113,7 +113,7 @@ fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, 
         .collect())
 }
 
-/// A channel that did not take the warning and will not.
+/// A channel that did not take the warning and will not, or not for all its receivers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failed {
     /// The channel.
@@ -127,7 +127,7 @@ pub struct Failed {
 pub struct Delivery {
     /// The channels that took it.
     pub delivered: Vec<String>,
-    /// The channels that will not take it, however often they are asked.
+    /// The channels that will not take it, however often they are asked; also one that took it for some receivers only.
     pub failed: Vec<Failed>,
     /// The alert's id.
     pub id: String,
@@ -174,10 +174,12 @@ fn deliver(
     let (mut again, mut known) = (false, false);
     for (channel, outcome) in outcomes {
         let reason = match outcome {
-            Outcome::Told { duplicate } => {
+            Outcome::Told { duplicate, refused } => {
                 delivered.push(channel.to_owned());
                 known |= duplicate;
-                continue;
+                let Some(reason) = refused else { continue };
+                eprintln!("{channel}: {reason}");
+                reason
             }
             Outcome::Passing(reason) => {
                 again = true;
@@ -221,6 +223,9 @@ pub fn words(assessment: &Assessment) -> Rendered {
 
 /// Builds the notification that the gateway takes. Pure. Information has nothing to be spoken unless `speak_info`: it
 /// is not worth a driver's attention.
+///
+/// It lives until its alert is `ttl_seconds` old. An older alert is here because somebody sent it again: it has a whole
+/// life. What is too old to be told at all is for the event source to say (`maximumAgeSeconds`).
 pub fn notification(
     assessment: &Assessment,
     rendered: &Rendered,
@@ -231,6 +236,8 @@ pub fn notification(
     let alert = &assessment.alert;
     let life = SignedDuration::from_secs(i64::try_from(ttl_seconds).unwrap_or(i64::MAX));
     let spoken = alert.severity > Severity::Info || speak_info;
+    let end = |from: Timestamp| from.checked_add(life).unwrap_or(Timestamp::MAX);
+    let expires_at = Some(end(alert.detected_at)).filter(|end| *end > now);
     Notification {
         id: alert.id.clone(),
         vehicle: alert.vehicle.clone(),
@@ -246,7 +253,7 @@ pub fn notification(
         } else {
             String::new()
         },
-        expires_at: now.checked_add(life).unwrap_or(Timestamp::MAX),
+        expires_at: expires_at.unwrap_or_else(|| end(now)),
     }
 }
 

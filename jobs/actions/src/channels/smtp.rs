@@ -8,7 +8,8 @@ use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::{
     Certificate, CertificateStore, SmtpConnection, TlsParameters,
 };
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::commands;
+use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use super::webhook::no_certificates;
 use super::{Attempt, Channel};
@@ -76,8 +77,8 @@ impl Mail {
         })
     }
 
-    /// The dialogue.
-    fn send(&self, time: Duration) -> Result<(), Trouble> {
+    /// The dialogue. Gives what the server says of addresses that it will never take.
+    fn send(&self, time: Duration) -> Result<Vec<String>, Trouble> {
         let started = Instant::now();
         let left = || Some(time.saturating_sub(started.elapsed()).max(SHORTEST_STEP));
         let server = &self.server;
@@ -118,10 +119,50 @@ impl Mail {
             connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials)?;
         }
         connection.set_timeout(left().map(|left| (left / STEPS).max(SHORTEST_STEP)))?;
-        connection.send(&self.envelope, &self.message)?;
-        // The mail is taken; how the goodbye goes does not matter.
+        let refused = self.hand_over(&mut connection);
+        // Taken or not: how the goodbye goes does not matter.
         let _ = connection.quit();
-        Ok(())
+        refused
+    }
+
+    /// The mail, to everybody whom the server takes it for: one wrong address among many keeps it from nobody else.
+    /// While one may be taken later it goes to nobody, since a second mail to the others would show.
+    fn hand_over(&self, connection: &mut SmtpConnection) -> Result<Vec<String>, Trouble> {
+        let mut parameters = Vec::new();
+        let mut addresses = self.envelope.to().iter().chain(self.envelope.from());
+        if addresses.any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+            if !connection
+                .server_info()
+                .supports_feature(Extension::SmtpUtfEight)
+            {
+                return Err(Trouble::Final(
+                    "takes no addresses with such letters (SMTPUTF8); use others in smtp_from and smtp_to"
+                        .to_owned(),
+                ));
+            }
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        connection.command(commands::Mail::new(
+            self.envelope.from().cloned(),
+            parameters,
+        ))?;
+        let mut refused = Vec::new();
+        for address in self.envelope.to() {
+            match connection.command(commands::Rcpt::new(address.clone(), Vec::new())) {
+                Ok(_) => {}
+                Err(error) if error.is_permanent() => refused.push(format!("{address}: {error}")),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if refused.len() == self.envelope.to().len() {
+            return Err(Trouble::Final(format!(
+                "{}; correct smtp_url, smtp_from or smtp_to, or ask the mail server's operator",
+                refused.join("; ")
+            )));
+        }
+        connection.command(commands::Data)?;
+        connection.message(&self.message)?;
+        Ok(refused)
     }
 }
 
@@ -144,7 +185,11 @@ impl Channel for Mail {
 
     fn attempt(&self, time: Duration) -> Attempt {
         match self.send(time) {
-            Ok(()) => Attempt::Told { duplicate: false },
+            Ok(refused) => Attempt::Told {
+                duplicate: false,
+                refused: (!refused.is_empty())
+                    .then(|| format!("{}; correct smtp_to", refused.join("; "))),
+            },
             Err(Trouble::Final(problem)) => Attempt::Refused(problem),
             Err(Trouble::Passing(problem)) => Attempt::Again {
                 problem,

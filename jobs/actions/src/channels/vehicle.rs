@@ -79,6 +79,7 @@ impl Channel for Vehicle {
                     .ok()
                     .and_then(|answer| answer.get("duplicate")?.as_bool())
                     .unwrap_or(false),
+                refused: None,
             },
             Ok(answer) => {
                 let cure = cure(answer.status);

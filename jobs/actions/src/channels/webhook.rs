@@ -149,7 +149,10 @@ impl Channel for Webhook {
             ),
         ];
         match http::post(&self.agent, self.url.expose(), &headers, &self.body, time) {
-            Ok(answer) if answer.is_success() => Attempt::Told { duplicate: false },
+            Ok(answer) if answer.is_success() => Attempt::Told {
+                duplicate: false,
+                refused: None,
+            },
             Ok(answer) => answer.failure("correct webhook_url or webhook_secret, or the receiver"),
             Err(attempt) => attempt,
         }

@@ -19,7 +19,22 @@ fn information_is_shown_and_not_spoken() {
     assert!(silent.ssml.is_empty() && !silent.text.is_empty());
     assert!(of(Severity::Info, true).ssml.starts_with("<speak"));
     assert!(of(Severity::Warning, false).ssml.starts_with("<speak"));
-    assert_eq!(silent.expires_at, now + SignedDuration::from_secs(60));
+}
+
+#[test]
+fn a_notification_lives_until_its_alert_is_too_old() {
+    let assessment = assessment(Severity::Warning);
+    let detected = assessment.alert.detected_at;
+    let seconds = SignedDuration::from_secs;
+    let end = |age: i64| {
+        let now = detected + seconds(age);
+        let notification = notification(&assessment, &words(&assessment), now, 60, false);
+        notification.expires_at
+    };
+    assert_eq!(end(0), detected + seconds(60));
+    assert_eq!(end(59), detected + seconds(60));
+    // Sent again on purpose.
+    assert_eq!(end(4000), detected + seconds(4060));
 }
 
 #[test]
@@ -43,7 +58,13 @@ fn a_mail_is_held_back_in_retries_only() {
 
 #[test]
 fn what_may_pass_fails_the_action_and_what_will_not_does_not() {
-    let told = || ("vehicle", Outcome::Told { duplicate: true });
+    let told = || {
+        let outcome = Outcome::Told {
+            duplicate: true,
+            refused: None,
+        };
+        ("vehicle", outcome)
+    };
     let away = || ("webhook", Outcome::Passing("w is away".to_owned()));
     let refused = || ("smtp", Outcome::Final("s refuses".to_owned()));
     let run = |outcomes| {

@@ -233,7 +233,7 @@ fn a_passing_refusal_is_tried_again_and_a_lasting_one_is_not() {
     assert_eq!(run(to_mail(&url), AMPLE).unwrap().delivered, ["smtp"]);
     assert_eq!(server.seen.lock().unwrap().mails.len(), 1);
     let server = serve(Manners {
-        replies: vec![("RCPT", "550 no such user")],
+        replies: vec![("RCPT", "550 no such user"), ("RCPT", "550 nor this one")],
         ..Manners::default()
     });
     let url = format!("smtp://127.0.0.1:{}", server.port);
@@ -244,6 +244,24 @@ fn a_passing_refusal_is_tried_again_and_a_lasting_one_is_not() {
     );
     assert!(error.contains("correct smtp_url"), "{error}");
     assert!(server.seen.lock().unwrap().mails.is_empty());
+}
+
+#[test]
+fn one_wrong_address_keeps_the_mail_from_nobody_else() {
+    let server = serve(Manners {
+        replies: vec![("RCPT TO:<a@", "550 no such user")],
+        ..Manners::default()
+    });
+    let told = run(to_mail(&format!("smtp://127.0.0.1:{}", server.port)), AMPLE).unwrap();
+    assert_eq!(told.delivered, ["smtp"]);
+    let [failed] = &told.failed[..] else {
+        panic!("{:?}", told.failed)
+    };
+    for part in ["a@example.org", "no such user", "correct smtp_to"] {
+        assert!(failed.reason.contains(part), "{}", failed.reason);
+    }
+    assert!(!failed.reason.contains("b@example.org"));
+    assert_eq!(server.seen.lock().unwrap().mails.len(), 1);
 }
 
 #[test]
