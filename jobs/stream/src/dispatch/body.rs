@@ -68,14 +68,24 @@ impl Item {
         told.or_else(|| self.time_in_kafka())
     }
 
-    /// What the age is counted from. Who sends a dead letter again wants it in spite of its age: then it is
-    /// the time of that.
+    /// What the age is counted from: the event time; of an alert when it was detected, for a car that was offline is
+    /// told afterwards all the same. Who sends a dead letter again wants it in spite of its age: then it is the time of
+    /// that.
     #[must_use]
     pub fn age_from(&self) -> Option<Timestamp> {
-        match self.record.header(ONLY_GROUP) {
-            Some(_) => self.time_in_kafka(),
-            None => self.time(),
+        if self.record.header(ONLY_GROUP).is_some() {
+            return self.time_in_kafka();
         }
+        let detected = self.value["detected_at"]
+            .as_str()
+            .filter(|_| self.is_alert());
+        detected
+            .and_then(|time| time.parse().ok())
+            .or_else(|| self.time())
+    }
+
+    fn is_alert(&self) -> bool {
+        self.record.header("ce_type") == Some(EventType::Alert.as_str())
     }
 
     fn time_in_kafka(&self) -> Option<Timestamp> {
@@ -98,10 +108,7 @@ impl Item {
 /// alerts, `{"event": <value>, "cloudevent": …}` for everything else.
 #[must_use]
 pub fn single(item: &Item) -> Value {
-    let name = match item.record.header("ce_type") {
-        Some(kind) if kind == EventType::Alert.as_str() => "alert",
-        _ => "event",
-    };
+    let name = if item.is_alert() { "alert" } else { "event" };
     json!({ name: item.value, "cloudevent": item.attributes() })
 }
 

@@ -1,7 +1,7 @@
 //! Records to their end: success, dead letter, or given up because somebody else will do it.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::Instant;
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use millrace_condition::Condition;
@@ -35,6 +35,8 @@ pub struct Gone;
 pub trait Turn: Sync {
     /// A record needs nothing more.
     fn finished(&self, ticket: &Ticket);
+    /// A record has failed, not because of another key's, and is tried again.
+    fn failed(&self, ticket: &Ticket);
     /// Gives the place to others until [`Turn::enter`].
     fn leave(&self);
     /// Waits for a place.
@@ -71,6 +73,50 @@ struct Held {
 struct Part {
     held: Vec<Held>,
     failed: u32,
+    // When it may be tried again.
+    due: Option<Instant>,
+}
+
+// What an invocation came to.
+enum Brought {
+    // All of it is finished.
+    Done,
+    // It falls into parts, to be brought in this order.
+    Split(Vec<Part>),
+    // It failed and is to be tried again when it is due.
+    Again(Part),
+}
+
+impl Part {
+    fn new(held: Vec<Held>) -> Self {
+        Self {
+            held,
+            failed: 0,
+            due: None,
+        }
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = (i32, &[u8])> {
+        self.held.iter().map(|held| held.ticket.lane())
+    }
+}
+
+// The first part that is due and overtakes no record of its keys; else how long until one may be.
+fn next(parts: &VecDeque<Part>, now: Instant) -> Result<usize, Duration> {
+    let mut before = HashSet::new();
+    let mut wait: Option<Duration> = None;
+    for (index, part) in parts.iter().enumerate() {
+        if !part.lanes().any(|lane| before.contains(&lane)) {
+            match part.due.map(|due| due.saturating_duration_since(now)) {
+                Some(left) if !left.is_zero() => {
+                    wait = Some(wait.map_or(left, |wait| wait.min(left)));
+                }
+                _ => return Ok(index),
+            }
+        }
+        before.extend(part.lanes());
+    }
+    Err(wait.unwrap_or_default())
 }
 
 impl Deliverer {
@@ -120,28 +166,85 @@ impl Deliverer {
                 }
             }
         }
-        // One part after the other: records of one vehicle may lie in several.
-        let mut parts = VecDeque::from([Part { held, failed: 0 }]);
-        while let Some(part) = parts.pop_front() {
-            for half in self.bring(part, gone, turn).await?.into_iter().rev() {
-                parts.push_front(half);
+        // One part after the other, for records of one vehicle may lie in several. While one waits to be tried again,
+        // those go that have no vehicle in common with it.
+        let mut parts = VecDeque::from([Part::new(held)]);
+        while !parts.is_empty() {
+            let index = match next(&parts, Instant::now()) {
+                Ok(index) => index,
+                Err(wait) => {
+                    self.pause(wait, turn, gone).await?;
+                    continue;
+                }
+            };
+            let Some(part) = parts.remove(index) else {
+                continue;
+            };
+            match self.bring(part, gone, turn).await? {
+                Brought::Done => {}
+                Brought::Split(split) => {
+                    for half in split.into_iter().rev() {
+                        parts.insert(index, half);
+                    }
+                }
+                Brought::Again(mut part) => {
+                    part.due = Some(Instant::now() + self.backoff.random_delay(part.failed));
+                    parts.insert(index, part);
+                }
             }
         }
         Ok(())
     }
 
-    // Until all of the part is finished, or it falls into halves.
+    /// Puts a record among the dead letters that came when too many of its key waited already.
+    ///
+    /// # Errors
+    /// It is no longer ours.
+    pub async fn put_aside(
+        &self,
+        ticket: &Ticket,
+        entry: Entry,
+        gone: &CancellationToken,
+        turn: &impl Turn,
+    ) -> Result<(), Gone> {
+        let group = &self.config.group;
+        let (record, letter) = match entry {
+            Ok(item) => {
+                let key = item.record.key_text().unwrap_or_default().to_owned();
+                let reason = Reason {
+                    field: Some("key".to_owned()),
+                    value: Some(key),
+                    problem: "too many records of this key wait behind one that fails, while those of others get through"
+                        .to_owned(),
+                    cure: "see the dead letters of this key for what fails, correct it, and redrive them in their order"
+                        .to_owned(),
+                };
+                let letter = letters::of_item(&item, group, reason, 0);
+                (item.record, letter)
+            }
+            Err(unreadable) => {
+                let (record, why) = *unreadable;
+                let letter = letters::of_unreadable(&record, group, why.into());
+                (record, letter)
+            }
+        };
+        self.bury(&record, letter, turn, gone).await?;
+        turn.finished(ticket);
+        Ok(())
+    }
+
+    // One invocation, repeated only while none can be made.
     async fn bring(
         &self,
         mut part: Part,
         gone: &CancellationToken,
         turn: &impl Turn,
-    ) -> Result<Vec<Part>, Gone> {
+    ) -> Result<Brought, Gone> {
         let mut away = 0_u32;
         loop {
             self.bury_old(&mut part, gone, turn).await?;
             let Some(first) = part.held.first() else {
-                return Ok(Vec::new());
+                return Ok(Brought::Done);
             };
             if gone.is_cancelled() {
                 return Err(Gone);
@@ -165,7 +268,7 @@ impl Deliverer {
                                 retry
                             });
                             if part.held.is_empty() {
-                                return Ok(Vec::new());
+                                return Ok(Brought::Done);
                             }
                             Failure::of_action(format!(
                                 "the action named {} records of the batch in batchItemFailures",
@@ -178,14 +281,14 @@ impl Deliverer {
                 Answer::Failed(why) => {
                     self.health.ready(OPENWHISK);
                     if self.config.bisect && part.held.len() > 1 {
-                        return Ok(self.split(part, &why));
+                        return Ok(Brought::Split(self.split(part, &why)));
                     }
                     why
                 }
                 Answer::Refused(why) => {
                     // Too large together is not too large alone.
                     if part.held.len() > 1 {
-                        return Ok(self.split(part, &why));
+                        return Ok(Brought::Split(self.split(part, &why)));
                     }
                     part.failed = self.config.attempts.0;
                     why
@@ -206,7 +309,6 @@ impl Deliverer {
                 // Only when the waiting for a record was ended.
                 Answer::Later(_) | Answer::Fired(_) | Answer::NoRecordYet => return Err(Gone),
             };
-            away = 0;
             part.failed += 1;
             part.held.iter_mut().for_each(|held| held.tries += 1);
             self.log(&part, &failure);
@@ -218,10 +320,14 @@ impl Deliverer {
                     self.bury(&held.item.record, letter, turn, gone).await?;
                     turn.finished(&held.ticket);
                 }
-                return Ok(Vec::new());
+                return Ok(Brought::Done);
             }
             self.metrics.retry(Retry::Failed);
-            self.pause(part.failed, turn, gone).await?;
+            let first = part.lanes().next();
+            if part.lanes().all(|lane| Some(lane) == first) {
+                part.held.iter().for_each(|held| turn.failed(&held.ticket));
+            }
+            return Ok(Brought::Again(part));
         }
     }
 
@@ -283,9 +389,7 @@ impl Deliverer {
         self.metrics.retry(Retry::Split);
         part.held.iter_mut().for_each(|held| held.tries += 1);
         let second = part.held.split_off(part.held.len().div_ceil(2));
-        [part.held, second]
-            .map(|held| Part { held, failed: 0 })
-            .into()
+        [part.held, second].map(Part::new).into()
     }
 
     async fn bury_old(
@@ -335,19 +439,20 @@ impl Deliverer {
             tracing::warn!(why, times, "waiting for OpenWhisk");
         }
         self.health.waiting(OPENWHISK, why);
-        self.pause(times, turn, gone).await
+        self.pause(self.backoff.random_delay(times), turn, gone)
+            .await
     }
 
     // Others may go meanwhile: what fails for long is not to keep from its turn what would not.
     async fn pause(
         &self,
-        failures: u32,
+        wait: Duration,
         turn: &impl Turn,
         gone: &CancellationToken,
     ) -> Result<(), Gone> {
         turn.leave();
         let again = async {
-            tokio::time::sleep(self.backoff.random_delay(failures)).await;
+            tokio::time::sleep(wait).await;
             turn.enter().await;
         };
         tokio::select! {
@@ -449,7 +554,8 @@ impl Deliverer {
             }
             failures += 1;
             self.metrics.retry(Retry::DeadLetter);
-            self.pause(failures, turn, gone).await?;
+            self.pause(self.backoff.random_delay(failures), turn, gone)
+                .await?;
         }
         tracing::error!(
             id,

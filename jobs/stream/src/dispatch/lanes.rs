@@ -17,6 +17,14 @@ pub struct Ticket {
     epoch: u64,
 }
 
+impl Ticket {
+    /// What must not be overtaken: records of one partition with one key.
+    #[must_use]
+    pub fn lane(&self) -> (i32, &[u8]) {
+        (self.partition, &self.key)
+    }
+}
+
 /// When records go together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -35,6 +43,10 @@ pub struct Lanes<T> {
     ready_records: usize,
     epoch: u64,
     held: usize,
+    // So many records may wait behind one that fails while others get through.
+    most_behind: usize,
+    // When a record was last finished whose lane had not failed.
+    smooth: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -55,21 +67,25 @@ struct Partition<T> {
 struct Lane<T> {
     waiting: VecDeque<(Ticket, T)>,
     under_way: usize,
+    // Since when what is under way fails.
+    failing: Option<Instant>,
 }
 
-impl<T> Default for Lanes<T> {
-    fn default() -> Self {
+impl<T> Lanes<T> {
+    /// None yet. Of one key at most `most_behind` records wait behind one that fails while those of others get through.
+    #[must_use]
+    pub fn new(most_behind: usize) -> Self {
         Self {
             partitions: HashMap::new(),
             ready: VecDeque::new(),
             ready_records: 0,
             epoch: 0,
             held: 0,
+            most_behind,
+            smooth: None,
         }
     }
-}
 
-impl<T> Lanes<T> {
     fn partition(&mut self, partition: i32) -> &mut Partition<T> {
         self.partitions
             .entry(partition)
@@ -80,6 +96,10 @@ impl<T> Lanes<T> {
     }
 
     /// Takes a record in. Records without a key wait for nobody.
+    ///
+    /// Gives it back when too many wait already behind one that fails, though others get through: else one key would
+    /// take the room of all. It counts as held until [`Lanes::crowded_out`].
+    #[must_use]
     pub fn offer(
         &mut self,
         partition: i32,
@@ -87,7 +107,7 @@ impl<T> Lanes<T> {
         key: Option<&[u8]>,
         record: T,
         now: Instant,
-    ) {
+    ) -> Option<(Ticket, T)> {
         let key = key.map_or_else(|| offset.to_be_bytes().to_vec(), <[u8]>::to_vec);
         let ticket = Ticket {
             partition,
@@ -96,12 +116,20 @@ impl<T> Lanes<T> {
             epoch: self.epoch,
         };
         self.held += 1;
+        let (most_behind, smooth) = (self.most_behind, self.smooth);
         let part = self.partition(partition);
         part.tracker.received(offset);
         let lane = part.lanes.entry(key.clone()).or_insert_with(|| Lane {
             waiting: VecDeque::new(),
             under_way: 0,
+            failing: None,
         });
+        let alone = lane
+            .failing
+            .is_some_and(|since| smooth.is_some_and(|smooth| smooth > since));
+        if alone && lane.waiting.len() >= most_behind {
+            return Some((ticket, record));
+        }
         lane.waiting.push_back((ticket, record));
         let (free, first) = (lane.under_way == 0, lane.waiting.len() == 1);
         if free {
@@ -113,6 +141,29 @@ impl<T> Lanes<T> {
                     since: now,
                 });
             }
+        }
+        None
+    }
+
+    /// A record under way has failed and is tried again.
+    pub fn failed(&mut self, ticket: &Ticket, now: Instant) {
+        if ticket.epoch != self.epoch {
+            return;
+        }
+        let lanes = self.partitions.get_mut(&ticket.partition);
+        if let Some(lane) = lanes.and_then(|part| part.lanes.get_mut(&ticket.key)) {
+            lane.failing.get_or_insert(now);
+        }
+    }
+
+    /// What [`Lanes::offer`] gave back is finished.
+    pub fn crowded_out(&mut self, ticket: &Ticket) {
+        if ticket.epoch != self.epoch {
+            return;
+        }
+        if let Some(part) = self.partitions.get_mut(&ticket.partition) {
+            part.tracker.finished(ticket.offset);
+            self.held -= 1;
         }
     }
 
@@ -173,10 +224,14 @@ impl<T> Lanes<T> {
         let Some(lane) = part.lanes.get_mut(&ticket.key) else {
             return;
         };
+        if lane.failing.is_none() {
+            self.smooth = Some(now);
+        }
         lane.under_way -= 1;
         if lane.under_way > 0 {
             return;
         }
+        lane.failing = None;
         if lane.waiting.is_empty() {
             part.lanes.remove(&ticket.key);
             return;
@@ -229,6 +284,10 @@ mod tests {
         wait: Duration::ZERO,
     };
 
+    fn lanes<T>() -> Lanes<T> {
+        Lanes::new(usize::MAX)
+    }
+
     fn offsets<T>(batch: &[(Ticket, T)]) -> Vec<i64> {
         batch.iter().map(|(ticket, _)| ticket.offset).collect()
     }
@@ -236,9 +295,9 @@ mod tests {
     #[test]
     fn one_at_a_time_per_key_in_order() {
         let now = Instant::now();
-        let mut lanes = Lanes::default();
+        let mut lanes = lanes();
         for (offset, key) in [(0, b"a"), (1, b"a"), (2, b"b"), (3, b"a")] {
-            lanes.offer(0, offset, Some(key), (), now);
+            assert!(lanes.offer(0, offset, Some(key), (), now).is_none());
         }
         let a = lanes.take(ONE, now);
         let b = lanes.take(ONE, now);
@@ -265,19 +324,23 @@ mod tests {
             wait: Duration::from_millis(100),
         };
         let start = Instant::now();
-        let mut lanes = Lanes::default();
-        lanes.offer(0, 0, Some(b"a"), (), start);
-        lanes.offer(0, 1, Some(b"b"), (), start + window.wait / 2);
+        let mut lanes = lanes();
+        assert!(lanes.offer(0, 0, Some(b"a"), (), start).is_none());
+        assert!(
+            lanes
+                .offer(0, 1, Some(b"b"), (), start + window.wait / 2)
+                .is_none()
+        );
         assert!(lanes.take(window, start).is_empty());
         assert_eq!(lanes.due_in(window, start), Some(window.wait));
         let first = lanes.take(window, start + window.wait);
         assert_eq!(offsets(&first), [0, 1]);
         // Behind a batch under way nothing of the same key goes, however full.
         for offset in 2..6 {
-            lanes.offer(0, offset, Some(b"a"), (), start);
+            assert!(lanes.offer(0, offset, Some(b"a"), (), start).is_none());
         }
         assert!(lanes.take(window, start + window.wait * 9).is_empty());
-        lanes.offer(0, 6, Some(b"c"), (), start);
+        assert!(lanes.offer(0, 6, Some(b"c"), (), start).is_none());
         assert_eq!(offsets(&lanes.take(window, start + window.wait)), [6]);
         lanes.finish(&first[0].0, start);
         let second = lanes.take(window, start);
@@ -293,11 +356,11 @@ mod tests {
     #[test]
     fn a_record_of_a_former_assignment_changes_nothing() {
         let now = Instant::now();
-        let mut lanes = Lanes::default();
-        lanes.offer(0, 7, Some(b"a"), (), now);
+        let mut lanes = lanes();
+        assert!(lanes.offer(0, 7, Some(b"a"), (), now).is_none());
         let old = lanes.take(ONE, now);
         lanes.clear();
-        lanes.offer(0, 7, Some(b"a"), (), now);
+        assert!(lanes.offer(0, 7, Some(b"a"), (), now).is_none());
         let new = lanes.take(ONE, now);
         lanes.finish(&old[0].0, now);
         assert_eq!(lanes.take_due(), BTreeMap::from([(0, 7)]));
@@ -307,11 +370,48 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_behind_a_failing_record_is_bounded_while_others_get_through() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut lanes = Lanes::new(2);
+        let mut offer = {
+            let mut offset = 0;
+            move |lanes: &mut Lanes<()>, key: &[u8], seconds| {
+                offset += 1;
+                lanes
+                    .offer(0, offset, Some(key), (), at(seconds))
+                    .map(|(ticket, ())| ticket)
+            }
+        };
+        assert!(offer(&mut lanes, b"bad", 0).is_none());
+        let bad = lanes.take(ONE, at(0));
+        lanes.failed(&bad[0].0, at(1));
+        // Nobody gets through: perhaps the receiver is away, then all wait.
+        for second in 2..5 {
+            assert!(offer(&mut lanes, b"bad", second).is_none());
+        }
+        assert!(offer(&mut lanes, b"good", 5).is_none());
+        let good = lanes.take(ONE, at(5));
+        lanes.finish(&good[0].0, at(6));
+        // Others do: there are three behind it already.
+        let out = offer(&mut lanes, b"bad", 7).unwrap();
+        assert_eq!((out.offset, lanes.held()), (6, 5));
+        lanes.crowded_out(&out);
+        assert_eq!(lanes.held(), 4);
+        lanes.finish(&bad[0].0, at(8));
+        assert_eq!(lanes.take_due(), BTreeMap::from([(0, 2)]));
+        // The next one has not failed yet.
+        let next = lanes.take(ONE, at(8));
+        assert_eq!(offsets(&next), [2]);
+        assert!(offer(&mut lanes, b"bad", 9).is_none());
+    }
+
+    #[test]
     fn offsets_whose_commit_failed_are_due_again() {
         let now = Instant::now();
-        let mut lanes = Lanes::default();
-        lanes.offer(0, 3, Some(b"a"), (), now);
-        lanes.offer(1, 8, Some(b"b"), (), now);
+        let mut lanes = lanes();
+        assert!(lanes.offer(0, 3, Some(b"a"), (), now).is_none());
+        assert!(lanes.offer(1, 8, Some(b"b"), (), now).is_none());
         for _ in 0..2 {
             let batch = lanes.take(ONE, now);
             lanes.finish(&batch[0].0, now);
@@ -326,12 +426,12 @@ mod tests {
     #[test]
     fn what_nobody_wants_is_committed_and_what_has_no_key_waits_for_nobody() {
         let now = Instant::now();
-        let mut lanes = Lanes::default();
+        let mut lanes = lanes();
         lanes.pass_over(0, 4);
         assert_eq!(lanes.take_due(), BTreeMap::from([(0, 5)]));
-        lanes.offer(0, 5, None, (), now);
+        assert!(lanes.offer(0, 5, None, (), now).is_none());
         lanes.pass_over(0, 6);
-        lanes.offer(0, 7, None, (), now);
+        assert!(lanes.offer(0, 7, None, (), now).is_none());
         assert_eq!(lanes.take_due(), BTreeMap::new());
         let first = lanes.take(ONE, now);
         let second = lanes.take(ONE, now);
@@ -350,7 +450,7 @@ mod tests {
         ) {
             let window = Window { records, wait: Duration::ZERO };
             let now = Instant::now();
-            let mut lanes = Lanes::default();
+            let mut lanes = lanes();
             let mut offset = 0;
             let mut seen: HashMap<u8, Vec<i64>> = HashMap::new();
             let mut offered: HashMap<u8, Vec<i64>> = HashMap::new();
@@ -371,7 +471,7 @@ mod tests {
             for (what, key, pick) in steps {
                 match what {
                     0 => {
-                        lanes.offer(i32::from(key % 2), offset, Some(&[key]), key, now);
+                        assert!(lanes.offer(i32::from(key % 2), offset, Some(&[key]), key, now).is_none());
                         offered.entry(key).or_default().push(offset);
                         offset += 1;
                     }

@@ -25,7 +25,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const AHEAD: usize = 8;
 
 /// At least so many are taken in, so that a few that fail for long keep nobody waiting.
-const LEAST_HELD: usize = 256;
+const LEAST_HELD: usize = 1_024;
+
+/// One key may hold this share of them behind a record that fails while others get through.
+const SHARE_BEHIND: usize = 16;
 
 /// Never more than this, unless one batch needs it.
 const MOST_HELD: usize = 5_000;
@@ -51,7 +54,8 @@ struct Shared {
     // Told of each record that is finished.
     room: Condvar,
     window: Window,
-    // Cancelled when the partitions of the present assignment are given away.
+    // Cancelled when the partitions of the present assignment are given away. Made anew and read with `lanes` locked, so
+    // that what is taken out of them never has the token of another assignment.
     gone: Mutex<CancellationToken>,
     // For invocations under way.
     places: Arc<Semaphore>,
@@ -70,6 +74,10 @@ impl Turn for Place {
         self.shared.finished(ticket);
     }
 
+    fn failed(&self, ticket: &Ticket) {
+        lock(&self.shared.lanes).failed(ticket, Instant::now());
+    }
+
     fn leave(&self) {
         lock(&self.permit).take();
         self.shared.pump();
@@ -82,6 +90,23 @@ impl Turn for Place {
     }
 }
 
+// A record that is put among the dead letters without an invocation needs no place.
+struct Aside(Arc<Shared>);
+
+impl Turn for Aside {
+    fn finished(&self, ticket: &Ticket) {
+        let lanes = &mut lock(&self.0.lanes);
+        lanes.crowded_out(ticket);
+        self.0.measure(lanes);
+    }
+
+    fn failed(&self, _: &Ticket) {}
+
+    fn leave(&self) {}
+
+    async fn enter(&self) {}
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -90,21 +115,22 @@ impl Shared {
     // Starts whatever is due, as long as there is room.
     fn pump(self: &Arc<Self>) {
         loop {
-            let gone = lock(&self.gone).clone();
-            if gone.is_cancelled() {
-                return;
-            }
             let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
                 return;
             };
-            let batch = {
+            let (batch, gone) = {
                 let mut open = lock(&self.open);
-                let batch = lock(&self.lanes).take(self.window, Instant::now());
+                let mut lanes = lock(&self.lanes);
+                let gone = lock(&self.gone).clone();
+                if gone.is_cancelled() {
+                    return;
+                }
+                let batch = lanes.take(self.window, Instant::now());
                 if batch.is_empty() {
                     return;
                 }
                 *open += 1;
-                batch
+                (batch, gone)
             };
             let shared = Arc::clone(self);
             self.runtime.spawn(async move {
@@ -119,6 +145,26 @@ impl Shared {
                 shared.pump();
             });
         }
+    }
+
+    // Takes a record in, or puts it among the dead letters when its key has too many that wait behind a failing one.
+    fn offer(self: &Arc<Self>, partition: i32, offset: i64, key: Option<&[u8]>, entry: Entry) {
+        let mut lanes = lock(&self.lanes);
+        let Some((ticket, entry)) = lanes.offer(partition, offset, key, entry, Instant::now())
+        else {
+            return;
+        };
+        let gone = lock(&self.gone).clone();
+        drop(lanes);
+        let shared = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let aside = Aside(Arc::clone(&shared));
+            // Else the next owner does it.
+            let _ = shared
+                .deliverer
+                .put_aside(&ticket, entry, &gone, &aside)
+                .await;
+        });
     }
 
     fn finished(self: &Arc<Self>, ticket: &Ticket) {
@@ -168,7 +214,10 @@ struct Events {
 
 impl GroupEvents for Events {
     fn assigned(&self, _: &[i32]) {
-        *lock(&self.shared.gone) = CancellationToken::new();
+        {
+            let _lanes = lock(&self.shared.lanes);
+            *lock(&self.shared.gone) = CancellationToken::new();
+        }
         // The library resumes what it starts anew.
         self.paused.store(false, Ordering::SeqCst);
         self.shared.deliverer.health.ready(PARTITIONS);
@@ -216,10 +265,14 @@ impl Worker {
             maximum_records: records,
             window_milliseconds: window,
         } = config.batch.unwrap_or_default();
+        let ahead = AHEAD.max(records.saturating_mul(2));
+        let most = (config.max_in_flight.0.saturating_mul(ahead))
+            .clamp(LEAST_HELD, MOST_HELD)
+            .max(records.saturating_mul(2));
         let shared = Arc::new(Shared {
             deliverer: Arc::clone(&self.deliverer),
             runtime: self.runtime.clone(),
-            lanes: Mutex::default(),
+            lanes: Mutex::new(Lanes::new(most / SHARE_BEHIND)),
             room: Condvar::new(),
             window: Window {
                 records,
@@ -247,10 +300,6 @@ impl Worker {
             paused: AtomicBool::new(false),
         };
         let consumer = GroupConsumer::join(&settings, events)?;
-        let ahead = AHEAD.max(records.saturating_mul(2));
-        let most = (config.max_in_flight.0.saturating_mul(ahead))
-            .clamp(LEAST_HELD, MOST_HELD)
-            .max(records.saturating_mul(2));
         let mut committed = Instant::now();
         while !self.stop.is_cancelled() {
             self.hold_back(&consumer, &shared, most);
@@ -259,14 +308,9 @@ impl Worker {
                     let record = record.to_record();
                     let (partition, offset) = (record.partition, record.offset);
                     let key = record.key.clone();
-                    let entry = self.deliverer.take_in(record);
-                    let mut lanes = lock(&shared.lanes);
-                    match entry {
-                        Some(entry) => {
-                            let now = Instant::now();
-                            lanes.offer(partition, offset, key.as_deref(), entry, now);
-                        }
-                        None => lanes.pass_over(partition, offset),
+                    match self.deliverer.take_in(record) {
+                        Some(entry) => shared.offer(partition, offset, key.as_deref(), entry),
+                        None => lock(&shared.lanes).pass_over(partition, offset),
                     }
                 }
                 Ok(None) => {}
