@@ -403,6 +403,46 @@ async fn what_is_held_for_missing_events_is_released_in_time_also_after_a_kill()
     detect.terminate(Duration::from_secs(20)).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn what_is_held_is_released_in_time_while_others_keep_the_partition_busy() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let detect = place.detect("detect-0");
+    detect.wait_ready(READY).await;
+    let events = with_a_gap_before_the_alert("gap");
+    let expected = pure(&events);
+    let producer = Producer::new(&place.bootstrap, "test").unwrap();
+    let mut partition = None;
+    for event in &events {
+        partition = Some(send(&producer, event).await);
+    }
+    // Vehicles of the same partition, healthy and whole: detect never sees the partition's end.
+    let mut busy = Vec::new();
+    for number in 0..64 {
+        let trip = trip(&format!("busy-{number}"), 3_000, 3_000, 0.0);
+        if Some(send(&producer, &trip[0]).await) == partition {
+            busy.push(trip.into_iter().skip(1));
+        }
+    }
+    assert!(
+        busy.len() > 4,
+        "{} vehicles share the partition",
+        busy.len()
+    );
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    let told = |metrics: &str| metrics.contains("millrace_detect_released_total 1");
+    while !detect.get("/metrics").is_some_and(|(_, text)| told(&text)) {
+        assert!(std::time::Instant::now() < until, "held for too long");
+        for trip in &mut busy {
+            send(&producer, &trip.next().unwrap()).await;
+        }
+    }
+    assert_same(&read_alerts(&place.bootstrap).await, &expected);
+    detect.terminate(Duration::from_secs(20)).await;
+}
+
 const ZONE: &str = r#"{"type": "FeatureCollection", "features": [{"type": "Feature",
     "properties": {"id": "z", "name": "Z", "kind": "border"},
     "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]]]}}]}"#;

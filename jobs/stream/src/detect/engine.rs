@@ -67,6 +67,8 @@ struct Place {
     // The offset to read next; none before the first record of a group that has no offset yet.
     next: Option<i64>,
     at_end: bool,
+    // The latest time in Kafka of what was read: all that came before it has been processed.
+    read_to: Option<Timestamp>,
 }
 
 // Vehicle, partition and state of each that has changed; a state that is too large is to be removed.
@@ -116,7 +118,7 @@ impl Engine {
             .map(|(partition, next)| {
                 let place = Place {
                     next: *next,
-                    at_end: false,
+                    ..Place::default()
                 };
                 (*partition, place)
             })
@@ -138,23 +140,20 @@ impl Engine {
     /// judged as it would have been when it came in.
     pub fn process(&mut self, record: &Incoming<'_>) {
         let (partition, offset) = (record.partition(), record.offset());
-        self.places.insert(
-            partition,
-            Place {
-                next: Some(offset + 1),
-                at_end: false,
-            },
-        );
+        let written = record
+            .timestamp_ms()
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok());
+        let place = self.places.entry(partition).or_default();
+        place.next = Some(offset + 1);
+        place.at_end = false;
+        place.read_to = place.read_to.max(written);
         self.batch
             .reached(partition, offset, record.timestamp_ms(), Instant::now());
         self.metrics.events.inc();
         let now = Timestamp::now();
         match codec::decode(record.payload().unwrap_or_default()) {
             Ok(event) => {
-                let arrived = record
-                    .timestamp_ms()
-                    .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-                    .map_or(now, |arrived| arrived.min(now));
+                let arrived = written.map_or(now, |written| written.min(now));
                 let detector = &self.detector;
                 let alerts = self
                     .states
@@ -182,8 +181,9 @@ impl Engine {
             }));
     }
 
-    /// Once a second: gives up missing events that others have waited for long enough. Only where all that lies
-    /// in Kafka has been processed, since the missing ones may lie there.
+    /// Once a second: gives up missing events that others have waited for long enough. Only as far as what lies
+    /// in Kafka has been processed, since the missing ones may lie there. Under load a partition is hardly ever at its
+    /// end; there the time of what was read last tells how far that is.
     pub fn tick(&mut self) {
         if self.ticked.elapsed() < TICK {
             return;
@@ -193,13 +193,18 @@ impl Engine {
         let places: Vec<(i32, Place)> = self.places.iter().map(|(p, at)| (*p, *at)).collect();
         for (partition, place) in places {
             // Without a place the transaction could not tell whether the partition is still ours.
-            let (true, Some(next)) = (place.at_end, place.next) else {
+            let clock = if place.at_end {
+                Some(now)
+            } else {
+                place.read_to.map(|time| time.min(now))
+            };
+            let (Some(clock), Some(next)) = (clock, place.next) else {
                 continue;
             };
-            for vehicle in self.states.due(partition, now) {
+            for vehicle in self.states.due(partition, clock) {
                 let detector = &self.detector;
                 let alerts = self.states.with(detector, partition, &vehicle, |state| {
-                    detector.release(state, now)
+                    detector.release(state, clock)
                 });
                 self.batch.stays(partition, next, self.ticked);
                 self.batch.touched(partition, &vehicle);

@@ -55,6 +55,10 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = metrics::Metrics::register(&mut registry);
     metrics.loaded(loaded.zones);
+    if let Some(why) = &loaded.refused {
+        tracing::error!(%why, "detect starts without zones, until they can be used");
+        metrics.rejected();
+    }
     let address =
         server::serve(args.common.metrics, health.clone(), registry, stop.clone()).await?;
     tracing::info!(%address, bootstrap, instance, group = config.group, zones = loaded.zones, "detect starts");

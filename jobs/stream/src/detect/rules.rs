@@ -10,6 +10,9 @@ use super::config::DetectConfig;
 use super::zone_files::{Content, Problem, Stamp};
 use crate::settings::SettingsError;
 
+/// The digest of no content: whatever is read next is news.
+const UNKNOWN: [u8; 32] = [0; 32];
+
 /// So many looks in a row a file may be away while it is exchanged.
 const AWAY: u32 = 5;
 
@@ -31,6 +34,8 @@ pub struct Loaded {
     pub detector: Detector,
     /// How many zones it knows.
     pub zones: usize,
+    /// Why zones could not be used at the start: then there are none until they can be.
+    pub refused: Option<Invalid>,
 }
 
 /// Why rules and zones could not be loaded at the start.
@@ -61,10 +66,11 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads everything for the first time.
+    /// Reads everything for the first time. Zones that cannot be used are told of and left out: a slip in one of them is
+    /// no reason to warn nobody of an engine. They are in force as soon as they can be used.
     ///
     /// # Errors
-    /// The configuration, its rules or its zones cannot be used.
+    /// The configuration or its rules cannot be used.
     pub fn open(path: Option<PathBuf>) -> Result<(Self, DetectConfig, Loaded), LoadError> {
         let text = match &path {
             Some(path) => std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
@@ -78,16 +84,27 @@ impl Source {
             problem,
         })?;
         config.validate()?;
+        let rules = rules(&config)?;
         let stamps = config.zones.stamps();
-        let content = config.zones.read().map_err(Problem::into_invalid)?;
-        let loaded = build(&config, &content)?;
+        let read = config.zones.read().and_then(|content| {
+            let zones = zones(&content).map_err(Problem::Bad)?;
+            Ok((zones, content.digest))
+        });
+        let (zones, digest, refused) = match read {
+            Ok((zones, digest)) => (zones, digest, None),
+            Err(problem) => (Zones::default(), UNKNOWN, Some(problem.into_invalid())),
+        };
+        let loaded = Loaded {
+            refused,
+            ..load(rules, zones)?
+        };
         let source = Self {
             path,
             interval: config.reload_interval.0,
             looked: Instant::now(),
             text,
             stamps,
-            digest: content.digest,
+            digest,
             config: config.clone(),
             away: 0,
         };
@@ -119,7 +136,7 @@ impl Source {
                 self.stamps = self.config.zones.stamps();
                 self.text = text;
                 // What is put back to what it was is news again.
-                self.digest = [0; 32];
+                self.digest = UNKNOWN;
                 Look::Refused(problem.into_invalid().to_string())
             }
         }
@@ -141,7 +158,10 @@ impl Source {
         let same = text == self.text && content.digest == self.digest;
         let loaded = match same {
             true => None,
-            false => Some(build(&config, &content).map_err(Problem::Bad)?),
+            false => {
+                let loaded = rules(&config).and_then(|rules| load(rules, zones(&content)?));
+                Some(loaded.map_err(Problem::Bad)?)
+            }
         };
         self.text = text.to_owned();
         self.stamps = stamps;
@@ -159,18 +179,25 @@ fn parse(text: &str) -> Result<DetectConfig, String> {
     serde_yaml_ng::from_str(text).map_err(|e| e.to_string())
 }
 
-fn build(config: &DetectConfig, content: &Content) -> Result<Loaded, Invalid> {
+fn rules(config: &DetectConfig) -> Result<Rules, Invalid> {
+    Rules::from_value(config.rules_value())
+}
+
+fn zones(content: &Content) -> Result<Zones, Invalid> {
     let files: Vec<(&str, &str)> = content
         .texts
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    let zones = Zones::from_geojson(&files)?;
+    Zones::from_geojson(&files)
+}
+
+fn load(rules: Rules, zones: Zones) -> Result<Loaded, Invalid> {
     let count = zones.len();
-    let rules = Rules::from_value(config.rules_value())?;
     Ok(Loaded {
         detector: Detector::new(rules, zones)?,
         zones: count,
+        refused: None,
     })
 }
 
@@ -243,12 +270,32 @@ mod tests {
     }
 
     #[test]
-    fn a_start_with_bad_rules_or_zones_ends_with_their_name() {
+    fn a_start_with_bad_or_absent_zones_goes_on_without_them_until_they_are_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, file) = (dir.path().join("config.yaml"), dir.path().join("a.geojson"));
+        std::fs::write(&path, format!("zones: {{files: [{}]}}\n", file.display())).unwrap();
+        for bad in [None, Some("{\"type\": \"nonsense\"}")] {
+            match bad {
+                None => assert!(!file.exists()),
+                Some(text) => std::fs::write(&file, text).unwrap(),
+            }
+            let (mut source, _, loaded) = Source::open(Some(path.clone())).unwrap();
+            assert_eq!(loaded.zones, 0);
+            let why = loaded.refused.unwrap().to_string();
+            assert!(why.contains("a.geojson"), "{why}");
+            source.interval = Duration::ZERO;
+            assert!(matches!(source.look(), Look::Same));
+            std::fs::write(&file, ZONE).unwrap();
+            assert!(matches!(source.look(), Look::New(loaded) if loaded.zones == 1));
+        }
+    }
+
+    #[test]
+    fn a_start_with_bad_rules_ends_with_their_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.yaml");
         for (text, told) in [
             ("rules: {overheating: {criticalAt: 1}}", "criticalAt"),
-            ("zones: {files: [/nowhere.geojson]}", "/nowhere.geojson"),
             ("zonen: {}", "zonen"),
         ] {
             std::fs::write(&path, text).unwrap();

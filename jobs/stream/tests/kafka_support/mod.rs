@@ -128,8 +128,8 @@ pub fn trip(vehicle: &str, samples: u64, fault_at: u64, rate: f64) -> Vec<Teleme
         .collect()
 }
 
-/// Sends one event as the gateway does.
-pub async fn send(producer: &Producer, event: &Telemetry) {
+/// Sends one event as the gateway does; gives its partition.
+pub async fn send(producer: &Producer, event: &Telemetry) -> i32 {
     let sent = producer
         .send(
             "telemetry",
@@ -139,7 +139,7 @@ pub async fn send(producer: &Producer, event: &Telemetry) {
             None,
         )
         .await;
-    sent.unwrap();
+    sent.unwrap().0
 }
 
 /// A warning for a vehicle.
