@@ -1,6 +1,6 @@
 //! What is built before anything runs: the cluster's binaries, our binaries, jars, base file systems.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::context::Context;
@@ -18,21 +18,39 @@ const SUITE: &str = "bookworm";
 /// The build fails.
 pub fn cluster(context: &Context) -> anyhow::Result<PathBuf> {
     let sources = context.root.join("cluster");
-    let key = files::key(&[
-        sources.join("hyperkube"),
-        sources.join("pause"),
-        sources.join("build.sh"),
-    ])?;
-    let out = context.cache.join(format!("cluster-{key}"));
+    let parts = ["hyperkube", "pause", "build.sh"].map(|part| sources.join(part));
+    go(context, "cluster", &sources.join("build.sh"), &parts)
+}
+
+/// Traefik and the controllers of cert-manager as image archives, and their custom resource definitions.
+///
+/// # Errors
+/// The build fails.
+pub fn controllers(context: &Context) -> anyhow::Result<PathBuf> {
+    let sources = context.root.join("cluster/controllers");
+    let script = sources.join("build.sh");
+    go(context, "controllers", &script, &[sources])
+}
+
+/// Runs the build script of a Go module, whose output is kept by the key of its sources.
+fn go(
+    context: &Context,
+    name: &str,
+    script: &Path,
+    sources: &[PathBuf],
+) -> anyhow::Result<PathBuf> {
+    let out = context
+        .cache
+        .join(format!("{name}-{}", files::key(sources)?));
     let go = context.cache.join("go");
     run::logged(
         Command::new("bash")
-            .arg(sources.join("build.sh"))
+            .arg(script)
             .arg(&out)
             .env("GOMODCACHE", go.join("mod"))
             .env("GOCACHE", go.join("build"))
             .env("GOFLAGS", "-modcacherw"),
-        &context.log("build-cluster")?,
+        &context.log(&format!("build-{name}"))?,
     )?;
     Ok(out)
 }
@@ -101,7 +119,7 @@ pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
 /// The actions that come with the platform.
 pub const ACTIONS: &[&str] = &["assess-vehicle", "notify-driver", "warn-geofence"];
 
-fn zip(program: &std::path::Path, to: &std::path::Path) -> anyhow::Result<()> {
+fn zip(program: &Path, to: &Path) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(&mut bytes));
     // The time stamp is fixed so that equal programs give equal archives: images and action digests follow content.

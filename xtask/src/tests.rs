@@ -231,7 +231,8 @@ fn on_nodes(
     result
 }
 
-/// Runs the fault matrix on a cluster made for it; it takes long and is part of no other task.
+/// Runs the fault matrix, and the gateway behind others' controllers, on a cluster made for it; it takes long and is part
+/// of no other task.
 ///
 /// # Errors
 /// A build fails, or the cluster cannot be made.
@@ -267,7 +268,7 @@ fn end_to_end(
     let target = Target::default();
     let (cluster, _) = up::platform(own, &target, Some(1), steps)?;
     let gateway = access::gateway(own, &cluster)?;
-    let variables = [
+    let mut variables = vec![
         (
             "MILLRACE_KUBECONFIG",
             cluster.kubeconfig().display().to_string(),
@@ -281,6 +282,19 @@ fn end_to_end(
         ("MILLRACE_NAMESPACE", install::NAMESPACE.to_owned()),
         ("MILLRACE_PLATFORM", install::PLATFORM.to_owned()),
     ];
+    if name == "soak" {
+        let controllers = steps.step("Traefik and cert-manager (Go)", || {
+            let built = builds::controllers(context)?;
+            let images = ["traefik", "cert-manager"].map(|name| images::Image {
+                name,
+                reference: format!("localhost/{name}:1"),
+                archive: built.join(format!("{name}.tar")),
+            });
+            cluster.load(own, &images)?;
+            Ok(built)
+        })?;
+        variables.push(("MILLRACE_CONTROLLERS", controllers.display().to_string()));
+    }
     ignored(
         context,
         steps,

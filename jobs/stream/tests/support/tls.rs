@@ -40,11 +40,22 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Opens a tunnel that trusts only these certificates.
+    /// Opens a tunnel to `localhost` that trusts only these certificates.
     pub async fn open(to: u16, trusted: &[&Made]) -> Self {
+        let trusted = trusted.iter().map(|made| made.certificate.clone());
+        Self::to(to, "localhost", trusted).await
+    }
+
+    /// Opens a tunnel to a port of this machine where the server of this name is, which must show a certificate of these
+    /// authorities.
+    pub async fn to(
+        to: u16,
+        name: &'static str,
+        trusted: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
-        for made in trusted {
-            roots.add(made.certificate.clone()).unwrap();
+        for authority in trusted {
+            roots.add(authority).unwrap();
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
@@ -63,9 +74,11 @@ impl Tunnel {
             while let Ok((mut near, _)) = listener.accept().await {
                 let (connector, seen) = (connector.clone(), Arc::clone(&seen));
                 tokio::spawn(async move {
-                    let name = ServerName::try_from("localhost").unwrap();
-                    let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-                    // Who is not trusted is not spoken to: the near end is closed.
+                    let name = ServerName::try_from(name).unwrap();
+                    // Who is not there or not trusted is not spoken to: the near end is closed.
+                    let Ok(far) = TcpStream::connect(("127.0.0.1", to)).await else {
+                        return;
+                    };
                     let Ok(mut far) = connector.connect(name, far).await else {
                         return;
                     };
