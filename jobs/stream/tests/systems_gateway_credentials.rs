@@ -13,45 +13,9 @@ use std::time::{Duration, Instant};
 use millrace_contract::topics;
 use millrace_testkit::Kafka;
 use reqwest::{Method, StatusCode};
-use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions, mqttbytes::v5::Packet};
 use serde_json::{Value, json};
+use support::five::Five;
 use support::{ADMIN, Gateway, NOTIFY, OPERATIONS, VEHICLES, Vehicle, all, create_topics, event};
-
-/// A vehicle on MQTT 5.
-struct Five {
-    // Kept open as long as the loop.
-    _client: AsyncClient,
-    events: EventLoop,
-}
-
-impl Five {
-    async fn connect(gateway: &Gateway, id: &str, token: &str) -> Self {
-        let mut options = MqttOptions::new(id, "127.0.0.1", gateway.mqtt);
-        options.set_credentials(id, token).set_clean_start(true);
-        let (client, mut events) = AsyncClient::new(options, 16);
-        let first = events.poll().await.unwrap();
-        assert!(
-            matches!(first, Event::Incoming(Packet::ConnAck(_))),
-            "{first:?}"
-        );
-        Self {
-            _client: client,
-            events,
-        }
-    }
-
-    /// Polls until the connection ends; gives what was said.
-    async fn ends(&mut self) -> String {
-        let mut said = String::new();
-        loop {
-            let event = tokio::time::timeout(Duration::from_secs(20), self.events.poll());
-            match event.await.expect("the connection stays") {
-                Ok(event) => said.push_str(&format!("{event:?} ")),
-                Err(error) => return format!("{said}{error:?}"),
-            }
-        }
-    }
-}
 
 async fn rotate(gateway: &Gateway, vehicle: &str, query: &str) -> Value {
     let path = format!("/v1/vehicles/{vehicle}{query}");
@@ -75,6 +39,7 @@ async fn credentials_on_every_replica() {
     revoked_sessions_are_cut(&here, &there).await;
     rotation_with_and_without_grace(&here, &there).await;
     listed_in_pages(&here).await;
+    rotation_that_is_repeated(&here, &there).await;
     recorded(&bootstrap).await;
 }
 
@@ -243,6 +208,40 @@ async fn listed_in_pages(gateway: &Gateway) {
             "gone", "page-0", "page-1", "page-2", "page-3", "page-4", "r", "stays", "turn"
         ]
     );
+}
+
+async fn rotation_that_is_repeated(here: &Gateway, there: &Gateway) {
+    let first = here.enrol("again").await;
+    let mut session = Five::connect(here, "again", &first).await;
+    let body = || event("again", 1, &json!({})).to_string();
+    // The answers get lost: the vehicle never has another token than its first one.
+    let mut newest = String::new();
+    for gateway in [here, there, here, there, here, there, here, there] {
+        let answer = rotate(gateway, "again", "?grace_seconds=600").await;
+        newest = answer["token"].as_str().unwrap().to_owned();
+    }
+    let path = "/v1/vehicles/again?grace_seconds=600";
+    let (status, _, answer) = here.call(Method::PUT, path, VEHICLES).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{answer}");
+    // Let the other replica read the last one too.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    for gateway in [here, there] {
+        for token in [&first, &newest] {
+            let (status, answer) = gateway.post("again", token, body()).await;
+            assert_eq!(status, StatusCode::OK, "{answer}");
+        }
+    }
+    session.stays(Duration::from_millis(500)).await;
+    // Without grace all of them end.
+    let answer = rotate(there, "again", "").await;
+    let said = session.ends().await;
+    assert!(said.contains("AdministrativeAction"), "{said}");
+    for token in [&first, &newest] {
+        let (status, _) = there.post("again", token, body()).await;
+        assert_eq!(status, StatusCode::UNAUTHORIZED);
+    }
+    let token = answer["token"].as_str().unwrap();
+    assert_eq!(there.post("again", token, body()).await.0, StatusCode::OK);
 }
 
 async fn recorded(bootstrap: &str) {

@@ -15,7 +15,7 @@ use super::access::{Role, require};
 use super::answer::Refused;
 use super::audit::{Action, Entry};
 use super::credential::{Credential, new_token};
-use super::credentials::Enrolled;
+use super::credentials::{Enrolled, MOST_FORMER};
 use super::{Gateway, audit, query};
 
 const READ_BACK: Duration = Duration::from_secs(10);
@@ -23,8 +23,8 @@ const LONGEST_GRACE_SECONDS: u32 = 30 * 24 * 3600;
 const MOST_LISTED: u32 = 10_000;
 const USUALLY_LISTED: u32 = 1000;
 
-/// `PUT /v1/vehicles/{id}`: a new token, shown this once. A former one stops to work, after
-/// `?grace_seconds=` if that is given.
+/// `PUT /v1/vehicles/{id}`: a new token, shown this once. The former ones stop to work; with
+/// `?grace_seconds=` the present one after that time, and those before it when their own grace is over.
 pub async fn enrol(
     State(gateway): State<Arc<Gateway>>,
     Path(vehicle): Path<String>,
@@ -38,21 +38,21 @@ pub async fn enrol(
     // Another replica may have rotated it a moment ago.
     let topic = topics::VEHICLE_CREDENTIALS;
     let followed = &gateway.followed.credentials;
-    followed
-        .read_up(&gateway.lookup, topic)
-        .await
-        .map_err(|e| Refused::Unavailable(e.to_string()))?;
+    followed.read_up(&gateway.lookup, topic).await?;
     let token = new_token().map_err(|e| Refused::Unavailable(format!("no random bytes: {e}")))?;
     let now = Timestamp::now();
     let until = now + SignedDuration::from_secs(i64::from(grace));
-    let former = gateway.credentials.former(&vehicle, until);
+    let former = gateway.credentials.former(&vehicle, until, now);
     let action = if former.is_some() {
         Action::Rotate
     } else {
         Action::Enrol
     };
-    let former = former.filter(|_| grace > 0);
-    let grace_until = former.as_ref().map(|f| f.until);
+    let former = former.filter(|_| grace > 0).unwrap_or_default();
+    if former.len() > MOST_FORMER {
+        return Err(too_many_former(&vehicle));
+    }
+    let grace_until = former.first().map(|f| f.until);
     let entry = Entry {
         grace_until,
         ..Entry::of_vehicle(role, action, &vehicle)
@@ -148,6 +148,18 @@ fn shown(enrolled: &Enrolled) -> Value {
 }
 
 fn grace_seconds(pairs: &[(String, String)]) -> Result<u32, Invalid> {
+// Whichever of them were dropped could be the one that the vehicle uses.
+fn too_many_former(vehicle: &str) -> Refused {
+    Refused::Done(Invalid::new(
+        "grace_seconds",
+        vehicle,
+        format!("{MOST_FORMER} former tokens of it still work"),
+        format!(
+            "wait until grace_until of GET /v1/vehicles/{vehicle}, or leave grace_seconds out, which ends them all"
+        ),
+    ))
+}
+
     let mut grace = 0;
     for (name, value) in pairs {
         grace = match name.as_str() {

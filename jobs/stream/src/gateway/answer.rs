@@ -7,6 +7,7 @@ use millrace_contract::Invalid;
 use serde_json::json;
 
 use super::credentials::AuthError;
+use super::follower::ReadUpError;
 use super::ingest::StoreError;
 
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -30,7 +31,7 @@ pub enum Refused {
     },
     /// Bad input.
     Invalid(Invalid),
-    /// It was done before; doing it again must be asked for.
+    /// What was done before stands against it; how it is done all the same must be asked for.
     Done(Invalid),
     /// The body is too large.
     TooLarge {
@@ -76,6 +77,12 @@ impl Refused {
             Self::Auth(error) => {
                 let (value, cure) = match &error {
                     AuthError::NoToken => (
+impl From<ReadUpError> for Refused {
+    fn from(e: ReadUpError) -> Self {
+        Self::Unavailable(e.to_string())
+    }
+}
+
                         "(missing)".to_owned(),
                         "send `Authorization: Bearer <token of the vehicle>`".to_owned(),
                     ),
@@ -236,3 +243,10 @@ mod tests {
         );
     }
 }
+        let behind = ReadUpError::Behind {
+            topic: "t".into(),
+            partition: 0,
+        };
+        let behind = of(behind.into());
+        assert_eq!(behind.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(behind.headers()[header::RETRY_AFTER], "1");

@@ -25,6 +25,10 @@ pub struct Credential {
     /// The former token, while it works too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Previous>,
+    /// Those before it that work too, the newest first. A field of its own: a replica of an earlier version
+    /// that reads the record knows `previous` only, as one token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Previous>,
 }
 
 /// A token that works on for a while.
@@ -37,15 +41,22 @@ pub struct Previous {
 }
 
 impl Credential {
-    /// The credential of a token.
+    /// The credential of a token, with the former ones that work too, the newest first.
     #[must_use]
-    pub fn of(vehicle: &str, token: &Secret, since: Timestamp, previous: Option<Previous>) -> Self {
+    pub fn of(vehicle: &str, token: &Secret, since: Timestamp, former: Vec<Previous>) -> Self {
+        let mut former = former.into_iter();
         Self {
             vehicle: vehicle.to_owned(),
             token_sha256: URL_SAFE_NO_PAD.encode(hash_of(token.expose())),
             since,
-            previous,
+            previous: former.next(),
+            earlier: former.collect(),
         }
+    }
+
+    /// The former tokens that work too, the newest first.
+    pub fn former(&self) -> impl Iterator<Item = &Previous> {
+        self.previous.iter().chain(&self.earlier)
     }
 
     /// The token's hash.
@@ -122,14 +133,37 @@ mod tests {
     fn the_record_does_not_hold_the_token_and_reads_earlier_records() {
         let token = new_token().unwrap();
         let since = "2026-11-23T12:00:00Z".parse().unwrap();
-        let credential = Credential::of("car-1", &token, since, None);
+        let credential = Credential::of("car-1", &token, since, Vec::new());
         let text = serde_json::to_string(&credential).unwrap();
         assert!(!text.contains(token.expose()) && !text.contains("previous"));
+        assert!(!text.contains("earlier"));
         assert_eq!(
             serde_json::from_str::<Credential>(&text).unwrap(),
             credential
         );
         assert_eq!(credential.hash().unwrap(), hash_of(token.expose()));
         assert!(is_token(&token, token.expose()) && !is_token(&token, "x"));
+    }
+
+    #[test]
+    fn one_former_token_has_the_form_of_earlier_records() {
+        let (token, since) = (
+            new_token().unwrap(),
+            "2026-11-23T12:00:00Z".parse().unwrap(),
+        );
+        let former = |n: u8| Previous::of(&[n; 32], since);
+        let one = Credential::of("car-1", &token, since, vec![former(1)]);
+        let json = serde_json::to_value(&one).unwrap();
+        assert!(json["previous"]["until"].is_string() && json.get("earlier").is_none());
+        let read: Credential = serde_json::from_value(json).unwrap();
+        assert_eq!(read.former().collect::<Vec<_>>(), [&former(1)]);
+        let three = Credential::of("car-1", &token, since, (1..4).map(former).collect());
+        let json = serde_json::to_value(&three).unwrap();
+        assert!(
+            json["previous"].is_object(),
+            "for readers that know no more: {json}"
+        );
+        let read: Credential = serde_json::from_value(json).unwrap();
+        assert_eq!(read.former().count(), 3);
     }
 }

@@ -7,6 +7,10 @@ use jiff::Timestamp;
 
 use super::credential::{Credential, Hash, Previous, hash_of, same};
 
+/// Former tokens of a vehicle that may work at once. The vehicle may use any of them, so none is given up for
+/// a newer one.
+pub const MOST_FORMER: usize = 8;
+
 /// Why a vehicle was not let in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -54,7 +58,7 @@ pub struct Enrolled {
     pub vehicle: String,
     /// Since when it has its token.
     pub since: Timestamp,
-    /// Until when its former token works too.
+    /// Until when a former token works too.
     pub grace_until: Option<Timestamp>,
 }
 
@@ -66,11 +70,12 @@ struct Known {
     token: Option<Token>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 struct Token {
     hash: Hash,
     since: Timestamp,
-    previous: Option<(Hash, Timestamp)>,
+    // With the moments at which they stop to work, the newest first.
+    former: Vec<(Hash, Timestamp)>,
 }
 
 #[derive(Debug, Default)]
@@ -79,6 +84,12 @@ struct State {
     enrolled: usize,
     // When graces end, so that sessions of old tokens are ended then.
     graces: BTreeSet<(Timestamp, String)>,
+}
+
+impl State {
+    fn token(&self, vehicle: &str) -> Option<&Token> {
+        self.known.get(vehicle)?.token.as_ref()
+    }
 }
 
 /// All credentials, by vehicle.
@@ -99,7 +110,8 @@ impl Credentials {
                 None
             }
         });
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut *guard;
         let before = state.known.get(vehicle);
         // Within a partition the order of reading counts; between partitions only the time can tell, and a
         // topic that got more partitions may hold records of one vehicle in two of them.
@@ -108,16 +120,16 @@ impl Credentials {
         }) {
             return false;
         }
-        let before = before.and_then(|k| k.token);
-        if let Some((_, until)) = token.and_then(|t| t.previous) {
-            state.graces.insert((until, vehicle.to_owned()));
+        for (_, until) in token.iter().flat_map(|t| &t.former) {
+            state.graces.insert((*until, vehicle.to_owned()));
         }
-        state
-            .known
-            .insert(vehicle.to_owned(), Known { place, token });
         state.enrolled += usize::from(token.is_some());
+        let known = Known { place, token };
+        let before = state.known.insert(vehicle.to_owned(), known);
+        let before = before.and_then(|k| k.token);
         state.enrolled -= usize::from(before.is_some());
-        before.is_some() && before != token
+        let now = state.known.get(vehicle).and_then(|k| k.token.as_ref());
+        before.is_some() && before.as_ref() != now
     }
 
     /// Lets the vehicle in, or says why not. What it gives stands for the token afterwards.
@@ -141,12 +153,13 @@ impl Credentials {
     /// Whether who was let in with this token may stay.
     pub fn standing(&self, vehicle: &str, given: &Hash, now: Timestamp) -> Standing {
         let state = self.read();
-        let Some(token) = state.known.get(vehicle).and_then(|k| k.token) else {
+        let Some(token) = state.token(vehicle) else {
             return Standing::Revoked;
         };
         let in_grace = token
-            .previous
-            .is_some_and(|(old, until)| same(&old, given) && now < until);
+            .former
+            .iter()
+            .any(|(old, until)| same(old, given) && now < *until);
         if same(&token.hash, given) || in_grace {
             Standing::Good
         } else {
@@ -176,11 +189,15 @@ impl Credentials {
         over
     }
 
-    /// What stays of the present token when a new one is made: it works on until `until`.
-    pub fn former(&self, vehicle: &str, until: Timestamp) -> Option<Previous> {
+    /// What works on when a new token is made, the newest first: the present one until `until`, and those
+    /// before it for as long as they were promised. None when the vehicle is not enrolled.
+    pub fn former(&self, vehicle: &str, until: Timestamp, now: Timestamp) -> Option<Vec<Previous>> {
         let state = self.read();
-        let token = state.known.get(vehicle)?.token?;
-        Some(Previous::of(&token.hash, until))
+        let token = state.token(vehicle)?;
+        let present = std::iter::once(Previous::of(&token.hash, until));
+        let earlier = token.former.iter().filter(|(_, until)| *until > now);
+        let earlier = earlier.map(|(hash, until)| Previous::of(hash, *until));
+        Some(present.chain(earlier).collect())
     }
 
     /// The partition in which the vehicle's records lie, when it ever had one.
@@ -192,8 +209,7 @@ impl Credentials {
     /// An enrolled vehicle.
     pub fn show(&self, vehicle: &str, now: Timestamp) -> Option<Enrolled> {
         let state = self.read();
-        let token = state.known.get(vehicle)?.token?;
-        Some(enrolled(vehicle, &token, now))
+        Some(enrolled(vehicle, state.token(vehicle)?, now))
     }
 
     /// At most `limit` enrolled vehicles in order of their ids, those after `after`, and whether more follow.
@@ -234,159 +250,27 @@ fn enrolled(vehicle: &str, token: &Token, now: Timestamp) -> Enrolled {
     Enrolled {
         vehicle: vehicle.to_owned(),
         since: token.since,
-        grace_until: token.previous.map(|(_, until)| until).filter(|u| *u > now),
+        grace_until: token
+            .former
+            .iter()
+            .map(|(_, until)| *until)
+            .filter(|until| *until > now)
+            .max(),
     }
 }
 
 fn parse(bytes: &[u8]) -> Result<Token, String> {
     let record: Credential = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    let previous = match &record.previous {
-        Some(previous) => Some((previous.hash()?, previous.until)),
-        None => None,
-    };
+    let former = record
+        .former()
+        .take(MOST_FORMER)
+        .map(|previous| Ok((previous.hash()?, previous.until)));
     Ok(Token {
         hash: record.hash()?,
         since: record.since,
-        previous,
+        former: former.collect::<Result<_, String>>()?,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gateway::credential::new_token;
-    use crate::settings::Secret;
-    use jiff::SignedDuration;
-
-    const HERE: Place = Place {
-        partition: 0,
-        written_ms: 1,
-    };
-
-    fn now() -> Timestamp {
-        "2026-11-23T12:00:00Z".parse().unwrap()
-    }
-
-    fn later(seconds: i64) -> Timestamp {
-        now() + SignedDuration::from_secs(seconds)
-    }
-
-    fn record(vehicle: &str, token: &Secret, previous: Option<Previous>) -> Vec<u8> {
-        serde_json::to_vec(&Credential::of(vehicle, token, now(), previous)).unwrap()
-    }
-
-    #[test]
-    fn enrol_rotate_revoke() {
-        let all = Credentials::default();
-        let (first, second) = (new_token().unwrap(), new_token().unwrap());
-        let check = |token: &str| all.check("car-1", Some(token), now());
-        assert_eq!(check("x"), Err(AuthError::UnknownVehicle("car-1".into())));
-        assert_eq!(all.check("car-1", None, now()), Err(AuthError::NoToken));
-
-        let enrolled = record("car-1", &first, None);
-        assert!(
-            !all.apply("car-1", Some(&enrolled), HERE),
-            "no session can be open yet"
-        );
-        let of_first = check(first.expose()).unwrap();
-        assert_eq!(check("x"), Err(AuthError::WrongToken("car-1".into())));
-        assert_eq!(all.show("car-1", now()).unwrap().since, now());
-        assert!(
-            !all.apply("car-1", Some(&enrolled), HERE),
-            "the same again cuts nobody"
-        );
-        assert_eq!(all.standing("car-1", &of_first, now()), Standing::Good);
-
-        assert!(all.apply("car-1", Some(&record("car-1", &second, None)), HERE));
-        assert!(check(first.expose()).is_err());
-        assert_eq!(all.standing("car-1", &of_first, now()), Standing::Replaced);
-        check(second.expose()).unwrap();
-
-        assert!(all.apply("car-1", None, HERE));
-        assert!(check(second.expose()).is_err());
-        assert_eq!(all.standing("car-1", &of_first, now()), Standing::Revoked);
-        assert!(all.is_empty());
-        assert_eq!(
-            all.partition_of("car-1"),
-            Some(0),
-            "kept for the next enrolment"
-        );
-    }
-
-    #[test]
-    fn the_old_token_works_until_its_grace_is_over() {
-        let all = Credentials::default();
-        let (first, second) = (new_token().unwrap(), new_token().unwrap());
-        all.apply("car-1", Some(&record("car-1", &first, None)), HERE);
-        assert_eq!(all.former("car-9", later(30)), None);
-        let former = all.former("car-1", later(30));
-        assert!(all.apply("car-1", Some(&record("car-1", &second, former)), HERE));
-        all.check("car-1", Some(first.expose()), later(29)).unwrap();
-        all.check("car-1", Some(second.expose()), later(29))
-            .unwrap();
-        assert_eq!(
-            all.show("car-1", later(29)).unwrap().grace_until,
-            Some(later(30))
-        );
-        assert!(all.graces_over(later(29)).is_empty());
-        assert!(all.check("car-1", Some(first.expose()), later(30)).is_err());
-        assert_eq!(all.graces_over(later(30)), ["car-1"]);
-        assert!(all.graces_over(later(30)).is_empty(), "told once");
-        assert_eq!(all.show("car-1", later(30)).unwrap().grace_until, None);
-    }
-
-    #[test]
-    fn an_older_record_of_another_partition_changes_nothing() {
-        let all = Credentials::default();
-        let token = new_token().unwrap();
-        let at = |partition, written_ms| Place {
-            partition,
-            written_ms,
-        };
-        all.apply("car-1", None, at(1, 20));
-        assert!(!all.apply("car-1", Some(&record("car-1", &token, None)), at(0, 10)));
-        assert!(all.is_empty(), "revoked stays revoked");
-        all.apply("car-1", Some(&record("car-1", &token, None)), at(0, 30));
-        assert_eq!(all.len(), 1);
-    }
-
-    #[test]
-    fn lists_in_pages() {
-        let all = Credentials::default();
-        for n in 0..25 {
-            let vehicle = format!("car-{n:02}");
-            let token = new_token().unwrap();
-            all.apply(&vehicle, Some(&record(&vehicle, &token, None)), HERE);
-        }
-        all.apply("car-03", None, HERE);
-        let (page, more) = all.list(None, 4, now());
-        let ids: Vec<&str> = page.iter().map(|e| e.vehicle.as_str()).collect();
-        assert_eq!(
-            (ids, more),
-            (vec!["car-00", "car-01", "car-02", "car-04"], true)
-        );
-        let (page, more) = all.list(Some("car-20"), 4, now());
-        assert_eq!((page.len(), more), (4, false));
-    }
-
-    #[test]
-    fn an_unreadable_record_locks_out() {
-        let all = Credentials::default();
-        let token = new_token().unwrap();
-        all.apply("car-1", Some(&record("car-1", &token, None)), HERE);
-        assert!(all.apply("car-1", Some(b"{}"), HERE));
-        assert!(all.check("car-1", Some(token.expose()), now()).is_err());
-    }
-
-    #[test]
-    fn errors_do_not_show_the_token() {
-        let all = Credentials::default();
-        let token = new_token().unwrap();
-        all.apply("car-1", Some(&record("car-1", &token, None)), HERE);
-        let e = all
-            .check("car-1", Some("guessed-token"), now())
-            .unwrap_err()
-            .to_string();
-        assert!(!e.contains("guessed-token"), "{e}");
-    }
-}
+mod tests;

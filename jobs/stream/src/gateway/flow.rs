@@ -123,10 +123,7 @@ pub async fn flow(
         (topics::NOTIFICATIONS, &gateway.followed.notifications),
         (topics::NOTIFIED, &gateway.followed.notified),
     ] {
-        followed
-            .read_up(&gateway.lookup, topic)
-            .await
-            .map_err(unavailable)?;
+        followed.read_up(&gateway.lookup, topic).await?;
     }
     let undelivered = gateway.downlink.undelivered(&vehicles, Timestamp::now());
     let through = detected.pending == 0 && alerts.pending == 0 && undelivered == 0;

@@ -1,7 +1,7 @@
 //! Follows a whole topic: what lies in it first, then what comes.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -13,11 +13,31 @@ use crate::server::Health;
 const AGAIN: Duration = Duration::from_secs(1);
 /// How often the number of partitions is looked at.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(10);
-/// How long is waited for what another replica wrote.
-const CATCH_UP: Duration = Duration::from_millis(500);
+/// How long is waited for what another replica wrote, before it is asked whether anything is there to wait for.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// How long is waited for it in all.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// The next offset to be read, by partition.
 pub type Positions = BTreeMap<i32, i64>;
+
+/// Why what lies in a topic is not all known here.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadUpError {
+    /// The brokers do not answer.
+    #[error(transparent)]
+    Kafka(#[from] ConnectError),
+    /// This replica lags.
+    #[error(
+        "topic {topic} partition {partition}: not read to its end in {} s; try again", CATCH_UP.as_secs()
+    )]
+    Behind {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+}
 
 /// How far a topic has been read.
 #[derive(Debug, Clone)]
@@ -36,17 +56,44 @@ impl Progress {
         }
     }
 
-    /// Waits until what lies in the topic now has been read; for a moment only, since what compaction removed
-    /// at the very end is never read.
+    /// Waits until what lies in the topic now has been read.
     ///
     /// # Errors
-    /// The brokers do not answer.
-    pub async fn read_up(&self, lookup: &Lookup, topic: &str) -> Result<(), ConnectError> {
+    /// The brokers do not answer, or this replica does not come to the end in time.
+    pub async fn read_up(&self, lookup: &Lookup, topic: &str) -> Result<(), ReadUpError> {
         for partition in 0..lookup.partition_count(topic).await? {
             let (first, end) = lookup.watermarks(topic, partition).await?;
-            if end > first && self.next_offset(partition) < end {
-                let reached = self.reached(partition, end - 1);
-                let _ = tokio::time::timeout(CATCH_UP, reached).await;
+            if end > first {
+                self.read_to(lookup, topic, partition, end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_to(
+        &self,
+        lookup: &Lookup,
+        topic: &str,
+        partition: i32,
+        end: i64,
+    ) -> Result<(), ReadUpError> {
+        let until = Instant::now() + CATCH_UP;
+        while self.next_offset(partition) < end {
+            let reached = self.reached(partition, end - 1);
+            if tokio::time::timeout(LOOK_AGAIN, reached).await.is_ok() {
+                break;
+            }
+            // What compaction removed at the very end is never read, and so is not waited for.
+            let next = self.next_offset(partition);
+            let left = lookup.next_record(topic, partition, next).await?;
+            if left.is_none_or(|offset| offset >= end) {
+                break;
+            }
+            if Instant::now() > until {
+                return Err(ReadUpError::Behind {
+                    topic: topic.to_owned(),
+                    partition,
+                });
             }
         }
         Ok(())

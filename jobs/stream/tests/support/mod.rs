@@ -5,6 +5,7 @@
     reason = "the size of the client library's error does not matter here"
 )]
 
+pub mod five;
 pub mod tls;
 
 use std::path::{Path, PathBuf};

@@ -54,8 +54,7 @@ pub async fn redrive(
         .followed
         .audit
         .read_up(&gateway.lookup, topics::AUDIT)
-        .await
-        .map_err(unavailable)?;
+        .await?;
     if !again && gateway.redriven.contains(&name) {
         return Err(Refused::Done(Invalid::new(
             "id",
