@@ -1,7 +1,10 @@
 //! MQTT 5: refusals carry a reason code and say why.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use millrace_contract::Notification;
 use ntex::util::{ByteString, Bytes};
 use ntex_mqtt::v5::codec::{
     ConnectAck, ConnectAckReason, Disconnect, DisconnectReasonCode, PublishAckReason,
@@ -132,39 +135,76 @@ pub(super) async fn protocol(
     })
 }
 
+// What the library sends is counted against the client's Receive Maximum only from its first poll on, so a send
+// starts when there is room for it and is polled once, before the next one. Meanwhile commands are heard.
 async fn pump(
     gateway: Arc<Gateway>,
     topic: String,
     sink: MqttSink,
     mut commands: mpsc::UnboundedReceiver<Command>,
 ) {
-    while let Some(command) = commands.recv().await {
-        match command {
-            Command::Deliver(notification) => {
-                let Ok(payload) = serde_json::to_vec(&*notification) else {
-                    continue;
-                };
-                // Sent now, in order; only the acknowledgements are waited for side by side.
-                let sent = sink
-                    .publish(topic.clone())
-                    .send_at_least_once(Bytes::from(payload));
-                let gateway = Arc::clone(&gateway);
-                ntex::rt::spawn(async move {
-                    if sent.await.is_ok() {
-                        gateway.downlink.delivered(&notification.id);
-                    }
-                });
+    let mut waiting: VecDeque<Arc<Notification>> = VecDeque::new();
+    loop {
+        let room = async {
+            if waiting.is_empty() {
+                std::future::pending::<()>().await;
             }
-            Command::Close(cut) => {
-                tracing::info!(?cut, "MQTT session closed from this side");
-                let code = match cut {
-                    Cut::TakenOver => DisconnectReasonCode::SessionTakenOver,
-                    Cut::Rotated => DisconnectReasonCode::AdministrativeAction,
-                    Cut::Revoked => DisconnectReasonCode::NotAuthorized,
-                };
-                sink.close_with_reason(Disconnect::new(code));
-                return;
+            sink.ready().await
+        };
+        tokio::select! {
+            biased;
+            command = commands.recv() => match command {
+                Some(Command::Deliver(notification)) => waiting.push_back(notification),
+                Some(Command::Close(cut)) => return close(&sink, cut),
+                None => return,
+            },
+            open = room => {
+                if !open {
+                    return;
+                }
+                if let Some(notification) = waiting.pop_front() {
+                    send(&gateway, &topic, &sink, notification).await;
+                }
             }
         }
     }
+}
+
+async fn send(
+    gateway: &Arc<Gateway>,
+    topic: &str,
+    sink: &MqttSink,
+    notification: Arc<Notification>,
+) {
+    // It may have waited for long.
+    if notification.expires_at <= Timestamp::now() {
+        return;
+    }
+    let Ok(payload) = serde_json::to_vec(&*notification) else {
+        return;
+    };
+    let sent = sink
+        .publish(topic.to_owned())
+        .send_at_least_once(Bytes::from(payload));
+    let mut sent = Box::pin(sent);
+    if futures::poll!(&mut sent).is_ready() {
+        // Only a connection that is gone answers at once.
+        return;
+    }
+    let gateway = Arc::clone(gateway);
+    ntex::rt::spawn(async move {
+        if sent.await.is_ok() {
+            gateway.downlink.delivered(&notification.id);
+        }
+    });
+}
+
+fn close(sink: &MqttSink, cut: Cut) {
+    tracing::info!(?cut, "MQTT session closed from this side");
+    let code = match cut {
+        Cut::TakenOver => DisconnectReasonCode::SessionTakenOver,
+        Cut::Rotated => DisconnectReasonCode::AdministrativeAction,
+        Cut::Revoked => DisconnectReasonCode::NotAuthorized,
+    };
+    sink.close_with_reason(Disconnect::new(code));
 }
