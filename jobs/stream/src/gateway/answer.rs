@@ -41,16 +41,28 @@ pub enum Refused {
         limit: u32,
     },
     /// Too many bodies at once; sending it again is right.
-    Crowded {
-        /// How many KiB of bodies may come at once.
-        kib: u32,
-    },
+    Crowded(Crowd),
     /// Not stored now; sending it again is right.
     Store(StoreError),
     /// Something that it needs does not answer.
     Unavailable(String),
     /// There is no such thing.
     NotFound(Invalid),
+}
+
+/// Which bodies are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crowd {
+    /// Those of all vehicles together.
+    OfAll {
+        /// How many KiB of bodies may come at once.
+        kib: u32,
+    },
+    /// Those of the vehicle itself.
+    OfOne {
+        /// How many bodies it may send at once.
+        bodies: usize,
+    },
 }
 
 impl From<AuthError> for Refused {
@@ -62,6 +74,12 @@ impl From<AuthError> for Refused {
 impl From<Invalid> for Refused {
     fn from(e: Invalid) -> Self {
         Self::Invalid(e)
+    }
+}
+
+impl From<ReadUpError> for Refused {
+    fn from(e: ReadUpError) -> Self {
+        Self::Unavailable(e.to_string())
     }
 }
 
@@ -77,12 +95,6 @@ impl Refused {
             Self::Auth(error) => {
                 let (value, cure) = match &error {
                     AuthError::NoToken => (
-impl From<ReadUpError> for Refused {
-    fn from(e: ReadUpError) -> Self {
-        Self::Unavailable(e.to_string())
-    }
-}
-
                         "(missing)".to_owned(),
                         "send `Authorization: Bearer <token of the vehicle>`".to_owned(),
                     ),
@@ -147,16 +159,24 @@ impl From<ReadUpError> for Refused {
                     "send the events in several bodies",
                 ),
             ),
-            Self::Crowded { kib } => (
-                StatusCode::TOO_MANY_REQUESTS,
-                Invalid::new(
-                    "body",
-                    "(not read)",
-                    format!("more than {kib} KiB of bodies come at once"),
-                    "send the body again after Retry-After",
-                ),
-            ),
-            Self::Store(error @ StoreError::Busy { limit }) => (
+            Self::Crowded(crowd) => {
+                let problem = match crowd {
+                    Crowd::OfAll { kib } => format!("more than {kib} KiB of bodies come at once"),
+                    Crowd::OfOne { bodies } => {
+                        format!("more than {bodies} bodies of this vehicle come at once")
+                    }
+                };
+                (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    Invalid::new(
+                        "body",
+                        "(not read)",
+                        problem,
+                        "send the body again after Retry-After",
+                    ),
+                )
+            }
+            Self::Store(error @ (StoreError::Busy { limit } | StoreError::OwnShare { limit })) => (
                 StatusCode::TOO_MANY_REQUESTS,
                 Invalid::new(
                     "in flight",
@@ -219,12 +239,19 @@ mod tests {
         let busy = of(StoreError::Busy { limit: 5 }.into());
         assert_eq!(busy.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(busy.headers()[header::RETRY_AFTER], "1");
-        let crowded = of(Refused::Crowded { kib: 5 });
+        let crowded = of(Refused::Crowded(Crowd::OfAll { kib: 5 }));
         assert_eq!(crowded.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(crowded.headers()[header::RETRY_AFTER], "1");
         let away = of(StoreError::Kafka("x".into()).into());
         assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(away.headers().contains_key(header::RETRY_AFTER));
+        let behind = ReadUpError::Behind {
+            topic: "t".into(),
+            partition: 0,
+        };
+        let behind = of(behind.into());
+        assert_eq!(behind.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(behind.headers()[header::RETRY_AFTER], "1");
         let unknown = of(AuthError::UnknownVehicle("car-9".into()).into());
         assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(unknown.headers()[header::WWW_AUTHENTICATE], "Bearer");
@@ -243,10 +270,3 @@ mod tests {
         );
     }
 }
-        let behind = ReadUpError::Behind {
-            topic: "t".into(),
-            partition: 0,
-        };
-        let behind = of(behind.into());
-        assert_eq!(behind.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(behind.headers()[header::RETRY_AFTER], "1");

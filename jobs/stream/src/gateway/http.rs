@@ -16,8 +16,9 @@ use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::bearer;
-use super::answer::Refused;
+use super::answer::{Crowd, Refused};
 use super::metrics::{Channel, Refusal};
+use super::shares::{Share, Shares};
 use super::{Gateway, admin, dead, flow, notify};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
@@ -30,25 +31,50 @@ const SLOWEST_BODY: Duration = Duration::from_secs(60);
 /// Bodies of telemetry that may be in memory at once.
 const ALL_BODIES_KIB: u32 = 64 * 1024;
 
-/// Room for bodies, counted in KiB, so that many large ones at once cannot take all memory.
-pub struct Bodies(Semaphore);
+/// Of one vehicle.
+const BODIES_OF_ONE: usize = 4;
+
+/// Room for bodies, counted in KiB, so that many large ones at once cannot take all memory, and in bodies of
+/// one vehicle, so that its slow ones cannot take all room.
+pub struct Bodies {
+    all: Semaphore,
+    of_one: Shares,
+}
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self(Semaphore::new(ALL_BODIES_KIB as usize))
+        Self {
+            all: Semaphore::new(ALL_BODIES_KIB as usize),
+            of_one: Shares::new(BODIES_OF_ONE),
+        }
     }
 }
 
 impl Bodies {
     // A body that does not say how large it is may be as large as any.
-    fn room(&self, announced: Option<u64>, limit: u32) -> Result<SemaphorePermit<'_>, Refused> {
+    fn room(
+        &self,
+        vehicle: &str,
+        announced: Option<u64>,
+        limit: u32,
+    ) -> Result<(Share, SemaphorePermit<'_>), Refused> {
+        let share = self
+            .of_one
+            .take_now(vehicle, 1)
+            .ok_or(Refused::Crowded(Crowd::OfOne {
+                bodies: BODIES_OF_ONE,
+            }))?;
         let bytes = announced.map_or(u64::from(limit), |size| size.min(u64::from(limit)));
         let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        self.0
+        let room = self
+            .all
             .try_acquire_many(kib.clamp(1, ALL_BODIES_KIB))
-            .map_err(|_| Refused::Crowded {
-                kib: ALL_BODIES_KIB,
-            })
+            .map_err(|_| {
+                Refused::Crowded(Crowd::OfAll {
+                    kib: ALL_BODIES_KIB,
+                })
+            })?;
+        Ok((share, room))
     }
 }
 
@@ -97,7 +123,7 @@ async fn telemetry(
     let limit = gateway.config.max_body_bytes;
     let _room = gateway
         .bodies
-        .room(body.size_hint().exact(), limit)
+        .room(&vehicle, body.size_hint().exact(), limit)
         .inspect_err(|_| {
             gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
         })?;
@@ -105,9 +131,12 @@ async fn telemetry(
         gateway.metrics.refused(Channel::Http, Refusal::TooLarge, 1);
     })?;
     let judged = gateway.ingest.judge(&vehicle, &body);
-    let room = gateway.ingest.room_now(&judged).inspect_err(|_| {
-        gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
-    })?;
+    let room = gateway
+        .ingest
+        .room_now(&vehicle, &judged)
+        .inspect_err(|_| {
+            gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
+        })?;
     let line = gateway
         .ingest
         .put_in_line(&vehicle, Channel::Http, &body, judged, room, since)?;
@@ -179,18 +208,31 @@ mod tests {
     #[test]
     fn bodies_share_the_room() {
         let bodies = Bodies::default();
-        let large: Vec<_> = (0..63)
-            .map(|_| bodies.room(None, 1 << 20).unwrap())
-            .collect();
-        let half = bodies.room(Some(512 * 1024), 1 << 20).unwrap();
-        let e = bodies.room(Some(512 * 1024 + 1), 1 << 20).unwrap_err();
-        assert!(matches!(e, Refused::Crowded { kib: 65_536 }));
+        let room = |n: usize, announced| bodies.room(&format!("car-{n}"), announced, 1 << 20);
+        let large: Vec<_> = (0..63).map(|n| room(n, None).unwrap()).collect();
+        let half = room(63, Some(512 * 1024)).unwrap();
+        let e = room(64, Some(512 * 1024 + 1)).unwrap_err();
+        assert!(matches!(e, Refused::Crowded(Crowd::OfAll { kib: 65_536 })));
         drop(half);
-        assert!(bodies.room(Some(u64::MAX), 1 << 20).is_ok());
+        assert!(room(64, Some(u64::MAX)).is_ok());
         drop(large);
         // One body may always come, however large it may be.
-        assert!(bodies.room(None, u32::MAX).is_ok());
-        assert!(bodies.room(Some(0), 1 << 20).is_ok());
+        assert!(bodies.room("car", None, u32::MAX).is_ok());
+        assert!(room(0, Some(0)).is_ok());
+    }
+
+    #[test]
+    fn one_vehicle_does_not_take_all_the_room() {
+        let bodies = Bodies::default();
+        let room = |vehicle| bodies.room(vehicle, None, 1 << 20);
+        let slow: Vec<_> = (0..4).map(|_| room("slow").unwrap()).collect();
+        assert!(matches!(
+            room("slow").unwrap_err(),
+            Refused::Crowded(Crowd::OfOne { bodies: 4 })
+        ));
+        assert!(room("other").is_ok());
+        drop(slow);
+        assert!(room("slow").is_ok());
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ use super::config::{Config, Secrets};
 use super::intake::{Judge, Judged, Rejected};
 use super::letters::{Letter, dead_letters};
 use super::metrics::{Channel, Metrics, Refusal};
+use super::shares::{Share, Shares};
 use crate::connect::{ConnectError, Delivery, Producer};
 
 /// `ce_source` of all that the gateway writes.
@@ -26,6 +27,14 @@ pub enum StoreError {
     #[error("in flight: {limit} events: too many wait for Kafka; send the body again later")]
     Busy {
         /// The limit.
+        limit: usize,
+    },
+    /// More events of this vehicle wait for Kafka than may.
+    #[error(
+        "in flight: {limit} events: too many of this vehicle wait for Kafka; send the body again later"
+    )]
+    OwnShare {
+        /// The limit for one vehicle.
         limit: usize,
     },
     /// Kafka did not acknowledge.
@@ -49,6 +58,13 @@ pub struct Ingest {
     producer: Producer,
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
+    shares: Shares,
+}
+
+/// Room for the events of a body among those that wait for Kafka.
+pub struct Room {
+    _share: Share,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// Events that are put in line and wait for Kafka.
@@ -56,7 +72,7 @@ pub struct InLine {
     deliveries: Vec<(Delivery, Option<LetterRecord>)>,
     stored: Stored,
     _counted: InFlight,
-    _permit: OwnedSemaphorePermit,
+    _room: Room,
     since: Instant,
 }
 
@@ -100,12 +116,15 @@ impl Ingest {
         metrics: Arc<Metrics>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(config.max_in_flight));
+        // Whatever one vehicle sends, the others have the other half.
+        let shares = Shares::new(config.max_in_flight.div_ceil(2));
         Self {
             config,
             secrets,
             producer,
             metrics,
             permits,
+            shares,
         }
     }
 
@@ -121,35 +140,53 @@ impl Ingest {
         judge.body(body, Timestamp::now())
     }
 
-    /// Room for so many events, now or never.
+    /// Room for the events of a body, now or never.
     ///
     /// # Errors
-    /// When too many are in flight.
-    pub fn room_now(&self, judged: &Judged) -> Result<OwnedSemaphorePermit, StoreError> {
-        Arc::clone(&self.permits)
-            .try_acquire_many_owned(self.share(judged))
-            .map_err(|_| StoreError::Busy {
-                limit: self.config.max_in_flight,
-            })
+    /// When too many are in flight, of this vehicle or of all.
+    pub fn room_now(&self, vehicle: &str, judged: &Judged) -> Result<Room, StoreError> {
+        let events = self.events(judged);
+        let share = self.shares.take_now(vehicle, events);
+        let share = share.ok_or(StoreError::OwnShare {
+            limit: self.shares.most(),
+        })?;
+        let permit = Arc::clone(&self.permits)
+            .try_acquire_many_owned(permits(events))
+            .map_err(|_| self.busy())?;
+        Ok(Room {
+            _share: share,
+            _permit: permit,
+        })
     }
 
-    /// Room for so many events as soon as there is; who asked first gets it first.
+    /// Room for the events of a body as soon as there is; who asked first gets it first.
     ///
     /// # Errors
     /// Never while the gateway runs.
-    pub async fn room(&self, judged: &Judged) -> Result<OwnedSemaphorePermit, StoreError> {
-        Arc::clone(&self.permits)
-            .acquire_many_owned(self.share(judged))
+    pub async fn room(&self, vehicle: &str, judged: &Judged) -> Result<Room, StoreError> {
+        let events = self.events(judged);
+        // The vehicle's own share first: what waits for that must not hold room that others could use.
+        let share = self.shares.take(vehicle, events).await;
+        let share = share.ok_or_else(|| self.busy())?;
+        let permit = Arc::clone(&self.permits)
+            .acquire_many_owned(permits(events))
             .await
-            .map_err(|_| StoreError::Busy {
-                limit: self.config.max_in_flight,
-            })
+            .map_err(|_| self.busy())?;
+        Ok(Room {
+            _share: share,
+            _permit: permit,
+        })
+    }
+
+    fn busy(&self) -> StoreError {
+        StoreError::Busy {
+            limit: self.config.max_in_flight,
+        }
     }
 
     // A body that is larger than the limit takes all of it.
-    fn share(&self, judged: &Judged) -> u32 {
-        let events = (judged.accepted.len() + judged.rejected.len()).min(self.config.max_in_flight);
-        u32::try_from(events).unwrap_or(u32::MAX)
+    fn events(&self, judged: &Judged) -> usize {
+        (judged.accepted.len() + judged.rejected.len()).min(self.config.max_in_flight)
     }
 
     /// Puts a judged body in line. Does not wait, so calls for one vehicle keep their order in Kafka.
@@ -162,7 +199,7 @@ impl Ingest {
         channel: Channel,
         body: &[u8],
         judged: Judged,
-        permit: OwnedSemaphorePermit,
+        room: Room,
         since: Instant,
     ) -> Result<InLine, StoreError> {
         let mut deliveries = Vec::with_capacity(judged.accepted.len() + judged.rejected.len());
@@ -187,7 +224,7 @@ impl Ingest {
             deliveries,
             stored,
             _counted: counted,
-            _permit: permit,
+            _room: room,
             since,
         })
     }
@@ -280,7 +317,7 @@ impl Ingest {
             deliveries,
             stored,
             _counted,
-            _permit,
+            _room,
             since,
         } = line;
         let limit = Duration::from_millis(u64::from(self.config.kafka_timeout_ms));
@@ -317,12 +354,14 @@ impl Ingest {
     fn refused(&self, channel: Channel, error: &ConnectError) -> StoreError {
         if error.is_queue_full() {
             self.metrics.refused(channel, Refusal::Busy, 1);
-            return StoreError::Busy {
-                limit: self.config.max_in_flight,
-            };
+            return self.busy();
         }
         self.metrics.refused(channel, Refusal::Kafka, 1);
         tracing::warn!(%error, "events are not stored");
         StoreError::Kafka(error.to_string())
     }
+}
+
+fn permits(events: usize) -> u32 {
+    u32::try_from(events).unwrap_or(u32::MAX)
 }

@@ -31,6 +31,7 @@ mod partition;
 mod query;
 pub mod quiet;
 pub mod seal;
+mod shares;
 mod sockets;
 pub mod tls;
 

@@ -265,7 +265,7 @@ impl Peer {
         }
         let gateway = &self.gateway;
         let judged = gateway.ingest.judge(&self.vehicle, payload);
-        let room = gateway.ingest.room(&judged).await?;
+        let room = gateway.ingest.room(&self.vehicle, &judged).await?;
         let line = gateway.ingest.put_in_line(
             &self.vehicle,
             Channel::Mqtt,

@@ -249,7 +249,7 @@ async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Refuse
     match back {
         Back::Events { vehicle, judged } => {
             let ingest = &gateway.ingest;
-            let room = ingest.room_now(&judged)?;
+            let room = ingest.room_now(&vehicle, &judged)?;
             let line =
                 ingest.put_in_line(&vehicle, Channel::Http, b"", judged, room, Instant::now())?;
             ingest.acknowledged(line, Channel::Http).await?;
