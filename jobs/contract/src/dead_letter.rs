@@ -21,9 +21,24 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// The thing itself.
     pub payload: Payload,
+    /// How much of it that is; absent in letters of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// The record of Kafka that it was; absent when it never got into a topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+/// How much of a thing a dead letter holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// All of it: the letter alone is enough to put it back.
+    Whole,
+    /// Its beginning.
+    Part,
+    /// Only where it lay.
+    Place,
 }
 
 /// What is needed to put a dead letter back where it came from.
@@ -103,12 +118,21 @@ mod tests {
                 nonce: "bm9uY2U=".into(),
                 data: "ZGF0YQ==".into(),
             },
+            kept: Some(Kept::Whole),
             origin: None,
         };
         let json = serde_json::to_value(&letter).unwrap();
         assert_eq!(json["payload"]["sealed"]["algorithm"], "ChaCha20-Poly1305");
         assert_eq!(json["reason"]["field"], "speed");
-        assert_eq!(serde_json::from_value::<DeadLetter>(json).unwrap(), letter);
+        assert_eq!(json["kept"], "whole");
+        assert_eq!(
+            serde_json::from_value::<DeadLetter>(json.clone()).unwrap(),
+            letter
+        );
+        let mut earlier = json;
+        earlier.as_object_mut().unwrap().remove("kept");
+        let earlier: DeadLetter = serde_json::from_value(earlier).unwrap();
+        assert_eq!(earlier.kept, None);
         let clear = Payload::Clear(serde_json::json!({"id": "x"}));
         assert_eq!(
             serde_json::to_string(&clear).unwrap(),

@@ -20,7 +20,7 @@ pub mod vehicle;
 
 pub use alert::{Alert, AlertDetails, Notification, Severity, WarningLine, ZoneAhead};
 pub use codec::Inbound;
-pub use dead_letter::{DeadLetter, Origin, Payload, Reason};
+pub use dead_letter::{DeadLetter, Kept, Origin, Payload, Reason};
 pub use field::{Field, Kind, Privacy};
 pub use invalid::Invalid;
 pub use telemetry::{FIELDS, Telemetry};

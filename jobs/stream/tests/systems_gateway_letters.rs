@@ -161,9 +161,19 @@ fn letter(origin: Option<Origin>, payload: Value) -> Vec<u8> {
         received_at: Timestamp::now(),
         attempts: 5,
         payload: Payload::Clear(payload),
+        kept: None,
         origin,
     };
     serde_json::to_vec(&letter).unwrap()
+}
+
+fn alert_of(vehicle: &str) -> Value {
+    let now = Timestamp::now();
+    json!({
+        "id": "a", "vehicle": vehicle, "rule": "overheating", "severity": "warning", "episode": "e",
+        "event_time": now, "detected_at": now, "signal": "coolant_temperature", "value": 120.0,
+        "unit": "Cel", "threshold": 110.0, "text": "Too hot.",
+    })
 }
 
 async fn what_lay_in_a_topic(gateway: &Gateway, bootstrap: &str) -> String {
@@ -226,6 +236,36 @@ async fn what_lay_in_a_topic(gateway: &Gateway, bootstrap: &str) -> String {
         .into_iter()
         .rfind(|r| r.key_text() == Some("key-1"));
     assert_eq!(last.unwrap().payload.unwrap(), b"{\"kept\":true}");
+    // Another record lies in its place, as in a topic that was made anew.
+    let place = json!({ "topic": "notified", "partition": partition, "offset": offset });
+    let other_key = Origin {
+        key: Some("key-2".to_owned()),
+        ..origin(offset)
+    };
+    let taken = put(letter(Some(other_key.clone()), place)).await;
+    let (status, answer) = redrive(gateway, &taken, "").await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{answer}");
+    // What the letter holds goes before what lies there, whatever JSON it is.
+    for value in [json!([1, 2]), json!("text"), json!({}), json!(7)] {
+        let kept = put(letter(Some(other_key.clone()), value.clone())).await;
+        assert_eq!(redrive(gateway, &kept, "").await.0, StatusCode::OK);
+        let found = all(bootstrap, "notified").await;
+        let last = found.iter().rfind(|r| r.key_text() == Some("key-2"));
+        let payload = last.unwrap().payload.as_deref().unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(payload).unwrap(), value);
+    }
+    // An alert of another vehicle than the key's is not put back.
+    let alert = Origin {
+        topic: topics::ALERTS.to_owned(),
+        ..other_key
+    };
+    let alert = put(letter(Some(alert), alert_of("key-1"))).await;
+    let (status, answer) = redrive(gateway, &alert, "").await;
+    assert_eq!(
+        (status, &answer["error"]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("vehicle")),
+        "{answer}"
+    );
     id
 }
 

@@ -87,6 +87,25 @@ impl ConnectError {
         matches!(self, Self::Request { source, .. } if source.rdkafka_error_code() == Some(Code::QueueFull))
     }
 
+    /// For a record whose sending failed: it surely lies nowhere. After all other errors it may have been stored,
+    /// and only its acknowledgement got lost.
+    #[must_use]
+    pub fn is_surely_unsent(&self) -> bool {
+        let Self::Request { source, .. } = self else {
+            return matches!(self, Self::TopicMissing { .. });
+        };
+        match source.rdkafka_error_code() {
+            Some(
+                Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::UnknownTopicOrPartition
+                | Code::QueueFull,
+            ) => true,
+            Some(_) => self.kind() == Kind::Refused,
+            None => false,
+        }
+    }
+
     /// The record is larger than the client or the broker takes.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
@@ -166,6 +185,21 @@ mod tests {
         assert!(e.is_retriable());
         let e = ConnectError::request("x", KafkaError::MessageProduction(Code::QueueFull));
         assert!(e.is_queue_full() && e.is_retriable());
+    }
+
+    #[test]
+    fn what_was_not_acknowledged_in_time_may_lie_there() {
+        let of = |code| ConnectError::request("x", KafkaError::MessageProduction(code));
+        assert!(!of(Code::MessageTimedOut).is_surely_unsent());
+        assert!(!ConnectError::request("x", KafkaError::Canceled).is_surely_unsent());
+        for code in [
+            Code::QueueFull,
+            Code::UnknownTopic,
+            Code::MessageSizeTooLarge,
+            Code::TopicAuthorizationFailed,
+        ] {
+            assert!(of(code).is_surely_unsent(), "{code}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use millrace_analytics::Detector;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{Alert, DeadLetter, Invalid, Payload, codec};
+use millrace_contract::{Alert, DeadLetter, Invalid, Kept, Payload, codec};
 use serde::Serialize;
 
 use super::batch::{Batch, Limits};
@@ -374,6 +374,7 @@ fn dead_letter(record: &Incoming<'_>, why: Invalid, now: Timestamp) -> DeadLette
         received_at: now,
         attempts: 1,
         payload: Payload::Clear(record.place(bytes)),
+        kept: Some(Kept::Place),
         origin: Some(record.origin()),
     }
 }

@@ -1,7 +1,7 @@
 //! Dead letters: what is kept of a record that was given up, and how it is made to fit its topic.
 
 use jiff::Timestamp;
-use millrace_contract::{DeadLetter, Payload, Reason, check_vehicle_id};
+use millrace_contract::{DeadLetter, Kept, Payload, Reason, check_vehicle_id};
 use serde_json::{Value, json};
 
 use super::body::{Item, ONLY_GROUP};
@@ -10,14 +10,15 @@ use crate::connect::Record;
 /// The letter of a record whose value is JSON: it holds the value, so that it can be sent again.
 #[must_use]
 pub fn of_item(item: &Item, group: &str, reason: Reason, attempts: u32) -> DeadLetter {
-    letter(&item.record, group, reason, attempts, item.value.clone())
+    let payload = (item.value.clone(), Kept::Whole);
+    letter(&item.record, group, reason, attempts, payload)
 }
 
 /// The letter of a record that could not be read. It may name a driver, so only its place is told.
 #[must_use]
 pub fn of_unreadable(record: &Record, group: &str, reason: Reason) -> DeadLetter {
     let bytes = record.payload.as_ref().map_or(0, Vec::len);
-    letter(record, group, reason, 0, record.place(bytes))
+    letter(record, group, reason, 0, (record.place(bytes), Kept::Place))
 }
 
 fn letter(
@@ -25,7 +26,7 @@ fn letter(
     group: &str,
     reason: Reason,
     attempts: u32,
-    payload: Value,
+    (payload, kept): (Value, Kept),
 ) -> DeadLetter {
     let mut origin = record.origin();
     origin.headers.retain(|(name, _)| name != ONLY_GROUP);
@@ -42,6 +43,7 @@ fn letter(
         received_at: Timestamp::now(),
         attempts,
         payload: Payload::Clear(payload),
+        kept: Some(kept),
         origin: Some(origin),
     }
 }
@@ -81,6 +83,7 @@ pub fn cut(letter: &DeadLetter, size: usize) -> DeadLetter {
         .map(|o| json!({"topic": o.topic, "partition": o.partition, "offset": o.offset}));
     small.payload =
         Payload::Clear(json!({"place": place, "bytes": text.len(), "beginning": beginning}));
+    small.kept = Some(Kept::Part);
     small.reason.problem = format!(
         "{}; the payload of {} bytes was cut, since the topic of dead letters takes no letter of that size",
         small.reason.problem,
@@ -123,6 +126,7 @@ mod tests {
         let item = Item::read(record).unwrap();
         let letter = of_item(&item, "g", reason(), 3);
         assert_eq!(letter.payload, Payload::Clear(json!({"a": 1})));
+        assert_eq!(letter.kept, Some(Kept::Whole));
         assert_eq!(letter.vehicle.as_deref(), Some("car-1"));
         let origin = letter.origin.unwrap();
         assert_eq!((origin.topic.as_str(), origin.offset), ("t", 7));
@@ -138,6 +142,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_not_copied() {
         let letter = of_unreadable(&record("other", Some("{secret")), "g", reason());
+        assert_eq!(letter.kept, Some(Kept::Place));
         let text = serde_json::to_string(&letter).unwrap();
         assert!(!text.contains("secret"), "{text}");
         assert!(
@@ -160,6 +165,7 @@ mod tests {
             let text = serde_json::to_string(&small).unwrap();
             assert!(text.len() <= size, "{size}: {}", text.len());
             assert!(small.reason.problem.contains("was cut"), "{size}");
+            assert_eq!(small.kept, Some(Kept::Part));
             let origin = small.origin.unwrap();
             assert!(origin.headers.iter().any(|(name, _)| name == ONLY_GROUP));
             let Payload::Clear(payload) = small.payload else {

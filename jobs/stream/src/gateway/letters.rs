@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use millrace_contract::{DeadLetter, Reason};
+use millrace_contract::{DeadLetter, Kept, Reason};
 
 use super::intake::Rejected;
 use super::metrics::Channel;
@@ -33,7 +33,7 @@ pub fn dead_letters(
     now: Timestamp,
     key: &SealKey,
 ) -> Result<Vec<Letter>, SealError> {
-    let letter = |reason: Reason, plain: &[u8]| {
+    let letter = |reason: Reason, plain: &[u8], kept: Kept| {
         Ok(DeadLetter {
             reason,
             source_topic_or_channel: channel.as_str().to_owned(),
@@ -41,6 +41,7 @@ pub fn dead_letters(
             received_at: now,
             attempts: 1,
             payload: key.seal(plain)?,
+            kept: Some(kept),
             origin: None,
         })
     };
@@ -63,12 +64,12 @@ pub fn dead_letters(
                         "; only the first {SURELY_KEPT} of {} bytes are kept",
                         plain.len()
                     );
-                    Some(letter(reason, first)?)
+                    Some(letter(reason, first, Kept::Part)?)
                 }
                 _ => None,
             };
             Ok(Letter {
-                full: letter(reason, plain)?,
+                full: letter(reason, plain, Kept::Whole)?,
                 cut,
             })
         })
@@ -164,6 +165,10 @@ mod tests {
         let (letter, key) = letter(&body);
         assert_eq!(key.open(&letter.full.payload).unwrap(), body.as_bytes());
         let cut = letter.cut.unwrap();
+        assert_eq!(
+            (letter.full.kept, cut.kept),
+            (Some(Kept::Whole), Some(Kept::Part))
+        );
         assert_eq!(
             key.open(&cut.payload).unwrap(),
             &body.as_bytes()[..SURELY_KEPT]

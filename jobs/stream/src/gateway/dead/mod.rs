@@ -1,5 +1,6 @@
 //! Dead letters: listed, shown and put back where they came from.
 
+mod original;
 mod redrive;
 mod scan;
 
@@ -10,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use millrace_contract::{DeadLetter, Invalid, Origin, Payload, Reason, topics};
+use millrace_contract::{DeadLetter, Invalid, Kept, Origin, Payload, Reason, topics};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -54,6 +55,8 @@ struct Whole {
     summary: Summary,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<Origin>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<Kept>,
     /// `clear` with JSON; `opened` with JSON or text that was sealed; or `sealed` as it lies there.
     payload: Value,
 }
@@ -188,6 +191,7 @@ pub async fn show(
     let whole = Whole {
         summary,
         origin: letter.origin,
+        kept: letter.kept,
         payload,
     };
     serde_json::to_value(&whole)
@@ -211,6 +215,15 @@ fn nothing_there(id: Id) -> Refused {
         id.to_string(),
         "there is no such dead letter, or not any more",
         "give an id that GET /v1/dead-letters lists",
+    ))
+}
+
+fn not_whole(id: Id) -> Refused {
+    Refused::NotFound(Invalid::new(
+        "id",
+        id.to_string(),
+        "the letter does not hold the whole record, and its topic does not hold it any more",
+        "let its sender send it again",
     ))
 }
 

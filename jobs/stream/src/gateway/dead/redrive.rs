@@ -1,29 +1,29 @@
 //! A dead letter back to where it came from.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use jiff::Timestamp;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{Alert, DeadLetter, Invalid, Origin, Payload, check_time, codec, topics};
+use millrace_contract::{Alert, DeadLetter, Invalid, Kept, Payload, check_time, codec, topics};
 use serde_json::{Value, json};
 
-use super::{Id, fetch, letter_of, unavailable};
-use crate::connect::Incoming;
+use super::original::{Original, original};
+use super::{Id, fetch, letter_of, not_whole, unavailable};
+use crate::connect::ConnectError;
 use crate::gateway::access::{Role, require};
 use crate::gateway::answer::Refused;
 use crate::gateway::audit::{Action, Entry};
-use crate::gateway::ingest::SOURCE;
+use crate::gateway::ingest::{SOURCE, StoreError};
 use crate::gateway::intake::Judged;
 use crate::gateway::metrics::Channel;
 use crate::gateway::{Gateway, audit, query};
 
 /// The header that tells of a record which dead letter it was.
 const HEADER: &str = "millrace_redriven";
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is written when a dead letter is redriven.
 enum Back {
@@ -71,7 +71,14 @@ pub async fn redrive(
     audit::write(&gateway, &entry).await?;
     let to = match write(&gateway, &name, back).await {
         Ok(to) => to,
-        Err(error) => {
+        Err(Failed::Unknown(error)) => {
+            tracing::warn!(id = name, %error, "nobody knows whether a redrive succeeded");
+            return Err(Refused::Unavailable(format!(
+                "{error}; the record may have been put back, and counts as redriven: look for it in its topic, and \
+                 if it is not there, redrive it with ?again=true"
+            )));
+        }
+        Err(Failed::Undone(error)) => {
             let entry = Entry::of_letter(role, Action::RedriveFailed, &name, vehicle);
             if audit::write(&gateway, &entry).await.is_err() {
                 tracing::warn!(id = name, "a redrive failed and is recorded as done");
@@ -101,32 +108,36 @@ async fn prepare(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back,
     if letter.origin.is_none() && channels.contains(&source) {
         return events(gateway, id, letter);
     }
-    let (topic, key, headers, payload) = original(gateway, id, letter).await?;
+    let Original {
+        topic,
+        key,
+        headers,
+        payload,
+    } = original(gateway, id, letter).await?;
     match topic.as_str() {
-        topics::TELEMETRY => telemetry(gateway, key, headers, &payload),
+        topics::TELEMETRY => return telemetry(gateway, key, headers, &payload),
         topics::ALERTS => {
-            serde_json::from_slice::<Alert>(&payload)
+            let alert: Alert = serde_json::from_slice(&payload)
                 .map_err(|e| not_good("payload", &e.to_string()))?;
-            Ok(Back::Record {
-                topic,
-                key,
-                headers,
-                payload,
-            })
+            of_key(&alert.vehicle, &key)?;
         }
-        _ => Ok(Back::Record {
-            topic,
-            key,
-            headers,
-            payload,
-        }),
+        _ => {}
     }
+    Ok(Back::Record {
+        topic,
+        key,
+        headers,
+        payload,
+    })
 }
 
 // What came from a vehicle and was refused: perhaps the gateway knows more fields by now, or trusts other
 // times; if not, it is refused again, and no second dead letter is written.
 fn events(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back, Refused> {
     let vehicle = letter.vehicle.clone().ok_or_else(|| not_whole(id))?;
+    if letter.kept.is_some_and(|kept| kept != Kept::Whole) {
+        return Err(not_whole(id));
+    }
     let body = match &letter.payload {
         sealed @ Payload::Sealed { .. } => gateway
             .secrets
@@ -151,15 +162,7 @@ fn telemetry(
     let mut event = codec::decode(payload)?;
     codec::check(&mut event)?;
     check_time(event.time, Timestamp::now(), &gateway.config.time_limits)?;
-    if event.vehicle != key {
-        return Err(Invalid::new(
-            "vehicle",
-            &event.vehicle,
-            format!("is not the key of the record, {key}"),
-            "let the vehicle send the event again",
-        )
-        .into());
-    }
+    of_key(&event.vehicle, &key)?;
     let headers = if headers.is_empty() {
         CloudEvent::of_telemetry(&event, SOURCE).headers()
     } else {
@@ -173,65 +176,15 @@ fn telemetry(
     })
 }
 
-type Original = (String, String, Vec<(String, String)>, Vec<u8>);
-
-// The record itself, as long as its topic holds it; after that, what the letter kept of it.
-async fn original(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Original, Refused> {
-    let Some(origin) = &letter.origin else {
-        let payload = kept(&letter.payload).ok_or_else(|| not_whole(id))?;
-        return Ok((
-            letter.source_topic_or_channel.clone(),
-            letter.vehicle.clone().unwrap_or_default(),
-            Vec::new(),
-            payload,
-        ));
-    };
-    let lies = origin.offset..origin.offset.saturating_add(1);
-    let read = gateway
-        .spans
-        .read(
-            &origin.topic,
-            origin.partition,
-            lies,
-            |record: &Incoming<'_>| record.to_record(),
-        )
-        .await
-        .map_err(unavailable)?;
-    let Origin {
-        topic,
-        key,
-        headers,
-        ..
-    } = origin.clone();
-    let found = read.into_iter().next();
-    let key = key.or_else(|| found.as_ref()?.key_text().map(str::to_owned));
-    let key = key.or_else(|| letter.vehicle.clone()).unwrap_or_default();
-    match found.and_then(|record| record.payload) {
-        Some(payload) => Ok((topic, key, headers, payload)),
-        None => {
-            let payload = kept(&letter.payload).ok_or_else(|| not_whole(id))?;
-            Ok((topic, key, headers, payload))
-        }
+// Another vehicle's thing under this key would reach the wrong driver.
+fn of_key(vehicle: &str, key: &str) -> Result<(), Invalid> {
+    if vehicle == key {
+        return Ok(());
     }
-}
-
-// Some letters hold only where the record lay, or the beginning of it as text.
-fn kept(payload: &Payload) -> Option<Vec<u8>> {
-    let Payload::Clear(value) = payload else {
-        return None;
-    };
-    let object = value.as_object()?;
-    let only = |names: &[&str]| object.keys().all(|name| names.contains(&name.as_str()));
-    let is_part =
-        only(&["topic", "partition", "offset", "bytes"]) || only(&["place", "bytes", "beginning"]);
-    (!is_part).then(|| value.to_string().into_bytes())
-}
-
-fn not_whole(id: Id) -> Refused {
-    Refused::NotFound(Invalid::new(
-        "id",
-        id.to_string(),
-        "the letter does not hold the whole record, and its topic does not hold it any more",
+    Err(Invalid::new(
+        "vehicle",
+        vehicle,
+        format!("is not the key of the record, {key}"),
         "let its sender send it again",
     ))
 }
@@ -245,7 +198,21 @@ fn not_good(field: &str, problem: &str) -> Refused {
     ))
 }
 
-async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Refused> {
+/// Why nothing was put back, or perhaps nothing.
+enum Failed {
+    /// Surely nothing, or what may be put back twice: readers drop repeated events.
+    Undone(Refused),
+    /// Nobody knows: the client gave up waiting for the acknowledgement.
+    Unknown(ConnectError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self::Undone(error.into())
+    }
+}
+
+async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Failed> {
     match back {
         Back::Events { vehicle, judged } => {
             let ingest = &gateway.ingest;
@@ -263,17 +230,16 @@ async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Refuse
         } => {
             headers.retain(|(name, _)| name != HEADER);
             headers.push((HEADER.to_owned(), id.to_owned()));
+            // As long as the client itself tries: whoever stopped waiting before would call undone what it
+            // still sends.
             let sent = gateway
                 .producer
                 .send(&topic, &key, &headers, &payload, None);
-            match tokio::time::timeout(PATIENCE, sent).await {
-                Ok(sent) => sent.map_err(unavailable)?,
-                Err(_) => {
-                    let problem = format!("topic {topic}: no acknowledgement in 10 s");
-                    return Err(Refused::Unavailable(problem));
-                }
-            };
-            Ok(topic)
+            match sent.await {
+                Ok(_) => Ok(topic),
+                Err(error) if error.is_surely_unsent() => Err(Failed::Undone(unavailable(error))),
+                Err(error) => Err(Failed::Unknown(error)),
+            }
         }
     }
 }
@@ -283,14 +249,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_letter_kept() {
-        let clear = |value| kept(&Payload::Clear(value));
-        assert_eq!(clear(json!({"id": "x"})).unwrap(), b"{\"id\":\"x\"}");
-        let place = json!({"topic": "telemetry", "partition": 0, "offset": 5});
-        assert_eq!(clear(place.clone()), None, "only where it lay");
-        let cut = json!({"place": place, "bytes": 900_000, "beginning": "{"});
-        assert_eq!(clear(cut), None, "only a part of it");
-        assert_eq!(clear(json!("{\"id\":")), None, "only a part of it");
+    fn the_key_is_the_vehicle() {
+        assert!(of_key("car-1", "car-1").is_ok());
+        assert_eq!(of_key("car-2", "car-1").unwrap_err().field, "vehicle");
     }
 
     #[test]
