@@ -1,6 +1,7 @@
 //! `millrace dead-letters`: what could not be processed.
 
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use serde_json::Value;
@@ -8,6 +9,10 @@ use serde_json::Value;
 use super::gateway::Method;
 use super::{Gateway, Output, Role, table};
 use crate::url::percent_encoded;
+
+const LARGEST_PAGE: usize = 500;
+/// After that long the list is given as far as it is, with a word on how to go on.
+const LONGEST_SEARCH: Duration = Duration::from_secs(60);
 
 /// What can be done with dead letters.
 #[derive(Clone, Debug, Subcommand)]
@@ -26,6 +31,9 @@ pub enum Command {
         /// Only from this topic or channel
         #[arg(long, value_name = "TOPIC")]
         topic: Option<String>,
+        /// Go on where an earlier list ended, as that one said
+        #[arg(long, value_name = "CURSOR")]
+        before: Option<String>,
     },
     /// Shows one with its payload
     Show {
@@ -74,16 +82,21 @@ pub async fn run(
             vehicle,
             reason,
             topic,
+            before,
         } => {
-            let mut query = vec![("limit", limit.to_string())];
             let given = [("vehicle", vehicle), ("reason", reason), ("topic", topic)];
-            query.extend(given.into_iter().filter_map(|(k, v)| Some((k, v?))));
-            let answer = gateway
-                .call(Method::Get, "/v1/dead-letters", &query)
-                .await?;
+            let filter: Vec<(&str, String)> = given
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, value?)))
+                .collect();
+            let (found, more) = search(gateway, limit, &filter, before).await?;
             match output {
-                Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
-                Output::Table => rows(out, letters(&answer))?,
+                Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
+                Output::Table => rows(out, &found)?,
+            }
+            if let Some(cursor) = more {
+                // Not among the answers, which may be read by a program.
+                eprintln!("older letters were not looked at; go on with --before {cursor}");
             }
         }
         Command::Show { id, .. } => {
@@ -113,9 +126,31 @@ pub async fn run(
     Ok(())
 }
 
-/// The list, whether bare or in a field.
-fn letters(answer: &Value) -> &[Value] {
-    answer.as_array().map_or(&[], Vec::as_slice)
+// One call of the gateway looks at so many letters only, and may find none among them. Gives what was found and,
+// when not all was looked at, where to go on.
+async fn search(
+    gateway: &Gateway,
+    limit: u32,
+    filter: &[(&str, String)],
+    before: Option<String>,
+) -> anyhow::Result<(Vec<Value>, Option<String>)> {
+    let since = Instant::now();
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let (mut found, mut before): (Vec<Value>, _) = (Vec::new(), before);
+    loop {
+        let left = wanted.saturating_sub(found.len()).min(LARGEST_PAGE);
+        let mut query = vec![("limit", left.to_string())];
+        query.extend(filter.iter().cloned());
+        query.extend(before.take().map(|cursor| ("before", cursor)));
+        let mut page = gateway.page("/v1/dead-letters", &query).await?;
+        before = page.next_parameter("before").map(str::to_owned);
+        if let Some(part) = page.answer.as_array_mut() {
+            found.append(part);
+        }
+        if before.is_none() || found.len() >= wanted || since.elapsed() > LONGEST_SEARCH {
+            return Ok((found, before));
+        }
+    }
 }
 
 fn rows(out: &mut impl Write, letters: &[Value]) -> std::io::Result<()> {
@@ -144,4 +179,44 @@ fn rows(out: &mut impl Write, letters: &[Value]) -> std::io::Result<()> {
         &["ID", "TIME", "VEHICLE", "SOURCE", "ATTEMPTS", "REASON"],
         &rows,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::gateway::tests::{Exchange, gateway};
+    use super::*;
+
+    #[tokio::test]
+    async fn what_lies_beyond_one_call_is_found() {
+        let filter = [("vehicle", "car".to_owned())];
+        let one = |id: &str| json!([{ "id": id }]);
+        let first = || Exchange {
+            asked: "GET /v1/dead-letters?limit=2&vehicle=car",
+            status: "200 OK",
+            next: Some("/v1/dead-letters?limit=2&vehicle=car&before=0-900"),
+            answer: json!([]),
+        };
+        let second = |next| Exchange {
+            asked: "GET /v1/dead-letters?limit=2&vehicle=car&before=0-900",
+            status: "200 OK",
+            next,
+            answer: one("0-5"),
+        };
+        let all = gateway(vec![first(), second(None)]);
+        let (found, more) = search(&all, 2, &filter, None).await.unwrap();
+        assert_eq!((json!(found), more), (one("0-5"), None));
+
+        let older = "/v1/dead-letters?limit=2&vehicle=car&before=0-5";
+        let third = Exchange {
+            asked: "GET /v1/dead-letters?limit=1&vehicle=car&before=0-5",
+            status: "200 OK",
+            next: Some("/v1/dead-letters?limit=1&vehicle=car&before=0-3"),
+            answer: one("0-3"),
+        };
+        let full = gateway(vec![first(), second(Some(older)), third]);
+        let (found, more) = search(&full, 2, &filter, None).await.unwrap();
+        assert_eq!((found.len(), more.as_deref()), (2, Some("0-3")));
+    }
 }

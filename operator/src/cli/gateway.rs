@@ -31,6 +31,25 @@ pub struct Gateway {
     token: String,
 }
 
+/// An answer that may be a part of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The answer.
+    pub answer: Value,
+    /// Path and query of the next part, when there is one.
+    pub next: Option<String>,
+}
+
+impl Page {
+    /// A parameter of the query that leads to the next part, as it stands there.
+    #[must_use]
+    pub fn next_parameter(&self, name: &str) -> Option<&str> {
+        let (_, query) = self.next.as_deref()?.split_once('?')?;
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+}
+
 /// Why the gateway did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
@@ -106,6 +125,23 @@ impl Gateway {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<Value, GatewayError> {
+        Ok(self.turn(method, path, query).await?.answer)
+    }
+
+    /// A part of a list: its first one, or the one at the path that the part before it gave.
+    ///
+    /// # Errors
+    /// The gateway cannot be reached or refuses.
+    pub async fn page(&self, path: &str, query: &[(&str, String)]) -> Result<Page, GatewayError> {
+        self.turn(Method::Get, path, query).await
+    }
+
+    async fn turn(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Page, GatewayError> {
         let (gateway, url) = (
             self.clone(),
             with_query(&format!("{}{path}", self.url), query),
@@ -114,7 +150,7 @@ impl Gateway {
         tokio::task::spawn_blocking(move || gateway.ask(method, &url)).await?
     }
 
-    fn ask(&self, method: Method, url: &str) -> Result<Value, GatewayError> {
+    fn ask(&self, method: Method, url: &str) -> Result<Page, GatewayError> {
         let reach = |source: ureq::Error| GatewayError::Reach {
             url: self.url.clone(),
             source: Box::new(source),
@@ -140,6 +176,11 @@ impl Gateway {
         };
         let mut answer = answer.map_err(reach)?;
         let status = answer.status();
+        let links = answer.headers().get_all("link").iter();
+        let next = links
+            .filter_map(|link| next_of(link.to_str().ok()?))
+            .next()
+            .map(str::to_owned);
         let text = answer.body_mut().read_to_string().map_err(reach)?;
         if !status.is_success() {
             return Err(GatewayError::Refused {
@@ -147,12 +188,20 @@ impl Gateway {
                 said: said(&text),
             });
         }
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_str(&text)
-            .map_err(|_| GatewayError::Answer(text.chars().take(120).collect()))
+        let answer = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text)
+                .map_err(|_| GatewayError::Answer(text.chars().take(120).collect()))?
+        };
+        Ok(Page { answer, next })
     }
+}
+
+// Only to the same gateway: the token goes with it.
+fn next_of(link: &str) -> Option<&str> {
+    let (target, rest) = link.strip_prefix('<')?.split_once('>')?;
+    (target.starts_with('/') && rest.contains("rel=\"next\"")).then_some(target)
 }
 
 /// What a refusal says: `field: value: problem; cure` where the gateway gives these.
@@ -196,8 +245,67 @@ fn with_query(url: &str, query: &[(&str, String)]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
+
     use super::*;
+
+    /// What a gateway of a test is asked and answers.
+    pub struct Exchange {
+        /// Method, path and query.
+        pub asked: &'static str,
+        pub status: &'static str,
+        /// Path and query of the next page.
+        pub next: Option<&'static str>,
+        pub answer: Value,
+    }
+
+    /// A gateway that has this conversation, in this order.
+    pub fn gateway(conversation: Vec<Exchange>) -> Gateway {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for exchange in conversation {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+                let first = head.next().unwrap().unwrap();
+                while !head.next().unwrap().unwrap().is_empty() {}
+                let (status, body) = if first == format!("{} HTTP/1.1", exchange.asked) {
+                    (exchange.status, exchange.answer.to_string())
+                } else {
+                    let problem = format!("asked {first}, expected {}", exchange.asked);
+                    ("500 Wrong", Value::from(problem).to_string())
+                };
+                let link = exchange.next.map_or_else(String::new, |next| {
+                    format!("link: <{next}>; rel=\"next\"\r\n")
+                });
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\n{link}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        Gateway::new(&url, "token".to_owned(), None).unwrap()
+    }
+
+    #[test]
+    fn only_a_path_of_the_same_gateway_is_followed() {
+        assert_eq!(
+            next_of("</v1/vehicles?after=a>; rel=\"next\""),
+            Some("/v1/vehicles?after=a")
+        );
+        assert_eq!(next_of("</v1/vehicles>; rel=\"prev\""), None);
+        assert_eq!(next_of("<https://elsewhere/>; rel=\"next\""), None);
+        let page = Page {
+            answer: Value::Null,
+            next: Some("/v1/dead-letters?limit=5&before=0-1_1-2".to_owned()),
+        };
+        assert_eq!(page.next_parameter("before"), Some("0-1_1-2"));
+        assert_eq!(page.next_parameter("after"), None);
+    }
 
     #[test]
     fn refusals_name_field_value_and_cure() {

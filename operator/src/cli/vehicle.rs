@@ -3,11 +3,13 @@
 use std::io::Write;
 
 use clap::Subcommand;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::gateway::Method;
 use super::{Gateway, Output, table};
 use crate::url::percent_encoded;
+
+const LARGEST_PAGE: u32 = 10_000;
 
 /// What can be done with a vehicle's credentials.
 #[derive(Clone, Debug, Subcommand)]
@@ -67,9 +69,17 @@ pub async fn run(
             let query = [("grace_seconds", grace.to_string())];
             gateway.call(Method::Put, &path(id), &query).await?
         }
-        Command::Revoke { id } => gateway.call(Method::Delete, &path(id), &[]).await?,
+        Command::Revoke { id } => {
+            // The gateway would call it done, and somebody would believe that a stolen vehicle is locked out.
+            if !known(gateway, &path(id)).await? {
+                anyhow::bail!(
+                    "{id}: not enrolled, so nothing was revoked; `millrace vehicle list` shows the ids"
+                );
+            }
+            gateway.call(Method::Delete, &path(id), &[]).await?
+        }
         Command::Show { id } => gateway.call(Method::Get, &path(id), &[]).await?,
-        Command::List => gateway.call(Method::Get, "/v1/vehicles", &[]).await?,
+        Command::List => all(gateway).await?,
     };
     if output == Output::Json {
         writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
@@ -90,6 +100,21 @@ pub async fn run(
     Ok(())
 }
 
+async fn all(gateway: &Gateway) -> anyhow::Result<Value> {
+    let limit = [("limit", LARGEST_PAGE.to_string())];
+    let mut page = gateway.page("/v1/vehicles", &limit).await?;
+    let mut vehicles = Vec::new();
+    loop {
+        if let Some(part) = page.answer["vehicles"].as_array_mut() {
+            vehicles.append(part);
+        }
+        let Some(next) = page.next else {
+            return Ok(json!({ "vehicles": vehicles }));
+        };
+        page = gateway.page(&next, &[]).await?;
+    }
+}
+
 fn rows(out: &mut impl Write, vehicles: &[Value]) -> std::io::Result<()> {
     let rows: Vec<Vec<String>> = vehicles
         .iter()
@@ -103,5 +128,75 @@ async fn known(gateway: &Gateway, path: &str) -> anyhow::Result<bool> {
         Ok(answer) => Ok(answer["enrolled"].as_bool().unwrap_or(false)),
         Err(super::GatewayError::Refused { status: 404, .. }) => Ok(false),
         Err(other) => Err(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gateway::tests::{Exchange, gateway};
+    use super::*;
+
+    async fn written(gateway: &Gateway, command: Command) -> anyhow::Result<String> {
+        let mut out = Vec::new();
+        run(gateway, command, Output::Table, &mut out).await?;
+        Ok(String::from_utf8(out)?)
+    }
+
+    #[tokio::test]
+    async fn all_pages_are_listed() {
+        let page = |ids: [&str; 2]| {
+            let vehicles = ids.map(|id| json!({ "vehicle": id, "since": "2026-01-01T00:00:00Z" }));
+            json!({ "vehicles": vehicles })
+        };
+        let gateway = gateway(vec![
+            Exchange {
+                asked: "GET /v1/vehicles?limit=10000",
+                status: "200 OK",
+                next: Some("/v1/vehicles?limit=10000&after=b"),
+                answer: page(["a", "b"]),
+            },
+            Exchange {
+                asked: "GET /v1/vehicles?limit=10000&after=b",
+                status: "200 OK",
+                next: None,
+                answer: page(["c", "d"]),
+            },
+        ]);
+        let text = written(&gateway, Command::List).await.unwrap();
+        assert_eq!(text.lines().count(), 5, "{text}");
+        assert!(text.lines().last().unwrap().starts_with('d'), "{text}");
+    }
+
+    #[tokio::test]
+    async fn who_is_not_enrolled_is_not_called_revoked() {
+        let unknown = || Exchange {
+            asked: "GET /v1/vehicles/car-x",
+            status: "404 Not Found",
+            next: None,
+            answer: json!({}),
+        };
+        let id = || "car-x".to_owned();
+        let error = written(&gateway(vec![unknown()]), Command::Revoke { id: id() })
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("car-x: not enrolled") && error.contains("vehicle list"),
+            "{error}"
+        );
+        let enrolled = Exchange {
+            status: "200 OK",
+            answer: json!({ "enrolled": true }),
+            ..unknown()
+        };
+        let gone = Exchange {
+            asked: "DELETE /v1/vehicles/car-x",
+            status: "200 OK",
+            next: None,
+            answer: json!({ "revoked": true }),
+        };
+        let gateway = gateway(vec![enrolled, gone]);
+        let text = written(&gateway, Command::Revoke { id: id() }).await;
+        assert_eq!(text.unwrap(), "car-x revoked\n");
     }
 }
