@@ -14,6 +14,8 @@ pub const DETECT_STATE: &str = "detect-state";
 pub const NOTIFIED: &str = "notified";
 /// Compacted: hashes of vehicle tokens.
 pub const VEHICLE_CREDENTIALS: &str = "vehicle-credentials";
+/// Compacted: which replica of the gateway holds a vehicle's session, and what it spoke last.
+pub const VEHICLE_SESSIONS: &str = "vehicle-sessions";
 /// Who did what.
 pub const AUDIT: &str = "audit";
 
@@ -26,5 +28,6 @@ pub const ALL: &[(&str, bool)] = &[
     (DETECT_STATE, true),
     (NOTIFIED, true),
     (VEHICLE_CREDENTIALS, true),
+    (VEHICLE_SESSIONS, true),
     (AUDIT, false),
 ];

@@ -47,6 +47,7 @@ pub fn check(filter: &str, schema: TopicSchema) -> Result<(), Invalid> {
         | TopicSchema::DetectState
         | TopicSchema::Notified
         | TopicSchema::VehicleCredential
+        | TopicSchema::VehicleSession
         | TopicSchema::Audit => Condition::compile(filter, &AnyJson),
     };
     compiled.map(drop).map_err(|error| {

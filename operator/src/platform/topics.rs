@@ -98,6 +98,8 @@ pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
             TopicSchema::VehicleCredential,
             1,
         ),
+        // One partition: of two sessions of a vehicle the later record is the newer one.
+        table(topics::VEHICLE_SESSIONS, TopicSchema::VehicleSession, 1),
     ]
 }
 

@@ -134,6 +134,8 @@ pub enum TopicSchema {
     Notified,
     /// Hash of a vehicle's token.
     VehicleCredential,
+    /// Which gateway holds a vehicle's session.
+    VehicleSession,
     /// Who changed what.
     Audit,
 }

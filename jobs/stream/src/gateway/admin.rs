@@ -82,6 +82,7 @@ pub async fn revoke(
     let entry = Entry::of_vehicle(role, Action::Revoke, &vehicle);
     audit::write(&gateway, &entry).await?;
     write(&gateway, &vehicle, None).await?;
+    gateway.downlink.forget_session(&vehicle);
     tracing::info!(vehicle, role = role.as_str(), "revoked");
     Ok(Json(json!({ "vehicle": vehicle, "revoked": true })))
 }
@@ -147,7 +148,6 @@ fn shown(enrolled: &Enrolled) -> Value {
     shown
 }
 
-fn grace_seconds(pairs: &[(String, String)]) -> Result<u32, Invalid> {
 // Whichever of them were dropped could be the one that the vehicle uses.
 fn too_many_former(vehicle: &str) -> Refused {
     Refused::Done(Invalid::new(
@@ -160,6 +160,7 @@ fn too_many_former(vehicle: &str) -> Refused {
     ))
 }
 
+fn grace_seconds(pairs: &[(String, String)]) -> Result<u32, Invalid> {
     let mut grace = 0;
     for (name, value) in pairs {
         grace = match name.as_str() {

@@ -54,6 +54,7 @@ pub fn gateway(
         health: health.clone(),
         stop: stop.clone(),
     };
+    follow_sessions(around.clone(), &downlink);
     let followed = Followed {
         credentials: follow_credentials(around.clone(), &credentials, &downlink, &metrics),
         notifications: follow_notifications(around.clone(), &downlink),
@@ -130,6 +131,15 @@ fn follow_notified(around: Surroundings, downlink: &Arc<Downlink>) -> Progress {
             downlink.apply_notified(id, payload, record.partition, Timestamp::now());
         }
     })
+}
+
+fn follow_sessions(around: Surroundings, downlink: &Arc<Downlink>) {
+    let downlink = Arc::clone(downlink);
+    follow(around, topics::VEHICLE_SESSIONS, move |record| {
+        if let Some(vehicle) = record.key_text() {
+            downlink.apply_session(vehicle, record.payload.as_deref(), Timestamp::now());
+        }
+    });
 }
 
 fn follow_audit(around: Surroundings, redriven: &Arc<Redriven>) -> Progress {

@@ -1,9 +1,11 @@
-//! The way back to the vehicle: sessions, the outbox and the record of deliveries.
+//! The way back to the vehicle: the outbox and the record of deliveries.
 //!
 //! Each replica reads the whole topic `notifications` and delivers to the sessions that it holds itself.
 //! What a vehicle acknowledged is recorded in the compacted topic `notified`, which every replica reads
 //! too; so a restart or another replica delivers what is left and nothing else. A crash between the
 //! vehicle's acknowledgement and its record delivers once more: the vehicle tells repetitions by the id.
+
+mod sessions;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,11 +14,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::{Notification, topics};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
-use super::credential::Hash;
-use super::credentials::{Credentials, Standing};
+use self::sessions::Session;
 use super::metrics::Metrics;
 use super::notified::{Notified, Stage};
 use super::outbox::{Offer, Outbox, SessionId};
@@ -45,14 +47,6 @@ pub enum Cut {
 }
 
 #[derive(Debug)]
-struct Session {
-    id: SessionId,
-    // Stands for the token with which the vehicle came in.
-    token: Hash,
-    commands: mpsc::UnboundedSender<Command>,
-}
-
-#[derive(Debug)]
 struct State {
     outbox: Outbox,
     sessions: HashMap<String, Session>,
@@ -65,6 +59,8 @@ struct State {
 /// The downlink of this replica.
 pub struct Downlink {
     state: Mutex<State>,
+    // Tells this process from all others that hold sessions.
+    replica: String,
     remember: SignedDuration,
     producer: Producer,
     metrics: Arc<Metrics>,
@@ -94,66 +90,12 @@ impl Downlink {
         };
         Self {
             state: Mutex::new(state),
+            replica: Uuid::new_v4().to_string(),
             remember,
             producer,
             metrics,
             woken: Notify::new(),
             runtime,
-        }
-    }
-
-    /// Opens a session; an older one of the same vehicle is closed.
-    pub fn open(
-        &self,
-        vehicle: &str,
-        token: Hash,
-    ) -> (SessionId, mpsc::UnboundedReceiver<Command>) {
-        let (commands, receiver) = mpsc::unbounded_channel();
-        let mut state = self.lock();
-        let id = state.next_session;
-        state.next_session += 1;
-        let session = Session {
-            id,
-            token,
-            commands,
-        };
-        match state.sessions.insert(vehicle.to_owned(), session) {
-            Some(old) => {
-                let _ = old.commands.send(Command::Close(Cut::TakenOver));
-                state.outbox.detach(vehicle, old.id);
-            }
-            None => {
-                self.metrics.sessions.inc();
-            }
-        }
-        (id, receiver)
-    }
-
-    /// The session's connection is gone.
-    pub fn closed(&self, vehicle: &str, session: SessionId) {
-        let mut state = self.lock();
-        state.outbox.detach(vehicle, session);
-        if state.sessions.get(vehicle).is_some_and(|s| s.id == session) {
-            state.sessions.remove(vehicle);
-            self.metrics.sessions.dec();
-        }
-    }
-
-    /// Closes the vehicle's session when its token does not work any more.
-    pub fn look_at(&self, vehicle: &str, credentials: &Credentials, now: Timestamp) {
-        let mut state = self.lock();
-        let Some(session) = state.sessions.get(vehicle) else {
-            return;
-        };
-        let cut = match credentials.standing(vehicle, &session.token, now) {
-            Standing::Good => return,
-            Standing::Replaced => Cut::Rotated,
-            Standing::Revoked => Cut::Revoked,
-        };
-        if let Some(session) = state.sessions.remove(vehicle) {
-            self.metrics.sessions.dec();
-            state.outbox.detach(vehicle, session.id);
-            let _ = session.commands.send(Command::Close(cut));
         }
     }
 
@@ -173,8 +115,9 @@ impl Downlink {
         if let Some(open) = state.sessions.get(vehicle).filter(|s| s.id == session) {
             for notification in notifications {
                 self.metrics.sends.inc();
-                let _ = open.commands.send(Command::Deliver(notification));
+                open.tell(Command::Deliver(notification));
             }
+            self.tell_what_was_told(state, vehicle, session, now);
         }
         if state.outbox.next_wake().is_some() {
             self.woken.notify_one();

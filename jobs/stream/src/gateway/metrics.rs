@@ -77,6 +77,8 @@ pub struct Metrics {
     acknowledge: Family<ByChannel, Histogram>,
     /// Open MQTT sessions.
     pub sessions: Gauge,
+    /// Sessions closed for a newer one of the same vehicle.
+    pub sessions_taken_over: Counter,
     /// Notifications accepted for delivery.
     pub notifications: Counter,
     /// Notifications sent to a vehicle, repetitions included.
@@ -115,6 +117,7 @@ impl Metrics {
             dead_letters: Counter::default(),
             acknowledge: Family::new_with_constructor(acknowledge_histogram),
             sessions: Gauge::default(),
+            sessions_taken_over: Counter::default(),
             notifications: Counter::default(),
             sends: Counter::default(),
             deliveries: Counter::default(),
@@ -150,6 +153,11 @@ impl Metrics {
             metrics.acknowledge.clone(),
         );
         r.register("sessions", "Open MQTT sessions", metrics.sessions.clone());
+        r.register(
+            "sessions_taken_over",
+            "Sessions closed for a newer one of the same vehicle, here or on another replica",
+            metrics.sessions_taken_over.clone(),
+        );
         r.register(
             "notifications",
             "Notifications accepted for delivery",

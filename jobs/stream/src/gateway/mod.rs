@@ -1,8 +1,8 @@
 //! The gateway: MQTT and HTTP in, Kafka out, and the way back to the vehicle.
 //!
 //! An event is acknowledged (HTTP 200, PUBACK) only after Kafka has acknowledged it. No raw driver id goes
-//! to Kafka or into a log. Every replica follows the topics `vehicle-credentials`, `notifications`, `notified`
-//! and `audit` as a whole and keeps nothing of its own.
+//! to Kafka or into a log. Every replica follows the topics `vehicle-credentials`, `vehicle-sessions`,
+//! `notifications`, `notified` and `audit` as a whole and keeps nothing of its own.
 
 mod access;
 mod admin;
@@ -34,6 +34,7 @@ pub mod seal;
 mod shares;
 mod sockets;
 pub mod tls;
+pub mod vehicle_session;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -211,6 +211,12 @@ impl Outbox {
         Some((session, out))
     }
 
+    /// What the vehicle was told last, as far as that may still keep it in quiet.
+    #[must_use]
+    pub fn told(&self, vehicle: &str) -> Option<&LastSpoken> {
+        self.spoken.get(vehicle)
+    }
+
     /// When the next vehicle's quiet is over.
     #[must_use]
     pub fn next_wake(&self) -> Option<Timestamp> {
@@ -230,7 +236,7 @@ impl Outbox {
         due
     }
 
-    /// The vehicle acknowledged a spoken notification then, here or to another replica.
+    /// The vehicle got a spoken notification then, or acknowledged it, here or from another replica.
     pub fn heard(&mut self, vehicle: &str, id: &str, at: Timestamp, now: Timestamp) {
         let at = at.min(now);
         let in_quiet = now.duration_since(at) < self.quiet;

@@ -4,6 +4,7 @@
 //! a quiet time. Of those that wait, critical ones come first, then the older ones.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 /// A notice that is to be spoken and was not sent yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct Candidate<'a> {
 }
 
 /// The notice that a vehicle was told last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastSpoken {
     /// Its id.
     pub id: String,
