@@ -109,7 +109,115 @@ fn a_device_that_counts_again_is_heard_and_stragglers_are_not() {
     );
     let later: Vec<(u64, f64)> = (3..200).map(|i| (i, 105.0 + i as f64)).collect();
     assert_eq!(run(&mut order, &later).len(), 197);
-    assert!(order.before.is_none());
+}
+
+/// A drive of `length` events, one a second, from number and second on.
+fn seconds(number: u64, second: f64, length: u64) -> Vec<(u64, f64)> {
+    (0..length)
+        .map(|i| (number + i, second + i as f64))
+        .collect()
+}
+
+#[test]
+fn stragglers_of_the_numbering_before_change_nothing_however_late() {
+    let mut order = Order::default();
+    run(&mut order, &seconds(0, 0.0, 1000));
+    let mut passed = run(&mut order, &seconds(0, 1100.0, 60));
+    // One alone, one whose number comes next, some in a row, and one that had not come.
+    passed.extend(run(&mut order, &[(500, 500.0), (60, 60.0)]));
+    passed.extend(run(&mut order, &seconds(40, 40.0, 200)));
+    passed.extend(run(&mut order, &[(1001, 1001.0)]));
+    passed.extend(run(&mut order, &seconds(60, 1160.0, 1000)));
+    order.release(at(1e9), LATE, &mut |e, how| passed.push(shown(e, how)));
+    let expected: Vec<String> = (0..1060).map(|n| n.to_string()).collect();
+    assert_eq!(passed, expected);
+    // Nor do repetitions of this one.
+    assert_eq!(run(&mut order, &seconds(0, 1100.0, 1060)), [""; 0]);
+}
+
+#[test]
+fn a_single_event_of_another_time_changes_nothing() {
+    let mut order = Order::default();
+    run(&mut order, &seconds(0, 10_000.0, 100));
+    // Neither number nor time was there.
+    let mut passed = run(&mut order, &[(500, 500.0), (7, 507.0)]);
+    order.release(at(1e9), LATE, &mut |e, how| passed.push(shown(e, how)));
+    assert_eq!(passed, [""; 0]);
+    let on = run(&mut order, &seconds(100, 10_100.0, 600));
+    assert_eq!(on.len(), 600, "{on:?}");
+    assert!(on.iter().all(|n| !n.contains('!')), "{on:?}");
+    assert!(order.aside.is_empty() && order.held.is_empty());
+}
+
+#[test]
+fn an_older_drive_from_zero_is_heard_whole_and_once() {
+    let mut order = Order::default();
+    run(&mut order, &seconds(0, 10_000.0, 100));
+    let older = seconds(0, 500.0, 300);
+    let heard = run(&mut order, &older);
+    assert_eq!((heard.len(), heard[0].as_str()), (300, "0!"));
+    assert!(heard.iter().skip(1).all(|n| !n.contains('!')));
+    assert_eq!(run(&mut order, &older), [""; 0]);
+    // And the present goes on.
+    let on = run(&mut order, &seconds(300, 10_100.0, 50));
+    assert_eq!(on.len(), 50, "{on:?}");
+    assert!(run(&mut order, &seconds(0, 10_000.0, 100)).is_empty());
+}
+
+#[test]
+fn a_restart_with_the_clock_set_back_is_heard_in_any_order() {
+    let mut order = Order::default();
+    run(&mut order, &seconds(0, 10_000.0, 100));
+    let mut shuffled = seconds(0, 9_000.0, 300);
+    for chunk in shuffled.chunks_mut(7) {
+        chunk.reverse();
+    }
+    let mut heard = run(&mut order, &shuffled);
+    order.release(at(1e9), LATE, &mut |e, how| heard.push(shown(e, how)));
+    let mut expected: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    expected[0] = "0!".to_owned();
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn a_clock_set_back_behind_a_lost_event_is_heard() {
+    let mut order = Order::default();
+    run(&mut order, &seconds(0, 10_000.0, 100));
+    // Also where the new time lies within that of before.
+    let heard = run(&mut order, &seconds(101, 10_050.0, 100));
+    assert_eq!((heard.len(), heard[0].as_str()), (100, "101!"));
+    // And once a minute.
+    let minutes: Vec<(u64, f64)> = (0..5).map(|i| (300 + i, 60.0 * i as f64)).collect();
+    assert_eq!(
+        run(&mut order, &minutes),
+        ["300!", "301", "302", "303", "304"]
+    );
+}
+
+#[test]
+fn a_clock_set_back_is_told_in_any_order() {
+    let mut events = seconds(0, 10_000.0, 100);
+    events.extend(seconds(100, 500.0, 100));
+    let expected = passed(&events);
+    assert_eq!(expected.iter().filter(|n| n.contains('!')).count(), 1);
+    for size in [2, 3, 7] {
+        let mut shuffled = events.clone();
+        for chunk in shuffled[1..].chunks_mut(size) {
+            chunk.reverse();
+        }
+        assert_eq!(passed(&shuffled), expected, "{size}");
+    }
+}
+
+#[test]
+fn an_order_of_the_older_form_goes_on() {
+    let old = r#"{"next":7,"newest":1767225606000000,"before":1767225000000000,"held":[{"since":0,"size":90,"event":EVENT}]}"#;
+    let event = serde_json::to_string(&event(8, 8.0)).unwrap();
+    let mut order: Order = serde_json::from_str(&old.replace("EVENT", &event)).unwrap();
+    assert_eq!(
+        run(&mut order, &[(3, 3.0), (7, 7.0), (9, 9.0)]),
+        ["7", "8", "9"]
+    );
 }
 
 #[test]
@@ -182,7 +290,7 @@ proptest! {
                 order = serde_json::from_str(&json).unwrap();
             }
             order.admit(&event(number, second), at(arrival), LATE, &mut |e, _| numbers.push(e.sequence));
-            prop_assert!(order.held.len() <= HELD);
+            prop_assert!(!order.held.is_fuller_than(HELD, HELD_BYTES));
         }
         order.release(at(1e9), LATE, &mut |e, _| numbers.push(e.sequence));
         let expected: Vec<u64> = events.iter().map(|e| e.0).collect();
