@@ -203,6 +203,11 @@ impl Detector {
             &mut known.zones,
             event,
         ));
-        found(custom::observe(&self.0.custom, &mut known.custom, event));
+        found(custom::observe(
+            &self.0.custom,
+            &mut known.custom,
+            event,
+            known.model.as_deref(),
+        ));
     }
 }

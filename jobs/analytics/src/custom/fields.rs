@@ -33,20 +33,24 @@ impl Fields for TelemetryFields {
 }
 
 /// An event as a record.
-pub(super) struct Event<'a>(pub &'a Telemetry);
+pub(super) struct Event<'a> {
+    pub event: &'a Telemetry,
+    /// What is known of the vehicle's model: most vehicles name it once.
+    pub model: Option<&'a str>,
+}
 
 impl Row for Event<'_> {
     fn get(&self, path: &str) -> Value<'_> {
         match path {
-            "vehicle" => Value::Text(&self.0.vehicle),
-            "model" => self.0.model.as_deref().map_or(Value::Null, Value::Text),
-            "hire" => self.0.hire.as_deref().map_or(Value::Null, Value::Text),
-            "mil_on" => self.0.mil_on.map_or(Value::Null, Value::Flag),
-            "dtc_list" => match &self.0.dtc_list {
+            "vehicle" => Value::Text(&self.event.vehicle),
+            "model" => self.model.map_or(Value::Null, Value::Text),
+            "hire" => self.event.hire.as_deref().map_or(Value::Null, Value::Text),
+            "mil_on" => self.event.mil_on.map_or(Value::Null, Value::Flag),
+            "dtc_list" => match &self.event.dtc_list {
                 Some(codes) => Value::List(List::Texts(codes)),
                 None => Value::Null,
             },
-            other => number(self.0, other).map_or(Value::Null, Value::number),
+            other => number(self.event, other).map_or(Value::Null, Value::number),
         }
     }
 }

@@ -22,7 +22,7 @@ use text::Template;
 pub const MOST: usize = 64;
 /// Longest time that a rule may name, in seconds.
 const LONGEST: f64 = 86_400.0;
-/// A condition must be seen at least this often to count as lasting, in seconds.
+/// A condition must be seen to hold at least this often to count as lasting, in seconds.
 const GAP: f64 = 120.0;
 /// Names that are taken.
 const TAKEN: [&str; 10] = [
@@ -249,8 +249,14 @@ pub fn compile_all(rules: &[CustomRule], path: &str) -> Result<Vec<Compiled>, In
     Ok(compiled)
 }
 
-/// Takes in an event: all rules of users.
-pub(crate) fn observe(rules: &[Compiled], states: &mut States, event: &Telemetry) -> Vec<Finding> {
+/// Takes in an event: all rules of users; `model` is what is known of the vehicle's.
+pub(crate) fn observe(
+    rules: &[Compiled],
+    states: &mut States,
+    event: &Telemetry,
+    model: Option<&str>,
+) -> Vec<Finding> {
+    let event = &Event { event, model };
     // Rules that were dropped from the configuration leave nothing behind.
     if states.len() > rules.len() || !states.is_empty() && rules.is_empty() {
         states.retain(|name, _| rules.iter().any(|r| r.rule.name == *name));
@@ -259,7 +265,7 @@ pub(crate) fn observe(rules: &[Compiled], states: &mut States, event: &Telemetry
         .iter()
         .filter_map(|rule| {
             // Most rules hold for hardly any vehicle: those have no state.
-            let outcome = rule.when.evaluate(&Event(event));
+            let outcome = rule.when.evaluate(event);
             if outcome != Some(true) && !states.contains_key(&rule.rule.name) {
                 return None;
             }
@@ -275,13 +281,9 @@ pub(crate) fn observe(rules: &[Compiled], states: &mut States, event: &Telemetry
 }
 
 impl Compiled {
-    fn judge(
-        &self,
-        state: &mut State,
-        outcome: Option<bool>,
-        event: &Telemetry,
-    ) -> Option<Finding> {
+    fn judge(&self, state: &mut State, outcome: Option<bool>, row: &Event<'_>) -> Option<Finding> {
         let rule = &self.rule;
+        let event = row.event;
         let now = event.time;
         let verdict = match outcome {
             // Events that lack the fields, as every sensor reports at its own pace, say nothing either way.
@@ -292,19 +294,11 @@ impl Compiled {
             }
             Some(true) => {
                 let (from, seen) = state.holds.unwrap_or((now, now));
-                let from = if since(now, seen) > GAP.max(rule.for_seconds) {
-                    now
-                } else {
-                    from
-                };
+                let from = if since(now, seen) > GAP { now } else { from };
                 state.holds = Some((from, now.max(seen)));
                 if since(now, from) < rule.for_seconds {
                     Verdict::Between
-                } else if self
-                    .critical
-                    .as_ref()
-                    .is_some_and(|c| c.holds(&Event(event)))
-                {
+                } else if self.critical.as_ref().is_some_and(|c| c.holds(row)) {
                     Verdict::Wrong(Severity::Critical)
                 } else {
                     Verdict::Wrong(rule.severity)
@@ -331,12 +325,12 @@ impl Compiled {
             threshold: value,
             trend_per_minute: None,
             seconds_to_limit: None,
-            text: self.text.fill(event),
+            text: self.text.fill(row),
             details: AlertDetails {
                 texts: self
                     .texts
                     .iter()
-                    .map(|(language, text)| (language.clone(), text.fill(event)))
+                    .map(|(language, text)| (language.clone(), text.fill(row)))
                     .collect(),
                 ..AlertDetails::default()
             },

@@ -27,13 +27,20 @@ fn event(second: i64, change: impl Fn(&mut Telemetry)) -> Telemetry {
     event
 }
 
+fn row(event: &Telemetry) -> Event<'_> {
+    Event {
+        event,
+        model: event.model.as_deref(),
+    }
+}
+
 fn run(rule: &Compiled, oil: &[(i64, f64)]) -> Vec<(i64, Severity, String)> {
     let rules = [rule.clone()];
     let mut states = States::default();
     let mut found = Vec::new();
     for (second, value) in oil {
         let event = event(*second, |e| e.oil_temperature = Some(*value));
-        for f in observe(&rules, &mut states, &event) {
+        for f in observe(&rules, &mut states, &event, None) {
             found.push((*second, f.severity, f.episode));
         }
         states = serde_json::from_value(serde_json::to_value(&states).unwrap()).unwrap();
@@ -46,7 +53,7 @@ fn a_finding_says_what_was_measured() {
     let rule = compiled(json!({"texts": {"de": "Motoröl bei {oil_temperature} °C"}}));
     let mut states = States::default();
     let hot = event(0, |e| e.oil_temperature = Some(131.27));
-    let found = observe(&[rule], &mut states, &hot);
+    let found = observe(&[rule], &mut states, &hot, None);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].text, "Engine oil at 131.3 °C");
     assert_eq!(found[0].details.texts["de"], "Motoröl bei 131.3 °C");
@@ -119,11 +126,50 @@ fn events_without_the_field_change_nothing() {
                 e.speed = Some(50.0);
             }
         });
-        found += observe(&rules, &mut states, &event).len();
+        found += observe(&rules, &mut states, &event, None).len();
     }
     assert_eq!(found, 1);
-    observe(&[], &mut states, &event(11, |_| ()));
+    observe(&[], &mut states, &event(11, |_| ()), None);
     assert!(states.is_empty(), "a dropped rule leaves nothing behind");
+}
+
+#[test]
+fn a_model_that_was_named_once_is_known_to_conditions_and_texts() {
+    let rules = crate::Rules::from_value(json!({"custom": [{
+        "name": "speeding-van", "when": "model LIKE 'Van%' AND speed > 130",
+        "critical": "model = 'Van 3' AND speed > 150", "text": "{model} at {speed} km/h",
+    }]}))
+    .unwrap();
+    let detector = crate::Detector::new(rules, crate::Zones::default()).unwrap();
+    let mut state = crate::VehicleState::default();
+    let mut found = Vec::new();
+    for s in 0..4 {
+        let event = event(s, |e| {
+            e.model = (s == 0).then(|| "Van 3".to_owned());
+            e.speed = Some([50.0, 140.0, 160.0, 50.0][s as usize]);
+        });
+        found.extend(detector.observe(&mut state, &event, event.time));
+        state = serde_json::from_value(serde_json::to_value(&state).unwrap()).unwrap();
+    }
+    let texts: Vec<(&str, Severity)> = found
+        .iter()
+        .map(|a| (a.text.as_str(), a.severity))
+        .collect();
+    assert_eq!(
+        texts,
+        [
+            ("Van 3 at 140 km/h", Severity::Warning),
+            ("Van 3 at 160 km/h", Severity::Critical)
+        ]
+    );
+}
+
+#[test]
+fn a_silence_of_two_minutes_begins_anew_however_long_it_must_hold() {
+    let rule = compiled(json!({"forSeconds": 600}));
+    let every = |step: i64| -> Vec<(i64, f64)> { (0..20).map(|i| (i * step, 140.0)).collect() };
+    assert_eq!(run(&rule, &every(120)).first().map(|f| f.0), Some(600));
+    assert!(run(&rule, &every(121)).is_empty());
 }
 
 #[test]
@@ -202,7 +248,7 @@ fn every_field_can_be_asked_for() {
     for field in FIELDS {
         let condition =
             Condition::compile(&format!("{} IS NOT NULL", field.name), &TelemetryFields).unwrap();
-        assert!(!condition.holds(&Event(&event(0, |_| ()))));
+        assert!(!condition.holds(&row(&event(0, |_| ()))));
     }
     let codes = Condition::compile(
         "'P0217' = ANY(dtc_list) AND mil_on AND model LIKE 'V%' AND sequence = 7",
@@ -214,16 +260,16 @@ fn every_field_can_be_asked_for() {
         e.mil_on = Some(true);
         e.model = Some("Van".to_owned());
     });
-    assert!(codes.holds(&Event(&event)));
+    assert!(codes.holds(&row(&event)));
     let text = Template::parse("{{{dtc_list}}} {mil_on} {speed} {model}", "text").unwrap();
-    assert_eq!(text.fill(&event), "{P0100, P0217} yes – Van");
+    assert_eq!(text.fill(&row(&event)), "{P0100, P0217} yes – Van");
 }
 
 #[test]
 fn alert_fields_are_those_of_alerts() {
     let rule = compiled(json!({}));
     let hot = event(0, |e| e.oil_temperature = Some(140.0));
-    let finding = observe(&[rule], &mut States::default(), &hot).remove(0);
+    let finding = observe(&[rule], &mut States::default(), &hot, None).remove(0);
     let alert = serde_json::to_value(finding.into_alert(&hot, Some("Van"), hot.time)).unwrap();
     for name in alert.as_object().unwrap().keys() {
         let known = millrace_condition::ALERT_FIELDS.type_of(name).is_some();

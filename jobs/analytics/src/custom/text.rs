@@ -1,7 +1,7 @@
 //! Texts with placeholders.
 
 use millrace_condition::{Fields, List, Row, Type, Value};
-use millrace_contract::{Invalid, Telemetry};
+use millrace_contract::Invalid;
 
 use super::fields::{Event, TelemetryFields};
 
@@ -62,12 +62,12 @@ impl Template {
     }
 
     /// The text for an event; what the event lacks is shown as a dash.
-    pub fn fill(&self, event: &Telemetry) -> String {
+    pub fn fill(&self, event: &Event<'_>) -> String {
         let mut out = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Plain(text) => out.push_str(text),
-                Piece::Field(name) => match Event(event).get(name) {
+                Piece::Field(name) => match event.get(name) {
                     Value::Number(n) => {
                         let rounded = (n * 10.0).round() / 10.0;
                         out.push_str(&format!("{rounded}"));
