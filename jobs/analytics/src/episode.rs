@@ -2,7 +2,7 @@
 //!
 //! All rules share this life cycle. The first judgement opens an episode (its *onset*); a graver one escalates it
 //! under the same id; it ends when the vehicle was judged *clear* for `clear_after` seconds, or was silent for
-//! [`SILENCE`]; and after its end no new one opens for `cooldown` seconds.
+//! [`SILENCE`]; and after its end no new one opens for `cooldown` seconds, unless it is graver than that one was.
 
 use jiff::Timestamp;
 use millrace_contract::Severity;
@@ -18,7 +18,7 @@ pub(crate) const SILENCE: f64 = 4.0 * 3600.0;
 pub(crate) struct Pace {
     /// So long it must be clear before an episode ends; 0 ends it with the first clear reading.
     pub clear_after: f64,
-    /// So long after the end of an episode no new one opens.
+    /// So long after the end of an episode no new one opens that is no graver.
     pub cooldown: f64,
 }
 
@@ -63,6 +63,9 @@ pub(crate) struct Episode {
     /// When the last one ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     ended: Option<Timestamp>,
+    /// The gravest severity that was told in it, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    told: Option<Severity>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -86,6 +89,7 @@ impl Episode {
             }
             if silent || since(time, open.bad) >= pace.clear_after && verdict == Verdict::Clear {
                 self.ended = Some(if silent { open.seen } else { time });
+                self.told = Some(open.severity);
                 self.open = None;
             } else {
                 open.seen = open.seen.max(time);
@@ -104,10 +108,12 @@ impl Episode {
                 })
             }
             None => {
-                if self.ended.is_some_and(|e| since(time, e) < pace.cooldown) {
+                let graver = self.told.is_some_and(|told| severity > told);
+                if !graver && self.ended.is_some_and(|e| since(time, e) < pace.cooldown) {
                     return None;
                 }
                 self.ended = None;
+                self.told = None;
                 self.open = Some(Open {
                     onset: time,
                     severity,

@@ -57,12 +57,34 @@ fn it_ends_when_clear_for_long_enough_and_the_next_waits_for_the_cool_down() {
         (59, Clear),
         (59, Wrong(Warning)),
         (119, Clear),
-        (120, Wrong(Critical)),
-        (418, Wrong(Critical)),
-        (419, Wrong(Critical)),
+        (120, Wrong(Warning)),
+        (418, Wrong(Info)),
+        (419, Wrong(Warning)),
     ]);
     // 119 s is 60 s after the last trouble: over. 419 s is 300 s later: a new one.
     assert_eq!(found, [(0, 0), (419, 419)]);
+}
+
+#[test]
+fn what_is_graver_does_not_wait_for_the_cool_down() {
+    let found = run(&[
+        (0, Wrong(Info)),
+        (60, Clear),
+        (120, Wrong(Info)),
+        (130, Wrong(Critical)),
+        (140, Wrong(Warning)),
+        (200, Clear),
+        // Nor does it open the way for what was told already.
+        (300, Wrong(Critical)),
+        (499, Wrong(Warning)),
+        (500, Wrong(Warning)),
+    ]);
+    assert_eq!(found, [(0, 0), (130, 130), (500, 500)]);
+    // What was told is not known of an episode that ended before this was remembered.
+    let old = r#"{"ended":"2026-01-01T00:01:00Z"}"#;
+    let mut episode: Episode = serde_json::from_str(old).unwrap();
+    assert_eq!(episode.judge(at(120), Wrong(Critical), PACE), None);
+    assert!(episode.judge(at(360), Wrong(Info), PACE).is_some());
 }
 
 #[test]
@@ -93,7 +115,7 @@ proptest! {
     ) {
         let (mut episode, mut second) = (Episode::default(), 0);
         let mut seen = std::collections::BTreeSet::new();
-        let mut onsets = Vec::new();
+        let mut onsets: Vec<(Timestamp, Severity)> = Vec::new();
         for (pause, verdict) in steps {
             second += pause;
             let verdict = match verdict {
@@ -109,13 +131,17 @@ proptest! {
                 prop_assert!(raised.time >= raised.onset);
                 let Wrong(severity) = verdict else { panic!("{verdict:?} raised") };
                 prop_assert!(seen.insert((raised.onset, severity)));
-                if onsets.last() != Some(&raised.onset) {
-                    onsets.push(raised.onset);
+                match onsets.last_mut() {
+                    Some((onset, told)) if *onset == raised.onset => *told = severity,
+                    last => {
+                        if let Some((onset, told)) = last {
+                            let pause = if severity > *told { 0.0 } else { PACE.cooldown };
+                            prop_assert!(since(raised.onset, *onset) >= PACE.clear_after + pause);
+                        }
+                        onsets.push((raised.onset, severity));
+                    }
                 }
             }
-        }
-        for pair in onsets.windows(2) {
-            prop_assert!(since(pair[1], pair[0]) >= PACE.clear_after + PACE.cooldown);
         }
     }
 }

@@ -54,9 +54,6 @@ struct Followed {
     entering: Episode,
     #[serde(default, skip_serializing_if = "Episode::is_idle")]
     leaving: Episode,
-    /// The gravest that was told in the last episode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    told: Option<Severity>,
     /// When something was judged of it last.
     last: Timestamp,
 }
@@ -229,7 +226,6 @@ fn follow<'a>(
         pointing: None,
         entering: Episode::default(),
         leaving: Episode::default(),
-        told: None,
         last: now,
     });
     state.followed.last_mut()
@@ -417,26 +413,14 @@ fn tell(
     if judged.verdict != Verdict::Clear {
         followed.last = now;
     }
-    // The pause silences only what was told already: who was warned, turned round and enters later is told so.
-    let mut pace = rules.pace();
-    let critical = judged.verdict == Verdict::Wrong(Severity::Critical);
-    if critical && followed.told != Some(Severity::Critical) {
-        pace.cooldown = 0.0;
-    }
     let episode = if leaving {
         &mut followed.leaving
     } else {
         &mut followed.entering
     };
-    let was_open = episode.is_open();
-    let raised = episode.judge(now, judged.verdict, pace)?;
+    let raised = episode.judge(now, judged.verdict, rules.pace())?;
     let Verdict::Wrong(severity) = judged.verdict else {
         return None;
-    };
-    followed.told = if was_open {
-        followed.told.max(Some(severity))
-    } else {
-        Some(severity)
     };
     Some(finding(
         zone, &judged, severity, raised, leaving, lead, event,
