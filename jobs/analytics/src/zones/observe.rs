@@ -110,10 +110,9 @@ pub(crate) fn observe(
         .filter_map(|f| zones.number(&f.zone))
         .collect();
     if let Some(ahead) = &seen.ahead {
-        let lead = rules.lead_seconds.max(zones.longest_lead());
-        if let Some(path) = path(ahead, ahead.course, lead) {
-            zones.near(path.bounds(), &mut numbers);
-        }
+        zones.ahead(rules.lead_seconds, &mut numbers, |lead| {
+            path(ahead, ahead.course, lead).map(|path| path.bounds())
+        });
     }
     // In the order of the files: the same, however the index is built.
     numbers.sort_unstable();
