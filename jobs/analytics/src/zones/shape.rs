@@ -113,24 +113,58 @@ struct Edge {
     b: Place,
 }
 
+/// Whether an edge is met on the way eastwards from a place.
+fn is_east(a: Place, b: Place, p: Place) -> bool {
+    (a.y > p.y) != (b.y > p.y) && p.x < (b.x - a.x) * (p.y - a.y) / (b.y - a.y) + a.x
+}
+
+/// Whether something of a ring, by its places and the middles of its edges, lies within another.
+pub(crate) fn reaches_into(ring: &[Place], outer: &[Place]) -> bool {
+    let within = |p: Place| {
+        let met = outer.windows(2).filter(|w| is_east(w[0], w[1], p));
+        met.count() % 2 == 1
+    };
+    let middle = |w: &[Place]| Place {
+        x: (w[0].x + w[1].x) / 2.0,
+        y: (w[0].y + w[1].y) / 2.0,
+    };
+    ring.iter().any(|p| within(*p)) || ring.windows(2).any(|w| within(middle(w)))
+}
+
+/// West, south, east and north end of places.
+pub(crate) fn bounds(places: &[Place]) -> Bounds {
+    places.iter().fold(
+        [f64::MAX, f64::MAX, f64::MIN, f64::MIN],
+        |[w, s, e, n], p| [w.min(p.x), s.min(p.y), e.max(p.x), n.max(p.y)],
+    )
+}
+
 /// A polygon with its holes.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub bounds: Bounds,
     edges: Vec<Edge>,
+    /// The first edge of a hole; those before are of the outer ring.
+    holes: usize,
     /// Where the edges of each band begin in `listed`, and at last the end.
     starts: Vec<u32>,
     listed: Vec<u32>,
 }
 
 impl Part {
-    /// From closed rings; which of them are holes follows from how they lie (even-odd). None without any edge.
+    /// From closed rings, of which all but the first are holes. None without any edge.
     pub fn new(rings: &[Vec<Place>]) -> Option<Self> {
-        let edges: Vec<Edge> = rings
-            .iter()
-            .flat_map(|r| r.windows(2).map(|w| Edge { a: w[0], b: w[1] }))
-            .filter(|e| e.a != e.b)
-            .collect();
+        let edges_of = |rings: &[Vec<Place>]| -> Vec<Edge> {
+            rings
+                .iter()
+                .flat_map(|r| r.windows(2).map(|w| Edge { a: w[0], b: w[1] }))
+                .filter(|e| e.a != e.b)
+                .collect()
+        };
+        let (outer, inner) = rings.split_at_checked(1)?;
+        let mut edges = edges_of(outer);
+        let holes = edges.len();
+        edges.extend(edges_of(inner));
         if edges.is_empty() {
             return None;
         }
@@ -148,6 +182,7 @@ impl Part {
         let mut part = Self {
             bounds,
             edges,
+            holes,
             starts: Vec::new(),
             listed: Vec::new(),
         };
@@ -194,12 +229,16 @@ impl Part {
 
     /// Edges that may touch latitudes from `south` to `north`; long ones come more than once.
     fn edges(&self, south: f64, north: f64) -> impl Iterator<Item = &Edge> {
+        self.numbered_edges(south, north).map(|(_, edge)| edge)
+    }
+
+    fn numbered_edges(&self, south: f64, north: f64) -> impl Iterator<Item = (usize, &Edge)> {
         let bands = self.starts.len() - 1;
         let from = self.starts[self.band(south, bands)] as usize;
         let to = self.starts[self.band(north, bands) + 1] as usize;
         self.listed[from..to]
             .iter()
-            .map(|i| &self.edges[*i as usize])
+            .map(|i| (*i as usize, &self.edges[*i as usize]))
     }
 
     fn touches(&self, [w, s, e, n]: Bounds) -> bool {
@@ -207,17 +246,24 @@ impl Part {
         w <= east && e >= west && s <= north && n >= south
     }
 
+    /// In the outer ring and in no hole, each by the even-odd rule. What of a hole lies outside the outer ring is
+    /// outside all the same.
     fn contains(&self, p: Place) -> bool {
-        self.touches([p.x, p.y, p.x, p.y])
-            && self
-                .edges(p.y, p.y)
-                .filter(|e| {
-                    (e.a.y > p.y) != (e.b.y > p.y)
-                        && p.x < (e.b.x - e.a.x) * (p.y - e.a.y) / (e.b.y - e.a.y) + e.a.x
-                })
-                .count()
-                % 2
-                == 1
+        if !self.touches([p.x, p.y, p.x, p.y]) {
+            return false;
+        }
+        let (mut outer, mut hole) = (false, false);
+        for (i, e) in self.numbered_edges(p.y, p.y) {
+            if is_east(e.a, e.b, p) {
+                let ring = if i < self.holes {
+                    &mut outer
+                } else {
+                    &mut hole
+                };
+                *ring = !*ring;
+            }
+        }
+        outer && !hole
     }
 
     fn boundary_within(&self, p: Place, metres: f64) -> bool {
@@ -274,7 +320,7 @@ impl Part {
 pub(crate) struct Shape(pub Vec<Part>);
 
 /// Longitudes a full turn apart are one.
-const TURNS: [f64; 3] = [0.0, 360.0, -360.0];
+pub(crate) const TURNS: [f64; 3] = [0.0, 360.0, -360.0];
 
 impl Shape {
     fn any(&self, place: Place, asks: impl Fn(&Part, Place) -> bool) -> bool {
