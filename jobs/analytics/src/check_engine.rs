@@ -4,17 +4,20 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use millrace_contract::{AlertDetails, Invalid, Severity, Telemetry};
 use serde::{Deserialize, Serialize};
 
 use crate::Finding;
 use crate::check::Check;
-use crate::episode::{Episode, Pace, Verdict, since};
+use crate::episode::{Episode, Pace, SILENCE, Verdict, since};
 
 /// The rule's name in alerts.
 pub const RULE: &str = "check-engine";
 /// Most codes that are remembered and told.
 const CODES: usize = 16;
+/// So many seconds after the lamp went out the codes are believed that were read before: lists are read more rarely.
+const UNREAD: f64 = 300.0;
 /// Longest code that is remembered: five characters and a failure type.
 const LENGTH: usize = 16;
 
@@ -133,10 +136,69 @@ pub(crate) struct State {
     /// As last read, the gravest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     codes: Vec<String>,
-    /// Since when the lamp is lit, and whether any code was read since.
+    /// When they were read last.
     #[serde(skip_serializing_if = "Option::is_none")]
-    lamp: Option<jiff::Timestamp>,
+    read: Option<Timestamp>,
+    /// Since when the lamp is lit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lamp: Option<Timestamp>,
+    /// Since when it is out, where it was lit before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out: Option<Timestamp>,
+    /// When anything was heard of either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard: Option<Timestamp>,
     episode: Episode,
+}
+
+impl State {
+    /// Takes in what an event tells of lamp and codes.
+    fn hear(&mut self, rule: &CheckEngine, event: &Telemetry) {
+        let now = event.time;
+        if self.heard.is_some_and(|heard| since(now, heard) >= SILENCE) {
+            // The next drive: what is stored now is still to be told.
+            self.codes.clear();
+            (self.lamp, self.out) = (None, None);
+        }
+        self.heard = self.heard.max(Some(now));
+        match event.mil_on {
+            Some(true) => {
+                self.lamp.get_or_insert(now);
+                self.out = None;
+            }
+            Some(false) if self.lamp.take().is_some() => self.out = Some(now),
+            _ => {}
+        }
+        if let Some(list) = &event.dtc_list {
+            if *list != self.codes {
+                self.codes = sorted(rule, list);
+            }
+            self.read = Some(now);
+        }
+        if self.lamp.is_none() && self.has_old_codes(now) {
+            // A vehicle that sends no list when there are no codes.
+            self.codes.clear();
+        }
+        // The grades may have changed since, by a reload.
+        self.codes
+            .sort_by_cached_key(|code| std::cmp::Reverse(rule.grade(code).0));
+    }
+
+    /// Whether the codes were not read again for too long, or not since the lamp went out.
+    fn has_old_codes(&mut self, now: Timestamp) -> bool {
+        let read = *self.read.get_or_insert(now);
+        let cleared = |out: Timestamp| read < out && since(now, out) >= UNREAD;
+        since(now, read) >= SILENCE || self.out.is_some_and(cleared)
+    }
+
+    /// Whether the codes may be cleared already: the lamp went out after they were read.
+    fn is_unsure(&self) -> bool {
+        !self.codes.is_empty()
+            && self
+                .out
+                .zip(self.read)
+                .is_some_and(|(out, read)| read < out)
+    }
 }
 
 /// Takes in an event.
@@ -148,18 +210,7 @@ pub(crate) fn observe(rule: &CheckEngine, state: &mut State, event: &Telemetry) 
 }
 
 fn take(rule: &CheckEngine, state: &mut State, event: &Telemetry) -> Option<Finding> {
-    match event.mil_on {
-        Some(true) => {
-            state.lamp.get_or_insert(event.time);
-        }
-        Some(false) => state.lamp = None,
-        None => {}
-    }
-    if let Some(list) = &event.dtc_list
-        && *list != state.codes
-    {
-        state.codes = sorted(rule, list);
-    }
+    state.hear(rule, event);
     let grade = state
         .codes
         .first()
@@ -173,6 +224,7 @@ fn take(rule: &CheckEngine, state: &mut State, event: &Telemetry) -> Option<Find
         None => None,
     };
     let verdict = match severity {
+        Some(_) if state.is_unsure() => Verdict::Between,
         Some(severity) => Verdict::Wrong(severity),
         None if state.lamp.is_some() && state.codes.is_empty() => Verdict::Between,
         None => Verdict::Clear,

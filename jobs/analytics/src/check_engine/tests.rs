@@ -104,6 +104,89 @@ fn cleared_codes_end_the_episode() {
 }
 
 #[test]
+fn codes_that_are_not_read_again_once_the_lamp_is_out_are_gone() {
+    // Sends a list only while there are codes.
+    let found = run(6000, |s, e| match s as u32 {
+        100 | 2000 => codes(&["P0301"], e),
+        101..200 | 2001..6000 if s % 5.0 == 0.0 => e.mil_on = Some(true),
+        200..2000 => e.mil_on = Some(false),
+        _ => {}
+    });
+    let times: Vec<i64> = found.iter().map(second).collect();
+    assert_eq!(times, [100, 2000], "{found:#?}");
+    assert_ne!(found[0].episode, found[1].episode);
+    // Codes that stay stored though the lamp went out are one episode, also when the list is read rarely.
+    let found = run(6000, |s, e| {
+        if s >= 100.0 {
+            e.mil_on = Some(s < 400.0);
+            if s % 240.0 == 130.0 {
+                e.dtc_list = Some(vec!["P0301".to_owned()]);
+            }
+        }
+    });
+    let codes: Vec<i64> = found
+        .iter()
+        .filter(|a| !a.details.codes.is_empty())
+        .map(second)
+        .collect();
+    assert_eq!(codes, [130], "{found:#?}");
+}
+
+#[test]
+fn codes_are_not_remembered_for_ever() {
+    let rule = CheckEngine::default();
+    let hour = 3600;
+    // Neither while the vehicle goes on, nor over a silence.
+    for quiet in [false, true] {
+        let mut state = State::default();
+        let mut first = crate::testing::event(0);
+        first.dtc_list = Some(vec!["P0301".to_owned()]);
+        assert_eq!(observe(&rule, &mut state, &first).len(), 1);
+        for second in (60..5 * hour).step_by(60) {
+            let mut event = crate::testing::event(second);
+            event.mil_on = (!quiet).then_some(false);
+            assert!(observe(&rule, &mut state, &event).is_empty());
+        }
+        assert_eq!(state.codes.is_empty(), !quiet);
+        let mut event = crate::testing::event(5 * hour);
+        event.mil_on = Some(true);
+        observe(&rule, &mut state, &event);
+        assert!(state.codes.is_empty(), "quiet: {quiet}");
+        state = serde_json::from_value(serde_json::to_value(&state).unwrap()).unwrap();
+        let mut event = crate::testing::event(5 * hour + 900);
+        event.dtc_list = Some(vec!["P0301".to_owned()]);
+        assert_eq!(observe(&rule, &mut state, &event).len(), 1, "told again");
+    }
+}
+
+#[test]
+fn a_reload_that_grades_a_stored_code_higher_is_told() {
+    let mut state = State::default();
+    let mut found = Vec::new();
+    for s in 0..200 {
+        let rule = CheckEngine {
+            codes: if s < 100 {
+                BTreeMap::new()
+            } else {
+                BTreeMap::from([("B1234".to_owned(), Grade::Critical)])
+            },
+            ..CheckEngine::default()
+        };
+        let mut event = crate::testing::event(s);
+        // As the list is stored; and by the lamp alone.
+        if s % 2 == 0 {
+            event.dtc_list = Some(vec!["P1234".to_owned(), "B1234".to_owned()]);
+        } else {
+            event.mil_on = Some(true);
+        }
+        found.extend(observe(&rule, &mut state, &event));
+    }
+    let severities: Vec<Severity> = found.iter().map(|f| f.severity).collect();
+    assert_eq!(severities, [Severity::Warning, Severity::Critical]);
+    assert_eq!(found[1].details.codes, ["B1234", "P1234"]);
+}
+
+#[test]
 fn what_is_remembered_is_bounded() {
     let rule = CheckEngine::default();
     let mut state = State::default();
