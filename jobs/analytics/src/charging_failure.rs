@@ -2,7 +2,8 @@
 //!
 //! Voltages while cranking or with the engine off are never judged. Smart alternators let the voltage dip to that of
 //! a resting battery for a while, in one step: so the level is a median over a minute, and a fall counts only
-//! when it goes on to the end, which a step does not.
+//! when it goes on to the end, which a step does not. And a unit that leaves out the engine speed once the engine is
+//! off may go on telling the voltage: so one that is newer than the last report of a running engine waits for the next.
 
 use millrace_contract::{AlertDetails, Invalid, Severity, Telemetry};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,10 @@ pub const RULE: &str = "charging-failure";
 const SIGNAL: &str = "battery_voltage";
 /// What is told of the engine holds for so many microseconds.
 const FRESH: i64 = 90_000_000;
+/// Voltages between two reports of a running engine count when these lie no farther apart than this, in microseconds …
+const APART: i64 = 10_000_000;
+/// … or than so many times the pause before: else the engine may have been off.
+const USUAL: i64 = 2;
 /// The level is the median over this many seconds.
 const LEVEL: f64 = 60.0;
 /// A fall is taken over the first of these, in seconds; over the second it must still be half as fast. A step
@@ -125,6 +130,12 @@ pub(crate) struct State {
     window: Window<4, 32>,
     /// Since when the engine runs, and when it was last told that it does.
     running: Option<(i64, i64)>,
+    /// The last pause between two such reports.
+    #[serde(skip_serializing_if = "is_zero")]
+    pause: i64,
+    /// Voltages that came after the last of them.
+    #[serde(skip_serializing_if = "Window::is_empty")]
+    unconfirmed: Window<4, 32>,
     episode: Episode,
 }
 
@@ -137,29 +148,59 @@ pub(crate) fn observe(
     if !rule.enabled || (event.battery_voltage.is_none() && event.engine_speed.is_none()) {
         return Vec::new();
     }
-    state.follow_engine(rule, event);
+    let confirmed = state.follow_engine(rule, event);
+    let now = event.time.as_microsecond();
     match event.battery_voltage {
         Some(value) if value.is_finite() && state.is_running(rule, event) => {
-            take(rule, state, event, value).into_iter().collect()
+            if state.running.is_some_and(|(_, told)| now <= told) {
+                state.window.add(now, value);
+                return judge(rule, state, event).into_iter().collect();
+            }
+            state.unconfirmed.add(now, value);
         }
-        _ => Vec::new(),
+        _ => {}
     }
+    if confirmed {
+        return judge(rule, state, event).into_iter().collect();
+    }
+    Vec::new()
+}
+
+fn is_zero(pause: &i64) -> bool {
+    *pause == 0
 }
 
 impl State {
-    fn follow_engine(&mut self, rule: &ChargingFailure, event: &Telemetry) {
+    /// Takes in what is told of the engine; true when that confirms voltages that came before.
+    fn follow_engine(&mut self, rule: &ChargingFailure, event: &Telemetry) -> bool {
         let now = event.time.as_microsecond();
         match event.engine_speed {
             Some(rpm) if rpm > rule.engine_speed_above => {
                 let fresh = self.running.filter(|r| now - r.1 <= FRESH);
                 let (since, told) = fresh.unwrap_or((now, now));
                 self.running = Some((since, told.max(now)));
+                let pause = (now - told).max(0);
+                let usual = fresh.is_some() && pause <= APART.max(self.pause.saturating_mul(USUAL));
+                if pause > 0 {
+                    self.pause = pause;
+                }
+                if self.unconfirmed.is_empty() {
+                    return false;
+                }
+                if usual {
+                    self.window.absorb(&mut self.unconfirmed);
+                } else {
+                    self.unconfirmed.clear();
+                }
+                usual
             }
             Some(_) => {
                 self.running = None;
                 self.window.clear();
+                self.unconfirmed.clear();
+                false
             }
-            None => {}
+            None => false,
         }
     }
 
@@ -180,15 +221,9 @@ struct Judged {
     seconds_to_limit: Option<f64>,
 }
 
-fn take(
-    rule: &ChargingFailure,
-    state: &mut State,
-    event: &Telemetry,
-    value: f64,
-) -> Option<Finding> {
-    state.window.add(event.time.as_microsecond(), value);
+fn judge(rule: &ChargingFailure, state: &mut State, event: &Telemetry) -> Option<Finding> {
     let level = state.window.median(LEVEL)?;
-    let judged = judge(rule, state, level);
+    let judged = wrong(rule, state, level);
     let verdict = match &judged {
         Some(judged) => Verdict::Wrong(judged.severity),
         None if level >= rule.clear_at => Verdict::Clear,
@@ -216,7 +251,7 @@ fn take(
     })
 }
 
-fn judge(rule: &ChargingFailure, state: &State, level: f64) -> Option<Judged> {
+fn wrong(rule: &ChargingFailure, state: &State, level: f64) -> Option<Judged> {
     if level >= rule.trend_from {
         return None;
     }

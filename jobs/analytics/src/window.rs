@@ -57,6 +57,24 @@ impl<const WIDTH: i64, const KEPT: i64> Window<WIDTH, KEPT> {
         }
     }
 
+    /// Takes over the readings of another window.
+    pub fn absorb(&mut self, other: &mut Self) {
+        for slot in std::mem::take(&mut other.slots) {
+            match self.slots.binary_search_by_key(&slot.0, |s| s.0) {
+                Ok(i) => {
+                    self.slots[i].1 = thousandths(self.slots[i].1 + slot.1);
+                    self.slots[i].2 = self.slots[i].2.saturating_add(slot.2);
+                }
+                Err(i) => self.slots.insert(i, slot),
+            }
+        }
+        self.prune();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// When the newest slot began, in microseconds.
     pub fn newest(&self) -> Option<i64> {
         self.slots.last().map(|s| s.0 * Self::SLOT)
@@ -275,6 +293,18 @@ mod tests {
             for i in (1..readings.len()).rev() {
                 x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
                 readings.swap(i, (x >> 33) as usize % (i + 1));
+        #[test]
+        fn what_is_absorbed_is_as_if_it_had_been_added(readings in proptest::collection::vec((0i64..200_000_000, 0u8..=130, any::<bool>()), 0..200)) {
+            let (mut whole, mut one, mut other) = (Window::default(), Window::default(), Window::default());
+            for (time, value, which) in readings {
+                whole.add(time, f64::from(value));
+                (if which { &mut one } else { &mut other }).add(time, f64::from(value));
+            }
+            one.absorb(&mut other);
+            prop_assert_eq!(one, whole);
+            prop_assert!(other.is_empty());
+        }
+
             }
             prop_assert_eq!(fill(&readings), sorted);
         }

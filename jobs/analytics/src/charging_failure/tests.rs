@@ -97,6 +97,44 @@ fn one_event_a_minute_is_enough() {
 }
 
 #[test]
+fn a_voltage_that_goes_on_after_the_engine_is_not_judged() {
+    // The unit leaves out the engine speed once the engine is off, and rests for less than a minute and for longer.
+    for off in [40, 70, 100, 600] {
+        let found = run(6000, |s, e| {
+            let into = s as u32 % (600 + off);
+            e.battery_voltage = Some(if into < 600 { 14.1 } else { 12.1 } + 0.1 * noise(s));
+            if into < 600 {
+                e.engine_speed = Some(1500.0);
+            }
+        });
+        assert!(found.is_empty(), "{off} s off: {found:#?}");
+    }
+}
+
+#[test]
+fn engine_and_battery_may_be_told_apart() {
+    // In turn, each in an event of its own, every so many seconds.
+    for step in [1, 5, 30] {
+        let drive = |volts: f64| {
+            run(1800, move |s, e| match s as u32 % (2 * step) {
+                0 => e.engine_speed = Some(1500.0),
+                turn if turn == step => e.battery_voltage = Some(volts + 0.1 * noise(s)),
+                _ => {}
+            })
+        };
+        assert_eq!(severities(&drive(12.0)), [Severity::Warning], "{step} s");
+        assert!(drive(14.0).is_empty(), "{step} s");
+    }
+}
+
+#[test]
+fn a_state_of_the_older_form_goes_on() {
+    let old = r#"{"window":[[441806400,14.1,1]],"running":[1767225600000000,1767225610000000],"episode":{}}"#;
+    let state: super::State = serde_json::from_str(old).unwrap();
+    assert!(state.unconfirmed.is_empty() && state.running.is_some());
+}
+
+#[test]
 fn settings() {
     let truck = json!({"chargingFailure": {"criticalBelow": 23.6, "warningBelow": 24.8, "trendFrom": 26, "clearAt": 26.2}});
     assert!(run_with(truck.clone(), 600, |s, e| engine(900.0, 28.0, s, e)).is_empty());
