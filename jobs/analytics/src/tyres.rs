@@ -64,6 +64,9 @@ struct Wheel {
     low: crate::episode::Episode,
     puncture: crate::episode::Episode,
 }
+    /// Up to when diffusion was taken off the baseline, where that is later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    diffused: Option<i64>,
 
 /// One wheel, as the rules see it.
 #[derive(Debug, Clone, Copy)]
@@ -188,20 +191,30 @@ impl Wheel {
         let Some(level) = self.window.level() else {
             return;
         };
-        self.baseline = Some(match self.baseline {
-            None => (level, now),
-            // Filled up.
-            Some((before, _)) if level >= before => (level, now),
-            Some((before, at)) => {
-                let days = now.saturating_sub(at) as f64 / DAY;
-                // Only once it counts: the state shall stay short.
-                if days * DIFFUSION >= 0.1 {
-                    ((before - days * DIFFUSION).max(level), now)
-                } else {
-                    (before, at)
+        self.follow_baseline(level, now);
+    }
+
+    fn follow_baseline(&mut self, level: f64, now: i64) {
+        let before = self.baseline.map(|(before, at)| {
+            let days = now.saturating_sub(self.diffused.unwrap_or(at)) as f64 / DAY;
+            // Only once it counts: the state shall stay short.
+            let diffusion = days * DIFFUSION;
+            (before, at, if diffusion >= 0.1 { diffusion } else { 0.0 })
+        });
+        match before {
+            Some((before, at, diffusion)) if level < before - diffusion => {
+                if diffusion > 0.0 {
+                    // When it had that stays: by it the speed of a loss during a pause is told.
+                    self.baseline = Some((before - diffusion, at));
+                    self.diffused = Some(now);
                 }
             }
-        });
+            // New, filled up, or not lower than diffusion explains.
+            _ => {
+                self.baseline = Some((level, now));
+                self.diffused = None;
+            }
+        }
     }
 
     fn lost(&self) -> Option<f64> {

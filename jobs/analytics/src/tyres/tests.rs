@@ -225,6 +225,62 @@ fn settings() {
             "rules.slowPuncture.trendAtLeast",
         ),
         (
+/// Events of ten minutes, a pause of so many hours, and of so many minutes, through the default rules; `lost` is
+/// what the rear left tyre lost since the pause began, at so many seconds after its end.
+fn after_a_pause(
+    hours: i64,
+    minutes: i64,
+    lost: impl Fn(f64) -> f64,
+) -> Vec<millrace_contract::Alert> {
+    let detector = crate::Detector::new(crate::Rules::default(), crate::Zones::default()).unwrap();
+    let mut state = crate::VehicleState::default();
+    let mut found = Vec::new();
+    for s in 0..600 + minutes * 60 {
+        let mut event = crate::testing::event(s as usize);
+        let mut filled = [250.0; 4];
+        if s >= 600 {
+            event.time += jiff::SignedDuration::from_hours(hours);
+            filled[2] -= lost((s - 600) as f64);
+        }
+        tyres(filled, 20.0, s as f64, &mut event);
+        temperatures(20.0, &mut event);
+        found.extend(detector.observe(&mut state, &event, event.time));
+    }
+    found
+}
+
+#[test]
+fn what_went_in_a_night_is_not_lost_within_a_minute() {
+    for hours in [3, 13, 24, 80] {
+        let found = after_a_pause(hours, 60, |_| 18.0);
+        assert!(found.is_empty(), "{hours} h: {found:#?}");
+    }
+}
+
+#[test]
+fn a_leak_right_after_a_long_pause_is_found() {
+    for (hours, before) in [(13, 0.0), (24, 0.0), (13, 18.0), (24, 18.0)] {
+        let found = after_a_pause(hours, 30, |s| before + s / 60.0 * 4.0);
+        let rules: Vec<&str> = found.iter().map(|a| a.rule.as_str()).collect();
+        assert_eq!(
+            rules.first(),
+            Some(&puncture::RULE),
+            "{hours} h: {found:#?}"
+        );
+        let late = second(&found[0]) - hours * 3600;
+        assert!((600..900).contains(&late), "{hours} h: {found:#?}");
+        let trend = found[0].trend_per_minute.unwrap();
+        assert!((-6.0..-2.0).contains(&trend), "{hours} h: {found:#?}");
+    }
+}
+
+#[test]
+fn a_wheel_of_the_older_form_can_be_read() {
+    let old = r#"{"window":[],"baseline":[230.5,1767225600000000],"low":{},"puncture":{}}"#;
+    let wheel: Wheel = serde_json::from_str(old).unwrap();
+    assert_eq!(wheel.baseline, Some((230.5, 1_767_225_600_000_000)));
+}
+
             json!({"models": {"Van": {"slowPuncture": {"limit": "low"}}}}),
             "rules.models.Van.slowPuncture.limit",
         ),
