@@ -32,6 +32,9 @@ const TRENDS: [f64; 2] = [180.0, 1500.0];
 /// A loss that just began is faster than the trend tells; then this one, in seconds, is nearer.
 const LATE: f64 = 90.0;
 
+/// A tyre that bursts or is cut loses its air within this, in seconds.
+const SUDDEN: f64 = 30.0;
+
 /// Name of the wheel, and the field of its pressure.
 const WHEELS: [(&str, &str); 4] = [
     ("front_left", "tyre_pressure_front_left"),
@@ -61,12 +64,12 @@ struct Wheel {
     /// What it had, kPa, and when that was, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<(f64, i64)>,
-    low: crate::episode::Episode,
-    puncture: crate::episode::Episode,
-}
     /// Up to when diffusion was taken off the baseline, where that is later.
     #[serde(skip_serializing_if = "Option::is_none")]
     diffused: Option<i64>,
+    low: crate::episode::Episode,
+    puncture: crate::episode::Episode,
+}
 
 /// One wheel, as the rules see it.
 #[derive(Debug, Clone, Copy)]
@@ -163,6 +166,21 @@ pub(crate) fn observe(
             trends,
             event,
         ));
+        // A loss that is too fast for a trend is low at once: it is one fault all the same.
+        let sudden = puncture.enabled
+            && !wheel.puncture.is_open()
+            && !wheel.low.is_open()
+            && low::is_low(low, view);
+        if sudden && let Some(trends) = wheel.sudden(puncture.lost_at_least) {
+            let episode = &mut wheel.puncture;
+            found.extend(puncture::judge(
+                puncture,
+                episode,
+                view,
+                Some(trends),
+                event,
+            ));
+        }
         // Whoever knows that the tyre loses air need not be told that it has little.
         if !(puncture.enabled && wheel.puncture.is_open()) {
             found.extend(low::judge(low, &mut wheel.low, view, event));
@@ -219,6 +237,16 @@ impl Wheel {
 
     fn lost(&self) -> Option<f64> {
         Some(self.baseline?.0 - self.window.level()?)
+    }
+
+    /// A fall within [`SUDDEN`] by at least that many kPa, which no trend tells yet.
+    fn sudden(&self, at_least: f64) -> Option<Trends> {
+        let fell = self.window.level()? - self.window.median_before(SUDDEN)?;
+        let rate = fell * 60.0 / SUDDEN;
+        (-fell >= at_least).then_some(Trends {
+            steady: rate,
+            latest: rate,
+        })
     }
 
     /// kPa per minute; after a pause in which the air went, as the mean since the tyre had what it had.

@@ -118,6 +118,18 @@ impl<const WIDTH: i64, const KEPT: i64> Window<WIDTH, KEPT> {
         median(slots)
     }
 
+    /// The median of what there was before the last `seconds`; None of less than three slots.
+    pub fn median_before(&self, seconds: f64) -> Option<f64> {
+        let newest = self.slots.last()?.0;
+        let end = self
+            .slots
+            .partition_point(|s| s.0 <= newest - Self::span(seconds));
+        self.slots
+            .get(..end)
+            .filter(|s| s.len() >= 3)
+            .and_then(median)
+    }
+
     /// How much the level changed over the last `seconds`: from the median of the first third of the slots to that
     /// of the last third. What changes steadily changes by two thirds of what its trend says for that time; what
     /// changed in a step, by more.
@@ -282,18 +294,6 @@ mod tests {
         }
 
         #[test]
-        fn order_within_the_window_does_not_matter(mut readings in proptest::collection::vec((0i64..200_000_000, 0u8..=130), 1..200), seed in any::<u64>()) {
-            let fill = |readings: &[(i64, u8)]| {
-                let mut w = Window::default();
-                readings.iter().for_each(|(t, v)| w.add(*t, f64::from(*v)));
-                w
-            };
-            let sorted = fill(&readings);
-            let mut x = seed | 1;
-            for i in (1..readings.len()).rev() {
-                x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-                readings.swap(i, (x >> 33) as usize % (i + 1));
-        #[test]
         fn what_is_absorbed_is_as_if_it_had_been_added(readings in proptest::collection::vec((0i64..200_000_000, 0u8..=130, any::<bool>()), 0..200)) {
             let (mut whole, mut one, mut other) = (Window::default(), Window::default(), Window::default());
             for (time, value, which) in readings {
@@ -305,6 +305,18 @@ mod tests {
             prop_assert!(other.is_empty());
         }
 
+        #[test]
+        fn order_within_the_window_does_not_matter(mut readings in proptest::collection::vec((0i64..200_000_000, 0u8..=130), 1..200), seed in any::<u64>()) {
+            let fill = |readings: &[(i64, u8)]| {
+                let mut w = Window::default();
+                readings.iter().for_each(|(t, v)| w.add(*t, f64::from(*v)));
+                w
+            };
+            let sorted = fill(&readings);
+            let mut x = seed | 1;
+            for i in (1..readings.len()).rev() {
+                x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                readings.swap(i, (x >> 33) as usize % (i + 1));
             }
             prop_assert_eq!(fill(&readings), sorted);
         }

@@ -84,15 +84,15 @@ impl TyrePressureLow {
     }
 }
 
-pub(super) fn judge(
-    rule: &TyrePressureLow,
-    episode: &mut Episode,
-    view: View,
-    event: &Telemetry,
-) -> Option<Finding> {
-    if !rule.enabled {
-        return None;
-    }
+/// How low a tyre is, and from where on it is so.
+#[derive(Debug, Clone, Copy)]
+struct Assessed {
+    severity: Option<Severity>,
+    warning_at: f64,
+    critical_at: f64,
+}
+
+fn assess(rule: &TyrePressureLow, view: View) -> Assessed {
     let recommended = if view.is_front() {
         rule.recommended_front
     } else {
@@ -116,6 +116,32 @@ pub(super) fn judge(
     } else {
         None
     };
+    Assessed {
+        severity,
+        warning_at,
+        critical_at,
+    }
+}
+
+/// Whether the tyre has too little air.
+pub(super) fn is_low(rule: &TyrePressureLow, view: View) -> bool {
+    assess(rule, view).severity.is_some()
+}
+
+pub(super) fn judge(
+    rule: &TyrePressureLow,
+    episode: &mut Episode,
+    view: View,
+    event: &Telemetry,
+) -> Option<Finding> {
+    if !rule.enabled {
+        return None;
+    }
+    let Assessed {
+        severity,
+        warning_at,
+        critical_at,
+    } = assess(rule, view);
     let verdict = match severity {
         Some(severity) => Verdict::Wrong(severity),
         None if view.level >= warning_at * (1.0 + rule.clear_above) => Verdict::Clear,

@@ -82,6 +82,39 @@ fn a_leak_is_told_with_its_wheel_and_time_and_becomes_critical() {
 }
 
 #[test]
+fn a_tyre_that_bursts_is_one_episode_of_one_rule() {
+    for (sent, rate) in [
+        (1, 60.0),
+        (1, 80.0),
+        (1, 100.0),
+        (1, 200.0),
+        (1, 1000.0),
+        (5, 90.0),
+        (5, 300.0),
+    ] {
+        let found = run(2400, |s, e| {
+            if s as u32 % sent == 0 {
+                tyres(leak(rate, s), 25.0, s, e);
+                temperatures(25.0, e);
+            }
+        });
+        let episodes: std::collections::BTreeSet<_> =
+            found.iter().map(|a| (&a.rule, &a.episode)).collect();
+        assert_eq!(episodes.len(), 1, "{rate}: {found:#?}");
+        assert_eq!(found[0].rule, puncture::RULE, "{rate}");
+        assert!(
+            (600..720).contains(&second(&found[0])),
+            "{rate}: {found:#?}"
+        );
+        assert_eq!(
+            severities(&found).last(),
+            Some(&Severity::Critical),
+            "{rate}"
+        );
+    }
+}
+
+#[test]
 fn two_leaking_tyres_are_two_episodes() {
     let found = run(2400, |s, e| {
         let mut filled = leak(8.0, s);
@@ -192,39 +225,6 @@ fn air_that_went_in_a_pause_is_a_leak() {
     assert!(second(&found[0]) < 1140, "{found:#?}");
 }
 
-#[test]
-fn single_wild_readings_are_not_believed() {
-    let found = run(2400, |s, e| {
-        tyres([230.0; 4], 20.0, s, e);
-        if s as u32 % 97 == 5 {
-            e.tyre_pressure_front_left = Some(40.0);
-        }
-    });
-    assert!(found.is_empty(), "{found:#?}");
-}
-
-#[test]
-fn settings() {
-    let off = json!({"slowPuncture": {"enabled": false}});
-    let found = run_with(off, 3600, |s, e| tyres(leak(8.0, s), 20.0, s, e));
-    assert!(
-        found.iter().all(|a| a.rule == low::RULE) && found.len() == 2,
-        "{found:#?}"
-    );
-    let refusals: [(Value, &str); 4] = [
-        (
-            json!({"tyrePressureLow": {"criticalShare": 0.9}}),
-            "rules.tyrePressureLow.criticalShare",
-        ),
-        (
-            json!({"tyrePressureLow": {"recommendedFront": 5}}),
-            "rules.tyrePressureLow.recommendedFront",
-        ),
-        (
-            json!({"slowPuncture": {"trendAtLeast": 0}}),
-            "rules.slowPuncture.trendAtLeast",
-        ),
-        (
 /// Events of ten minutes, a pause of so many hours, and of so many minutes, through the default rules; `lost` is
 /// what the rear left tyre lost since the pause began, at so many seconds after its end.
 fn after_a_pause(
@@ -281,6 +281,39 @@ fn a_wheel_of_the_older_form_can_be_read() {
     assert_eq!(wheel.baseline, Some((230.5, 1_767_225_600_000_000)));
 }
 
+#[test]
+fn single_wild_readings_are_not_believed() {
+    let found = run(2400, |s, e| {
+        tyres([230.0; 4], 20.0, s, e);
+        if s as u32 % 97 == 5 {
+            e.tyre_pressure_front_left = Some(40.0);
+        }
+    });
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn settings() {
+    let off = json!({"slowPuncture": {"enabled": false}});
+    let found = run_with(off, 3600, |s, e| tyres(leak(8.0, s), 20.0, s, e));
+    assert!(
+        found.iter().all(|a| a.rule == low::RULE) && found.len() == 2,
+        "{found:#?}"
+    );
+    let refusals: [(Value, &str); 4] = [
+        (
+            json!({"tyrePressureLow": {"criticalShare": 0.9}}),
+            "rules.tyrePressureLow.criticalShare",
+        ),
+        (
+            json!({"tyrePressureLow": {"recommendedFront": 5}}),
+            "rules.tyrePressureLow.recommendedFront",
+        ),
+        (
+            json!({"slowPuncture": {"trendAtLeast": 0}}),
+            "rules.slowPuncture.trendAtLeast",
+        ),
+        (
             json!({"models": {"Van": {"slowPuncture": {"limit": "low"}}}}),
             "rules.models.Van.slowPuncture.limit",
         ),
