@@ -112,7 +112,7 @@ pub struct Format {
 
 impl Format {
     /// The format of this name; `csv` and `geojson` need the text of a column mapping, the others have theirs
-    /// built in.
+    /// built in, and `obdb_tpms` may be given another one.
     ///
     /// # Errors
     /// An unknown format, a set that is no telemetry, a mapping where none belongs or none where one is needed,
@@ -133,6 +133,8 @@ impl Format {
         if let Some(&(name, layout, text)) = BUILT_IN.iter().find(|(n, ..)| *n == name) {
             return match mapping {
                 None => Self::with(name, layout, text),
+                // Its built-in mapping knows the signals of tyres only.
+                Some(given) if layout == Layout::Answers => Self::with(name, layout, given),
                 Some(_) => Err(Invalid::new(
                     "mapping",
                     "",
@@ -170,7 +172,8 @@ impl Format {
 
     /// Who expects the columns: the user's mapping, or the format.
     pub(crate) fn expecting(&self) -> &'static str {
-        if BY_MAPPING.iter().any(|(n, _)| *n == self.name) {
+        let answers = self.layout == Layout::Answers && !self.mapping.columns.is_empty();
+        if answers || BY_MAPPING.iter().any(|(n, _)| *n == self.name) {
             "the mapping"
         } else {
             self.name

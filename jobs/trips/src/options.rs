@@ -10,12 +10,20 @@ use millrace_contract::{Invalid, check_vehicle_id};
 
 use crate::format::{Format, Layout};
 use crate::inject::{Injection, inject};
-use crate::reader::{Origin, read_arrays, read_stream};
+use crate::reader::{Origin, SignalSet, read_arrays, read_signals, read_stream};
 use crate::{Trip, TripError, vehicle_of};
 
 /// Where a trip starts when nothing else is said and its file does not tell: fixed, so that the same files give
 /// the same episodes.
 pub const DEFAULT_START: &str = "2026-01-01T00:00:00Z";
+
+/// Where the set of signals of a model lies, in one of so many folders above its answers.
+const SIGNALS: &[&str] = &[
+    "signalset_v3_default.json.gz",
+    "signalset_v3_default.json",
+    "signalsets/v3/default.json",
+];
+const SIGNALS_ABOVE: usize = 5;
 
 /// The options as they were written, whatever parsed the command line.
 #[derive(Debug, Clone, Copy, Default)]
@@ -105,6 +113,10 @@ impl TripOptions {
                 .file_name()
                 .map(|n| n.to_string_lossy().into_owned())
                 .unwrap_or_default(),
+            signals: match self.format.layout {
+                Layout::Answers if self.format.mapping.columns.is_empty() => signals_above(path)?,
+                _ => None,
+            },
         };
         let folders = self.format.layout == Layout::Arrays;
         if folders != path.is_dir() && path.exists() {
@@ -197,6 +209,26 @@ impl TripOptions {
         }
         Ok(())
     }
+}
+
+/// The set of signals that lies nearest above a file of answers.
+fn signals_above(path: &Path) -> Result<Option<SignalSet>, TripError> {
+    for folder in path.ancestors().skip(1).take(SIGNALS_ABOVE) {
+        for name in SIGNALS {
+            let path = folder.join(name);
+            if !path.is_file() {
+                continue;
+            }
+            return File::open(&path)
+                .and_then(read_signals)
+                .map(Some)
+                .map_err(|source| TripError::Open {
+                    name: (*name).to_owned(),
+                    source,
+                });
+        }
+    }
+    Ok(None)
 }
 
 pub(crate) fn default_start() -> Timestamp {

@@ -11,6 +11,7 @@ mod resample;
 mod rows;
 mod table;
 mod times;
+mod wheels;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -25,6 +26,7 @@ use crate::options::default_start;
 use crate::{Trip, TripError};
 
 pub(crate) use arrays::read_arrays;
+pub(crate) use wheels::SignalSet;
 
 /// Whose trip it is, and where it comes from.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Origin<'a> {
     pub vehicle: &'a str,
     /// Name of the file, where there is one.
     pub file_name: String,
+    /// What the signals of its vehicle mean, for formats whose files do not tell.
+    pub signals: Option<SignalSet>,
 }
 
 impl<'a> Origin<'a> {
@@ -41,8 +45,20 @@ impl<'a> Origin<'a> {
         Self {
             vehicle,
             file_name: String::new(),
+            signals: None,
         }
     }
+}
+
+/// Reads a set of signals; gzip is recognised by its first bytes.
+pub(crate) fn read_signals(reader: impl Read) -> Result<SignalSet, std::io::Error> {
+    let mut buffered = BufReader::new(reader);
+    let set = if buffered.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        serde_json::from_reader(MultiGzDecoder::new(buffered))
+    } else {
+        serde_json::from_reader(buffered)
+    };
+    set.map_err(std::io::Error::from)
 }
 
 /// Reads a trip; gzip is recognised by its first bytes. Event times are `start` plus the time since the first row;

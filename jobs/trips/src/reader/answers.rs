@@ -1,12 +1,14 @@
 //! YAML lists of test cases: what a control unit answered, and what that means. The decoded values are taken.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 
 use csv::ByteRecord;
 use serde::Deserialize;
 
-use super::rows::Rows;
+use super::rows::{Rows, shown};
+use super::wheels::of_wheels;
 use super::{Draft, Origin};
 use crate::TripError;
 use crate::error::Place;
@@ -42,19 +44,57 @@ pub(super) fn read(
             header.push(name.clone());
         }
     }
-    let mut rows = Rows::new(format, header.clone(), Place::File, origin)?;
+    let mut format = Cow::Borrowed(format);
+    let mut unavailable: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    // Without a mapping of the user the file itself tells.
+    if format.mapping.columns.is_empty() {
+        for (name, wheel) in of_wheels(&readings(&answers), origin.signals.as_ref()) {
+            unavailable.insert(name.clone(), wheel.unavailable);
+            let columns = &mut format.to_mut().mapping.columns;
+            columns.insert(name, wheel.column);
+        }
+    }
+    if format.mapping.columns.is_empty() && !header.is_empty() {
+        return Err(TripError::Header {
+            at: Place::File,
+            problem: "there is no column with a known signal".to_owned(),
+            cure: format!(
+                "name the signals of tyres as in X_TP_FL and X_TT_RR, put the model's signalset_v3_default.json \
+                 beside, or give --mapping; the file has: {}",
+                shown(&header)
+            ),
+        });
+    }
+    let mut rows = Rows::new(&format, header.clone(), Place::File, origin)?;
     for (n, case) in (1..).zip(&answers.test_cases) {
         let cells: Vec<String> = header
             .iter()
             .map(|name| {
-                case.expected_values
-                    .get(name)
-                    .map_or_else(String::new, text_of)
+                let value = case.expected_values.get(name);
+                let none = unavailable.get(name).zip(value.and_then(number_of));
+                if none.is_some_and(|(none, value)| none.iter().any(|n| (n - value).abs() < 1e-3)) {
+                    return String::new();
+                }
+                value.map_or_else(String::new, text_of)
             })
             .collect();
         rows.take(&ByteRecord::from(cells), Place::Case(n))?;
     }
     rows.finish(Place::File)
+}
+
+/// The numbers in all answers, by signal.
+fn readings(answers: &Answers) -> BTreeMap<String, Vec<f64>> {
+    let mut readings: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (name, value) in answers.test_cases.iter().flat_map(|c| &c.expected_values) {
+        let of_signal = readings.entry(name.clone()).or_default();
+        of_signal.extend(number_of(value));
+    }
+    readings
+}
+
+fn number_of(value: &serde_yaml_ng::Value) -> Option<f64> {
+    value.as_f64().filter(|v| v.is_finite())
 }
 
 fn text_of(value: &serde_yaml_ng::Value) -> String {

@@ -225,7 +225,8 @@ fn is_missing(cell: &[u8], marks: &[String]) -> bool {
         })
 }
 
-fn shown(header: &[String]) -> String {
+/// The names in a header, for messages.
+pub(super) fn shown(header: &[String]) -> String {
     let mut names = header
         .iter()
         .take(40)

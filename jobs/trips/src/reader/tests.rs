@@ -169,6 +169,7 @@ fn recorded_times_are_kept_when_nothing_else_is_asked_for() {
         let origin = Origin {
             vehicle: "v",
             file_name: name.to_owned(),
+            signals: None,
         };
         let trip = read_stream(text.as_bytes(), &table(time), &origin, None).unwrap();
         assert!(
