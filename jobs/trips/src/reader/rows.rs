@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use millrace_contract::{Invalid, Telemetry};
 
-use super::times::{clock, date, local, number, rfc3339};
+use super::times::{clock, date, local, number, of_the_trip, rfc3339};
 use super::{Draft, Origin, instant};
 use crate::TripError;
 use crate::error::Place;
@@ -132,7 +132,7 @@ impl<'a> Rows<'a> {
 
     /// All rows are in; `after` is where another one would have been.
     pub fn finish(mut self, after: Place) -> Result<Draft, TripError> {
-        if let Some((count, first)) = self.skipped {
+        if let Some((count, first)) = self.skipped.take() {
             if self.draft.samples.is_empty() {
                 return Err(first);
             }
@@ -140,6 +140,7 @@ impl<'a> Rows<'a> {
                 "{count} rows without a time left out, the first: {first}"
             ));
         }
+        self.leave_out_other_days();
         let Some(first) = self.draft.times.first().copied() else {
             return Err(TripError::Empty {
                 at: after,
@@ -154,6 +155,34 @@ impl<'a> Rows<'a> {
             _ => None,
         };
         Ok(self.draft)
+    }
+
+    /// Dates that can be read may be nonsense all the same, and would move all that follows.
+    fn leave_out_other_days(&mut self) {
+        let time = &self.mapping.time;
+        let dated =
+            time.epoch || time.unit == Some(TimeUnit::Rfc3339) || self.resolved.date.is_some();
+        if !dated || time.bad_rows != BadRows::Skip {
+            return;
+        }
+        let days = of_the_trip(&self.draft.times);
+        let Some(first) = self.draft.times.iter().find(|t| !days.contains(t)).copied() else {
+            return;
+        };
+        let all = self.draft.times.len();
+        let times = &self.draft.times;
+        let mut kept = times.iter().map(|t| days.contains(t));
+        self.draft.samples.retain(|_| kept.next().unwrap_or(true));
+        self.draft.times.retain(|t| days.contains(t));
+        let shown =
+            |seconds| instant(seconds).map_or_else(|| "no time".to_owned(), |t| t.to_string());
+        self.draft.notes.push(format!(
+            "{} rows of other days left out, the first: {}, more than a day from the rest, {} to {}",
+            all - self.draft.times.len(),
+            shown(first),
+            shown(*days.start()),
+            shown(*days.end()),
+        ));
     }
 
     fn time(&self, record: &ByteRecord, at: Place) -> Result<f64, TripError> {

@@ -279,3 +279,31 @@ fn points_of_geojson() {
     assert!(error("[1").contains("not a GeoJSON FeatureCollection"));
     assert!(error(&text.replace("\"at\"", "\"when\"")).contains("there is no column at"));
 }
+
+#[test]
+fn rows_of_other_days_are_left_out_where_bad_rows_are() {
+    let text = |skip: &str| {
+        let mapping = format!(
+            "time: {{column: Time, unit: clock, date: {{column: Date, order: mdy}}{skip}}}\ncolumns: {{v: speed}}"
+        );
+        let format = Format::parse("csv", Some(&mapping)).unwrap();
+        let rows = "Date,Time,v\n1/6/1980,00:00:03,0\n3/29/2021,10:00:00,1\n3/29/2021,10:00:01,2\n\
+                    2/1/2090,10:00:02,99\n3/29/2021,10:00:03,3\n3/29/2021,10:00:04,4\n";
+        read_stream(rows.as_bytes(), &format, &Origin::of("v"), None).unwrap()
+    };
+    let trip = text(", bad_rows: skip");
+    let speeds: Vec<_> = trip.samples.iter().filter_map(|s| s.speed).collect();
+    assert_eq!(speeds, [1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(trip.samples[0].time.to_string(), "2021-03-29T10:00:00Z");
+    assert_eq!(trip.duration().as_secs(), 4);
+    assert!(
+        trip.notes[0].starts_with("2 rows of other days left out, the first: 1980-01-06"),
+        "{:?}",
+        trip.notes
+    );
+    assert_eq!(
+        text("").samples.len(),
+        6,
+        "without it they are taken as they are"
+    );
+}

@@ -64,6 +64,35 @@ pub(super) fn local(date: Date, seconds: f64, zone: &TimeZone) -> Option<f64> {
     Some(time.as_microsecond() as f64 / 1e6)
 }
 
+/// Which times, in seconds since 1970, are of the days of the trip: that of the median, and those that follow each
+/// other from there without more than a day between. The others come of receivers that had no time yet.
+pub(super) fn of_the_trip(times: &[f64]) -> std::ops::RangeInclusive<f64> {
+    let mut sorted = times.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    let apart = |pair: &[f64]| pair[1] - pair[0] > DAY;
+    let first = sorted[..middle.min(sorted.len())]
+        .windows(2)
+        .rposition(apart)
+        .map_or(0, |i| i + 1);
+    let (before, after) = sorted.split_at(middle);
+    let first = match (before.last(), after.first()) {
+        (Some(a), Some(b)) if b - a > DAY => middle,
+        _ => first,
+    };
+    let last = after
+        .windows(2)
+        .position(apart)
+        .map_or(after.len(), |i| i + 1);
+    match (
+        sorted.get(first),
+        last.checked_sub(1).and_then(|i| after.get(i)),
+    ) {
+        (Some(first), Some(last)) => *first..=*last,
+        _ => f64::MIN..=f64::MAX,
+    }
+}
+
 /// Makes times strictly rise: goes on after restarts and midnight, and spreads equal ones.
 pub(super) fn spread(times: &mut [f64], wraps: bool) {
     let mut shift = 0.0;
@@ -102,6 +131,29 @@ pub(super) fn spread(times: &mut [f64], wraps: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_days_of_a_trip_are_those_around_the_median() {
+        let day = |d: f64| d * DAY;
+        let of = |days: &[f64]| {
+            let times: Vec<f64> = days.iter().map(|d| day(*d)).collect();
+            let range = of_the_trip(&times);
+            let kept = times.iter().filter(|t| range.contains(t));
+            kept.map(|t| t / DAY).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of(&[100.0, 100.1, 8000.0, 100.2, 3.0, 100.3]),
+            [100.0, 100.1, 100.2, 100.3]
+        );
+        // Over days, in a row.
+        let long: Vec<f64> = (0..40).map(|i| 50.0 + 0.7 * f64::from(i)).collect();
+        assert_eq!(of(&long), long);
+        // The nonsense comes first, and is nearly half of it.
+        assert_eq!(of(&[9000.0, 9000.0, 10.0, 10.1, 10.2]), [10.0, 10.1, 10.2]);
+        assert_eq!(of(&[1.0, 1.0, 10.0, 10.1, 10.2]), [10.0, 10.1, 10.2]);
+        assert_eq!(of(&[5.0]), [5.0]);
+        assert!(of(&[]).is_empty());
+    }
 
     #[test]
     fn days_and_zones() {
