@@ -62,6 +62,45 @@ fn judge(
     }
 }
 
+/// The trip of a vehicle that does not measure its coolant.
+fn without_coolant(trip: &Trip) -> Trip {
+    let mut trip = trip.clone();
+    for sample in &mut trip.samples {
+        sample.coolant_temperature = None;
+    }
+    trip
+}
+
+#[test]
+fn a_coolant_that_is_not_measured_gets_a_healthy_baseline() {
+    let detector = detector();
+    for set in ["carobd", "kit_obd2", "envirocar"] {
+        let (mut hot, mut found) = (0, 0);
+        for trip in trips(set).iter().step_by(3) {
+            let bare = without_coolant(trip);
+            let length = bare.duration().as_secs_f64();
+            // A fault that changes nothing leaves the baseline alone.
+            let healthy = with(&bare, &format!("coolant-ramp@{}:0.001", length.floor()));
+            assert_eq!(alerts(&detector, &healthy.samples), [], "{}", bare.vehicle);
+            for fault in ["coolant-ramp@600:5", "coolant-cold@300:50"] {
+                let faulty = with(&bare, fault);
+                if faulty.truth.is_empty() {
+                    continue;
+                }
+                let alerts = alerts(&detector, &faulty.samples);
+                check_one_episode(&format!("{} {fault}", bare.vehicle), &faulty, &alerts);
+                let at = |s: &&millrace_contract::Telemetry| s.coolant_temperature >= Some(112.0);
+                if faulty.samples.iter().filter(at).count() > 60 {
+                    hot += 1;
+                    found += usize::from(!alerts.is_empty());
+                }
+            }
+        }
+        eprintln!("{set}: {hot} got hot, {found} found");
+        assert_eq!(hot, found, "{set}");
+    }
+}
+
 /// Seconds from the injection to the end of the first stretch, not before `after`, in which the engine runs for a
 /// minute and a half.
 fn engine_runs(trip: &Trip, after: f64) -> Option<f64> {
@@ -107,7 +146,7 @@ fn slow_puncture() {
         judge(
             set,
             "slow-puncture",
-            &["1", "3", "8"],
+            &["1", "3", "8", "80", "400"],
             Severity::Warning,
             |trip, rate| {
                 // 10 kPa, and the time to see a trend: it needs three minutes before.

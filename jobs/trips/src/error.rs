@@ -92,14 +92,13 @@ pub enum TripError {
     /// The vehicle id or an option is not acceptable.
     #[error(transparent)]
     Invalid(#[from] Invalid),
-    /// A fault acts on a signal that the trip does not have.
+    /// A fault of an engine, and the trip is not of a vehicle with one.
     #[error(
-        "the trip has no {field}, on which {fault} acts; choose a trip or a mapping with {field}"
+        "the trip has neither coolant_temperature, on which {fault} acts, nor any other signal of a combustion \
+         engine; choose a trip of such a vehicle, or map engine_speed or coolant_temperature"
     )]
-    NoSignal {
+    NoEngine {
         /// The fault.
         fault: &'static str,
-        /// The telemetry field.
-        field: &'static str,
     },
 }

@@ -120,12 +120,9 @@ impl Fault {
         }
     }
 
-    /// The signal without which it cannot be injected; the others have a healthy baseline.
-    fn needs(self) -> Option<&'static str> {
-        match self {
-            Self::CoolantRamp | Self::CoolantCold => Some("coolant_temperature"),
-            _ => None,
-        }
+    /// Whether it is one of an engine: what has none has no coolant either.
+    fn needs_engine(self) -> bool {
+        matches!(self, Self::CoolantRamp | Self::CoolantCold)
     }
 }
 
@@ -178,20 +175,18 @@ pub struct Injection {
 }
 
 /// Puts a fault into a trip and notes it in the trip's truth. Signals on which it acts and which the trip lacks
-/// are there from the first sample on, healthy: battery 14.1 V (12.6 V while the engine stands still), tyres
-/// filled to 230 kPa at 20 °C, 60 % of fuel, no trouble codes. No other signal is touched. A fault that would
+/// are there from the first sample on, healthy: coolant that warms up to 88 °C, battery 14.1 V (12.6 V while the
+/// engine stands still), tyres filled to 230 kPa at 20 °C, 60 % of fuel, no trouble codes. No other signal is touched. A fault that would
 /// begin after the end of the trip changes nothing and leaves a note.
 ///
 /// # Errors
-/// The trip lacks the coolant temperature and the fault is one of the coolant.
+/// The fault is one of the coolant, and the trip has neither its temperature nor any signal of an engine.
 pub fn inject(trip: &mut Trip, injection: &Injection) -> Result<(), TripError> {
     let fault = injection.fault;
-    if let Some(field) = fault.needs()
-        && !trip.samples.iter().any(|s| s.number(field).is_some())
-    {
-        return Err(TripError::NoSignal {
+    let coolant = |s: &millrace_contract::Telemetry| s.coolant_temperature.is_some();
+    if fault.needs_engine() && !baseline::has_engine(trip) && !trip.samples.iter().any(coolant) {
+        return Err(TripError::NoEngine {
             fault: fault.name(),
-            field,
         });
     }
     let (Some(first), Some(last)) = (

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use millrace_contract::Telemetry;
 use millrace_testkit::{data_dir, left_out};
-use millrace_trips::{Trip, TripArguments, TripOptions};
+use millrace_trips::{Trip, TripArguments, TripOptions, inject};
 
 /// The files of a set with one of these endings, in order; none where there is no data.
 fn files(set: &str, ending: &str) -> Vec<PathBuf> {
@@ -162,6 +162,9 @@ fn rsk_twizy() {
         assert!(trip.samples.iter().all(near), "{}", trip.vehicle);
     }
     let Some(first) = trips.first() else { return };
+    let ramp = "coolant-ramp@900:5".parse().unwrap();
+    let e = inject(&mut first.clone(), &ramp).unwrap_err();
+    assert!(e.to_string().contains("combustion engine"), "{e}");
     assert_eq!(first.samples[0].time.to_string(), "2021-03-29T10:13:45Z");
     assert_eq!(first.samples.len(), 6179);
     assert!(
@@ -186,6 +189,10 @@ fn envirocar() {
             (last.heading, last.time.to_string()),
             (None, "2020-03-25T17:02:42Z".to_owned())
         );
+        // A combustion car without a sensor of its coolant: it is given a healthy one.
+        let mut faulty = trip.clone();
+        inject(&mut faulty, &"coolant-ramp@900:5".parse().unwrap()).unwrap();
+        assert_eq!(present(&faulty, |s| s.coolant_temperature), 368);
     }
 }
 

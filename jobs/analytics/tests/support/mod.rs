@@ -49,7 +49,10 @@ pub fn trips(set: &str) -> Vec<Trip> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(data.join(set))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.to_string_lossy().ends_with(".csv.gz"))
+        .filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".csv.gz") || name.ends_with(".json.gz")
+        })
         .collect();
     files.sort();
     files

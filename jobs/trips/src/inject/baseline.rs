@@ -17,6 +17,24 @@ const FILLED_TO: f64 = 230.0;
 const FUEL: (f64, f64, f64, f64) = (60.0, 45.0, 0.4, 100.0 / 255.0);
 /// Litres an hour at idle, and for each km/h.
 const CONSUMPTION: (f64, f64) = (0.8, 0.06);
+/// Warm-up of the coolant: K a minute while idling, and besides for each km/h …
+const WARMING: (f64, f64) = (7.5, 0.25);
+/// … until the thermostat opens and is open, °C: as carobd shows them, half a minute more or less.
+const THERMOSTAT: (f64, f64) = (80.0, 88.0);
+/// How the regulated coolant swings: deviation (K), over how long (s); and what a sensor tells apart (K).
+const COOLANT_NOISE: (f64, f64, f64) = (1.2, 60.0, 1.0);
+/// How fast a standing engine cools, s.
+const COOLING_DOWN: f64 = 7200.0;
+/// Signals that only a vehicle with a combustion engine has.
+const OF_ENGINE: &[&str] = &[
+    "engine_speed",
+    "engine_load",
+    "engine_run_time",
+    "fuel_rate",
+    "mass_air_flow",
+    "intake_manifold_pressure",
+    "oil_temperature",
+];
 /// Longer gaps between samples are pauses, s.
 const LONGEST_STEP: f64 = 60.0;
 
@@ -24,7 +42,7 @@ const LONGEST_STEP: f64 = 60.0;
 pub(super) fn provide(trip: &mut Trip, fault: Fault) {
     let seed = hash(&trip.vehicle);
     match fault {
-        Fault::CoolantRamp | Fault::CoolantCold => {}
+        Fault::CoolantRamp | Fault::CoolantCold => coolant(trip, seed),
         Fault::ChargingFailure => battery(trip, seed),
         Fault::SlowPuncture => {
             for wheel in Wheel::ALL {
@@ -39,6 +57,11 @@ pub(super) fn provide(trip: &mut Trip, fault: Fault) {
 /// Whether any sample has a number in this field.
 fn has(trip: &Trip, field: &str) -> bool {
     trip.samples.iter().any(|s| s.number(field).is_some())
+}
+
+/// Whether the vehicle has an engine that has coolant.
+pub(super) fn has_engine(trip: &Trip) -> bool {
+    OF_ENGINE.iter().any(|field| has(trip, field))
 }
 
 /// Seconds from the sample before to each sample.
@@ -69,6 +92,38 @@ fn battery(trip: &mut Trip, seed: u64) {
         let stands = sample.engine_speed.is_some_and(|rpm| rpm < 100.0);
         let level = if stands { AT_REST } else { CHARGING };
         sample.battery_voltage = Some(quantise(level + noise, resolution));
+    }
+}
+
+fn coolant(trip: &mut Trip, seed: u64) {
+    if has(trip, "coolant_temperature") {
+        return;
+    }
+    let mut random = Random::new(seed, "baseline coolant");
+    let outside = trip.samples.iter().find_map(|s| {
+        let intake = s.intake_air_temperature;
+        s.ambient_temperature.or(intake)
+    });
+    let outside = outside.unwrap_or(FILLED_AT);
+    let (deviation, over, resolution) = COOLANT_NOISE;
+    let (mut level, mut speed, mut swing) = (outside, 0.0, 0.0);
+    let steps = steps(trip);
+    for (sample, step) in trip.samples.iter_mut().zip(steps) {
+        speed = sample.speed.unwrap_or(speed);
+        if sample.engine_speed.is_some_and(|rpm| rpm < 100.0) {
+            level = outside + (level - outside) * (-step / COOLING_DOWN).exp();
+        } else {
+            let (opens, open) = THERMOSTAT;
+            let closed = ((open - level) / (open - opens)).clamp(0.0, 1.0);
+            level += (WARMING.0 + WARMING.1 * speed) / 60.0 * step * closed;
+            level = level.min(open);
+        }
+        let kept: f64 = (-step / over).exp();
+        swing = kept * swing + (1.0 - kept * kept).sqrt() * deviation * random.gaussian();
+        // Fan and thermostat keep it within three deviations.
+        swing = swing.clamp(-3.0 * deviation, 3.0 * deviation);
+        let regulated = swing * (level / THERMOSTAT.1).clamp(0.0, 1.0);
+        sample.coolant_temperature = Some(quantise(level + regulated, resolution));
     }
 }
 
