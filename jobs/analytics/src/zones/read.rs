@@ -1,6 +1,7 @@
 //! Zones from GeoJSON (RFC 7946), with errors that name the file, the field, its value and the cure.
 
 mod geometry;
+mod json;
 
 use jiff::tz::TimeZone;
 use millrace_contract::Invalid;
@@ -9,6 +10,7 @@ use serde_json::{Map, Value};
 use super::curfew::{Window, time, weekday};
 use super::shape::Shape;
 use geometry::geometry;
+use json::{Element, Features, Object};
 
 /// Longest id or name of a zone, in characters.
 const LONGEST_NAME: usize = 128;
@@ -93,7 +95,7 @@ impl At {
 /// Reads all zones of one file.
 pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Zone>, Invalid> {
     let at = At(format!("{file}: "));
-    let json: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
+    let json: Element = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
         Invalid::new(
             file,
             text.chars().take(20).collect::<String>(),
@@ -101,9 +103,13 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Zone>, Invalid> {
             "give GeoJSON: a FeatureCollection, a Feature, a Polygon or a MultiPolygon",
         )
     })?;
-    let Some(members) = json.as_object() else {
-        return Err(at.invalid(&json, "not an object", "give a GeoJSON FeatureCollection"));
+    let object = match &json {
+        Element::Object(object) => object,
+        Element::Other(value) => {
+            return Err(at.invalid(value, "not an object", "give a GeoJSON FeatureCollection"));
+        }
     };
+    let members = &object.members;
     check_crs(&at, members)?;
     // Members that GeoJSON leaves free: properties of the whole, which hold where a feature has none of its own.
     let empty = Members::new();
@@ -116,17 +122,26 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Zone>, Invalid> {
     match kind_of(&at, members)? {
         "FeatureCollection" => {
             let at = at.member("features");
-            let features = members.get("features").unwrap_or(&Value::Null);
-            let Some(features) = features.as_array() else {
-                return Err(at.invalid(features, "not a list", "list the features"));
+            let features = match &object.features {
+                Some(Features::List(features)) => features,
+                other => {
+                    let value = match other {
+                        Some(Features::Other(value)) => value,
+                        _ => &Value::Null,
+                    };
+                    return Err(at.invalid(value, "not a list", "list the features"));
+                }
             };
             let mut zones = Vec::with_capacity(features.len());
             for (i, feature) in features.iter().enumerate() {
                 let at = at.item(i);
-                let Some(members) = feature.as_object() else {
-                    return Err(at.invalid(feature, "not an object", "give a GeoJSON Feature"));
+                let object = match feature {
+                    Element::Object(object) => object,
+                    Element::Other(value) => {
+                        return Err(at.invalid(value, "not an object", "give a GeoJSON Feature"));
+                    }
                 };
-                match kind_of(&at, members)? {
+                match kind_of(&at, &object.members)? {
                     "Feature" => {}
                     other => {
                         let problem = format!("a {other} where a Feature belongs");
@@ -134,11 +149,11 @@ pub(crate) fn read(file: &str, text: &str) -> Result<Vec<Zone>, Invalid> {
                         return Err(at.member("type").says(other, problem, cure));
                     }
                 }
-                zones.push(feature_of(&at, members, common, &format!("{stem}-{i}"))?);
+                zones.push(feature_of(&at, object, common, &format!("{stem}-{i}"))?);
             }
             Ok(zones)
         }
-        "Feature" => Ok(vec![feature_of(&at, members, &empty, stem)?]),
+        "Feature" => Ok(vec![feature_of(&at, object, &empty, stem)?]),
         _ => {
             let shape = geometry(&at, &json)?;
             Ok(vec![zone(
@@ -185,12 +200,11 @@ fn check_crs(at: &At, members: &Members) -> Result<(), Invalid> {
     ))
 }
 
-fn feature_of(at: &At, members: &Members, common: &Members, stem: &str) -> Result<Zone, Invalid> {
-    let geometry_at = at.member("geometry");
-    let shape = geometry(
-        &geometry_at,
-        members.get("geometry").unwrap_or(&Value::Null),
-    )?;
+fn feature_of(at: &At, object: &Object, common: &Members, stem: &str) -> Result<Zone, Invalid> {
+    let none = Element::Other(Value::Null);
+    let found = object.geometry.as_deref().unwrap_or(&none);
+    let shape = geometry(&at.member("geometry"), found)?;
+    let members = &object.members;
     let empty = Members::new();
     let own = match members.get("properties") {
         None | Some(Value::Null) => &empty,

@@ -3,33 +3,32 @@
 use millrace_contract::Invalid;
 use serde_json::Value;
 
+use super::json::{Coordinates, Element};
 use super::{At, kind_of};
 use crate::zones::shape::{Bounds, Part, Place, Shape, TURNS, bounds, reaches_into};
 
 /// What turning by 360 degrees may cost, in degrees.
 const ROUNDING: f64 = 1e-9;
 
-pub(super) fn geometry(at: &At, value: &Value) -> Result<Shape, Invalid> {
-    let polygons = "give a Polygon or a MultiPolygon";
-    let Some(members) = value.as_object() else {
-        return Err(at.invalid(value, "no geometry", polygons));
+const POLYGONS: &str = "give a Polygon or a MultiPolygon";
+
+pub(super) fn geometry(at: &At, element: &Element) -> Result<Shape, Invalid> {
+    let object = match element {
+        Element::Object(object) => object,
+        Element::Other(value) => return Err(at.invalid(value, "no geometry", POLYGONS)),
     };
     let coordinates_at = at.member("coordinates");
-    let coordinates = members.get("coordinates").unwrap_or(&Value::Null);
-    let list = |at: &At, value: &Value| match value.as_array() {
-        Some(l) if !l.is_empty() => Ok(l.clone()),
-        _ => Err(at.invalid(value, "not a list, or an empty one", polygons)),
-    };
-    match kind_of(at, members)? {
+    let coordinates = object.coordinates.as_ref();
+    match kind_of(at, &object.members)? {
         "Polygon" => {
             let rings = list(&coordinates_at, coordinates)?;
-            Ok(Shape(vec![polygon(&coordinates_at, &rings)?]))
+            Ok(Shape(vec![polygon(&coordinates_at, rings)?]))
         }
         "MultiPolygon" => {
             let mut parts = Vec::new();
             for (i, one) in list(&coordinates_at, coordinates)?.iter().enumerate() {
                 let at = coordinates_at.item(i);
-                parts.push(polygon(&at, &list(&at, one)?)?);
+                parts.push(polygon(&at, list(&at, Some(one))?)?);
             }
             Ok(Shape(parts))
         }
@@ -41,7 +40,17 @@ pub(super) fn geometry(at: &At, value: &Value) -> Result<Shape, Invalid> {
     }
 }
 
-fn polygon(at: &At, rings: &[Value]) -> Result<Part, Invalid> {
+fn list<'a>(at: &At, value: Option<&'a Coordinates>) -> Result<&'a [Coordinates], Invalid> {
+    match value {
+        Some(Coordinates::List(items)) if !items.is_empty() => Ok(items),
+        other => {
+            let shown = other.map_or(Value::Null, Coordinates::shown);
+            Err(at.invalid(&shown, "not a list, or an empty one", POLYGONS))
+        }
+    }
+}
+
+fn polygon(at: &At, rings: &[Coordinates]) -> Result<Part, Invalid> {
     let mut read: Vec<Vec<Place>> = Vec::with_capacity(rings.len());
     for (i, value) in rings.iter().enumerate() {
         let at = at.item(i);
@@ -50,11 +59,12 @@ fn polygon(at: &At, rings: &[Value]) -> Result<Part, Invalid> {
             let cure = "give separate areas as a MultiPolygon";
             // A hole lies where the area lies, also when longitudes were unrolled.
             let Some(turn) = turn_into(bounds(&places), bounds(outer)) else {
-                return Err(at.invalid(value, "a hole that leaves its polygon", cure));
+                return Err(at.invalid(&value.shown(), "a hole that leaves its polygon", cure));
             };
             places.iter_mut().for_each(|p| p.x += turn);
             if !reaches_into(&places, outer) {
-                return Err(at.invalid(value, "a hole that lies outside its polygon", cure));
+                let problem = "a hole that lies outside its polygon";
+                return Err(at.invalid(&value.shown(), problem, cure));
             }
         }
         read.push(places);
@@ -71,10 +81,20 @@ fn turn_into([w, s, e, n]: Bounds, [west, south, east, north]: Bounds) -> Option
 }
 
 /// A closed ring, whichever way it turns, without repeated places, and with longitudes that do not jump.
-fn ring(at: &At, value: &Value) -> Result<Vec<Place>, Invalid> {
+fn ring(at: &At, value: &Coordinates) -> Result<Vec<Place>, Invalid> {
     let few = "a ring has at least 4 positions, the last one being the first";
-    let Some(positions) = value.as_array() else {
-        return Err(at.invalid(value, "not a list of positions", few));
+    let positions = match value {
+        Coordinates::List(positions) => positions,
+        // Numbers where positions belong.
+        Coordinates::Position(x, _) => {
+            return Err(at
+                .item(0)
+                .invalid(&Value::from(*x), "not a position", ORDER));
+        }
+        Coordinates::Other(other) => match other.get(0) {
+            Some(first) => return Err(at.item(0).invalid(first, "not a position", ORDER)),
+            None => return Err(at.invalid(other, "not a list of positions", few)),
+        },
     };
     let mut places: Vec<Place> = Vec::with_capacity(positions.len() + 1);
     for (i, p) in positions.iter().enumerate() {
@@ -85,7 +105,7 @@ fn ring(at: &At, value: &Value) -> Result<Vec<Place>, Invalid> {
                 place.x += 360.0 * (last.x - place.x).signum();
             } else if jump > 180.0 && jump < 360.0 {
                 return Err(at.item(i).invalid(
-                    p,
+                    &p.shown(),
                     "more than half around the earth from the position before",
                     "cut the polygon in two, or add positions in between",
                 ));
@@ -102,7 +122,7 @@ fn ring(at: &At, value: &Value) -> Result<Vec<Place>, Invalid> {
     {
         if (first.x - last.x).abs() > 180.0 && first.y != last.y {
             let cure = "cut it at the antimeridian (RFC 7946, 3.1.9)";
-            return Err(at.invalid(value, "goes around the earth", cure));
+            return Err(at.invalid(&value.shown(), "goes around the earth", cure));
         }
         places.push(first);
     }
@@ -114,26 +134,18 @@ fn ring(at: &At, value: &Value) -> Result<Vec<Place>, Invalid> {
         })
         .sum();
     if places.len() < 4 || area == 0.0 {
-        return Err(at.invalid(value, "too few positions for an area", few));
+        return Err(at.invalid(&value.shown(), "too few positions for an area", few));
     }
     Ok(places)
 }
 
-fn position(at: &At, value: &Value) -> Result<Place, Invalid> {
-    let order = "a position is [longitude, latitude] in degrees";
-    let numbers = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    let [x, y, ..] = numbers else {
-        return Err(at.invalid(value, "not a position", order));
+const ORDER: &str = "a position is [longitude, latitude] in degrees";
+
+fn position(at: &At, value: &Coordinates) -> Result<Place, Invalid> {
+    let Coordinates::Position(x, y) = *value else {
+        return Err(no_position(at, value));
     };
-    let number = |i: usize, v: &Value| {
-        v.as_f64()
-            .filter(|n| n.is_finite())
-            .ok_or_else(|| at.item(i).invalid(v, "not a number", order))
-    };
-    let place = Place {
-        x: number(0, x)?,
-        y: number(1, y)?,
-    };
+    let place = Place { x, y };
     let shown = || format!("[{}, {}]", place.x, place.y);
     if place.x.abs() > 360.0 || place.y.abs() > 360.0 {
         let cure = "reproject to longitude and latitude (EPSG:4326)";
@@ -144,6 +156,29 @@ fn position(at: &At, value: &Value) -> Result<Place, Invalid> {
         return Err(at.says(&shown(), "a latitude beyond 90", cure));
     }
     Ok(place)
+}
+
+fn no_position(at: &At, value: &Coordinates) -> Invalid {
+    let two = match value {
+        Coordinates::List(items) => match items.as_slice() {
+            [x, y, ..] => Some([x.shown(), y.shown()]),
+            _ => None,
+        },
+        Coordinates::Other(other) => other
+            .get(0)
+            .cloned()
+            .zip(other.get(1).cloned())
+            .map(<[Value; 2]>::from),
+        Coordinates::Position(..) => None,
+    };
+    let bad = two.and_then(|two| {
+        let mut numbered = two.into_iter().enumerate();
+        numbered.find(|(_, v)| v.as_f64().is_none())
+    });
+    match bad {
+        Some((i, v)) => at.item(i).invalid(&v, "not a number", ORDER),
+        None => at.invalid(&value.shown(), "not a position", ORDER),
+    }
 }
 
 #[cfg(test)]

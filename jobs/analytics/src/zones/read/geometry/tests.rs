@@ -3,9 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 
 fn polygon_of(rings: Value) -> Result<Shape, Invalid> {
+    let text = json!({"type": "Polygon", "coordinates": rings}).to_string();
     geometry(
         &At("file: ".to_owned()),
-        &json!({"type": "Polygon", "coordinates": rings}),
+        &serde_json::from_str(&text).unwrap(),
     )
 }
 
@@ -74,4 +75,56 @@ fn a_hole_never_adds_to_its_polygon() {
     let touching = json!([[2, 0], [4, 2], [2, 4], [0, 2], [2, 0]]);
     let shape = polygon_of(json!([square(2.0, 2.0, 2.0), touching])).unwrap();
     assert!(!inside(&shape, 2.0, 2.1) && inside(&shape, 0.2, 0.3));
+}
+
+#[test]
+fn what_is_no_position_is_named_where_it_is() {
+    for (rings, parts) in [
+        (json!(7), ["coordinates: 7", "not a list"]),
+        (json!([7]), ["coordinates: a list of 1", "not a list"]),
+        (
+            json!([[1, 2], [3, 4]]),
+            ["coordinates[0][0]: 1", "not a position"],
+        ),
+        (
+            json!([["a", 2], [3, 4]]),
+            ["coordinates[0][0]: a", "not a position"],
+        ),
+        (
+            json!([[[1]]]),
+            ["coordinates[0][0]: a list of 1", "not a position"],
+        ),
+        (
+            json!([[[1, "b"]]]),
+            ["coordinates[0][0][1]: b", "not a number"],
+        ),
+        (
+            json!([[["a", 2, 3]]]),
+            ["coordinates[0][0][0]: a", "not a number"],
+        ),
+        (
+            json!([[[[1, 2], [3, 4]]]]),
+            ["coordinates[0][0][0]: a list of 2", "not a number"],
+        ),
+        (
+            json!([[{"x": 1}]]),
+            ["coordinates[0][0]: an object", "not a position"],
+        ),
+        (
+            json!([null]),
+            ["coordinates[0]: null", "not a list of positions"],
+        ),
+        (
+            json!([[[1, 91]]]),
+            ["coordinates[0][0]: [1, 91]", "exchanged"],
+        ),
+    ] {
+        let e = polygon_of(rings.clone()).unwrap_err().to_string();
+        for part in parts {
+            assert!(e.contains(part), "{rings}: {e}");
+        }
+    }
+    // Heights are passed over.
+    let high = json!([[0, 0, 5], [1, 0, 5], [1, 1, null], [0, 0, 5]]);
+    assert!(inside(&polygon_of(json!([high])).unwrap(), 0.9, 0.5));
 }
