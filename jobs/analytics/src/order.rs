@@ -36,6 +36,9 @@ const ASIDE: usize = 64;
 /// … and most bytes of them.
 const ASIDE_BYTES: usize = 16 << 10;
 
+/// An event follows the one before by so many microseconds at most, for telling stretches apart.
+const FOLLOWS: i64 = 600_000_000;
+
 /// What was seen of a vehicle's numbers and clock, and what is held. Times in microseconds since 1970.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -125,7 +128,12 @@ impl Order {
 
     /// A repetition, or a straggler of a number that passed or was given up.
     fn was_there(&self, number: u64, time: i64, lateness: i64) -> bool {
-        if self.earlier.hold(number, time, lateness) {
+        // An older drive may go on into a time that was heard of already: what follows it is of it.
+        let before = match self.began {
+            Some((_, began)) if self.follows(number, time, lateness) => began,
+            _ => i64::MAX,
+        };
+        if self.earlier.hold(number, time, lateness, before) {
             return true;
         }
         if self.next.is_none_or(|next| number >= next) || time > self.newest {
@@ -136,6 +144,14 @@ impl Order {
             || self.began.is_none_or(|(first, began)| {
                 number < first || time >= began.saturating_sub(lateness)
             })
+    }
+
+    /// Whether number and time go on where those of the present stretch are.
+    fn follows(&self, number: u64, time: i64, lateness: i64) -> bool {
+        let ahead = self.next.and_then(|next| number.checked_sub(next));
+        ahead.is_some_and(|ahead| ahead <= HELD as u64)
+            && !self.is_behind(time, lateness)
+            && time <= self.newest.saturating_add(FOLLOWS)
     }
 
     /// Whether that time is older than that of a late event may be.

@@ -49,9 +49,9 @@ impl Stretches {
         self.0.push(stretch);
     }
 
-    /// Whether an event is of one of them.
-    pub fn hold(&self, number: u64, time: i64, lateness: i64) -> bool {
-        self.0.iter().any(|s| {
+    /// Whether an event is of one of them that was over before a time.
+    pub fn hold(&self, number: u64, time: i64, lateness: i64, before: i64) -> bool {
+        self.0.iter().filter(|s| s.newest < before).any(|s| {
             number <= s.last && time <= s.newest && time >= s.oldest.saturating_sub(lateness)
         })
     }

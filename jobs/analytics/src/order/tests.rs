@@ -165,6 +165,18 @@ fn an_older_drive_from_zero_is_heard_whole_and_once() {
 }
 
 #[test]
+fn an_older_drive_that_reaches_into_a_time_that_was_heard_of_is_heard_whole() {
+    let mut order = Order::default();
+    run(&mut order, &seconds(0, 10_000.0, 2000));
+    let mut older = seconds(0, 9_000.0, 3500);
+    older.remove(1500);
+    let heard = run(&mut order, &older);
+    assert_eq!((heard.len(), heard[0].as_str()), (3499, "0!"));
+    // What is of neither changes nothing.
+    assert_eq!(run(&mut order, &seconds(1000, 11_000.0, 500)), [""; 0]);
+}
+
+#[test]
 fn a_restart_with_the_clock_set_back_is_heard_in_any_order() {
     let mut order = Order::default();
     run(&mut order, &seconds(0, 10_000.0, 100));
