@@ -239,10 +239,11 @@ impl Wheel {
         Some(self.baseline?.0 - self.window.level()?)
     }
 
-    /// A fall within [`SUDDEN`] by at least that many kPa, which no trend tells yet.
+    /// A fall by at least that many kPa since [`SUDDEN`] ago, or since the pause before, which no trend tells yet.
     fn sudden(&self, at_least: f64) -> Option<Trends> {
-        let fell = self.window.level()? - self.window.median_before(SUDDEN)?;
-        let rate = fell * 60.0 / SUDDEN;
+        let (before, ago) = self.window.median_before(SUDDEN)?;
+        let fell = self.window.level()? - before;
+        let rate = fell * 60.0 / ago;
         (-fell >= at_least).then_some(Trends {
             steady: rate,
             latest: rate,

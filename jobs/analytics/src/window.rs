@@ -118,16 +118,16 @@ impl<const WIDTH: i64, const KEPT: i64> Window<WIDTH, KEPT> {
         median(slots)
     }
 
-    /// The median of what there was before the last `seconds`; None of less than three slots.
-    pub fn median_before(&self, seconds: f64) -> Option<f64> {
+    /// The median of what there was before the last `seconds`, and how many seconds ago that ended; None of less
+    /// than three slots.
+    pub fn median_before(&self, seconds: f64) -> Option<(f64, f64)> {
         let newest = self.slots.last()?.0;
         let end = self
             .slots
             .partition_point(|s| s.0 <= newest - Self::span(seconds));
-        self.slots
-            .get(..end)
-            .filter(|s| s.len() >= 3)
-            .and_then(median)
+        let before = self.slots.get(..end).filter(|s| s.len() >= 3)?;
+        let ago = (newest - before.last()?.0) * WIDTH;
+        Some((median(before)?, ago as f64))
     }
 
     /// How much the level changed over the last `seconds`: from the median of the first third of the slots to that

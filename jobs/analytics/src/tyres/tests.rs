@@ -90,10 +90,11 @@ fn a_tyre_that_bursts_is_one_episode_of_one_rule() {
         (1, 200.0),
         (1, 1000.0),
         (5, 90.0),
+        (120, 90.0),
         (5, 300.0),
     ] {
         let found = run(2400, |s, e| {
-            if s as u32 % sent == 0 {
+            if (s as u32).is_multiple_of(sent) {
                 tyres(leak(rate, s), 25.0, s, e);
                 temperatures(25.0, e);
             }
@@ -103,13 +104,38 @@ fn a_tyre_that_bursts_is_one_episode_of_one_rule() {
         assert_eq!(episodes.len(), 1, "{rate}: {found:#?}");
         assert_eq!(found[0].rule, puncture::RULE, "{rate}");
         assert!(
-            (600..720).contains(&second(&found[0])),
+            (600..720 + 2 * i64::from(sent)).contains(&second(&found[0])),
             "{rate}: {found:#?}"
         );
         assert_eq!(
             severities(&found).last(),
             Some(&Severity::Critical),
             "{rate}"
+        );
+    }
+}
+
+#[test]
+fn what_went_in_a_pause_is_not_lost_suddenly() {
+    // Nearly low before, low after it.
+    for (minutes, lost) in [(10.0, 12.0), (25.0, 12.0), (25.0, 16.0)] {
+        let rules = json!({"tyrePressureLow": {"recommendedFront": 230, "recommendedRear": 230}});
+        let end = 3600.0 + minutes * 60.0;
+        let found = run_with(rules, 7200, |s, e| {
+            let rear_left = if s < 3600.0 { 190.0 } else { 190.0 - lost };
+            if !(3600.0..end).contains(&s) {
+                tyres([230.0, 230.0, rear_left, 230.0], 20.0, s, e);
+                temperatures(20.0, e);
+            }
+        });
+        assert_eq!(
+            severities(&found),
+            [Severity::Warning],
+            "{minutes} min: {found:#?}"
+        );
+        assert!(
+            found[0].trend_per_minute.is_none_or(|t| t > -2.0),
+            "{found:#?}"
         );
     }
 }
