@@ -282,6 +282,12 @@ fn obdb_tpms() {
             "{sample:?}"
         );
     }
+    // Names and magnitudes say the same as the model's set of signals.
+    for (path, trip) in files("obdb_tpms", ".yaml.gz").iter().zip(&trips) {
+        let file = std::fs::File::open(path).unwrap();
+        let alone = options("obdb_tpms").read(file, &trip.vehicle).unwrap();
+        assert_eq!(alone.samples, trip.samples, "{}", trip.vehicle);
+    }
     let ioniq = trips
         .iter()
         .find(|t| t.vehicle == "Hyundai-IONIQ-5-2023")

@@ -8,7 +8,7 @@ use csv::ByteRecord;
 use serde::Deserialize;
 
 use super::rows::{Rows, shown};
-use super::wheels::of_wheels;
+use super::wheels::{of_wheels, without_reading};
 use super::{Draft, Origin};
 use crate::TripError;
 use crate::error::Place;
@@ -45,13 +45,13 @@ pub(super) fn read(
         }
     }
     let mut format = Cow::Borrowed(format);
-    let mut unavailable: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut wheels = BTreeMap::new();
     // Without a mapping of the user the file itself tells.
     if format.mapping.columns.is_empty() {
-        for (name, wheel) in of_wheels(&readings(&answers), origin.signals.as_ref()) {
-            unavailable.insert(name.clone(), wheel.unavailable);
+        wheels = of_wheels(&readings(&answers), origin.signals.as_ref());
+        for (name, wheel) in &wheels {
             let columns = &mut format.to_mut().mapping.columns;
-            columns.insert(name, wheel.column);
+            columns.insert(name.clone(), wheel.column.clone());
         }
     }
     if format.mapping.columns.is_empty() && !header.is_empty() {
@@ -67,16 +67,12 @@ pub(super) fn read(
     }
     let mut rows = Rows::new(&format, header.clone(), Place::File, origin)?;
     for (n, case) in (1..).zip(&answers.test_cases) {
+        let told = |name: &str| case.expected_values.get(name);
+        let none = without_reading(&wheels, |name| told(name).and_then(number_of));
         let cells: Vec<String> = header
             .iter()
-            .map(|name| {
-                let value = case.expected_values.get(name);
-                let none = unavailable.get(name).zip(value.and_then(number_of));
-                if none.is_some_and(|(none, value)| none.iter().any(|n| (n - value).abs() < 1e-3)) {
-                    return String::new();
-                }
-                value.map_or_else(String::new, text_of)
-            })
+            .map(|name| told(name).filter(|_| !none.contains(&name.as_str())))
+            .map(|value| value.map_or_else(String::new, text_of))
             .collect();
         rows.take(&ByteRecord::from(cells), Place::Case(n))?;
     }

@@ -121,6 +121,37 @@ pub(super) fn of_wheels(
     found
 }
 
+impl OfWheel {
+    fn is_unavailable(&self, value: f64) -> bool {
+        self.unavailable
+            .iter()
+            .any(|none| (none - value).abs() < 1e-3)
+    }
+}
+
+/// The signals of one answer that are no readings: values that a unit has none for, and the temperature of a tyre
+/// whose pressure is none, since the sensor sleeps.
+pub(super) fn without_reading(
+    wheels: &BTreeMap<String, OfWheel>,
+    value: impl Fn(&str) -> Option<f64>,
+) -> Vec<&str> {
+    let none = |name: &str, wheel: &OfWheel| value(name).is_some_and(|v| wheel.is_unavailable(v));
+    let asleep = |wheel: &OfWheel| {
+        let Some(place) = wheel.column.field.strip_prefix("tyre_temperature_") else {
+            return false;
+        };
+        let pressure = wheels
+            .iter()
+            .find(|(_, w)| w.column.field.strip_prefix("tyre_pressure_") == Some(place));
+        pressure.is_some_and(|(name, w)| value(name).is_some_and(|p| p <= 0.0) || none(name, w))
+    };
+    wheels
+        .iter()
+        .filter(|(name, wheel)| none(name, wheel) || asleep(wheel))
+        .map(|(name, _)| name.as_str())
+        .collect()
+}
+
 /// The telemetry field: by what the set says that it is about, else by the name.
 fn field_of(signal: Option<&Signal>, name: &str) -> Option<String> {
     let told = signal.and_then(|s| {
