@@ -268,7 +268,9 @@ impl Order {
         };
         if self.is_behind(first.event.time.as_microsecond(), lateness) {
             // It became too old while it was held, so it is no better than what comes too old.
-            self.aside.put(first);
+            if !self.aside.is_fuller_than(ASIDE, ASIDE_BYTES) {
+                self.aside.put(first);
+            }
         } else {
             self.pass(&first.event, lateness, pass);
             self.follow(lateness, pass);

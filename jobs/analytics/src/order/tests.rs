@@ -310,6 +310,31 @@ proptest! {
     }
 
     #[test]
+    fn whatever_comes_is_survived_and_bounded(
+        events in proptest::collection::vec((0u64..2000, 0.0..100_000.0f64, 0usize..60), 1..300),
+        dense in any::<bool>(),
+    ) {
+        let mut order = Order::default();
+        let mut admitted = 0;
+        let mut passed = 0;
+        for (number, second, length) in events {
+            // Runs of events, here and there in numbers and time.
+            for i in 0..length {
+                let step = if dense { 0.01 } else { 1.0 };
+                let mut event = event(number + i as u64, second + step * i as f64);
+                event.dtc_list = Some(vec!["P0217".repeat(100); 2]);
+                admitted += 1;
+                order.admit(&event, event.time, LATE, &mut |_, _| passed += 1);
+            }
+            let json = serde_json::to_vec(&order).unwrap().len();
+            prop_assert!(json < HELD_BYTES + ASIDE_BYTES + (20 << 10), "{json}");
+        }
+        order.release(at(1e9), LATE, &mut |_, _| passed += 1);
+        prop_assert!(order.held.is_empty());
+        prop_assert!(passed <= admitted);
+    }
+
+    #[test]
     fn nothing_passes_twice_or_backwards_whatever_comes(
         events in proptest::collection::vec((0u64..100, 0.0..60.0f64), 1..400),
     ) {
