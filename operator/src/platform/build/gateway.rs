@@ -50,10 +50,10 @@ pub const CERTIFICATE: Api = Api {
 };
 /// A route for HTTP.
 pub const HTTP_ROUTE: Api = route(&["v1"], "HTTPRoute", "httproutes");
-/// A route for TLS that is passed through. The standard channel of the Gateway API serves v1 alone since 1.6, older
-/// releases v1alpha2 alone.
+/// A route for TLS that is passed through. The standard channel of the Gateway API serves v1 alone since 1.5; before it
+/// was v1alpha2, in the experimental channel.
 pub const TLS_ROUTE: Api = route(&["v1", "v1alpha2"], "TLSRoute", "tlsroutes");
-/// A route for any bytes; versions as of [`TLS_ROUTE`].
+/// A route for any bytes. The standard channel serves v1 alone since 1.6; before it was v1alpha2, as [`TLS_ROUTE`].
 pub const TCP_ROUTE: Api = route(&["v1", "v1alpha2"], "TCPRoute", "tcproutes");
 /// All of them.
 pub const APIS: [Api; 4] = [CERTIFICATE, HTTP_ROUTE, TLS_ROUTE, TCP_ROUTE];
