@@ -6,7 +6,7 @@ use kube::api::ApiResource;
 
 use super::crd::Job;
 use super::deployment::{Program, deployment};
-use super::service::services;
+use super::service::{inner, services};
 use super::validate::ValidatedJob;
 use super::{HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::reconcile::{Error, Prepared, Resources};
@@ -51,6 +51,18 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
         resources.add(&service)?;
     }
     resources.add(&deployment(&program))?;
+    Ok(resources)
+}
+
+/// What others speak to even while the job itself has to wait.
+///
+/// # Errors
+/// An object cannot be written as JSON.
+pub fn lasting(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
+    let mut resources = Resources::new();
+    if let Some(service) = inner(job) {
+        resources.add(&service)?;
+    }
     Ok(resources)
 }
 

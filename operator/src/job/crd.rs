@@ -134,7 +134,7 @@ pub struct JobTls {
     #[schemars(length(min = 1, max = 253))]
     pub secret_name: String,
     /// Close the plain ports 8080 and 1883 of the Service. Inside Kubernetes plain HTTP stays at the Service
-    /// `NAME-internal`, for actions.
+    /// `NAME-internal`, which is always there, for actions.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub only: bool,
 }

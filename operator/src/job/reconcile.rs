@@ -93,7 +93,11 @@ impl Component for Jobs {
         object: &StreamJob,
     ) -> Result<Reconciled<StreamJobStatus>, Error> {
         let job = validate(object, &context.settings.images)?;
-        check_bindings(context, &job).await?;
+        if let Err(missing) = check_bindings(context, &job).await {
+            // Pods that run go on, and actions speak to them by this Service.
+            reconcile::ensure(context, &job.owner, build::lasting(&job)?).await?;
+            return Err(missing);
+        }
         let missing = missing_files(context, &job).await?;
         let applied =
             reconcile::apply(context, &job.owner, build::build(&job)?, &build::kinds()).await?;

@@ -7,24 +7,25 @@ use super::validate::ValidatedJob;
 use super::{HTTP_PORT, HTTPS_SERVICE_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::job::crd::ServiceType;
 
-/// Name of the Service that stays inside Kubernetes when the other one has no plain ports.
+/// Name of the Service that stays inside Kubernetes.
 #[must_use]
 pub fn internal_name(job: &str) -> String {
     format!("{job}-internal")
 }
 
-/// The Services of a job: one that is reached as asked for, and one for plain HTTP inside Kubernetes when the first has
-/// none.
+/// The Services of a job: one that is reached as asked for, and one for plain HTTP inside Kubernetes.
 #[must_use]
 pub fn services(job: &ValidatedJob) -> Vec<Service> {
-    let Some(service) = &job.service else {
-        return Vec::new();
-    };
+    outer(job).into_iter().chain(inner(job)).collect()
+}
+
+fn outer(job: &ValidatedJob) -> Option<Service> {
+    let service = job.service.as_ref()?;
     let component = job.job.command();
     let mut metadata = job.owner.meta(job.owner.name.clone(), component);
     metadata.annotations = (!service.annotations.is_empty()).then(|| service.annotations.clone());
     let ranges = &service.load_balancer_source_ranges;
-    let outer = Service {
+    Some(Service {
         metadata,
         spec: Some(ServiceSpec {
             type_: Some(service.type_.name().into()),
@@ -34,11 +35,15 @@ pub fn services(job: &ValidatedJob) -> Vec<Service> {
             ..ServiceSpec::default()
         }),
         ..Service::default()
-    };
-    if !job.only_tls() {
-        return vec![outer];
-    }
-    let inner = Service {
+    })
+}
+
+/// Always there, whatever becomes of the other one's ports: who speaks to it need not change when these are closed.
+#[must_use]
+pub fn inner(job: &ValidatedJob) -> Option<Service> {
+    job.service.as_ref()?;
+    let component = job.job.command();
+    Some(Service {
         metadata: job.owner.meta(internal_name(&job.owner.name), component),
         spec: Some(ServiceSpec {
             type_: Some(ServiceType::ClusterIP.name().into()),
@@ -47,8 +52,7 @@ pub fn services(job: &ValidatedJob) -> Vec<Service> {
             ..ServiceSpec::default()
         }),
         ..Service::default()
-    };
-    vec![outer, inner]
+    })
 }
 
 /// The ports of the Service that is reached as asked for.
@@ -124,7 +128,6 @@ mod tests {
                 .collect()
         };
         let both = made(json!({"job": "gateway", "tls": {"secretName": "s"}}));
-        assert_eq!(both.len(), 1);
         assert_eq!(names(&both[0]).len(), 4);
         let closed = made(
             json!({"job": "gateway", "tls": {"secretName": "s", "only": true},
@@ -140,11 +143,22 @@ mod tests {
             Some(&["192.0.2.0/24".to_owned()][..])
         );
         assert_eq!(closed[0].metadata.annotations.as_ref().unwrap()["a/b"], "c");
-        assert_eq!(closed[1].metadata.name.as_deref(), Some("j-internal"));
-        assert_eq!(names(&closed[1]), [("http".to_owned(), 8080)]);
-        assert_eq!(
-            closed[1].spec.as_ref().unwrap().type_.as_deref(),
-            Some("ClusterIP")
-        );
+    }
+
+    #[test]
+    fn the_service_inside_is_always_the_same() {
+        let plain = made(json!({"job": "gateway", "service": {"type": "LoadBalancer"}}));
+        let closed = made(json!({"job": "gateway", "tls": {"secretName": "s", "only": true}}));
+        for all in [&plain, &closed] {
+            assert_eq!(all.len(), 2);
+            assert_eq!(all[1].metadata.name.as_deref(), Some("j-internal"));
+            assert_eq!(numbers(&all[1]), [("http".to_owned(), 8080, None)]);
+            assert_eq!(
+                all[1].spec.as_ref().unwrap().type_.as_deref(),
+                Some("ClusterIP")
+            );
+        }
+        assert_eq!(plain[1], closed[1]);
+        assert!(made(json!({"job": "detect"})).is_empty());
     }
 }

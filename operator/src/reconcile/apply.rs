@@ -78,6 +78,22 @@ pub async fn apply(
     Ok(Resources::from_entries(applied, pending))
 }
 
+/// Applies what has to be there even while the rest waits. Nothing is removed.
+///
+/// # Errors
+/// At the first object that cannot be applied.
+pub async fn ensure(
+    context: &Context,
+    owner: &Owner,
+    resources: Resources<Prepared>,
+) -> Result<(), ApplyError> {
+    for entry in resources.into_entries() {
+        let live = read(context, owner, &entry).await?;
+        apply_one(context, owner, entry, live).await?;
+    }
+    Ok(())
+}
+
 fn failure(entry: &Entry, source: kube::Error) -> ApplyError {
     ApplyError::Kubernetes {
         kind: entry.resource.kind.clone(),

@@ -185,7 +185,6 @@ pub async fn a_certificate_opens_ports_and_can_close_the_plain_ones(scene: &Scen
     };
     let service = scene.api::<Service>().get("j").await.unwrap();
     assert_eq!(ports(service), [8080, 1883, 443, 8883]);
-    assert!(!scene.exists::<Service>("j-internal").await);
     assert!(scene.make::<Jobs>("j", spec(true)).await);
     assert_eq!(
         ports(scene.api::<Service>().get("j").await.unwrap()),
@@ -195,10 +194,22 @@ pub async fn a_certificate_opens_ports_and_can_close_the_plain_ones(scene: &Scen
         ports(scene.api::<Service>().get("j-internal").await.unwrap()),
         [8080]
     );
-    assert!(scene.make::<Jobs>("j", spec(false)).await);
-    assert!(
-        !scene.exists::<Service>("j-internal").await,
-        "it is removed again"
+    // What actions speak to is there before and after, also while the certificate is missing.
+    scene
+        .api::<Service>()
+        .delete("j-internal", &DeleteParams::default())
+        .await
+        .unwrap();
+    scene
+        .api::<Secret>()
+        .delete("cert", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert!(!scene.look::<Jobs>("j").await);
+    assert!(scene.exists::<Service>("j-internal").await);
+    assert_eq!(
+        ports(scene.api::<Service>().get("j").await.unwrap()),
+        [443, 8883]
     );
 }
 
@@ -244,7 +255,7 @@ pub async fn an_ingress_is_made_and_taken_back(scene: &Scene) {
     let backend = &made["rules"][0]["http"]["paths"][0]["backend"]["service"];
     assert_eq!(
         *backend,
-        json!({"name": "p-gateway", "port": {"number": 8080}})
+        json!({"name": "p-gateway-internal", "port": {"number": 8080}})
     );
     assert!(scene.make::<Platforms>("p", spec(json!({}))).await);
     assert!(!scene.exists::<Ingress>("p-gateway").await);

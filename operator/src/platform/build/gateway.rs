@@ -139,14 +139,10 @@ fn only_tls(gateway: &PlatformGateway) -> bool {
     gateway.tls.as_ref().is_some_and(|tls| tls.only)
 }
 
-/// Name of the Service that has the plain port for HTTP.
-pub(super) fn plain_service(platform: &ValidatedPlatform, gateway: &PlatformGateway) -> String {
-    let name = part(platform, "gateway");
-    if only_tls(gateway) {
-        internal_name(&name)
-    } else {
-        name
-    }
+/// Name of the Service with the plain port for HTTP inside Kubernetes. It does not depend on `tls.only`, so that nothing
+/// ever points to a Service that is gone already or not there yet.
+pub(super) fn plain_service(platform: &ValidatedPlatform) -> String {
+    internal_name(&part(platform, "gateway"))
 }
 
 pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGateway) -> StreamJob {
@@ -248,7 +244,7 @@ fn dynamic(
         ));
     }
     if let Some(api) = &gateway.gateway_api {
-        let backend = json!([{"name": plain_service(platform, gateway), "port": HTTP_PORT}]);
+        let backend = json!([{"name": plain_service(platform), "port": HTTP_PORT}]);
         let mut http = json!({
             "parentRefs": parents(&api.parent_refs),
             "rules": [{"backendRefs": backend}],
@@ -305,7 +301,7 @@ fn ingress(
     wanted: &IngressWanted,
 ) -> Ingress {
     let (service, port) = match wanted.backend {
-        HttpBackend::Http => (plain_service(platform, gateway), HTTP_PORT),
+        HttpBackend::Http => (plain_service(platform), HTTP_PORT),
         HttpBackend::Https => (part(platform, "gateway"), HTTPS_SERVICE_PORT),
     };
     let mut metadata = meta(platform, "gateway");

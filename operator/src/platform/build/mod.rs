@@ -108,8 +108,8 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     if let Some(wanted) = &platform.detect {
         add_job(&mut resources, detect::detect_job(platform, wanted))?;
     }
-    if let (Some(warnings), Some(gateway)) = (&platform.warnings, &platform.gateway) {
-        for action in warnings::actions(platform, gateway, warnings) {
+    if let Some(warnings) = &platform.warnings {
+        for action in warnings::actions(platform, warnings) {
             resources.add(&action)?;
         }
         for source in warnings::event_sources(platform, warnings) {
@@ -254,11 +254,12 @@ mod tests {
             let notify: Action = built(gateway, &[]).get("p-notify-driver").unwrap();
             notify.spec.parameters["gateway_url"].clone()
         };
-        assert_eq!(url(json!({})), "http://p-gateway.ns.svc:8080");
-        assert_eq!(
-            url(json!({"tls": {"secretName": "s", "only": true}})),
-            "http://p-gateway-internal.ns.svc:8080"
-        );
+        for gateway in [
+            json!({}),
+            json!({"tls": {"secretName": "s", "only": true}}),
+        ] {
+            assert_eq!(url(gateway), "http://p-gateway-internal.ns.svc:8080");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::eventsource::crd::{
     Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS, StartingPosition,
 };
 use crate::job::HTTP_PORT;
-use crate::platform::crd::{Channel, PlatformGateway, PlatformWarnings};
+use crate::platform::crd::{Channel, PlatformWarnings};
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::DeletionPolicy;
 use crate::types::{FreeForm, KeyRef};
@@ -108,7 +108,6 @@ pub(super) fn vehicle_groups(warnings: &PlatformWarnings) -> Vec<&'static str> {
 /// The actions of the warnings.
 pub(super) fn actions(
     platform: &ValidatedPlatform,
-    gateway: &PlatformGateway,
     warnings: &PlatformWarnings,
 ) -> Vec<Action> {
     let mut actions: BTreeMap<&str, ActionSpec> = BTreeMap::new();
@@ -118,7 +117,7 @@ pub(super) fn actions(
             .or_insert_with(|| builtin(platform, way.judge, way.judge, 10_000));
         actions
             .entry(way.notify)
-            .or_insert_with(|| notify(platform, gateway, warnings, way));
+            .or_insert_with(|| notify(platform, warnings, way));
         let mut sequence = builtin(platform, way.sequence, way.sequence, 60_000);
         sequence.code = None;
         sequence.sequence = Some(vec![way.judge.into(), way.notify.into()]);
@@ -168,7 +167,6 @@ fn builtin(
 
 fn notify(
     platform: &ValidatedPlatform,
-    gateway: &PlatformGateway,
     warnings: &PlatformWarnings,
     way: &Way,
 ) -> ActionSpec {
@@ -179,7 +177,7 @@ fn notify(
     ];
     let secret = match way.channel {
         Channel::Vehicle => {
-            let host = plain_service(platform, gateway);
+            let host = plain_service(platform);
             let url = format!("http://{host}.{}.svc:{HTTP_PORT}", platform.owner.namespace);
             parameters.push(("gateway_url", json!(url)));
             let token = KeyRef {

@@ -68,7 +68,7 @@ pub struct GatewayTls {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert_manager: Option<CertManager>,
     /// Close the plain ports 8080 and 1883 of the Service. Inside Kubernetes plain HTTP stays at the Service
-    /// `NAME-gateway-internal`, for the actions and an Ingress.
+    /// `NAME-gateway-internal`, which is always there, for the actions, an Ingress and an HTTPRoute.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub only: bool,
 }
