@@ -71,8 +71,9 @@ use crate::types::{FreeForm, KeyRef, free_form};
         .message("spec.actionName: cannot be changed, an action has no rename; put the former value back, or make a new Action"),
 )]
 pub struct ActionSpec {
-    /// The OpenWhisk in the same namespace.
+    /// The OpenWhisk in the same namespace. It cannot be changed.
     #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.openwhisk: cannot be changed, the action would live on in the former one; put the former value back, or delete this Action and make a new one"))]
     pub openwhisk: String,
     /// Name of the action in OpenWhisk; the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -70,8 +70,9 @@ use crate::topic::crd::DeletionPolicy;
         .message("spec.ruleName: cannot be changed, a rule has no rename; put the former value back, or make a new Rule"),
 )]
 pub struct RuleSpec {
-    /// The OpenWhisk in the same namespace.
+    /// The OpenWhisk in the same namespace. It cannot be changed.
     #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.openwhisk: cannot be changed, the rule would live on in the former one; put the former value back, or delete this Rule and make a new one"))]
     pub openwhisk: String,
     /// Name of the rule in OpenWhisk; the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

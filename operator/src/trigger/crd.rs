@@ -66,8 +66,9 @@ use crate::types::{FreeForm, free_form};
         .message("spec.triggerName: cannot be changed, a trigger has no rename; put the former value back, or make a new Trigger"),
 )]
 pub struct TriggerSpec {
-    /// The OpenWhisk in the same namespace.
+    /// The OpenWhisk in the same namespace. It cannot be changed.
     #[schemars(length(min = 1, max = 40))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.openwhisk: cannot be changed, the trigger would live on in the former one; put the former value back, or delete this Trigger and make a new one"))]
     pub openwhisk: String,
     /// Name of the trigger in OpenWhisk; the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -741,6 +741,36 @@ pub async fn bad_changes_are_refused(scene: &Scene) {
             Some("spec.actionName: cannot be changed"),
         ),
         (
+            "Action",
+            action(),
+            with(action(), "/openwhisk", json!("other")),
+            Some("spec.openwhisk: cannot be changed, the action would live on in the former one"),
+        ),
+        (
+            "Trigger",
+            json!({"openwhisk": "w"}),
+            json!({"openwhisk": "w", "parameters": {"a": 1}}),
+            None,
+        ),
+        (
+            "Trigger",
+            json!({"openwhisk": "w"}),
+            json!({"openwhisk": "other"}),
+            Some("spec.openwhisk: cannot be changed, the trigger would live on in the former one"),
+        ),
+        (
+            "Rule",
+            json!({"openwhisk": "w", "trigger": "t", "action": "a"}),
+            json!({"openwhisk": "w", "trigger": "t", "action": "b"}),
+            None,
+        ),
+        (
+            "Rule",
+            json!({"openwhisk": "w", "trigger": "t", "action": "a"}),
+            json!({"openwhisk": "other", "trigger": "t", "action": "a"}),
+            Some("spec.openwhisk: cannot be changed, the rule would live on in the former one"),
+        ),
+        (
             "EventSource",
             json!({"topic": "t", "action": "a"}),
             json!({"topic": "t", "action": "b"}),
