@@ -9,6 +9,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 
 use super::build::{self, COMPONENT};
+use super::claim;
 use super::crd::{EventSource, EventSourceStatus};
 use super::validate::{References, validate};
 use crate::action::crd::Action;
@@ -17,7 +18,7 @@ use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, 
 use crate::job::{self, deployment_state, tell};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner};
+use crate::reconcile::{self, Error, Owner, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
 
@@ -34,6 +35,12 @@ impl Component for EventSources {
         rules.extend(reconcile::rules(
             &build::kinds(),
             "Make, correct and remove the objects of a component.",
+        ));
+        rules.push(Rule::new(
+            crate::types::GROUP,
+            &["eventsources"],
+            &["patch"],
+            "Label an event source with the consumer group that it claims.",
         ));
         rules.push(Rule::new(
             crate::types::GROUP,
@@ -57,9 +64,21 @@ impl Component for EventSources {
     ) -> ControllerOf<Self> {
         let (by_topic, by_action, by_trigger) =
             (controller.store(), controller.store(), controller.store());
+        let by_claim = controller.store();
         controller
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
+            .watches(
+                context.scoped::<PartialObjectMeta<EventSource>>(scope),
+                watcher::Config::default(),
+                move |other| {
+                    affected(
+                        &by_claim,
+                        other.namespace().as_deref(),
+                        |source: &EventSource| claim::same(source, &other),
+                    )
+                },
+            )
             .watches(
                 context.scoped::<PartialObjectMeta<KafkaTopic>>(scope),
                 watcher::Config::default(),
@@ -113,6 +132,15 @@ impl Component for EventSources {
         object: &EventSource,
     ) -> Result<Reconciled<EventSourceStatus>, Error> {
         let references = dereference(context, object).await?;
+        // Before anything else is asked of it: an older one is to have the group even while its action is not ready.
+        if let Some(topic) = &references.topic
+            && let Some(owner) = claim::rival(context, object, topic).await?
+        {
+            // A dispatch that ran takes records from the owner's.
+            let none = Resources::new();
+            reconcile::apply(context, &Owner::of(object)?, none, &build::kinds()).await?;
+            return Ok(claim::claimed(object, topic, &owner));
+        }
         let source = validate(object, &references, &context.settings.images)?;
         let applied = reconcile::apply(
             context,

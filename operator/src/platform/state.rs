@@ -17,7 +17,8 @@ pub fn fault(body: &Value) -> Option<String> {
             .find(|c| c["type"] == type_ && c["status"] == "True")
     };
     let degraded = is(DEGRADED)?;
-    (degraded["reason"] == "InvalidSpec" || is(AVAILABLE).is_some()).then(|| {
+    let lasts = ["InvalidSpec", "Claimed"].iter().any(|r| degraded["reason"] == *r);
+    (lasts || is(AVAILABLE).is_some()).then(|| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         format!(
             "{} {}: {}",
@@ -149,6 +150,7 @@ mod tests {
             fault(&part("False", "InvalidSpec")).unwrap(),
             "KafkaCluster k: spec.x: 1: no"
         );
+        assert!(fault(&part("False", "Claimed")).is_some());
         assert!(fault(&part("True", "VolumeCannotGrow")).is_some());
         assert_eq!(fault(&part("False", "TopicNotReady")), None);
         assert_eq!(fault(&body("True", 1, 1)), None);

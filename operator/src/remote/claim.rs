@@ -105,6 +105,21 @@ pub fn metadata_patch<K: Resource>(
     Some(json!({ "metadata": metadata }))
 }
 
+/// Labels an object with its claim, when it is not so. For what needs no finalizer.
+///
+/// # Errors
+/// The answer of Kubernetes; that the object is gone by now is not an error.
+pub async fn stake<K>(context: &Context, object: &K, claim: &str) -> Result<(), kube::Error>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    // A finalizer of no name is never there and never wanted.
+    set_metadata(context, object, &[(CLAIM_LABEL, claim)], "", false).await
+}
+
 /// Sets labels and the finalizer, when they are not as wanted.
 ///
 /// # Errors

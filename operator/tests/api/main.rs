@@ -10,6 +10,7 @@
 mod approval;
 mod cel;
 mod chart;
+mod claims;
 mod exposure;
 mod links;
 mod platform;
@@ -72,6 +73,7 @@ fn the_operator_against_a_real_api_server() {
             reconcile::credentials_are_made_once,
             reconcile::an_event_source_needs_its_topic,
             reconcile::a_job_needs_its_bindings,
+            claims::the_older_event_source_has_the_group,
             reconcile::a_running_controller_reacts_and_stops,
             exposure::bad_rules_leave_the_last_good_ones,
             exposure::zones_are_checked_and_never_hold_anything_up,
