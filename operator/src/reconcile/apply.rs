@@ -7,8 +7,9 @@ use kube::core::PartialObjectMeta;
 
 use serde_json::Value;
 
-use super::approval;
+use super::approval::{self, Seen};
 use super::cache::LastApply;
+use super::difference::contains;
 use super::owner::{OWNER_LABEL, Owner};
 use super::resources::{Applied, Entry, Prepared, Resources, body_of, fingerprint};
 use crate::context::{Context, MANAGER, is_status};
@@ -39,12 +40,22 @@ pub enum ApplyError {
     },
 }
 
+impl ApplyError {
+    /// Kind and name of the object.
+    #[must_use]
+    pub fn object(&self) -> (&str, &str) {
+        match self {
+            Self::Kubernetes { kind, name, .. } | Self::Foreign { kind, name } => (kind, name),
+        }
+    }
+}
+
 /// Applies what was built and removes what was made for this owner before and is built no longer.
 ///
-/// An object is written only when our content differs from what we last sent, or its generation (resourceVersion where
-/// there is none) from that of the answer: drift is corrected, and idle means no writes. `kinds` are all kinds that
-/// this component ever makes; orphans are looked for among them. Pod templates that only the operator has changed wait
-/// for approval, see [`approval`].
+/// An object is written only when our content differs from what we last sent, its generation (resourceVersion where
+/// there is none) from that of the answer, or its metadata lacks something of ours: drift is corrected, and idle means no
+/// writes. `kinds` are all kinds that this component ever makes; orphans are looked for among them. Pod templates that
+/// only the operator has changed wait for approval, see [`approval`].
 ///
 /// # Errors
 /// At the first object that cannot be applied; nothing is removed then.
@@ -56,11 +67,16 @@ pub async fn apply(
 ) -> Result<Resources<Applied>, ApplyError> {
     let mut entries = resources.into_entries();
     let mut live = Vec::with_capacity(entries.len());
+    let mut seen = Vec::with_capacity(entries.len());
     for entry in &entries {
-        live.push(read(context, owner, entry).await?);
+        let found = read(context, owner, entry).await?;
+        seen.push(match &found {
+            Some(found) => Some(see(context, owner, entry, body_of(found)).await?),
+            None => None,
+        });
+        live.push(found);
     }
-    let bodies: Vec<Option<Value>> = live.iter().map(|live| live.as_ref().map(body_of)).collect();
-    let pending = approval::hold(&mut entries, &bodies, owner, &context.settings.build);
+    let pending = approval::hold(&mut entries, &seen, owner, &context.settings.build);
     let mut applied = Vec::with_capacity(entries.len());
     let mut names = Vec::with_capacity(entries.len());
     for (entry, live) in entries.into_iter().zip(live) {
@@ -69,13 +85,45 @@ pub async fn apply(
     }
     names.sort();
     let set = fingerprint(&names);
-    if !context.cache.is_tidy(&owner.key(), &set) {
+    if !context.cache.is_tidy(&owner.key(), "parts", &set) {
         for kind in kinds {
             remove_orphans(context, owner, kind, &names).await?;
         }
-        context.cache.set_tidy(&owner.key(), &set);
+        context.cache.set_tidy(&owner.key(), "parts", &set);
     }
     Ok(Resources::from_entries(applied, pending))
+}
+
+/// Applies objects on which no other one depends, and none of which has pods: one that cannot be applied stays as it is
+/// and is told, and the others follow all the same.
+pub async fn apply_each(
+    context: &Context,
+    owner: &Owner,
+    resources: Resources<Prepared>,
+    kinds: &[ApiResource],
+) -> (Resources<Applied>, Vec<ApplyError>) {
+    let (mut applied, mut failed, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in resources.into_entries() {
+        names.push((entry.resource.kind.clone(), entry.name.clone()));
+        match read_and_apply(context, owner, entry).await {
+            Ok(entry) => applied.push(entry),
+            Err(error) => failed.push(error),
+        }
+    }
+    names.sort();
+    let set = fingerprint(&names);
+    if !context.cache.is_tidy(&owner.key(), "each", &set) {
+        let before = failed.len();
+        for kind in kinds {
+            if let Err(error) = remove_orphans(context, owner, kind, &names).await {
+                failed.push(error);
+            }
+        }
+        if failed.len() == before {
+            context.cache.set_tidy(&owner.key(), "each", &set);
+        }
+    }
+    (Resources::from_entries(applied, Vec::new()), failed)
 }
 
 /// Applies what has to be there even while the rest waits. Nothing is removed.
@@ -88,10 +136,18 @@ pub async fn ensure(
     resources: Resources<Prepared>,
 ) -> Result<(), ApplyError> {
     for entry in resources.into_entries() {
-        let live = read(context, owner, &entry).await?;
-        apply_one(context, owner, entry, live).await?;
+        read_and_apply(context, owner, entry).await?;
     }
     Ok(())
+}
+
+async fn read_and_apply(
+    context: &Context,
+    owner: &Owner,
+    entry: Entry,
+) -> Result<Entry, ApplyError> {
+    let live = read(context, owner, &entry).await?;
+    apply_one(context, owner, entry, live).await
 }
 
 fn failure(entry: &Entry, source: kube::Error) -> ApplyError {
@@ -117,12 +173,32 @@ async fn read(
         .await
         .map_err(|source| failure(entry, source))?;
     match live {
-        Some(live) if !owner.owns(&live.metadata) => Err(ApplyError::Foreign {
+        Some(live) if !owner.owns(&live.metadata) && !owner.lost(&live.metadata) => Err(ApplyError::Foreign {
             kind: entry.resource.kind.clone(),
             name: entry.name.clone(),
         }),
         live => Ok(live),
     }
+}
+
+// What approval has to know of a live object. Where its marks are gone, Kubernetes itself is asked whether its pods would
+// change: it knows all defaults.
+async fn see(
+    context: &Context,
+    owner: &Owner,
+    entry: &Entry,
+    body: Value,
+) -> Result<Seen, ApplyError> {
+    let mut would = None;
+    if approval::lacks_marks(entry, &body) {
+        let dry = PatchParams::apply(MANAGER).force().dry_run();
+        let answer = objects(context, owner, entry)
+            .patch(&entry.name, &dry, &Patch::Apply(&entry.body))
+            .await
+            .map_err(|source| failure(entry, source))?;
+        would = Some(body_of(&answer));
+    }
+    Ok(Seen { body, would })
 }
 
 async fn apply_one(
@@ -138,13 +214,12 @@ async fn apply_one(
             sent: sent.clone(),
             version: version_of(live),
         };
+        let body = body_of(live);
         if live.metadata.deletion_timestamp.is_none()
             && context.cache.get(&owner.key(), &key) == Some(last)
+            && has_ours(&body, &entry.body)
         {
-            return Ok(Entry {
-                body: body_of(live),
-                ..entry
-            });
+            return Ok(Entry { body, ..entry });
         }
     }
     let answer = objects(context, owner, &entry)
@@ -179,6 +254,19 @@ async fn apply_one(
         body: body_of(&answer),
         ..entry
     })
+}
+
+// Whether the metadata of a live object still holds all of ours: no generation changes with it. What others added beside
+// is theirs.
+fn has_ours(live: &Value, ours: &Value) -> bool {
+    let (live, ours) = (&live["metadata"], &ours["metadata"]);
+    let list = |of: &Value| of["ownerReferences"].as_array().cloned().unwrap_or_default();
+    let there = list(live);
+    contains(&live["labels"], &ours["labels"])
+        && contains(&live["annotations"], &ours["annotations"])
+        && list(ours)
+            .iter()
+            .all(|one| there.iter().any(|other| contains(other, one)))
 }
 
 fn version_of(object: &DynamicObject) -> String {
@@ -251,4 +339,33 @@ pub fn rules(kinds: &[ApiResource], why: &str) -> Vec<Rule> {
             Rule::new(&kind.group, &[&kind.plural], &verbs, why)
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn metadata_of_ours_is_missed_and_that_of_others_is_not() {
+        let ours = json!({"metadata": {"labels": {"a": "1"}, "annotations": {"b": "2"},
+            "ownerReferences": [{"uid": "u", "controller": true}]}});
+        let with = |pointer: &str, value: Value| {
+            let mut live = json!({"metadata": {"labels": {"a": "1", "theirs": "x"}, "annotations": {"b": "2"},
+                "ownerReferences": [{"uid": "other"}, {"uid": "u", "controller": true, "name": "n"}], "generation": 1}});
+            *live.pointer_mut(pointer).unwrap() = value;
+            live
+        };
+        assert!(has_ours(&with("/metadata/generation", json!(2)), &ours));
+        for (pointer, value) in [
+            ("/metadata/labels", json!({"theirs": "x"})),
+            ("/metadata/labels/a", json!("2")),
+            ("/metadata/annotations", Value::Null),
+            ("/metadata/ownerReferences", json!([{"uid": "other"}])),
+            ("/metadata/ownerReferences/1/controller", json!(false)),
+        ] {
+            assert!(!has_ours(&with(pointer, value), &ours), "{pointer}");
+        }
+        assert!(has_ours(&json!({"metadata": {}}), &json!({"metadata": {}})));
+    }
 }

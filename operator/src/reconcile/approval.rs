@@ -3,7 +3,8 @@
 //!
 //! Each workload carries what it was last built from (see [`Mark`]) and the template that was sent. While a new one
 //! waits, the former is sent again, so that drift is still corrected and a crash brings back what ran. ConfigMaps of
-//! the same owner wait with it: a file of the new version is not for pods of the old one.
+//! the same owner wait with it: a file of the new version is not for pods of the old one. A workload without these marks
+//! keeps what it has: nobody knows who wanted the difference.
 
 use std::fmt::Write as _;
 
@@ -26,6 +27,10 @@ const MARK: &str = "millrace.dev/restart-mark";
 const TEMPLATE: &str = "millrace.dev/sent-template";
 /// So many differences are named.
 const NAMED: usize = 4;
+/// So many restarts are told at once, as the definitions have it; the others follow when these are done.
+const MOST: usize = 8;
+/// Characters of a reason, as the definitions have it.
+const REASON_MAX: usize = 2048;
 
 /// A pod template that waits for approval.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -53,11 +58,37 @@ struct Mark {
     // The revision that waits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pending: Option<String>,
+    // Why it waits, where the template that runs was found and not sent: it cannot be compared with ours again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// A live object.
+pub(super) struct Seen {
+    /// As it is.
+    pub(super) body: Value,
+    /// As it would be after an apply, where [`lacks_marks`] says that this has to be known.
+    pub(super) would: Option<Value>,
+}
+
+/// Whether a live object is a workload that does not say what it was built from.
+pub(super) fn lacks_marks(entry: &Entry, live: &Value) -> bool {
+    is_workload(entry) && marks(live).is_none()
+}
+
+// What a workload was last built from, and the template that was sent.
+fn marks(live: &Value) -> Option<(Mark, Value)> {
+    let sent = serde_json::from_str(annotation(live, TEMPLATE)?).ok()?;
+    Some((mark_of(live)?, sent))
+}
+
+fn is_approved(built: &str, approved: &str) -> bool {
+    approved.split(',').any(|revision| revision.trim() == built)
 }
 
 // Why a build differs from what was sent: the user or a Secret has changed, or only the operator has.
 fn is_held(mark: &Mark, sent: &str, built: &str, now: &Mark, approved: &str) -> bool {
-    if built == sent || approved.split(',').any(|revision| revision.trim() == built) {
+    if built == sent || is_approved(built, approved) {
         return false;
     }
     if mark.pending.as_deref() == Some(built) {
@@ -70,7 +101,7 @@ fn is_held(mark: &Mark, sent: &str, built: &str, now: &Mark, approved: &str) -> 
 /// Kubernetes has them, in the order of `entries`. Gives what waits now.
 pub(super) fn hold(
     entries: &mut [Entry],
-    live: &[Option<Value>],
+    live: &[Option<Seen>],
     owner: &Owner,
     build: &str,
 ) -> Vec<PendingRestart> {
@@ -81,6 +112,7 @@ pub(super) fn hold(
         },
         intent: owner.intent.clone(),
         pending: None,
+        reason: None,
     };
     let approved = owner.approved.as_deref().unwrap_or_default();
     for entry in entries
@@ -101,9 +133,11 @@ pub(super) fn hold(
     }
     for (entry, live) in entries.iter_mut().zip(live) {
         if entry.resource.kind == "ConfigMap" {
-            hold_files(entry, live.as_ref(), &now, approved, !waiting.is_empty());
+            let live = live.as_ref().map(|live| &live.body);
+            hold_files(entry, live, &now, approved, !waiting.is_empty());
         }
     }
+    waiting.truncate(MOST);
     waiting
 }
 
@@ -113,26 +147,21 @@ fn is_workload(entry: &Entry) -> bool {
 
 fn hold_workload(
     entry: &mut Entry,
-    live: Option<&Value>,
+    live: Option<&Seen>,
     now: &Mark,
     approved: &str,
 ) -> Option<PendingRestart> {
-    let template = entry.body["spec"]["template"].clone();
-    let built = fingerprint(&template);
+    let mut sent = entry.body["spec"]["template"].clone();
+    let built = fingerprint(&sent);
     let mut mark = now.clone();
-    let former = live.and_then(|live| {
-        let sent: Value = serde_json::from_str(annotation(live, TEMPLATE)?).ok()?;
-        Some((mark_of(live)?, sent))
-    });
-    let mut sent = template;
     let mut waiting = None;
-    if let Some((before, former)) = former
-        && is_held(&before, &fingerprint(&former), &built, now, approved)
+    if let Some((former, reason)) =
+        live.and_then(|live| held(live, &sent, &built, now, approved, &mut mark))
     {
         waiting = Some(PendingRestart {
             workload: format!("{}/{}", entry.resource.kind, entry.name),
             revision: built.clone(),
-            reason: reason(&former, &sent),
+            reason,
         });
         mark.pending = Some(built);
         entry.body["spec"]["template"] = former.clone();
@@ -143,14 +172,54 @@ fn hold_workload(
     waiting
 }
 
+// The template that goes on, and why, if what was built has to wait.
+fn held(
+    live: &Seen,
+    template: &Value,
+    built: &str,
+    now: &Mark,
+    approved: &str,
+    mark: &mut Mark,
+) -> Option<(Value, String)> {
+    if let Some((before, former)) = marks(&live.body) {
+        if !is_held(&before, &fingerprint(&former), built, now, approved) {
+            return None;
+        }
+        let still = before.pending.as_deref() == Some(built);
+        mark.reason = before.reason.filter(|_| still);
+        let reason = match &mark.reason {
+            Some(reason) => reason.clone(),
+            None => reason(&former, template),
+        };
+        return Some((former, reason));
+    }
+    let of = |object: &Value| {
+        let mut template = object["spec"]["template"].clone();
+        if let Some(metadata) = template["metadata"].as_object_mut() {
+            // Kubernetes writes it as null.
+            metadata.remove("creationTimestamp");
+        }
+        template
+    };
+    let former = of(&live.body);
+    let would = live.would.as_ref().map(of)?;
+    if former == would || is_approved(built, approved) {
+        return None;
+    }
+    let reason = reason(&former, &would);
+    mark.reason = Some(reason.clone());
+    Some((former, reason))
+}
+
 // A ConfigMap on its own restarts nothing: it waits only together with a workload.
 fn hold_files(entry: &mut Entry, live: Option<&Value>, now: &Mark, approved: &str, held: bool) {
     let built = fingerprint(&entry.body["data"]);
     let mut mark = now.clone();
     if held
         && let Some(live) = live
-        && let Some(before) = mark_of(live)
-        && is_held(&before, &fingerprint(&live["data"]), &built, now, approved)
+        && mark_of(live).is_none_or(|before| {
+            is_held(&before, &fingerprint(&live["data"]), &built, now, approved)
+        })
     {
         mark.pending = Some(built);
         entry.body["data"] = live["data"].clone();
@@ -186,111 +255,9 @@ fn reason(former: &Value, built: &Value) -> String {
     if differences.len() > NAMED {
         let _ = write!(text, "; and {} more", differences.len() - NAMED);
     }
-    text
+    text.chars().take(REASON_MAX).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mark(build: &str, intent: &str, pending: Option<&str>) -> Mark {
-        Mark {
-            build: build.into(),
-            intent: intent.into(),
-            pending: pending.map(Into::into),
-        }
-    }
-
-    #[test]
-    fn only_a_change_of_the_operator_alone_is_held() {
-        let before = mark("op1", "1", None);
-        let held = |before: &Mark, built: &str, now: &Mark, approved: &str| {
-            is_held(before, "a", built, now, approved)
-        };
-        assert!(
-            !held(&before, "a", &mark("op2", "1", None), ""),
-            "no change"
-        );
-        assert!(held(&before, "b", &mark("op2", "1", None), ""));
-        assert!(
-            !held(&before, "b", &mark("op2", "2", None), ""),
-            "the user has asked for something else meanwhile"
-        );
-        assert!(
-            !held(&before, "b", &mark("op1", "1", None), ""),
-            "a Secret has changed"
-        );
-        assert!(!held(&before, "b", &mark("op2", "1", None), "x, b"));
-        assert!(held(&before, "b", &mark("op2", "1", None), "x"));
-    }
-
-    #[test]
-    fn what_waits_goes_on_waiting_until_its_inputs_change() {
-        let before = mark("op2", "1", Some("b"));
-        let held = |built: &str, now: &Mark| is_held(&before, "a", built, now, "");
-        assert!(held("b", &mark("op2", "1", None)));
-        assert!(
-            held("b", &mark("op2", "2", None)),
-            "the user changed something that no pod sees"
-        );
-        assert!(!held("c", &mark("op2", "1", None)), "a Secret has changed");
-        assert!(!held("c", &mark("op2", "2", None)));
-        assert!(held("c", &mark("op3", "1", None)), "the next operator");
-        assert!(!held("a", &mark("op1", "1", None)), "the former operator");
-    }
-
-    #[test]
-    fn a_held_workload_keeps_its_template_and_its_files() {
-        use kube::api::ApiResource;
-        let entry = |resource: ApiResource, body: Value| Entry {
-            resource,
-            name: "k".into(),
-            body,
-        };
-        let build = |image: &str, file: &str| {
-            vec![
-                entry(
-                    ApiResource::erase::<k8s_openapi::api::core::v1::ConfigMap>(&()),
-                    json!({"metadata": {"name": "k"}, "data": {"f": file}}),
-                ),
-                entry(
-                    ApiResource::erase::<k8s_openapi::api::apps::v1::StatefulSet>(&()),
-                    json!({"metadata": {"name": "k"}, "spec": {"replicas": 1, "template": {"image": image}}}),
-                ),
-            ]
-        };
-        let cluster: crate::kafka::crd::KafkaCluster = serde_json::from_value(json!({
-            "metadata": {"name": "k", "namespace": "n", "uid": "u", "generation": 1},
-            "spec": {"nodes": 1, "storage": {"size": "1Gi"}}}))
-        .unwrap();
-        let mut owner = Owner::of(&cluster).unwrap();
-        let mut first = build("kafka:1", "one");
-        assert!(hold(&mut first, &[None, None], &owner, "op1").is_empty());
-        let live: Vec<Option<Value>> = first.into_iter().map(|e| Some(e.body)).collect();
-
-        let mut second = build("kafka:2", "two");
-        second[1].body["spec"]["replicas"] = json!(3);
-        let waiting = hold(&mut second, &live, &owner, "op2");
-        assert_eq!(waiting.len(), 1);
-        assert_eq!(waiting[0].workload, "StatefulSet/k");
-        assert!(
-            waiting[0].reason.ends_with("image: kafka:1 → kafka:2"),
-            "{}",
-            waiting[0].reason
-        );
-        assert_eq!(second[0].body["data"]["f"], "one");
-        assert_eq!(
-            second[1].body["spec"],
-            json!({"replicas": 3, "template": {"image": "kafka:1"}})
-        );
-        let live: Vec<Option<Value>> = second.into_iter().map(|e| Some(e.body)).collect();
-
-        let mut third = build("kafka:2", "two");
-        assert_eq!(hold(&mut third, &live, &owner, "op2"), waiting);
-        owner.approved = Some(waiting[0].revision.clone());
-        let mut third = build("kafka:2", "two");
-        assert!(hold(&mut third, &live, &owner, "op2").is_empty());
-        assert_eq!(third[0].body["data"]["f"], "two");
-        assert_eq!(third[1].body["spec"]["template"]["image"], "kafka:2");
-    }
-}
+#[path = "approval_tests.rs"]
+mod tests;

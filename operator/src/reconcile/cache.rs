@@ -18,8 +18,8 @@ pub(super) struct LastApply {
 #[derive(Debug, Default)]
 struct PerOwner {
     objects: HashMap<String, LastApply>,
-    /// Fingerprint of the set of objects for which no orphan was left.
-    tidy: Option<String>,
+    /// Fingerprint of the set of objects for which no orphan was left, by the name of the set.
+    tidy: HashMap<&'static str, String>,
     /// What a look at something costly came to, and the fingerprint of what was looked at.
     seen: Option<(String, Option<String>)>,
 }
@@ -45,14 +45,16 @@ impl Cache {
             .insert(object.to_owned(), last);
     }
 
-    pub(super) fn is_tidy(&self, owner: &str, set: &str) -> bool {
-        self.lock()
-            .get(owner)
-            .is_some_and(|entry| entry.tidy.as_deref() == Some(set))
+    pub(super) fn is_tidy(&self, owner: &str, name: &str, set: &str) -> bool {
+        let lock = self.lock();
+        let tidy = lock.get(owner).and_then(|entry| entry.tidy.get(name));
+        tidy.is_some_and(|tidy| tidy == set)
     }
 
-    pub(super) fn set_tidy(&self, owner: &str, set: &str) {
-        self.lock().entry(owner.to_owned()).or_default().tidy = Some(set.to_owned());
+    pub(super) fn set_tidy(&self, owner: &str, name: &'static str, set: &str) {
+        let mut lock = self.lock();
+        let entry = lock.entry(owner.to_owned()).or_default();
+        entry.tidy.insert(name, set.to_owned());
     }
 
     /// What a costly look came to, if what was looked at has this fingerprint.

@@ -14,6 +14,18 @@ pub fn differences(before: &Value, after: &Value) -> Vec<String> {
     found
 }
 
+/// Whether an object has all that another one asks for; what it has besides does not matter.
+#[must_use]
+pub(super) fn contains(has: &Value, asked: &Value) -> bool {
+    match (has, asked) {
+        (_, Value::Null) => true,
+        (Value::Object(has), Value::Object(asked)) => asked.iter().all(|(key, asked)| {
+            asked.is_null() || has.get(key).is_some_and(|has| contains(has, asked))
+        }),
+        _ => has == asked,
+    }
+}
+
 fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
     match (before, after) {
         (Value::Object(old), Value::Object(new)) => {

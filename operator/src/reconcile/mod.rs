@@ -14,7 +14,7 @@ pub mod roll;
 pub mod secrets;
 pub mod storage;
 
-pub use apply::{ApplyError, apply, ensure, rules};
+pub use apply::{ApplyError, apply, apply_each, ensure, rules};
 pub use approval::PendingRestart;
 pub use cache::Cache;
 pub use difference::differences;

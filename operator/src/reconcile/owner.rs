@@ -108,6 +108,15 @@ impl Owner {
         }
     }
 
+    /// Whether an object was made for this resource and somebody took the reference to it off: our label is there, and
+    /// no other owner.
+    #[must_use]
+    pub fn lost(&self, meta: &ObjectMeta) -> bool {
+        let label = meta.labels.iter().find_map(|l| l.get(OWNER_LABEL));
+        let owned = meta.owner_references.iter().flatten().next().is_some();
+        label.is_some_and(|uid| *uid == self.uid) && !owned
+    }
+
     /// Whether an object was made for this resource.
     #[must_use]
     pub fn owns(&self, meta: &ObjectMeta) -> bool {

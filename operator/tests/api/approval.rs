@@ -28,6 +28,14 @@ async fn pending(scene: &Scene) -> Vec<PendingRestart> {
     cluster.status.unwrap().pending_restarts
 }
 
+async fn approve(scene: &Scene, revision: &str) {
+    let patch = json!({"metadata": {"annotations": {"millrace.dev/approve-restart": revision}}});
+    let api = scene.api::<KafkaCluster>();
+    api.patch("k", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+}
+
 pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     assert!(scene.make::<Kafka>("k", spec("1")).await);
     let before = generation(scene).await;
@@ -55,18 +63,10 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     assert_eq!(scene.writes(), writes, "waiting writes nothing");
 
     // What was approved is that revision and no other.
-    let approve = async |revision: &str| {
-        let patch =
-            json!({"metadata": {"annotations": {"millrace.dev/approve-restart": revision}}});
-        let api = scene.api::<KafkaCluster>();
-        api.patch("k", &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .unwrap();
-    };
-    approve("0123456789abcdef").await;
+    approve(scene, "0123456789abcdef").await;
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:4");
-    approve(&waiting[0].revision).await;
+    approve(scene, &waiting[0].revision).await;
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:5");
     assert!(pending(scene).await.is_empty());
@@ -77,5 +77,39 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     assert_eq!(image(scene).await, "kafka:5");
     assert!(scene.make::<Kafka>("k", spec("2")).await);
     assert_eq!(image(scene).await, "kafka:6");
+    assert!(pending(scene).await.is_empty());
+}
+
+pub async fn a_workload_without_marks_is_not_restarted_unasked(scene: &Scene) {
+    assert!(scene.make::<Kafka>("k", spec("1")).await);
+    let before = generation(scene).await;
+    let patch = json!({"metadata": {"annotations": null}});
+    scene
+        .api::<StatefulSet>()
+        .patch("k", &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .unwrap();
+
+    let scene = &scene.upgraded("5");
+    assert!(scene.look::<Kafka>("k").await);
+    let waiting = pending(scene).await;
+    assert!(
+        waiting[0].reason.ends_with("kafka:4 → kafka:5"),
+        "{}",
+        waiting[0].reason
+    );
+    let writes = scene.writes();
+    assert!(scene.look::<Kafka>("k").await);
+    assert_eq!(scene.writes(), writes, "waiting writes nothing");
+    assert_eq!(pending(scene).await, waiting);
+    assert_eq!(image(scene).await, "kafka:4");
+    assert_eq!(
+        generation(scene).await,
+        before,
+        "the StatefulSet is as it was"
+    );
+    approve(scene, &waiting[0].revision).await;
+    assert!(scene.look::<Kafka>("k").await);
+    assert_eq!(image(scene).await, "kafka:5");
     assert!(pending(scene).await.is_empty());
 }

@@ -11,6 +11,7 @@ mod approval;
 mod cel;
 mod chart;
 mod claims;
+mod drift;
 mod exposure;
 mod links;
 mod platform;
@@ -63,7 +64,9 @@ fn the_operator_against_a_real_api_server() {
             samples::definitions_applied_twice_do_not_change,
             reconcile::a_cluster_appears_and_a_second_look_writes_nothing,
             reconcile::drift_is_corrected,
+            drift::metadata_taken_off_is_put_back,
             approval::a_new_operator_restarts_nothing_until_approved,
+            approval::a_workload_without_marks_is_not_restarted_unasked,
             reconcile::a_ready_set_makes_the_cluster_available,
             reconcile::a_bad_spec_leaves_what_ran,
             reconcile::what_is_built_no_longer_is_removed,
