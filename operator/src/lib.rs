@@ -9,6 +9,7 @@ pub mod generate;
 pub mod job;
 pub mod kafka;
 pub mod metrics;
+mod names;
 pub mod openwhisk;
 pub mod platform;
 pub mod pods;

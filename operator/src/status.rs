@@ -52,7 +52,7 @@ pub fn set_condition(
     generation: Option<i64>,
 ) -> bool {
     let status = if status { "True" } else { "False" };
-    let message: String = message.chars().take(MESSAGE_MAX).collect();
+    let message = told(message);
     match conditions.iter_mut().find(|c| c.type_ == type_) {
         Some(condition) => {
             let flipped = condition.status != status;
@@ -77,6 +77,12 @@ pub fn set_condition(
             true
         }
     }
+}
+
+/// A message of somebody else, as long as a status takes it: a longer one would make all of the status be refused.
+#[must_use]
+pub fn told(message: &str) -> String {
+    message.chars().take(MESSAGE_MAX).collect()
 }
 
 /// Whether a condition is there and True.

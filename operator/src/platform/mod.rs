@@ -2,6 +2,8 @@
 
 mod build;
 pub mod crd;
+mod exposure;
+mod foreign;
 mod profile;
 mod reconcile;
 mod state;

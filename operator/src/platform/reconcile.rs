@@ -10,13 +10,14 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use serde_json::json;
 
-use super::build::{self, Api, Served, Waiting};
-use super::crd::{Platform, PlatformGateway, PlatformSpec, PlatformStatus, WaitingOn};
+use super::build::{self, Waiting};
+use super::crd::{ComponentStatus, Platform, PlatformSpec, PlatformStatus, WaitingOn};
+use super::exposure;
 use super::state::{component, fault, waiting_on};
 use super::validate::{ADDED_TOKENS, Live, ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
 use crate::action::crd::Action;
-use crate::context::{Context, MANAGER, is_status};
+use crate::context::{Context, MANAGER};
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::eventsource::crd::EventSource;
 use crate::job::crd::StreamJob;
@@ -123,16 +124,43 @@ impl Component for Platforms {
         }
         complete_secret(context, &platform).await?;
         let (prepared, held_back) = build::build(&platform)?;
-        let applied = reconcile::apply(context, &platform.owner, prepared, &build::kinds()).await?;
-        let bodies: Vec<_> = applied.bodies().collect();
-        let mut troubles = missing_apis(&platform);
+        let owner = &platform.owner;
+        let applied = reconcile::apply(context, owner, prepared, &build::own_kinds()).await?;
+        // Last: what others refuse holds nothing else up.
+        let (exposed, refused) = reconcile::apply_each(
+            context,
+            owner,
+            build::exposure(&platform)?,
+            &build::exposing_kinds(),
+        )
+        .await;
+        let bodies: Vec<_> = applied.bodies().chain(exposed.bodies()).collect();
+        let mut troubles = exposure::missing_apis(&platform);
+        troubles.extend(refused.iter().map(exposure::trouble));
         troubles.extend(
             zones
                 .rejected
                 .iter()
                 .map(|told| ("ZonesRejected", told.clone())),
         );
-        Ok(status(object, &bodies, &held_back, &zones.absent, troubles))
+        let mut parts: Vec<_> = bodies.iter().map(|body| component(body)).collect();
+        parts.extend(refused.iter().filter_map(exposure::refused));
+        let mut reconciled = status(object, parts, &held_back, &zones.absent);
+        troubles.extend(bodies.iter().find_map(|body| {
+            let told = fault(body)?;
+            Some(("ComponentDegraded", told))
+        }));
+        tell_troubles(&mut reconciled, &troubles, object.metadata.generation);
+        let again = if !is_true(&reconciled.conditions, AVAILABLE) {
+            15
+        } else if platform.gateway.iter().any(exposure::is_watched_by_looking)
+            || !refused.is_empty()
+        {
+            30
+        } else {
+            300
+        };
+        Ok(Reconciled::Status(reconciled, Duration::from_secs(again)))
     }
 }
 
@@ -185,50 +213,6 @@ async fn complete_secret(context: &Context, platform: &ValidatedPlatform) -> Res
     Ok(())
 }
 
-/// What exposes the gateway and cannot be made here, with the cure.
-fn missing_apis(platform: &ValidatedPlatform) -> Vec<(&'static str, String)> {
-    let needs = platform.gateway.iter().flat_map(build::needs);
-    needs
-        .filter(|(_, api)| platform.served(*api).is_none())
-        .map(|(field, api)| {
-            let versions = api.versions.join(" or ");
-            let told = format!(
-                "{field}: given: this cluster has no {} of {}/{versions}; {}",
-                api.kind, api.group, api.from
-            );
-            ("ApiMissing", told)
-        })
-        .collect()
-}
-
-/// Which of the APIs that a gateway asks for this cluster has.
-async fn apis(context: &Context, gateway: Option<&PlatformGateway>) -> Result<Vec<Served>, Error> {
-    let mut apis = Vec::new();
-    for (_, api) in gateway.into_iter().flat_map(build::needs) {
-        apis.extend(served(context, api).await?);
-    }
-    Ok(apis)
-}
-
-async fn served(context: &Context, api: Api) -> Result<Option<Served>, Error> {
-    for version in api.versions {
-        let group_version = format!("{}/{version}", api.group);
-        match context
-            .client
-            .list_api_group_resources(&group_version)
-            .await
-        {
-            Ok(list) if list.resources.iter().any(|kind| kind.name == api.plural) => {
-                return Ok(Some(Served { api, version }));
-            }
-            Ok(_) => {}
-            Err(error) if is_status(&error, 404) => {}
-            Err(error) => return Err(Error::doing("asking for an API")(error)),
-        }
-    }
-    Ok(None)
-}
-
 async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Result<Live, Error> {
     let wants_topics = spec.kafka.is_some();
     let ours = ListParams::default().labels(&format!("{OWNER_LABEL}={}", owner.uid));
@@ -279,7 +263,7 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
             .filter(|_| spec.gateway.is_some())
             .flat_map(lacks)
             .collect(),
-        apis: apis(context, spec.gateway.as_ref()).await?,
+        apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait,
     })
@@ -300,14 +284,13 @@ fn lacks(secret: &Secret) -> Vec<&'static str> {
 
 fn status(
     object: &Platform,
-    bodies: &[&serde_json::Value],
+    parts: Vec<ComponentStatus>,
     held_back: &[Waiting],
     absent: &[String],
-    mut troubles: Vec<(&'static str, String)>,
-) -> Reconciled<PlatformStatus> {
+) -> PlatformStatus {
     let generation = object.metadata.generation;
     let mut status = status_of(object);
-    status.components = bodies.iter().map(|body| component(body)).collect();
+    status.components = parts;
     status
         .components
         .sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
@@ -341,25 +324,26 @@ fn status(
     } else {
         set_condition(conditions, PROGRESSING, true, "Waiting", &told, generation);
     }
-    troubles.extend(
-        bodies
-            .iter()
-            .find_map(|body| fault(body))
-            .map(|told| ("ComponentDegraded", told)),
+    status
+}
+
+/// The first gives the reason, and all are told.
+fn tell_troubles(
+    status: &mut PlatformStatus,
+    troubles: &[(&str, String)],
+    generation: Option<i64>,
+) {
+    let Some((reason, _)) = troubles.first() else {
+        return;
+    };
+    let all: Vec<&str> = troubles.iter().map(|(_, told)| told.as_str()).collect();
+    let conditions = &mut status.conditions;
+    set_condition(
+        conditions,
+        DEGRADED,
+        true,
+        reason,
+        &all.join(". "),
+        generation,
     );
-    if let Some((reason, _)) = troubles.first() {
-        let all: Vec<&str> = troubles.iter().map(|(_, told)| told.as_str()).collect();
-        set_condition(
-            conditions,
-            DEGRADED,
-            true,
-            reason,
-            &all.join(". "),
-            generation,
-        );
-    }
-    Reconciled::Status(
-        status,
-        Duration::from_secs(if available { 300 } else { 15 }),
-    )
 }

@@ -4,7 +4,11 @@ use serde_json::Value;
 
 use super::build::Waiting;
 use super::crd::{ComponentStatus, WaitingOn};
-use crate::status::{AVAILABLE, DEGRADED};
+use super::foreign;
+use crate::status::{AVAILABLE, DEGRADED, told};
+
+/// What is said of an object that has changed since it was last spoken of.
+pub(super) const NOT_YET: &str = "its latest change has not been looked at yet";
 
 /// What is wrong with a part that does not go away by waiting: its spec cannot be carried out, or it works in spite of
 /// a fault. Parts that only wait for others are told by [`waiting_on`].
@@ -17,7 +21,9 @@ pub fn fault(body: &Value) -> Option<String> {
             .find(|c| c["type"] == type_ && c["status"] == "True")
     };
     let degraded = is(DEGRADED)?;
-    let lasts = ["InvalidSpec", "Claimed"].iter().any(|r| degraded["reason"] == *r);
+    let lasts = ["InvalidSpec", "Claimed"]
+        .iter()
+        .any(|r| degraded["reason"] == *r);
     (lasts || is(AVAILABLE).is_some()).then(|| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         format!(
@@ -32,55 +38,17 @@ pub fn fault(body: &Value) -> Option<String> {
 /// Reads the state of one part from its resource.
 #[must_use]
 pub fn component(body: &Value) -> ComponentStatus {
-    match body["kind"].as_str() {
-        // An Ingress has no word for being served.
-        Some("Ingress") => foreign(body, Some((true, "made".to_owned()))),
-        Some("Certificate") => foreign(body, said(&body["status"]["conditions"], "Ready")),
-        Some("HTTPRoute" | "TLSRoute" | "TCPRoute") => {
-            let parents = body["status"]["parents"].as_array();
-            let all: Option<Vec<_>> =
-                parents
-                    .filter(|parents| !parents.is_empty())
-                    .map(|parents| {
-                        let each = |parent: &Value| said(&parent["conditions"], "Accepted");
-                        parents.iter().filter_map(each).collect()
-                    });
-            // One Gateway that has taken it is enough to be reached by.
-            let told = all.and_then(|all| {
-                let accepted = all.iter().find(|(accepted, _)| *accepted);
-                accepted.or(all.first()).cloned()
-            });
-            foreign(body, told)
-        }
-        _ => own(body),
-    }
-}
-
-/// What a condition says: whether it is true, and its message.
-fn said(conditions: &Value, type_: &str) -> Option<(bool, String)> {
-    let condition = conditions
-        .as_array()?
-        .iter()
-        .find(|condition| condition["type"] == type_)?;
-    let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-    Some((condition["status"] == "True", text("message")))
-}
-
-fn foreign(body: &Value, told: Option<(bool, String)>) -> ComponentStatus {
+    let (ready, message) = foreign::said(body).unwrap_or_else(|| own(body));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (ready, message) = told.unwrap_or((
-        false,
-        "no controller of it has said anything yet".to_owned(),
-    ));
     ComponentStatus {
         name: text(&body["metadata"]["name"]),
         kind: text(&body["kind"]),
         ready,
-        message,
+        message: told(&message),
     }
 }
 
-fn own(body: &Value) -> ComponentStatus {
+fn own(body: &Value) -> (bool, String) {
     let condition = body["status"]["conditions"]
         .as_array()
         .and_then(|conditions| {
@@ -88,18 +56,15 @@ fn own(body: &Value) -> ComponentStatus {
                 .iter()
                 .find(|condition| condition["type"] == AVAILABLE)
         });
-    let current =
-        condition.is_some_and(|c| c["observedGeneration"] == body["metadata"]["generation"]);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    ComponentStatus {
-        name: text(&body["metadata"]["name"]),
-        kind: text(&body["kind"]),
-        ready: current && condition.is_some_and(|c| c["status"] == "True"),
-        message: match condition {
-            None => "nothing is known of it yet".to_owned(),
-            Some(_) if !current => "its latest change has not been looked at yet".to_owned(),
-            Some(condition) => text(&condition["message"]),
-        },
+    match condition {
+        None => (false, "nothing is known of it yet".to_owned()),
+        Some(condition) if condition["observedGeneration"] != body["metadata"]["generation"] => {
+            (false, NOT_YET.to_owned())
+        }
+        Some(condition) => (
+            condition["status"] == "True",
+            condition["message"].as_str().unwrap_or_default().to_owned(),
+        ),
     }
 }
 
@@ -115,7 +80,7 @@ pub fn waiting_on(components: &[ComponentStatus], held_back: &[Waiting]) -> Vec<
         });
     let jobs = held_back.iter().map(|job| WaitingOn {
         component: format!("StreamJob {}", job.job),
-        reason: format!("waits for {}", job.reason),
+        reason: told(&format!("waits for {}", job.reason)),
     });
     parts.chain(jobs).collect()
 }
@@ -179,28 +144,9 @@ mod tests {
     }
 
     #[test]
-    fn objects_of_others_are_read_in_their_own_words() {
-        let ready = |body: Value| component(&body).ready;
-        assert!(ready(json!({"kind": "Ingress", "metadata": {"name": "i"}})));
-        let certificate = |status: &str| {
-            json!({"kind": "Certificate", "metadata": {"name": "c"},
-            "status": {"conditions": [{"type": "Ready", "status": status, "message": "issuing"}]}})
-        };
-        assert!(ready(certificate("True")));
-        assert!(!ready(certificate("False")));
-        assert_eq!(component(&certificate("False")).message, "issuing");
-        let route = |statuses: &[&str]| {
-            let parents: Vec<Value> = statuses
-                .iter()
-                .map(|status| json!({"conditions": [{"type": "Accepted", "status": status, "message": "m"}]}))
-                .collect();
-            json!({"kind": "HTTPRoute", "metadata": {"name": "r"}, "status": {"parents": parents}})
-        };
-        assert!(ready(route(&["False", "True"])));
-        assert!(!ready(route(&["False"])));
-        assert!(!ready(route(&[])));
-        assert!(!ready(
-            json!({"kind": "TCPRoute", "metadata": {"name": "r"}})
-        ));
+    fn what_is_said_at_length_is_cut() {
+        let mut long = body("False", 1, 1);
+        long["status"]["conditions"][0]["message"] = "ä".repeat(32_768).into();
+        assert_eq!(component(&long).message.chars().count(), 4096);
     }
 }

@@ -125,7 +125,8 @@ pub async fn good_resources_are_accepted(scene: &Scene) {
             exposed(
                 json!({"tls": {"certManager": {"issuerRef": {"name": "i"}, "dnsNames": ["a.example.org"]}, "only": true},
                 "ingress": {"host": "a.example.org", "backend": "https"},
-                "gatewayApi": {"parentRefs": [{"name": "g"}], "mqttParentRefs": [{"name": "g", "sectionName": "m"}]}}),
+                "gatewayApi": {"parentRefs": [{"name": "g", "namespace": "infra"}], "hostnames": ["*.example.org", "cars"],
+                    "mqttParentRefs": [{"name": "g", "sectionName": "m.1"}]}}),
             ),
         ),
         (
@@ -508,7 +509,74 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
             "Platform",
             "x",
             json!({"kafka": {}, "gateway": {"ingress": {"host": "A B"}}}),
-            &["spec.gateway.ingress.host", "A B"],
+            &["spec.gateway.ingress.host", "A B", "*.example.org"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"ingress": {"host": "192.0.2.1"}}}),
+            &["spec.gateway.ingress.host", "192.0.2.1", "DNS name"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"gatewayApi": {"parentRefs": [{"name": "g"}], "hostnames": ["a.org", "Cars.example.org"]}}}),
+            &[
+                "spec.gateway.gatewayApi.hostnames",
+                "Cars.example.org: is no DNS name in lower case",
+                "*.example.org",
+            ],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"gatewayApi": {"parentRefs": [{"name": "g"}], "hostnames": ["cars.*.org"]}}}),
+            &["spec.gateway.gatewayApi.hostnames", "cars.*.org: is no"],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"gatewayApi": {"parentRefs": [{"name": "g", "namespace": "in.fra"}]}}}),
+            &[
+                "spec.gateway.gatewayApi.parentRefs[0].namespace",
+                "in.fra: is no name of a namespace",
+            ],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"gatewayApi": {"parentRefs": [{"name": "g", "sectionName": "Web"}]}}}),
+            &[
+                "spec.gateway.gatewayApi.parentRefs[0].sectionName",
+                "Web: is no name",
+            ],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"tls": {"certManager": {"issuerRef": {"name": "my ca"}, "dnsNames": ["a"]}}}}),
+            &[
+                "spec.gateway.tls.certManager.issuerRef.name",
+                "my ca: is no name",
+            ],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"tls": {"certManager": {"issuerRef": {"name": "i", "kind": "cluster issuer"}, "dnsNames": ["a"]}}}}),
+            &[
+                "spec.gateway.tls.certManager.issuerRef.kind",
+                "cluster issuer: is no kind",
+            ],
+        ),
+        (
+            "Platform",
+            "x",
+            json!({"kafka": {}, "gateway": {"tls": {"certManager": {"issuerRef": {"name": "i"}, "dnsNames": ["https://a.org"]}}}}),
+            &[
+                "spec.gateway.tls.certManager.dnsNames",
+                "https://a.org: is no DNS name",
+            ],
         ),
         (
             "Platform",

@@ -1,11 +1,12 @@
 //! The resources that a platform consists of. Pure.
 
 mod detect;
+mod exposure;
 mod gateway;
 mod kafka;
+mod outside;
 mod warnings;
 
-use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{ApiResource, ObjectMeta};
 
 use super::validate::ValidatedPlatform;
@@ -17,14 +18,13 @@ use crate::openwhisk::crd::OpenWhisk;
 use crate::reconcile::{Error, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 
-pub use gateway::{
-    APIS, Api, Served, gateway_secret, gateway_secret_additions, gateway_secret_name, needs,
-};
+pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
+pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name};
 
 /// The component's name in labels.
 pub const COMPONENT: &str = "platform";
 
-/// Kinds of this project that a platform consists of.
+/// Kinds of this project that a platform consists of. Not Secrets: see [`gateway_secret`].
 #[must_use]
 pub fn own_kinds() -> Vec<ApiResource> {
     vec![
@@ -35,26 +35,6 @@ pub fn own_kinds() -> Vec<ApiResource> {
         ApiResource::erase::<StreamJob>(&()),
         ApiResource::erase::<EventSource>(&()),
     ]
-}
-
-/// Kinds of others that expose the gateway, in every version that may be served.
-#[must_use]
-pub fn exposing_kinds() -> Vec<ApiResource> {
-    let ingress = ApiResource::erase::<Ingress>(&());
-    std::iter::once(ingress)
-        .chain(APIS.into_iter().flat_map(|api| {
-            let versions = api.versions.iter();
-            versions.map(move |version| api.resource(version))
-        }))
-        .collect()
-}
-
-/// Kinds in which orphans are looked for. Not Secrets: see [`gateway_secret`].
-#[must_use]
-pub fn kinds() -> Vec<ApiResource> {
-    let mut kinds = own_kinds();
-    kinds.extend(exposing_kinds());
-    kinds
 }
 
 /// Name of a part of the platform.
@@ -72,7 +52,7 @@ pub struct Waiting {
     pub reason: String,
 }
 
-/// All resources of a platform, and the jobs that have to wait.
+/// All resources of a platform except its [`exposure`], and the jobs that have to wait.
 ///
 /// # Errors
 /// A resource cannot be written as JSON.
@@ -103,7 +83,6 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     }
     if let Some(wanted) = &platform.gateway {
         add_job(&mut resources, gateway::gateway_job(platform, wanted))?;
-        gateway::expose(platform, wanted, &mut resources)?;
     }
     if let Some(wanted) = &platform.detect {
         add_job(&mut resources, detect::detect_job(platform, wanted))?;
@@ -187,77 +166,16 @@ mod tests {
         assert!(resources.get::<OpenWhisk>("p-whisk").is_none());
     }
 
-    /// All APIs, in the newest version or in the oldest.
-    fn all(newest: bool) -> Vec<Served> {
-        let version = |api: &Api| match newest {
-            true => api.versions[0],
-            false => api.versions[api.versions.len() - 1],
-        };
-        APIS.iter()
-            .map(|api| Served {
-                api: *api,
-                version: version(api),
-            })
-            .collect()
-    }
-
-    fn built(gateway: Value, apis: &[Served]) -> Resources<Prepared> {
-        let spec =
-            json!({"kafka": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "gateway": gateway});
-        let read = Live {
-            apis: apis.to_vec(),
-            ..live(None)
-        };
-        build(&validate(&platform(spec), read).unwrap()).unwrap().0
-    }
-
-    #[test]
-    fn the_gateway_is_exposed_as_far_as_there_are_apis() {
-        let gateway = json!({
-            "tls": {"certManager": {"issuerRef": {"name": "ca"}, "dnsNames": ["cars.example.org"]}, "only": true},
-            "ingress": {"host": "cars.example.org", "className": "nginx", "tlsSecretName": "web", "annotations": {"a/b": "c"}},
-            "gatewayApi": {"parentRefs": [{"name": "edge", "namespace": "infra", "sectionName": "web"}],
-                "mqttParentRefs": [{"name": "edge", "sectionName": "mqtt"}], "hostnames": ["cars.example.org"]}});
-        let yaml = built(gateway.clone(), &all(true)).to_yaml().unwrap();
-        let exposed: Vec<&str> = yaml
-            .split("---\n")
-            .filter(|object| {
-                [
-                    "Ingress",
-                    "Certificate",
-                    "HTTPRoute",
-                    "TLSRoute",
-                    "TCPRoute",
-                ]
-                .iter()
-                .any(|kind| object.contains(&format!("kind: {kind}\n")))
-            })
-            .collect();
-        insta::assert_snapshot!(exposed.join("---\n"));
-        let none = built(gateway, &[]).to_yaml().unwrap();
-        assert!(!none.contains("Route") && !none.contains("kind: Certificate"));
-        assert!(none.contains("kind: Ingress\n"));
-    }
-
-    #[test]
-    fn without_a_certificate_mqtt_is_routed_as_bytes() {
-        let gateway = json!({"gatewayApi": {"parentRefs": [{"name": "edge"}], "mqttParentRefs": [{"name": "edge"}],
-            "hostnames": ["cars.example.org"]}});
-        let yaml = built(gateway, &all(false)).to_yaml().unwrap();
-        assert!(yaml.contains("kind: TCPRoute\n") && !yaml.contains("kind: TLSRoute\n"));
-        assert!(yaml.contains("port: 1883\n"));
-    }
-
     #[test]
     fn actions_keep_to_the_plain_port_inside() {
-        let url = |gateway| {
-            let notify: Action = built(gateway, &[]).get("p-notify-driver").unwrap();
+        let url = |gateway: Value| {
+            let mut spec = everything();
+            spec["gateway"] = gateway;
+            let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
+            let notify: Action = resources.get("p-notify-driver").unwrap();
             notify.spec.parameters["gateway_url"].clone()
         };
-        for gateway in [
-            json!({}),
-            json!({"tls": {"secretName": "s", "only": true}}),
-        ] {
+        for gateway in [json!({}), json!({"tls": {"secretName": "s", "only": true}})] {
             assert_eq!(url(gateway), "http://p-gateway-internal.ns.svc:8080");
         }
     }

@@ -63,6 +63,7 @@ pub struct GatewayTls {
     /// A Secret of type `kubernetes.io/tls` in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
     pub secret_name: Option<String>,
     /// Ask cert-manager for a certificate. It comes in the Secret `NAME-gateway-tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +82,7 @@ pub struct CertManager {
     pub issuer_ref: IssuerRef,
     /// Names that vehicles reach the gateway by.
     #[schemars(length(min = 1, max = 32), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = crate::names::hosts())]
     pub dns_names: Vec<String>,
 }
 
@@ -90,10 +92,12 @@ pub struct CertManager {
 pub struct IssuerRef {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
     pub name: String,
     /// Its kind: `Issuer` in the same namespace, or `ClusterIssuer`.
     #[serde(default = "issuer")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = crate::names::kind())]
     pub kind: String,
 }
 
@@ -106,21 +110,19 @@ fn issuer() -> String {
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
     /// The name that it is reached by.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(
-            pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-        )
-    )]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::host())]
     pub host: String,
     /// The IngressClass; the cluster's default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
     pub class_name: Option<String>,
     /// A Secret of type `kubernetes.io/tls` with which the Ingress ends TLS. Without one it serves plain HTTP, or passes
     /// TLS through where `backend` is `https` and `annotations` tell the controller to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
     pub tls_secret_name: Option<String>,
     /// Which port of the gateway it leads to.
     #[serde(default)]
@@ -158,6 +160,7 @@ pub struct GatewayApi {
     /// Names that the routes are for; all that reach the listener when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = crate::names::hosts())]
     pub hostnames: Vec<String>,
 }
 
@@ -167,13 +170,16 @@ pub struct GatewayApi {
 pub struct ParentRef {
     /// Name of the Gateway.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
     pub name: String,
     /// Its namespace; that of the Platform when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = crate::names::namespace())]
     pub namespace: Option<String>,
     /// Name of the listener; all that fit when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
     pub section_name: Option<String>,
 }

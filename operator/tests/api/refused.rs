@@ -1,0 +1,132 @@
+//! What exposes a gateway may be refused: nothing else waits for it.
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
+use millrace_operator::action::crd::Action;
+use millrace_operator::eventsource::crd::EventSource;
+use millrace_operator::kafka::crd::KafkaCluster;
+use millrace_operator::platform::Platforms;
+use millrace_operator::platform::crd::Platform;
+use serde_json::{Value, json};
+
+use crate::support::{Scene, eventually};
+
+fn spec() -> Value {
+    json!({"kafka": {}, "openwhisk": {}, "detect": {}, "warnings": {},
+        "gateway": {"ingress": {"host": "cars.example.org"}}})
+}
+
+fn ingress(name: &str) -> Ingress {
+    serde_json::from_value(json!({"metadata": {"name": name},
+        "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 1}}}}}))
+    .unwrap()
+}
+
+async fn all_else_is_made(scene: &Scene) {
+    assert!(scene.exists::<KafkaCluster>("p-kafka").await);
+    assert!(scene.exists::<Action>("p-notify-driver").await);
+    assert!(scene.exists::<EventSource>("p-warnings").await);
+    let status = scene.api::<Platform>().get("p").await.unwrap().status;
+    let parts = status.unwrap().components;
+    let ingress = parts.iter().find(|part| part.kind == "Ingress").unwrap();
+    assert!(!ingress.ready && ingress.message.contains("p-gateway"));
+}
+
+async fn is_told(scene: &Scene, says: &str) {
+    let (status, reason, message) = scene.condition::<Platform>("p", "Degraded").await;
+    assert_eq!(
+        (status.as_str(), reason.as_str()),
+        ("True", "ExposureFailed")
+    );
+    assert!(
+        message.starts_with("Ingress p-gateway: ") && message.contains(says),
+        "{message}"
+    );
+}
+
+pub async fn a_taken_name_of_an_ingress_holds_nothing_up(scene: &Scene) {
+    let ingresses = scene.api::<Ingress>();
+    ingresses
+        .create(&PostParams::default(), &ingress("p-gateway"))
+        .await
+        .unwrap();
+    assert!(scene.make::<Platforms>("p", spec()).await);
+    is_told(scene, "delete or rename it").await;
+    all_else_is_made(scene).await;
+    let theirs = ingresses.get("p-gateway").await.unwrap();
+    assert_eq!(theirs.metadata.owner_references, None, "it is left alone");
+    let writes = scene.writes();
+    assert!(scene.look::<Platforms>("p").await);
+    assert_eq!(scene.writes(), writes, "a further look writes nothing");
+
+    ingresses
+        .delete("p-gateway", &DeleteParams::default())
+        .await
+        .unwrap();
+    assert!(scene.look::<Platforms>("p").await);
+    assert_eq!(
+        scene.condition::<Platform>("p", "Degraded").await.0,
+        "False"
+    );
+    assert!(scene.exists::<Ingress>("p-gateway").await);
+}
+
+/// The objects of an API that this crate has no types of.
+fn objects(scene: &Scene, kind: &str, plural: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", kind);
+    let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+    Api::all_with(scene.context.client.clone(), &resource)
+}
+
+pub async fn a_refused_ingress_holds_nothing_up(scene: &Scene) {
+    let policies = objects(
+        scene,
+        "ValidatingAdmissionPolicy",
+        "validatingadmissionpolicies",
+    );
+    let bindings = objects(
+        scene,
+        "ValidatingAdmissionPolicyBinding",
+        "validatingadmissionpolicybindings",
+    );
+    let policy = json!({"metadata": {"name": "no-ingress"}, "spec": {
+        "matchConstraints": {"resourceRules": [{"apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"],
+            "operations": ["CREATE", "UPDATE"], "resources": ["ingresses"]}]},
+        "validations": [{"expression": "false", "message": "no cars here"}]}});
+    let binding = json!({"metadata": {"name": "no-ingress"}, "spec": {"policyName": "no-ingress",
+        "validationActions": ["Deny"], "matchResources": {"namespaceSelector": {"matchLabels":
+            {"kubernetes.io/metadata.name": scene.namespace}}}}});
+    for (api, body) in [(&policies, policy), (&bindings, binding)] {
+        let object: DynamicObject = serde_json::from_value(body).unwrap();
+        api.create(&PostParams::default(), &object).await.unwrap();
+    }
+    let probe = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    eventually("the policy", || async {
+        let tried = scene.api::<Ingress>().create(&probe, &ingress("i")).await;
+        tried.is_err().then_some(())
+    })
+    .await;
+
+    assert!(scene.make::<Platforms>("p", spec()).await);
+    is_told(scene, "no cars here").await;
+    all_else_is_made(scene).await;
+
+    for api in [&bindings, &policies] {
+        api.delete("no-ingress", &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+    eventually("the Ingress", || async {
+        assert!(scene.look::<Platforms>("p").await);
+        scene.exists::<Ingress>("p-gateway").await.then_some(())
+    })
+    .await;
+    assert_eq!(
+        scene.condition::<Platform>("p", "Degraded").await.0,
+        "False"
+    );
+}
