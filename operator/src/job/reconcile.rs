@@ -11,12 +11,13 @@ use kube::runtime::watcher;
 use super::build;
 use super::crd::{StreamJob, StreamJobStatus};
 use super::deployment::{self, DeploymentState, deployment_state};
-use super::validate::{ValidatedJob, missing_binding, missing_certificate, validate};
+use super::service::waits_for_address;
+use super::validate::{ValidatedJob, certificate, missing_binding, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner, PendingRestart};
+use crate::reconcile::{self, Error, Owner};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
 
 /// The reconciler of StreamJob.
@@ -37,7 +38,7 @@ impl Component for Jobs {
             "",
             &["secrets"],
             &["get", "list", "watch"],
-            "See whether the bindings that a job mounts exist.",
+            "See whether the bindings that a job mounts exist, and its certificate is whole.",
         ));
         rules.push(Rule::new(
             "",
@@ -58,17 +59,20 @@ impl Component for Jobs {
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
             .owns(context.scoped::<Service>(scope), managed())
+            // Made by users: no label says that they matter. The names alone are watched.
             .watches(
                 context.scoped::<PartialObjectMeta<Secret>>(scope),
-                managed(),
+                watcher::Config::default(),
                 move |secret| {
                     let name = secret.name_any();
                     affected(&store, secret.namespace().as_deref(), |job: &StreamJob| {
+                        let mut certificate = job.spec.tls.iter();
                         job.spec.bindings.contains(&name)
+                            || certificate.any(|tls| tls.secret_name == name)
                     })
                 },
             )
-            // Made by users: no label says that they matter. The names alone are watched.
+            // The same.
             .watches(
                 context.scoped::<PartialObjectMeta<ConfigMap>>(scope),
                 watcher::Config::default(),
@@ -110,13 +114,31 @@ impl Component for Jobs {
         } else {
             pods::trouble(context, &job.owner, job.job.command()).await
         };
-        Ok(status(
-            object,
-            &job,
-            state,
-            trouble,
-            missing,
-            applied.pending(),
+        let no_address = applied
+            .get::<Service>(&job.owner.name)
+            .as_ref()
+            .and_then(waits_for_address);
+        let mut status = status(object, &job, state, trouble.or_else(|| no_address.clone()));
+        let generation = object.metadata.generation;
+        status.pending_restarts = applied.pending().to_vec();
+        if let (Some(told), true) = (&no_address, state.settled) {
+            let conditions = &mut status.conditions;
+            set_condition(conditions, PROGRESSING, true, "NoAddress", told, generation);
+        }
+        if let Some(missing) = &missing {
+            let conditions = &mut status.conditions;
+            set_condition(
+                conditions,
+                DEGRADED,
+                true,
+                "FilesMissing",
+                missing,
+                generation,
+            );
+        }
+        Ok(Reconciled::Status(
+            status,
+            Duration::from_secs(if state.settled { 300 } else { 15 }),
         ))
     }
 }
@@ -125,26 +147,25 @@ impl Component for Jobs {
 /// patience grows with each attempt.
 ///
 /// # Errors
-/// Names the binding that is missing.
+/// Names the binding that is missing, or what the certificate lacks.
 async fn check_bindings(context: &Context, job: &ValidatedJob) -> Result<(), Error> {
     let api = context.namespaced::<Secret>(&job.owner.namespace);
-    let bindings = job
-        .bindings
-        .iter()
-        .map(|name| (name, missing_binding as fn(&str) -> Error));
-    let certificate = job
-        .tls
-        .iter()
-        .map(|tls| (&tls.secret_name, missing_certificate as fn(&str) -> Error));
-    for (name, missing) in bindings.chain(certificate) {
+    for name in &job.bindings {
         if api
             .get_metadata_opt(name)
             .await
             .map_err(Error::doing("reading a binding"))?
             .is_none()
         {
-            return Err(missing(name));
+            return Err(missing_binding(name));
         }
+    }
+    if let Some(tls) = &job.tls {
+        let secret = api
+            .get_opt(&tls.secret_name)
+            .await
+            .map_err(Error::doing("reading the certificate"))?;
+        certificate(&tls.secret_name, secret.as_ref())?;
     }
     Ok(())
 }
@@ -178,11 +199,8 @@ fn status(
     job: &ValidatedJob,
     state: DeploymentState,
     trouble: Option<String>,
-    missing: Option<String>,
-    pending: &[PendingRestart],
-) -> Reconciled<StreamJobStatus> {
+) -> StreamJobStatus {
     let mut status = status_of(object);
-    status.pending_restarts = pending.to_vec();
     status.replicas = state.replicas;
     status.ready_replicas = state.ready;
     let selector: Vec<String> = job
@@ -199,20 +217,7 @@ fn status(
         trouble,
         object.metadata.generation,
     );
-    if let Some(missing) = &missing {
-        set_condition(
-            &mut status.conditions,
-            DEGRADED,
-            true,
-            "FilesMissing",
-            missing,
-            object.metadata.generation,
-        );
-    }
-    Reconciled::Status(
-        status,
-        Duration::from_secs(if state.settled { 300 } else { 15 }),
-    )
+    status
 }
 
 /// The conditions that follow from a Deployment's state.

@@ -55,6 +55,24 @@ pub fn inner(job: &ValidatedJob) -> Option<Service> {
     })
 }
 
+/// What to say of a Service whose load balancer has not given it an address: nobody outside reaches it, though all pods
+/// are ready.
+#[must_use]
+pub fn waits_for_address(service: &Service) -> Option<String> {
+    let balanced =
+        service.spec.as_ref()?.type_.as_deref() == Some(ServiceType::LoadBalancer.name());
+    let addresses = service
+        .status
+        .as_ref()
+        .and_then(|status| status.load_balancer.as_ref()?.ingress.as_ref());
+    (balanced && addresses.is_none_or(Vec::is_empty)).then(|| {
+        let name = service.metadata.name.as_deref().unwrap_or_default();
+        format!(
+            "spec.service.type: LoadBalancer: the Service {name} has no address yet; see to the cluster's load balancer, or take another type"
+        )
+    })
+}
+
 /// The ports of the Service that is reached as asked for.
 fn ports(job: &ValidatedJob) -> Vec<ServicePort> {
     let fixed = job
@@ -143,6 +161,17 @@ mod tests {
             Some(&["192.0.2.0/24".to_owned()][..])
         );
         assert_eq!(closed[0].metadata.annotations.as_ref().unwrap()["a/b"], "c");
+    }
+
+    #[test]
+    fn a_load_balancer_without_an_address_is_told() {
+        let mut all = made(json!({"job": "gateway", "service": {"type": "LoadBalancer"}}));
+        let told = waits_for_address(&all[0]).unwrap();
+        assert!(told.contains("Service j has no address yet"), "{told}");
+        assert_eq!(waits_for_address(&all[1]), None);
+        let status = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}});
+        all[0].status = Some(serde_json::from_value(status).unwrap());
+        assert_eq!(waits_for_address(&all[0]), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From what was asked for to what can be built. Pure.
 
+use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
 
 use super::crd::{Job, JobFiles, JobService, JobTls, StreamJob};
@@ -100,17 +101,41 @@ pub fn missing_binding(name: &str) -> Error {
     missing_secret("spec.bindings", name)
 }
 
-/// The Secret with the certificate that is missing: what to say of it.
-#[must_use]
-pub fn missing_certificate(name: &str) -> Error {
-    Error::Missing {
-        reason: "BindingMissing",
-        invalid: Invalid::new(
-            "spec.tls.secretName",
-            name,
-            "there is no Secret of that name in this namespace",
+/// Checks the Secret with the certificate: a gateway that does not find both parts serves without TLS.
+///
+/// # Errors
+/// It is not there, or lacks a part.
+pub fn certificate(name: &str, secret: Option<&Secret>) -> Result<(), Error> {
+    let refused = |reason, problem: String, cure: &str| {
+        Err(Error::Missing {
+            reason,
+            invalid: Invalid::new("spec.tls.secretName", name, problem, cure),
+        })
+    };
+    let Some(secret) = secret else {
+        return refused(
+            "BindingMissing",
+            "there is no Secret of that name in this namespace".to_owned(),
             "make a Secret of type kubernetes.io/tls, see to the Certificate that makes it, or correct the name",
+        );
+    };
+    let lacking = ["tls.crt", "tls.key"].into_iter().find_map(|key| {
+        let entry = secret.data.iter().find_map(|data| data.get(key));
+        match entry {
+            None => Some(format!("the Secret has no key {key}")),
+            Some(entry) if entry.0.trim_ascii().is_empty() => {
+                Some(format!("the Secret's key {key} is empty"))
+            }
+            Some(_) => None,
+        }
+    });
+    match lacking {
+        Some(problem) => refused(
+            "CertificateIncomplete",
+            problem,
+            "put the certificate into tls.crt and its private key into tls.key, both as PEM, or name another Secret",
         ),
+        None => Ok(()),
     }
 }
 
@@ -168,6 +193,31 @@ pub(super) mod tests {
         ) {
             Err(Error::Invalid(invalid)) => assert_eq!(invalid.field, "spec.service"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_certificate_has_two_parts() {
+        let secret = |data: serde_json::Value| -> Secret {
+            serde_json::from_value(json!({"metadata": {"name": "cert"}, "data": data})).unwrap()
+        };
+        let told = |secret: Option<&Secret>| certificate("cert", secret).unwrap_err().to_string();
+        let whole = secret(json!({"tls.crt": "Yw==", "tls.key": "aw=="}));
+        assert!(certificate("cert", Some(&whole)).is_ok());
+        for (secret, says) in [
+            (None, "there is no Secret"),
+            (Some(secret(json!(null))), "no key tls.crt"),
+            (Some(secret(json!({"tls.crt": "Yw=="}))), "no key tls.key"),
+            (
+                Some(secret(json!({"tls.crt": "Cg==", "tls.key": "aw=="}))),
+                "key tls.crt is empty",
+            ),
+        ] {
+            let told = told(secret.as_ref());
+            assert!(
+                told.starts_with("spec.tls.secretName: cert: ") && told.contains(says),
+                "{told}"
+            );
         }
     }
 

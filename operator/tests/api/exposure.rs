@@ -1,6 +1,6 @@
 //! How a Platform is exposed and what it takes from ConfigMaps and Secrets that others make.
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
@@ -162,57 +162,6 @@ pub async fn a_job_goes_on_without_its_files(scene: &Scene) {
     );
 }
 
-pub async fn a_certificate_opens_ports_and_can_close_the_plain_ones(scene: &Scene) {
-    let spec = |only: bool| json!({"job": "gateway", "tls": {"secretName": "cert", "only": only}});
-    assert!(!scene.make::<Jobs>("j", spec(false)).await);
-    let (_, reason, message) = scene.condition::<StreamJob>("j", "Available").await;
-    assert_eq!(reason, "BindingMissing");
-    assert!(
-        message.starts_with("spec.tls.secretName: cert: "),
-        "{message}"
-    );
-    put_secret(
-        scene,
-        "cert",
-        json!({}),
-        json!({"tls.crt": "c", "tls.key": "k"}),
-    )
-    .await;
-    assert!(scene.look::<Jobs>("j").await);
-    let ports = |service: Service| -> Vec<i32> {
-        let ports = service.spec.unwrap().ports.unwrap();
-        ports.iter().map(|port| port.port).collect()
-    };
-    let service = scene.api::<Service>().get("j").await.unwrap();
-    assert_eq!(ports(service), [8080, 1883, 443, 8883]);
-    assert!(scene.make::<Jobs>("j", spec(true)).await);
-    assert_eq!(
-        ports(scene.api::<Service>().get("j").await.unwrap()),
-        [443, 8883]
-    );
-    assert_eq!(
-        ports(scene.api::<Service>().get("j-internal").await.unwrap()),
-        [8080]
-    );
-    // What actions speak to is there before and after, also while the certificate is missing.
-    scene
-        .api::<Service>()
-        .delete("j-internal", &DeleteParams::default())
-        .await
-        .unwrap();
-    scene
-        .api::<Secret>()
-        .delete("cert", &DeleteParams::default())
-        .await
-        .unwrap();
-    assert!(!scene.look::<Jobs>("j").await);
-    assert!(scene.exists::<Service>("j-internal").await);
-    assert_eq!(
-        ports(scene.api::<Service>().get("j").await.unwrap()),
-        [443, 8883]
-    );
-}
-
 pub async fn older_keys_are_completed_and_given_ones_left_alone(scene: &Scene) {
     let old = json!({"admin-token": "a", "notify-token": "n", "pseudonym-key": "p", "seal-key": "s", "own": "o"});
     let ours = json!({"app.kubernetes.io/managed-by": "millrace-operator"});
@@ -360,7 +309,9 @@ async fn made_once_it_is_there(scene: &Scene, tls_route: &'static str) {
             .unwrap();
     }
     eventually("the definitions to be gone", || async {
-        let left = definitions.get_opt("tlsroutes.gateway.networking.k8s.io").await;
+        let left = definitions
+            .get_opt("tlsroutes.gateway.networking.k8s.io")
+            .await;
         left.unwrap().is_none().then_some(())
     })
     .await;

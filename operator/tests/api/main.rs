@@ -9,6 +9,7 @@
 
 mod approval;
 mod cel;
+mod certificate;
 mod chart;
 mod claims;
 mod drift;
@@ -16,6 +17,7 @@ mod exposure;
 mod links;
 mod platform;
 mod reconcile;
+mod refused;
 mod samples;
 mod support;
 #[path = "../whisk_support/mod.rs"]
@@ -81,11 +83,16 @@ fn the_operator_against_a_real_api_server() {
             exposure::bad_rules_leave_the_last_good_ones,
             exposure::zones_are_checked_and_never_hold_anything_up,
             exposure::a_job_goes_on_without_its_files,
-            exposure::a_certificate_opens_ports_and_can_close_the_plain_ones,
+            certificate::a_certificate_opens_ports_and_can_close_the_plain_ones,
             exposure::older_keys_are_completed_and_given_ones_left_alone,
             exposure::an_ingress_is_made_and_taken_back,
             exposure::what_needs_an_absent_api_is_told_and_made_once_it_is_there,
             exposure::a_bad_filter_leaves_what_ran,
+            refused::a_taken_name_of_an_ingress_holds_nothing_up,
+            refused::a_refused_ingress_holds_nothing_up,
+            certificate::half_a_certificate_is_none,
+            certificate::a_certificate_is_seen_at_once,
+            certificate::a_load_balancer_without_an_address_is_told,
             chart::every_values_file_gives_a_platform,
             chart::a_wrong_value_is_named,
             platform::parts_appear_and_jobs_wait_for_topics,
