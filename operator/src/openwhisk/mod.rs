@@ -6,6 +6,7 @@ mod reconcile;
 mod validate;
 
 pub use reconcile::Whisks;
+pub use validate::children;
 
 /// Port of the REST API.
 pub const API_PORT: i32 = 3233;

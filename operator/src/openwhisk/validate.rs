@@ -8,13 +8,15 @@ use super::crd::OpenWhisk;
 use crate::context::Images;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
-use crate::types::{PodResources, Storage};
+use crate::types::{PodResources, Quantity, Storage};
 
 /// Memory of the pod when none is asked for.
 const MEMORY: &str = "512Mi";
 const MEBIBYTE: u64 = 1024 * 1024;
 /// What the server itself needs of the pod's memory, in mebibytes; the rest is for actions.
 const SERVER_MEBIBYTES: u64 = 96;
+/// What an action may use unless it says so itself, in mebibytes.
+const ACTION_MEBIBYTES: u64 = 128;
 /// The key of the Secret that holds the credentials.
 pub const AUTH_KEY: &str = "auth";
 
@@ -52,6 +54,16 @@ pub struct ValidatedWhisk {
     pub auth: String,
     /// Whether the operator makes the Secret with the credentials.
     pub makes_auth: bool,
+}
+
+/// How many actions of the usual size run at once in a pod of this memory.
+#[must_use]
+pub fn children(memory: &Quantity) -> u64 {
+    action_mebibytes(memory.bytes().unwrap_or(0) / MEBIBYTE) / ACTION_MEBIBYTES
+}
+
+fn action_mebibytes(pod: u64) -> u64 {
+    pod.saturating_sub(SERVER_MEBIBYTES).max(64)
 }
 
 /// Checks an OpenWhisk and computes what follows from its spec.
@@ -105,7 +117,7 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
             cpu: spec.resources.as_ref().and_then(|r| r.cpu.clone()),
         },
         record_mebibytes: (spec.storage.size.bytes().unwrap_or(0) / MEBIBYTE / 2).clamp(8, 512),
-        action_mebibytes: mebibytes.saturating_sub(SERVER_MEBIBYTES).max(64),
+        action_mebibytes: action_mebibytes(mebibytes),
         auth,
         makes_auth,
         owner,

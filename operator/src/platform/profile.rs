@@ -30,9 +30,6 @@ pub struct Sizes {
     pub dispatch_replicas: i32,
     /// Memory and CPU of a pod of dispatch.
     pub dispatch: PodResources,
-    /// Invocations under way at once that tell a receiver outside; each may keep a child of OpenWhisk busy as long as
-    /// that receiver hangs.
-    pub outside_in_flight: i32,
 }
 
 /// The sizes of a profile.
@@ -52,7 +49,6 @@ pub fn sizes(profile: Profile) -> Sizes {
             openwhisk: pod("512Mi", "50m"),
             dispatch_replicas: 1,
             dispatch: pod("128Mi", "20m"),
-            outside_in_flight: 1,
         },
         Profile::Standard => Sizes {
             // KafkaCluster runs one node in this version.
@@ -68,7 +64,6 @@ pub fn sizes(profile: Profile) -> Sizes {
             openwhisk: pod("2Gi", "500m"),
             dispatch_replicas: 2,
             dispatch: pod("256Mi", "100m"),
-            outside_in_flight: 3,
         },
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::gateway::plain_service;
+use super::outside::{Pods, outside};
 use super::{meta, part};
 use crate::action::crd::{Action, ActionCode, ActionLimits, ActionSpec, SecretParameter};
 use crate::eventsource::crd::{
@@ -106,10 +107,7 @@ pub(super) fn vehicle_groups(warnings: &PlatformWarnings) -> Vec<&'static str> {
 }
 
 /// The actions of the warnings.
-pub(super) fn actions(
-    platform: &ValidatedPlatform,
-    warnings: &PlatformWarnings,
-) -> Vec<Action> {
+pub(super) fn actions(platform: &ValidatedPlatform, warnings: &PlatformWarnings) -> Vec<Action> {
     let mut actions: BTreeMap<&str, ActionSpec> = BTreeMap::new();
     for way in ways(warnings) {
         actions
@@ -165,11 +163,7 @@ fn builtin(
     }
 }
 
-fn notify(
-    platform: &ValidatedPlatform,
-    warnings: &PlatformWarnings,
-    way: &Way,
-) -> ActionSpec {
+fn notify(platform: &ValidatedPlatform, warnings: &PlatformWarnings, way: &Way) -> ActionSpec {
     let mut parameters: Vec<(&str, Value)> = vec![
         ("language", json!(warnings.language)),
         ("channels", json!([way.channel])),
@@ -245,6 +239,18 @@ fn event_source(
 ) -> EventSource {
     let backoff = Backoff::default();
     let inside = way.channel == Channel::Vehicle;
+    let asked = warnings
+        .replicas
+        .unwrap_or(platform.sizes.dispatch_replicas);
+    let pods = if inside {
+        Pods {
+            replicas: asked,
+            in_flight: 16,
+        }
+    } else {
+        let all = ways(warnings).filter(|way| way.channel != Channel::Vehicle);
+        outside(platform, all.count(), asked)
+    };
     EventSource {
         metadata: meta(platform, way.name),
         spec: EventSourceSpec {
@@ -264,15 +270,9 @@ fn event_source(
             },
             attempts: attempts(warnings.time_to_live_seconds, &backoff),
             backoff,
-            max_in_flight: if inside {
-                16
-            } else {
-                platform.sizes.outside_in_flight
-            },
+            max_in_flight: pods.in_flight,
             dead_letter_topic: Some(part(platform, millrace_contract::topics::DEAD_LETTERS)),
-            replicas: warnings
-                .replicas
-                .unwrap_or(platform.sizes.dispatch_replicas),
+            replicas: pods.replicas,
             image: platform
                 .detect
                 .as_ref()

@@ -41,7 +41,8 @@ pub struct PlatformWarnings {
     /// Whom the channel `smtp` writes to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smtp: Option<Smtp>,
-    /// How many pods of each dispatch run. The profile's number when absent.
+    /// How many pods of each dispatch run. The profile's number when absent. Webhook and mail have fewer where OpenWhisk's
+    /// memory is small: together they hold at most a third of its children.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 64))]
     pub replicas: Option<i32>,
