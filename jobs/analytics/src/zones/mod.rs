@@ -2,6 +2,7 @@
 //! the files, the warnings and their limits.
 
 mod curfew;
+mod files;
 mod index;
 mod observe;
 mod read;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::episode::Pace;
 
+pub use files::{Files, MOST_FILES, is_hidden};
 pub use index::{MOST, Zones};
 pub use observe::State;
 pub(crate) use observe::observe;

@@ -4,18 +4,10 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
+use millrace_analytics::zones::{Files, MOST_FILES, is_hidden};
 use millrace_contract::Invalid;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-
-/// All zones together, unpacked, in bytes.
-const LARGEST: u64 = 64 << 20;
-
-/// All files together.
-const MOST_FILES: usize = 1_024;
-
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Where zones are read: the section `zones` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -92,19 +84,18 @@ impl ZonesConfig {
     /// One is not there, cannot be read, or all are too large together.
     pub fn read(&self) -> Result<Content, Problem> {
         let mut digest = Sha256::new();
-        let (mut texts, mut left) = (Vec::new(), LARGEST);
+        let mut files = Files::default();
         for Found { name, path } in self.find()? {
-            let text = read_file(&name, &path, left)?;
-            left -= text.len() as u64;
-            let name = name.display().to_string();
-            for part in [&name, &text] {
+            read_file(&name, &path, &mut files)?;
+        }
+        for (name, text) in files.texts() {
+            for part in [name, text] {
                 digest.update(part.len().to_be_bytes());
                 digest.update(part.as_bytes());
             }
-            texts.push((name, text));
         }
         Ok(Content {
-            texts,
+            texts: files.into_texts(),
             digest: digest.finalize().into(),
         })
     }
@@ -153,8 +144,7 @@ fn find_in(directory: &Path, found: &mut Vec<Found>) -> Result<(), Problem> {
     for entry in std::fs::read_dir(&base).map_err(|e| failed(&e))? {
         let entry = entry.map_err(|e| failed(&e))?;
         let name = entry.file_name();
-        let hidden = name.to_string_lossy().starts_with('.');
-        if !hidden && !entry.path().is_dir() {
+        if !is_hidden(&name.to_string_lossy()) && !entry.path().is_dir() {
             names.push(name);
         }
     }
@@ -173,53 +163,22 @@ fn problem(e: &std::io::Error, invalid: Invalid) -> Problem {
     }
 }
 
-fn read_file(name: &Path, path: &Path, left: u64) -> Result<String, Problem> {
-    let told = |problem: String, cure: &str| {
-        Invalid::new("zones", name.display().to_string(), problem, cure)
-    };
+fn read_file(name: &Path, path: &Path, files: &mut Files) -> Result<(), Problem> {
+    let shown = name.display().to_string();
     let failed = |e: &std::io::Error| {
+        let told = format!("cannot be read: {e}");
         problem(
             e,
-            told(format!("cannot be read: {e}"), "give a readable file"),
+            Invalid::new("zones", &shown, told, "give a readable file"),
         )
-    };
-    let large = || {
-        let most = LARGEST >> 20;
-        Problem::Bad(told(
-            format!("with it all zones together are larger than {most} MiB"),
-            "simplify the outlines, or leave zones out",
-        ))
     };
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| failed(&e))?;
-    file.take(left + 1)
+    file.take(files.room() as u64 + 1)
         .read_to_end(&mut bytes)
         .map_err(|e| failed(&e))?;
-    if bytes.len() as u64 > left {
-        return Err(large());
-    }
-    if bytes.starts_with(&GZIP) {
-        let mut unpacked = Vec::new();
-        MultiGzDecoder::new(bytes.as_slice())
-            .take(left + 1)
-            .read_to_end(&mut unpacked)
-            .map_err(|e| {
-                Problem::Bad(told(
-                    format!("cannot be unpacked: {e}"),
-                    "compress it again with gzip, or give it uncompressed",
-                ))
-            })?;
-        bytes = unpacked;
-        if bytes.len() as u64 > left {
-            return Err(large());
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| {
-        Problem::Bad(told(
-            "is no text in UTF-8".to_owned(),
-            "give GeoJSON, as text or compressed with gzip",
-        ))
-    })
+    let added = files.add(&shown, bytes);
+    added.map_err(|e| Problem::Bad(Invalid::new("zones", &shown, e.problem, e.cure)))
 }
 
 #[cfg(test)]
@@ -301,7 +260,7 @@ mod tests {
         for (name, content, told) in [
             ("cut.gz", &gzip("a long enough text")[..12], "unpacked"),
             ("raw", &[0xff, 0xfe, 0xff][..], "UTF-8"),
-            ("bomb.gz", &gzip(&" ".repeat(65 << 20))[..], "64 MiB"),
+            ("bomb.gz", &gzip(&" ".repeat(9 << 20))[..], "8 MiB"),
         ] {
             let Problem::Bad(e) = of(name, content) else {
                 panic!("{name}")

@@ -42,7 +42,7 @@ pub struct ZoneMap {
         regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
     )]
     pub config_map: String,
-    /// The key with the GeoJSON; all keys when absent. A key of `binaryData` that ends in `.gz` is unpacked.
+    /// The key with the GeoJSON; all keys when absent. Content that is packed with gzip is unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[-._a-zA-Z0-9]+$"))]
     pub key: Option<String>,
