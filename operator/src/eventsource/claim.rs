@@ -74,7 +74,11 @@ pub fn claimed(
     };
     let text = Invalid::new(
         field,
-        source.spec.group.clone().unwrap_or_else(|| source.name_any()),
+        source
+            .spec
+            .group
+            .clone()
+            .unwrap_or_else(|| source.name_any()),
         format!(
             "the consumer group {group} of the topic {} belongs to the older EventSource {}",
             topic.topic_name(),
@@ -123,7 +127,10 @@ mod tests {
             mine,
             of(json!({"topic": "t", "trigger": "g", "group": "dispatch-e"}))
         );
-        assert_ne!(mine, of(json!({"topic": "t", "action": "a", "group": "own"})));
+        assert_ne!(
+            mine,
+            of(json!({"topic": "t", "action": "a", "group": "own"}))
+        );
         assert_ne!(mine, claim_of(&by_name, &other));
     }
 
@@ -133,7 +140,11 @@ mod tests {
         let mut owner = source(json!({"topic": "t", "action": "a"}));
         owner.metadata.name = Some("first".into());
         for (spec, begins, cure) in [
-            (json!({"topic": "t", "action": "a"}), "metadata.name: e: ", "another name"),
+            (
+                json!({"topic": "t", "action": "a"}),
+                "metadata.name: e: ",
+                "another name",
+            ),
             (
                 json!({"topic": "t", "action": "a", "group": "dispatch-first"}),
                 "spec.group: dispatch-first: ",

@@ -130,19 +130,30 @@ fn a_workload_without_marks_is_not_restarted_unasked() {
     let live = |would: &str| {
         let files = json!({"metadata": {"name": "k"}, "data": {"f": "one"}});
         vec![
-            Some(Seen { body: files, would: None }),
-            Some(Seen { body: bare("kafka:1"), would: Some(bare(would)) }),
+            Some(Seen {
+                body: files,
+                would: None,
+            }),
+            Some(Seen {
+                body: bare("kafka:1"),
+                would: Some(bare(would)),
+            }),
         ]
     };
     let mut same = build("kafka:1", "two");
     assert!(hold(&mut same, &live("kafka:1"), &owner, "op2").is_empty());
-    assert_eq!(same[1].body["spec"]["template"], json!({"image": "kafka:1"}));
+    assert_eq!(
+        same[1].body["spec"]["template"],
+        json!({"image": "kafka:1"})
+    );
     assert_eq!(same[0].body["data"]["f"], "two");
 
     let mut other = build("kafka:2", "two");
     let waiting = hold(&mut other, &live("kafka:2"), &owner, "op2");
     assert!(
-        waiting[0].reason.ends_with("differently: image: kafka:1 → kafka:2"),
+        waiting[0]
+            .reason
+            .ends_with("differently: image: kafka:1 → kafka:2"),
         "{}",
         waiting[0].reason
     );
