@@ -3,8 +3,10 @@
 
 use kube::core::{Message, Rule};
 
-/// One label of a name.
+/// One label of a DNS name.
 const LABEL: &str = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
+/// What stands between dots in the name of an object: the name as a whole has a bound, and its parts have none.
+const PART: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 
 fn rule(good: &str, form: &str) -> Rule {
     let cure = format!("self + ': is no {form}'");
@@ -45,7 +47,7 @@ pub fn namespace() -> Rule {
 #[must_use]
 pub fn object() -> Rule {
     rule(
-        &format!("self.matches('^{LABEL}([.]{LABEL})*$')"),
+        &format!("self.matches('^{PART}([.]{PART})*$')"),
         "name in Kubernetes; write lower-case letters, digits, dashes and dots",
     )
 }

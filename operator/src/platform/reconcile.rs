@@ -144,7 +144,14 @@ impl Component for Platforms {
                 .map(|told| ("ZonesRejected", told.clone())),
         );
         let mut parts: Vec<_> = bodies.iter().map(|body| component(body)).collect();
-        parts.extend(refused.iter().filter_map(exposure::refused));
+        for part in refused.iter().filter_map(exposure::refused) {
+            // One that was there before is served on.
+            let is_there =
+                |other: &ComponentStatus| (&other.kind, &other.name) == (&part.kind, &part.name);
+            if !parts.iter().any(is_there) {
+                parts.push(part);
+            }
+        }
         let mut reconciled = status(object, parts, &held_back, &zones.absent);
         troubles.extend(bodies.iter().find_map(|body| {
             let told = fault(body)?;

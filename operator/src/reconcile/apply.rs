@@ -95,7 +95,7 @@ pub async fn apply(
 }
 
 /// Applies objects on which no other one depends, and none of which has pods: one that cannot be applied stays as it is
-/// and is told, and the others follow all the same.
+/// and is told, and the others follow all the same. What was there before is among what is given back.
 pub async fn apply_each(
     context: &Context,
     owner: &Owner,
@@ -105,9 +105,24 @@ pub async fn apply_each(
     let (mut applied, mut failed, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for entry in resources.into_entries() {
         names.push((entry.resource.kind.clone(), entry.name.clone()));
-        match read_and_apply(context, owner, entry).await {
+        let live = match read(context, owner, &entry).await {
+            Ok(live) => live,
+            Err(error) => {
+                failed.push(error);
+                continue;
+            }
+        };
+        let before = live.as_ref().map(|live| Entry {
+            resource: entry.resource.clone(),
+            name: entry.name.clone(),
+            body: body_of(live),
+        });
+        match apply_one(context, owner, entry, live).await {
             Ok(entry) => applied.push(entry),
-            Err(error) => failed.push(error),
+            Err(error) => {
+                failed.push(error);
+                applied.extend(before);
+            }
         }
     }
     names.sort();
@@ -136,18 +151,10 @@ pub async fn ensure(
     resources: Resources<Prepared>,
 ) -> Result<(), ApplyError> {
     for entry in resources.into_entries() {
-        read_and_apply(context, owner, entry).await?;
+        let live = read(context, owner, &entry).await?;
+        apply_one(context, owner, entry, live).await?;
     }
     Ok(())
-}
-
-async fn read_and_apply(
-    context: &Context,
-    owner: &Owner,
-    entry: Entry,
-) -> Result<Entry, ApplyError> {
-    let live = read(context, owner, &entry).await?;
-    apply_one(context, owner, entry, live).await
 }
 
 fn failure(entry: &Entry, source: kube::Error) -> ApplyError {
@@ -173,10 +180,12 @@ async fn read(
         .await
         .map_err(|source| failure(entry, source))?;
     match live {
-        Some(live) if !owner.owns(&live.metadata) && !owner.lost(&live.metadata) => Err(ApplyError::Foreign {
-            kind: entry.resource.kind.clone(),
-            name: entry.name.clone(),
-        }),
+        Some(live) if !owner.owns(&live.metadata) && !owner.lost(&live.metadata) => {
+            Err(ApplyError::Foreign {
+                kind: entry.resource.kind.clone(),
+                name: entry.name.clone(),
+            })
+        }
         live => Ok(live),
     }
 }
@@ -260,7 +269,12 @@ async fn apply_one(
 // is theirs.
 fn has_ours(live: &Value, ours: &Value) -> bool {
     let (live, ours) = (&live["metadata"], &ours["metadata"]);
-    let list = |of: &Value| of["ownerReferences"].as_array().cloned().unwrap_or_default();
+    let list = |of: &Value| {
+        of["ownerReferences"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     let there = list(live);
     contains(&live["labels"], &ours["labels"])
         && contains(&live["annotations"], &ours["annotations"])

@@ -125,7 +125,7 @@ pub async fn good_resources_are_accepted(scene: &Scene) {
             exposed(
                 json!({"tls": {"certManager": {"issuerRef": {"name": "i"}, "dnsNames": ["a.example.org"]}, "only": true},
                 "ingress": {"host": "a.example.org", "backend": "https"},
-                "gatewayApi": {"parentRefs": [{"name": "g", "namespace": "infra"}], "hostnames": ["*.example.org", "cars"],
+                "gatewayApi": {"parentRefs": [{"name": "a".repeat(70), "namespace": "infra"}], "hostnames": ["*.example.org", "cars"],
                     "mqttParentRefs": [{"name": "g", "sectionName": "m.1"}]}}),
             ),
         ),
