@@ -153,7 +153,7 @@ spec:
               cpu: 20m
               memory: 64Mi
             limits:
-              memory: 192Mi
+              memory: 384Mi
           securityContext:
             allowPrivilegeEscalation: false
             readOnlyRootFilesystem: true

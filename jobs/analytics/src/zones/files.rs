@@ -11,9 +11,12 @@ use super::Zones;
 pub const MOST_FILES: usize = 1_024;
 /// All files together, unpacked, in bytes.
 const LARGEST: usize = 32 << 20;
-/// One file, unpacked, in bytes: more than a ConfigMap can hold of GeoJSON. Reading one takes many times its size, for a
-/// moment.
+/// One file, unpacked, in bytes: more than a ConfigMap can hold of GeoJSON.
 const LARGEST_FILE: usize = 8 << 20;
+/// Positions of all files together. Each takes about 110 bytes as long as the zones are in force.
+const MOST_POSITIONS: usize = 1_000_000;
+/// Positions of one file. Each takes about 450 bytes while the file is read.
+const MOST_IN_FILE: usize = 300_000;
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// Whether a file of a directory is passed over.
@@ -27,6 +30,19 @@ pub fn is_hidden(name: &str) -> bool {
 pub struct Files {
     texts: Vec<(String, String)>,
     size: usize,
+    positions: usize,
+}
+
+/// For how many positions a text counts, by what it takes to read it: a few bytes of empty objects take as much as many
+/// coordinates. A position is a bracket and two commas; an escape may stand for a brace.
+fn positions(text: &str) -> usize {
+    let weight = |byte: u8| match byte {
+        b',' => 1,
+        b'[' => 5,
+        b'{' | b'\\' => 20,
+        _ => 0,
+    };
+    text.bytes().map(weight).sum::<usize>() / 7
 }
 
 impl Files {
@@ -85,7 +101,21 @@ impl Files {
                 "give GeoJSON, as text or compressed with gzip",
             );
         };
+        let positions = positions(&text);
+        if positions > MOST_IN_FILE {
+            return refused(
+                format!("counts for {positions} positions, and {MOST_IN_FILE} are the most"),
+                "divide it into several files, or simplify the outlines",
+            );
+        }
+        if self.positions + positions > MOST_POSITIONS {
+            return refused(
+                format!("with it all zones together have more than {MOST_POSITIONS} positions"),
+                "simplify the outlines, or leave zones out",
+            );
+        }
         self.size += text.len();
+        self.positions += positions;
         self.texts.push((name.to_owned(), text));
         Ok(())
     }
@@ -177,6 +207,28 @@ mod tests {
             let error = files.add("more", content).unwrap_err();
             assert!(error.problem.contains("all zones together"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_takes_much_to_read_counts_for_much() {
+        assert_eq!(positions(&"[8.123456,50.123456],".repeat(700)), 700);
+        let refused = |text: &str| Files::default().add("f", text.into()).unwrap_err();
+        for much in ["[1,2],", "{\"\":0},", "0,", "\\u007b"] {
+            // Less than the bytes that a file may have.
+            let text = much.repeat((LARGEST_FILE - 1) / much.len());
+            let error = refused(&text);
+            assert!(error.problem.contains("300000 are the most"), "{error}");
+        }
+        let mut files = Files::default();
+        let third = "[1,2],".repeat(MOST_IN_FILE);
+        for n in 0..3 {
+            files.add(&n.to_string(), third.clone().into()).unwrap();
+        }
+        let error = files.add("more", third.into()).unwrap_err();
+        assert!(
+            error.problem.contains("more than 1000000 positions"),
+            "{error}"
+        );
     }
 
     #[test]
