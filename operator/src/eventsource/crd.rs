@@ -77,7 +77,8 @@ pub struct EventSourceSpec {
     /// A batch that fails is halved, and halved again, until the record that is to blame is alone.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub bisect: bool,
-    /// Records older than this, by the time of their event, go to the dead letters untried. No limit when absent.
+    /// Records older than this go to the dead letters untried: by the time of their event, alerts by that of their
+    /// detection. No limit when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub maximum_age_seconds: Option<i32>,

@@ -62,6 +62,8 @@ pub fn server_properties(kafka: &ValidatedKafka) -> String {
         ),
         ("share.coordinator.state.topic.min.isr", in_sync.to_string()),
         ("share.coordinator.state.topic.num.partitions", "3".into()),
+        // A consumer group that nobody was in for weeks goes on where it was, or as near to it as its topic still reaches.
+        ("offsets.retention.minutes", "43200".into()),
         // A topic comes from a KafkaTopic and never from a typing error.
         ("auto.create.topics.enable", "false".into()),
         // Consumers of one group here do not start by the dozen: nothing is gained by waiting for more of them.

@@ -261,7 +261,8 @@ fn event_source(
             batch: None,
             partial_failure: false,
             bisect: false,
-            maximum_age_seconds: None,
+            // What OpenWhisk or dispatch itself was away for is not counted by the attempts.
+            maximum_age_seconds: Some(warnings.time_to_live_seconds),
             group: Some(way.group.into()),
             starting_position: if inside {
                 StartingPosition::Earliest
