@@ -19,7 +19,7 @@ pub struct RunArguments {
     /// How the files are written: carobd, or csv with --mapping
     #[arg(long, value_name = "FORMAT", help = format!("How the files are written: {}", FORMATS.join(", ")))]
     format: String,
-    /// YAML file that says which column is which telemetry field (for --format csv and geojson)
+    /// YAML file that says which column is which telemetry field (for --format csv and geojson, and for obdb_tpms where its own does not do)
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
     /// GeoJSON file with zones; gzip is read too; can be repeated

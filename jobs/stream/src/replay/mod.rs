@@ -23,7 +23,7 @@ pub struct Args {
     /// Format of the files
     #[arg(long, value_name = "FORMAT", help = format!("Format of the files: {}", FORMATS.join(", ")))]
     pub format: String,
-    /// Column mapping, for the formats csv and geojson
+    /// Column mapping, for the formats csv and geojson, and for obdb_tpms where its own does not do
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
     /// Refused: the zones that a platform warns of are its own, in spec.detect.zones
