@@ -282,13 +282,14 @@ async fn what_is_too_old_or_too_large_becomes_a_dead_letter_that_says_so() {
     let now = jiff::Timestamp::now();
     send_alert(&place.producer, &alert("car-1", "car-1-old".to_owned())).await;
     let mut young = alert("car-1", "car-1-young".to_owned());
-    young.event_time = now;
+    // Of an alert the detection counts: this car was offline.
+    young.detected_at = now;
     send_alert(&place.producer, &young).await;
     // The broker looks at the compressed size, so it must not be compressible.
     let mut noise = vec![0; 300_000];
     getrandom::fill(&mut noise).unwrap();
     let mut large = alert("car-2", "car-2-broken".to_owned());
-    large.event_time = now;
+    large.detected_at = now;
     large.text = noise.iter().map(|byte| format!("{byte:02x}")).collect();
     send_alert(&place.producer, &large).await;
     let dispatch = place

@@ -188,6 +188,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn an_alert_is_as_old_as_its_detection() {
+        let detected = Some("{\"detected_at\":\"1970-01-02T00:00:00Z\"}");
+        let age_from = |kind: &str, value| {
+            let item = Item::read(record(kind, value)).unwrap();
+            item.age_from().unwrap().as_second()
+        };
+        let alert = EventType::Alert.as_str();
+        assert_eq!(age_from(alert, detected), 86_400);
+        assert_eq!(age_from(alert, Some("{}")), 1);
+        assert_eq!(age_from("other", detected), 1);
+    }
+
+    #[test]
     fn what_is_no_json_is_refused_without_being_quoted() {
         let (record, e) = *Item::read(record("other", Some("{secret"))).unwrap_err();
         assert_eq!(e.field, "value");
