@@ -90,6 +90,13 @@ fn patch(platform: &Platform, change: &str) {
         .unwrap();
     std::thread::sleep(Duration::from_secs(4));
     wait_available(platform);
+    // Available is also who still replaces its pods, and a request to one of the old ones may break off.
+    for job in ["gateway", "detect"] {
+        let deployment = format!("deployment/{}-{job}", platform.name);
+        platform
+            .kubectl(&["rollout", "status", &deployment, "--timeout=120s"])
+            .unwrap();
+    }
 }
 
 /// Kills the children in which actions run, once every 200 ms for five seconds, so that some die at work.

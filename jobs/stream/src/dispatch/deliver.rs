@@ -1,12 +1,11 @@
 //! Records to their end: success, dead letter, or given up because somebody else will do it.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use millrace_condition::Condition;
-use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{DeadLetter, Invalid, Reason};
+use millrace_contract::{Invalid, Reason};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +16,11 @@ use super::follow::Follower;
 use super::lanes::Ticket;
 use super::letters;
 use super::metrics::{Metrics, Retry};
+use super::parts::{Brought, Held, Part, next};
 use super::whisk::{Answer, Failure, Whisk};
 use crate::connect::{Producer, Record};
 use crate::server::Health;
 
-const SOURCE: &str = "/millrace/dispatch";
 const OPENWHISK: &str = "openwhisk";
 
 /// A record that was taken in: readable, or with the reason why not.
@@ -61,62 +60,6 @@ pub struct Deliverer {
     pub metrics: Metrics,
     /// What is told of readiness.
     pub health: Health,
-}
-
-struct Held {
-    ticket: Ticket,
-    item: Item,
-    tries: u32,
-}
-
-// Records that go in one invocation.
-struct Part {
-    held: Vec<Held>,
-    failed: u32,
-    // When it may be tried again.
-    due: Option<Instant>,
-}
-
-// What an invocation came to.
-enum Brought {
-    // All of it is finished.
-    Done,
-    // It falls into parts, to be brought in this order.
-    Split(Vec<Part>),
-    // It failed and is to be tried again when it is due.
-    Again(Part),
-}
-
-impl Part {
-    fn new(held: Vec<Held>) -> Self {
-        Self {
-            held,
-            failed: 0,
-            due: None,
-        }
-    }
-
-    fn lanes(&self) -> impl Iterator<Item = (i32, &[u8])> {
-        self.held.iter().map(|held| held.ticket.lane())
-    }
-}
-
-// The first part that is due and overtakes no record of its keys; else how long until one may be.
-fn next(parts: &VecDeque<Part>, now: Instant) -> Result<usize, Duration> {
-    let mut before = HashSet::new();
-    let mut wait: Option<Duration> = None;
-    for (index, part) in parts.iter().enumerate() {
-        if !part.lanes().any(|lane| before.contains(&lane)) {
-            match part.due.map(|due| due.saturating_duration_since(now)) {
-                Some(left) if !left.is_zero() => {
-                    wait = Some(wait.map_or(left, |wait| wait.min(left)));
-                }
-                _ => return Ok(index),
-            }
-        }
-        before.extend(part.lanes());
-    }
-    Err(wait.unwrap_or_default())
 }
 
 impl Deliverer {
@@ -193,43 +136,6 @@ impl Deliverer {
                 }
             }
         }
-        Ok(())
-    }
-
-    /// Puts a record among the dead letters that came when too many of its key waited already.
-    ///
-    /// # Errors
-    /// It is no longer ours.
-    pub async fn put_aside(
-        &self,
-        ticket: &Ticket,
-        entry: Entry,
-        gone: &CancellationToken,
-        turn: &impl Turn,
-    ) -> Result<(), Gone> {
-        let group = &self.config.group;
-        let (record, letter) = match entry {
-            Ok(item) => {
-                let key = item.record.key_text().unwrap_or_default().to_owned();
-                let reason = Reason {
-                    field: Some("key".to_owned()),
-                    value: Some(key),
-                    problem: "too many records of this key wait behind one that fails, while those of others get through"
-                        .to_owned(),
-                    cure: "see the dead letters of this key for what fails, correct it, and redrive them in their order"
-                        .to_owned(),
-                };
-                let letter = letters::of_item(&item, group, reason, 0);
-                (item.record, letter)
-            }
-            Err(unreadable) => {
-                let (record, why) = *unreadable;
-                let letter = letters::of_unreadable(&record, group, why.into());
-                (record, letter)
-            }
-        };
-        self.bury(&record, letter, turn, gone).await?;
-        turn.finished(ticket);
         Ok(())
     }
 
@@ -392,39 +298,6 @@ impl Deliverer {
         [part.held, second].map(Part::new).into()
     }
 
-    async fn bury_old(
-        &self,
-        part: &mut Part,
-        gone: &CancellationToken,
-        turn: &impl Turn,
-    ) -> Result<(), Gone> {
-        let Some(most) = self.config.maximum_age_seconds else {
-            return Ok(());
-        };
-        let now = Timestamp::now().as_second();
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let is_old = |held: &Held| {
-            let from = held.item.age_from();
-            from.is_some_and(|from| now.saturating_sub(from.as_second()) > most)
-        };
-        let (old, young): (Vec<Held>, Vec<Held>) =
-            std::mem::take(&mut part.held).into_iter().partition(is_old);
-        part.held = young;
-        for held in old {
-            let reason = Reason {
-                field: Some("maximumAgeSeconds".to_owned()),
-                value: held.item.age_from().map(|t| t.to_string()),
-                problem: format!("older than {most} s"),
-                cure: "redrive the dead letter if it is still of use, or raise maximumAgeSeconds"
-                    .to_owned(),
-            };
-            let letter = letters::of_item(&held.item, &self.config.group, reason, held.tries);
-            self.bury(&held.item.record, letter, turn, gone).await?;
-            turn.finished(&held.ticket);
-        }
-        Ok(())
-    }
-
     async fn wait_for(
         &self,
         retry: Retry,
@@ -444,7 +317,7 @@ impl Deliverer {
     }
 
     // Others may go meanwhile: what fails for long is not to keep from its turn what would not.
-    async fn pause(
+    pub(super) async fn pause(
         &self,
         wait: Duration,
         turn: &impl Turn,
@@ -494,75 +367,5 @@ impl Deliverer {
             problem: format!("failed {attempts} times, at last: {}", why.problem),
             cure: why.cure.to_owned(),
         }
-    }
-
-    // Until the letter is written. One that its topic does not take is made smaller, and at last dropped.
-    async fn bury(
-        &self,
-        record: &Record,
-        letter: DeadLetter,
-        turn: &impl Turn,
-        gone: &CancellationToken,
-    ) -> Result<(), Gone> {
-        let id = format!("{}/{}/{}", record.topic, record.partition, record.offset);
-        let Some(topic) = &self.config.dead_letter_topic else {
-            tracing::error!(
-                problem = letter.reason.problem,
-                id,
-                "dropped: there is no deadLetterTopic"
-            );
-            self.metrics.dropped.inc();
-            return Ok(());
-        };
-        let key = record.key_text().unwrap_or(&id);
-        // The library fails all that it sent together with what is too large: so each size has a second chance.
-        let mut sizes = std::iter::once(usize::MAX)
-            .chain(letters::SIZES)
-            .flat_map(|size| [size, size]);
-        let mut size = sizes.next();
-        let mut failures = 0;
-        while let Some(most) = size {
-            let letter = letters::cut(&letter, most);
-            let headers = CloudEvent::of_dead_letter(&letter, id.clone(), SOURCE).headers();
-            let value = match serde_json::to_vec(&letter) {
-                Ok(value) => value,
-                Err(error) => {
-                    tracing::error!(%error, id, "dropped: the dead letter cannot be written as JSON");
-                    self.metrics.dropped.inc();
-                    return Ok(());
-                }
-            };
-            let bytes = value.len();
-            match self.producer.send(topic, key, &headers, &value, None).await {
-                Ok(_) => {
-                    self.metrics.dead_letters.inc();
-                    if most != usize::MAX {
-                        self.metrics.cut.inc();
-                    }
-                    return Ok(());
-                }
-                Err(error) if error.is_too_large() => {
-                    tracing::warn!(%error, id, bytes, "the dead letter is too large and is cut");
-                    // Every size that would not make it smaller is passed over.
-                    size = sizes.find(|next| *next == most || *next < bytes);
-                    continue;
-                }
-                Err(error) => tracing::error!(%error, id, "the dead letter was not written"),
-            }
-            if let Some(why) = self.producer.fatal() {
-                self.health.dead(why);
-            }
-            failures += 1;
-            self.metrics.retry(Retry::DeadLetter);
-            self.pause(self.backoff.random_delay(failures), turn, gone)
-                .await?;
-        }
-        tracing::error!(
-            id,
-            topic,
-            "dropped: the topic does not even take the smallest dead letter; raise its max.message.bytes"
-        );
-        self.metrics.dropped.inc();
-        Ok(())
     }
 }

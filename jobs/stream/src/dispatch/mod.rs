@@ -7,12 +7,14 @@
 
 mod backoff;
 mod body;
+mod bury;
 mod config;
 mod deliver;
 mod follow;
 mod lanes;
 mod letters;
 mod metrics;
+mod parts;
 mod tracker;
 mod whisk;
 mod worker;
