@@ -67,6 +67,26 @@ fn expected(events: &[Telemetry]) -> Vec<String> {
         .collect()
 }
 
+/// Enrols a vehicle, and again for as long as pods of the gateway are being replaced.
+async fn enrol(client: &reqwest::Client, url: &str, admin: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let request = client.put(url).bearer_auth(admin).send();
+        let error = match request.await {
+            Ok(answer) => match answer.json::<serde_json::Value>().await {
+                Ok(enrolled) if enrolled["token"].is_string() => {
+                    return enrolled["token"].as_str().unwrap().to_owned();
+                }
+                Ok(other) => other.to_string(),
+                Err(error) => error.to_string(),
+            },
+            Err(error) => error.to_string(),
+        };
+        assert!(Instant::now() < end, "{url}: {error}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 impl Load {
     /// Enrols the cars and lets them drive for a minute.
     pub async fn start(platform: &Platform, prefix: &str, cars: u64) -> Self {
@@ -84,14 +104,7 @@ impl Load {
         for number in 0..cars {
             let vehicle = format!("{prefix}-{number}");
             let url = format!("{}/v1/vehicles/{vehicle}", platform.http);
-            let answer = client
-                .put(&url)
-                .bearer_auth(admin.trim())
-                .send()
-                .await
-                .unwrap();
-            let enrolled: serde_json::Value = answer.json().await.unwrap();
-            let token = enrolled["token"].as_str().unwrap().to_owned();
+            let token = enrol(&client, &url, admin.trim()).await;
             let events = events(&vehicle, number, start);
             load.expected.extend(expected(&events));
             ready.push((vehicle, token, format!("{url}/telemetry"), events));
