@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{DeadLetter, Reason};
+use millrace_contract::{DeadLetter, Invalid, Reason};
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::{Deliverer, Entry, Gone, Turn};
@@ -26,27 +26,36 @@ impl Deliverer {
         gone: &CancellationToken,
         turn: &impl Turn,
     ) -> Result<(), Gone> {
-        let group = &self.config.group;
-        let (record, letter) = match entry {
-            Ok(item) => {
-                let key = item.record.key_text().unwrap_or_default().to_owned();
-                let reason = Reason {
-                    field: Some("key".to_owned()),
-                    value: Some(key),
-                    problem: "too many records of this key wait behind one that fails, while those of others get through"
-                        .to_owned(),
-                    cure: "see the dead letters of this key for what fails, correct it, and redrive them in their order"
-                        .to_owned(),
-                };
-                let letter = letters::of_item(&item, group, reason, 0);
-                (item.record, letter)
-            }
+        let item = match entry {
+            Ok(item) => item,
             Err(unreadable) => {
-                let (record, why) = *unreadable;
-                let letter = letters::of_unreadable(&record, group, why.into());
-                (record, letter)
+                return self.bury_unreadable(ticket, *unreadable, turn, gone).await;
             }
         };
+        let key = item.record.key_text().unwrap_or_default().to_owned();
+        let reason = Reason {
+            field: Some("key".to_owned()),
+            value: Some(key),
+            problem: "too many records of this key wait behind one that fails, while those of others get through"
+                .to_owned(),
+            cure: "see the dead letters of this key for what fails, correct it, and redrive them in their order"
+                .to_owned(),
+        };
+        let letter = letters::of_item(&item, &self.config.group, reason, 0);
+        self.bury(&item.record, letter, turn, gone).await?;
+        turn.finished(ticket);
+        Ok(())
+    }
+
+    /// Puts what cannot be read among the dead letters, with the reason.
+    pub(super) async fn bury_unreadable(
+        &self,
+        ticket: &Ticket,
+        (record, why): (Record, Invalid),
+        turn: &impl Turn,
+        gone: &CancellationToken,
+    ) -> Result<(), Gone> {
+        let letter = letters::of_unreadable(&record, &self.config.group, why.into());
         self.bury(&record, letter, turn, gone).await?;
         turn.finished(ticket);
         Ok(())

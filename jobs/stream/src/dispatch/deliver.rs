@@ -102,10 +102,8 @@ impl Deliverer {
                     tries: 0,
                 }),
                 Err(unreadable) => {
-                    let (record, why) = *unreadable;
-                    let letter = letters::of_unreadable(&record, &self.config.group, why.into());
-                    self.bury(&record, letter, turn, gone).await?;
-                    turn.finished(&ticket);
+                    self.bury_unreadable(&ticket, *unreadable, turn, gone)
+                        .await?;
                 }
             }
         }
