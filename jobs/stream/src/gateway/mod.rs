@@ -204,7 +204,7 @@ pub async fn start(args: Args, stop: CancellationToken) -> Result<Option<Running
     config.validate()?;
     let bindings = args.common.bindings()?;
     let secrets = Secrets::from_bindings(&bindings)?;
-    let bootstrap = args.common.kafka_servers(&bindings)?;
+    let access = args.common.kafka(&bindings)?;
 
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
@@ -224,11 +224,12 @@ pub async fn start(args: Args, stop: CancellationToken) -> Result<Option<Running
     let gateway = Arc::new(assemble::gateway(
         config,
         secrets,
-        &bootstrap,
+        &access,
         Arc::clone(&metrics),
         &health,
         &stop,
     )?);
+    tokio::spawn(access.follow(health.clone(), stop.clone()));
     // Before that, vehicles that are enrolled would be turned away.
     if !assemble::restored(&health, &stop).await {
         return Ok(None);
