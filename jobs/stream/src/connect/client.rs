@@ -6,7 +6,7 @@ use std::time::Duration;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
@@ -124,7 +124,14 @@ impl Heard {
 impl ClientContext for Heard {
     fn error(&self, error: KafkaError, reason: &str) {
         if is_refusal(&error) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            let cure = if error.rdkafka_error_code() == Some(RDKafkaErrorCode::SSL) {
+                "trust the authority of the brokers' certificates: correct certificates in the binding, or, when the \
+                 broker refuses, client-certificate and private-key"
+            } else {
+                "correct username and password in the binding"
+            };
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(format!("{reason}; {cure}"));
         }
     }
 }

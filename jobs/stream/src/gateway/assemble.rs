@@ -17,6 +17,7 @@ use super::http::Bodies;
 use super::ingest::Ingest;
 use super::metrics::Metrics;
 use super::notify::Turns;
+use super::throttle::Throttle;
 use super::{CLIENT_ID, Followed, Gateway, GatewayError};
 use crate::connect::{Access, Lookup, Producer, SpanReader};
 use crate::server::Health;
@@ -30,6 +31,7 @@ pub fn gateway(
     config: Config,
     secrets: Secrets,
     access: &Access,
+    throttle: Arc<Throttle>,
     metrics: Arc<Metrics>,
     health: &Health,
     stop: &CancellationToken,
@@ -74,6 +76,7 @@ pub fn gateway(
         redriven,
         downlink,
         ingest,
+        throttle,
         producer,
         lookup,
         spans,
