@@ -19,7 +19,7 @@ use support::{Gateway, Vehicle, all, create_topics, event, notification};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn until_gauge(gateway: &Gateway, value: &str) {
-    let wanted = format!("millrace_gateway_throttled {value}");
+    let wanted = format!("\nmillrace_gateway_throttled {value}\n");
     let end = Instant::now() + PATIENCE;
     while !gateway.metrics().await.contains(&wanted) {
         assert!(Instant::now() < end, "{}", gateway.log_text());
@@ -103,7 +103,7 @@ async fn telemetry_waits_and_nothing_else_does() {
 
     // The way to the vehicle is open.
     let (status, _) = gateway.notify(&notification("n1", "car", 600)).await;
-    assert_eq!(status, StatusCode::OK);
+    assert_eq!(status, StatusCode::ACCEPTED);
     let (publish, notice) = car.next_notification().await;
     assert_eq!(notice["id"], "n1");
     car.acknowledge(&publish).await;

@@ -296,7 +296,7 @@ async fn each_job_does_its_work_with_its_own_permissions() {
     std::fs::write(
         &config,
         "topic: alerts\ngroup: dispatch-warnings\naction: a\ndeadLetterTopic: dead-letters\n\
-         maximumAgeSeconds: 60\n",
+         maximumAgeSeconds: 1\n",
     )
     .unwrap();
     let key = place.path().join("key");

@@ -17,6 +17,7 @@ const TICK: Duration = Duration::from_millis(10);
 const TICKS_A_SECOND: u64 = 100;
 /// Records that wait for an acknowledgement. With more, an outage would only make a longer queue.
 const IN_FLIGHT: u32 = 2000;
+const TELL_AGAIN: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Flags of produce.
@@ -39,6 +40,8 @@ pub(super) struct Options {
 struct Counted {
     produced: Produced,
     gap: Gap,
+    // Thousands may fail at once: one line a second is enough.
+    told: Option<Instant>,
 }
 
 type Shared = Arc<Mutex<Counted>>;
@@ -167,7 +170,12 @@ fn count(shared: &Shared, partition: i32, number: u64, result: Result<(), Connec
         }
         Err(error) => {
             counted.produced.failed += 1;
-            tracing::warn!(partition, number, %error, "not acknowledged");
+            let told = counted.told.is_some_and(|at| at.elapsed() < TELL_AGAIN);
+            if !told {
+                counted.told = Some(Instant::now());
+                let failed = counted.produced.failed;
+                tracing::warn!(partition, number, failed, %error, "not acknowledged");
+            }
         }
     }
 }

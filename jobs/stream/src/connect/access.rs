@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -41,6 +41,8 @@ struct Shared {
     // How often a client was not let in: what is counted here is acted upon by `follow`.
     refusals: AtomicU64,
     refused: Notify,
+    // Of the last trial login.
+    shut_out: AtomicBool,
 }
 
 /// The binding, to be read again.
@@ -86,6 +88,7 @@ impl Access {
                 source,
                 refusals: AtomicU64::new(0),
                 refused: Notify::new(),
+                shut_out: AtomicBool::new(false),
             }),
         }
     }
@@ -122,6 +125,11 @@ impl Access {
             // Cannot be: the sender lives as long as this does.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Whether Kafka did not let this process in when it was last tried: clients of that login wait in vain.
+    pub(super) fn is_shut_out(&self) -> bool {
+        self.shared.shut_out.load(Ordering::Relaxed)
     }
 
     /// Tells that Kafka did not let a client in: `follow` looks into it.
@@ -202,6 +210,7 @@ impl Access {
                 if trouble.told {
                     tracing::info!("Kafka lets this process in again");
                 }
+                self.shared.shut_out.store(false, Ordering::Relaxed);
                 health.ready(PART);
                 // What clients met before this login counts no more.
                 self.shared.refusals.store(0, Ordering::Relaxed);
@@ -210,6 +219,7 @@ impl Access {
             Ok(Trial::Refused(problem)) => {
                 trouble.failed();
                 trouble.told = true;
+                self.shared.shut_out.store(true, Ordering::Relaxed);
                 tracing::error!(
                     problem,
                     again_in_seconds = trouble.pause.as_secs(),

@@ -145,8 +145,11 @@ fn kind(error: &KafkaError) -> Kind {
 fn kind_of_code(code: Code) -> Kind {
     match code {
         Code::Fatal | Code::Fenced | Code::ProducerFenced | Code::FencedInstanceId => Kind::Fatal,
+        // Given up by this process: sent or not, nobody knows.
+        Code::PurgeQueue
+        | Code::PurgeInflight
         // Another login may be on its way; without one, brokers that are away look the same.
-        Code::Authentication
+        | Code::Authentication
         | Code::SaslAuthenticationFailed
         | Code::SSL
         | Code::QueueFull

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use rdkafka::producer::future_producer::Delivery as Placed;
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig};
 
 use super::access::Access;
 use super::client::{self, Watched};
@@ -178,7 +178,12 @@ impl Shared {
         match made(&self.access, &self.client_id) {
             Ok(anew) => {
                 // What is not acknowledged by then still may be: the former client is kept until it knows.
-                let _ = now.inner.flush(HAND_OVER);
+                let left = now.inner.flush(HAND_OVER).is_err();
+                if left && self.access.is_shut_out() {
+                    // It never will be: whoever sent it learns now and can send it again.
+                    tracing::warn!("records that wait for the former login are given up");
+                    now.inner.purge(PurgeConfig::default().queue().inflight());
+                }
                 retire(std::mem::replace(&mut *now, anew).inner);
             }
             Err(error) => {
