@@ -19,8 +19,11 @@ use secure_support::{Authority, SecureKafka};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What docs/security.md grants.
-const GRANTS: &[(&str, &[(&str, &[&str])])] = &[
+/// An operation, and the arguments that name what it is granted for.
+type Grant = (&'static str, &'static [&'static str]);
+
+/// What docs/security.md grants, by user.
+const GRANTS: &[(&str, &[Grant])] = &[
     (
         "gateway",
         &[

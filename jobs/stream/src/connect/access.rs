@@ -127,6 +127,11 @@ impl Access {
         }
     }
 
+    /// Whether there is a binding to be read again.
+    pub(super) fn can_change(&self) -> bool {
+        self.shared.source.is_some()
+    }
+
     /// Whether Kafka did not let this process in when it was last tried: clients of that login wait in vain.
     pub(super) fn is_shut_out(&self) -> bool {
         self.shared.shut_out.load(Ordering::Relaxed)

@@ -84,8 +84,10 @@ fn a_client_with_a_certificate_of_its_own() {
 
 #[test]
 fn what_is_missing_or_contradicts_is_told_with_its_cure() {
+    // Keys of a binding, and what is told.
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     let (certificate, key) = pem();
-    let cases: &[(&[(&str, &str)], &[&str])] = &[
+    let cases: &[Case<'_>] = &[
         (
             &[("security-protocol", "TLS")],
             &["security-protocol", "TLS", "SASL_SSL"],

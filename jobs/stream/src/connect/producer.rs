@@ -65,13 +65,14 @@ impl Producer {
     pub fn new(access: impl Into<Access>, client_id: &str) -> Result<Self, ConnectError> {
         let access = access.into();
         let made = made(&access, client_id)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                access,
-                client_id: client_id.to_owned(),
-                made: RwLock::new(made),
-            }),
-        })
+        let generation = made.generation;
+        let shared = Arc::new(Shared {
+            access,
+            client_id: client_id.to_owned(),
+            made: RwLock::new(made),
+        });
+        Shared::watch(&shared, generation);
+        Ok(Self { shared })
     }
 
     fn current(&self) -> RwLockReadGuard<'_, Made> {
@@ -164,6 +165,30 @@ impl Producer {
 }
 
 impl Shared {
+    // Also while nobody sends: those who wait for an acknowledgement may be the very ones who would.
+    fn watch(shared: &Arc<Self>, mut seen: u64) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if !shared.access.can_change() {
+            return;
+        }
+        let (access, weak) = (shared.access.clone(), Arc::downgrade(shared));
+        runtime.spawn(async move {
+            loop {
+                access.changed(seen).await;
+                seen = access.generation();
+                let Some(shared) = weak.upgrade() else {
+                    return;
+                };
+                let exchanged = tokio::task::spawn_blocking(move || shared.exchange()).await;
+                if let Err(error) = exchanged {
+                    tracing::error!(%error, "a client was not exchanged");
+                }
+            }
+        });
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Made> {
         self.made.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,14 +200,17 @@ impl Shared {
         if now.generation == generation {
             return;
         }
+        // Of the former login: a trial of the new one may already be under way.
+        let shut_out = self.access.is_shut_out();
         match made(&self.access, &self.client_id) {
             Ok(anew) => {
-                // What is not acknowledged by then still may be: the former client is kept until it knows.
-                let left = now.inner.flush(HAND_OVER).is_err();
-                if left && self.access.is_shut_out() {
-                    // It never will be: whoever sent it learns now and can send it again.
+                if shut_out {
+                    // What waits would wait in vain: whoever sent it learns now and can send it again.
                     tracing::warn!("records that wait for the former login are given up");
                     now.inner.purge(PurgeConfig::default().queue().inflight());
+                } else {
+                    // What is not acknowledged by then still may be: the former client is kept until it knows.
+                    let _ = now.inner.flush(HAND_OVER);
                 }
                 retire(std::mem::replace(&mut *now, anew).inner);
             }
