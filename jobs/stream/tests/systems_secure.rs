@@ -425,9 +425,9 @@ async fn a_password_that_changes_under_load_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "systems tier"]
-async fn an_authority_or_a_password_that_is_wrong_is_told() {
+async fn a_login_that_is_wrong_is_told_and_detection_goes_on_with_a_right_one() {
     let authority = Authority::new();
-    let Some(kafka) = SecureKafka::start(&authority) else {
+    let Some(mut kafka) = SecureKafka::start(&authority) else {
         return;
     };
     standard_topics(&kafka).await;
@@ -448,4 +448,28 @@ async fn an_authority_or_a_password_that_is_wrong_is_told() {
         .await;
     kafka.bind(root.path(), "detect", "right", &authority);
     detect.wait_ready().await;
+
+    // Later the password changes, and detection goes on where it was.
+    let producer = Producer::new(&kafka.plain(), "test").unwrap();
+    let events = trip("overheats", 600, 200, 12.0);
+    for event in &events[..100] {
+        send(&producer, event).await;
+    }
+    wait_until_read(&kafka.plain(), "detect", "telemetry", LIMIT).await;
+    kafka.user("detect", "third");
+    kafka.start_again();
+    detect
+        .wait("the third password", |ready, text| {
+            !ready && text.contains("kafka login")
+        })
+        .await;
+    kafka.bind(root.path(), "detect", "third", &authority);
+    detect.wait_ready().await;
+    for event in &events[100..] {
+        send(&producer, event).await;
+    }
+    wait_until_read(&kafka.plain(), "detect", "telemetry", LIMIT).await;
+    let alerts = read_alerts(&kafka.plain()).await;
+    assert!(!alerts.is_empty());
+    assert!(alerts.values().all(|(times, _)| *times == 1), "{alerts:?}");
 }
