@@ -29,7 +29,8 @@ struct Recipe {
 }
 
 const BASES: &[(&str, &str)] = &[
-    ("debian", "ca-certificates,tini"),
+    // libssl3 is for the stream jobs: their Kafka client is linked against the system's OpenSSL.
+    ("debian", "ca-certificates,libssl3,tini"),
     ("java", "ca-certificates,tini,openjdk-17-jre-headless"),
 ];
 

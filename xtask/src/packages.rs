@@ -24,11 +24,15 @@ const DEBIAN: &[(&str, &str)] = &[
     ("openssl", "openssl"),
     ("perl", "perl"),
     ("pgrep", "procps"),
+    ("pkg-config", "pkg-config"),
     ("python3", "python3"),
     ("runc", "runc"),
     ("/usr/lib/cni/bridge", "containernetworking-plugins"),
     ("/etc/ssl/certs/ca-certificates.crt", "ca-certificates"),
 ];
+
+/// Libraries with their headers, as pkg-config knows them, and the Debian packages that have them.
+const LIBRARIES: &[(&str, &str)] = &[("openssl", "libssl-dev")];
 
 /// Installs the Debian packages that are missing when this user may; says which.
 ///
@@ -39,6 +43,7 @@ pub fn ensure(context: &Context) -> anyhow::Result<Vec<String>> {
     let mut missing: Vec<String> = DEBIAN
         .iter()
         .filter(|(program, _)| !found(program))
+        .chain(LIBRARIES.iter().filter(|(library, _)| !linkable(library)))
         .map(|(_, package)| (*package).to_owned())
         .collect();
     missing.dedup();
@@ -96,6 +101,11 @@ fn found(program: &str) -> bool {
         .any(|dir| dir.join(program).exists())
 }
 
+/// Whether a build finds the library and its headers: as the build scripts themselves ask for them.
+fn linkable(library: &str) -> bool {
+    run::succeeds(Command::new("pkg-config").args(["--exists", library]))
+}
+
 fn toolchains() -> anyhow::Result<()> {
     let go = run::output(Command::new("go").args(["env", "GOVERSION"]))
         .map_err(|_| anyhow::anyhow!("there is no `go` on the PATH: install Go 1.25 or later"))?;
@@ -131,5 +141,10 @@ mod tests {
         assert_eq!(go_minor("go1.26.8"), Some(26));
         assert_eq!(go_minor("go1.25rc1"), Some(25));
         assert_eq!(go_minor("devel"), None);
+    }
+
+    #[test]
+    fn a_library_that_nobody_has_is_missing() {
+        assert!(!linkable("millrace-no-such-library"));
     }
 }

@@ -3,6 +3,7 @@
 //! One folder per job; `connect` is the only place with Kafka clients. What every job shares is in
 //! [`settings`] (configuration file, bindings, flags) and [`server`] (health and metrics).
 
+pub mod check_sequence;
 pub mod connect;
 pub mod detect;
 pub mod dispatch;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use millrace_stream::{detect, dispatch, gateway, replay, server, simulate};
+use millrace_stream::{check_sequence, detect, dispatch, gateway, replay, server, simulate};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -47,6 +47,9 @@ enum Job {
     Replay(replay::Args),
     /// Drives simulated cars, with injected faults and the ground truth
     Simulate(simulate::Args),
+    /// Proves that Kafka keeps what it acknowledges, while brokers fail
+    #[command(hide = true)]
+    CheckSequence(check_sequence::Args),
 }
 
 fn main() -> ExitCode {
@@ -82,12 +85,13 @@ fn run(job: Job) -> anyhow::Result<()> {
             Job::Dispatch(args) => dispatch::run(args, stop).await?,
             Job::Replay(args) => replay::run(args, stop).await?,
             Job::Simulate(args) => simulate::run(args, stop).await?,
+            Job::CheckSequence(args) => check_sequence::run(args, stop).await?,
         }
         Ok(())
     })
 }
 
-// Replay and simulate print their results on stdout, so their log goes to stderr.
+// These print their results on stdout, so their log goes to stderr.
 fn start_log(cli: &Cli) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&cli.log).map_err(|e| {
         anyhow::anyhow!(
@@ -95,7 +99,10 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
             cli.log
         )
     })?;
-    let to_stderr = matches!(cli.job, Job::Replay(_) | Job::Simulate(_));
+    let to_stderr = matches!(
+        cli.job,
+        Job::Replay(_) | Job::Simulate(_) | Job::CheckSequence(_)
+    );
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     match (cli.log_format, to_stderr) {
         (LogFormat::Json, false) => log.json().flatten_event(true).init(),

@@ -10,8 +10,12 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::connect::Access;
+
 /// The configuration file that is read when none is named and this one exists.
 pub const DEFAULT_CONFIG: &str = "/etc/millrace/config.yaml";
+
+const SERVERS: &str = "bootstrap-servers";
 
 /// What went wrong while the settings were read.
 #[derive(Debug, thiserror::Error)]
@@ -109,26 +113,28 @@ impl Common {
         }
     }
 
-    /// Kafka's bootstrap servers: by flag or environment, else from the binding of type `kafka`.
+    /// Where Kafka is and how to log in: the binding of type `kafka`, the address by flag or environment where given.
     ///
     /// # Errors
-    /// When neither gives any.
-    pub fn kafka_servers(&self, bindings: &Bindings) -> Result<String, SettingsError> {
-        if let Some(servers) = &self.bootstrap_servers {
-            return Ok(servers.clone());
+    /// When nothing gives the address, or the binding's keys are missing, unusable or contradict each other.
+    pub fn kafka(&self, bindings: &Bindings) -> Result<Access, SettingsError> {
+        let given = self.bootstrap_servers.clone();
+        match (bindings.of_type("kafka"), given) {
+            (Some(binding), given) if given.is_some() || binding.get(SERVERS).is_some() => {
+                Access::bound(binding, given)
+            }
+            (_, Some(servers)) => Ok(Access::from(&servers)),
+            (_, None) => Err(no_servers()),
         }
-        if let Some(servers) = bindings
-            .of_type("kafka")
-            .and_then(|b| b.get("bootstrap-servers"))
-        {
-            return Ok(servers.to_owned());
-        }
-        Err(SettingsError::Missing {
-            name: "bootstrap-servers".to_owned(),
+    }
+}
+
+fn no_servers() -> SettingsError {
+    SettingsError::Missing {
+            name: SERVERS.to_owned(),
             cure: "give --bootstrap-servers HOST:PORT, MILLRACE_BOOTSTRAP_SERVERS or a binding of type kafka \
                    with the entry bootstrap-servers under SERVICE_BINDING_ROOT"
                 .to_owned(),
-        })
     }
 }
 
@@ -181,6 +187,35 @@ impl Binding {
         &self.folder
     }
 
+    /// Reads a binding's folder.
+    ///
+    /// # Errors
+    /// When it or a file in it cannot be read.
+    pub fn read(folder: &Path) -> Result<Self, SettingsError> {
+        // In a mounted Secret the names are links through the link `..data`, which is exchanged as a whole: resolved
+        // once, so that all entries are of one version.
+        let data = folder.join("..data");
+        let base = std::fs::canonicalize(&data).unwrap_or_else(|_| folder.to_path_buf());
+        let mut entries = BTreeMap::new();
+        for file in visible(&base)? {
+            if file.is_file() {
+                let bytes = std::fs::read(&file).map_err(|source| SettingsError::Read {
+                    path: file.clone(),
+                    source,
+                })?;
+                // A Secret may hold more than texts, for instance a key store beside a certificate.
+                if let Ok(value) = String::from_utf8(bytes) {
+                    entries.insert(file_name(&file), value);
+                }
+            }
+        }
+        Ok(Self {
+            name: file_name(folder),
+            folder: folder.to_path_buf(),
+            entries,
+        })
+    }
+
     /// One entry, without surrounding white space.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -220,24 +255,7 @@ impl Bindings {
             if !folder.is_dir() {
                 continue;
             }
-            let mut binding = Binding {
-                name: file_name(&folder),
-                folder: folder.clone(),
-                entries: BTreeMap::new(),
-            };
-            for file in visible(&folder)? {
-                if file.is_file() {
-                    let bytes = std::fs::read(&file).map_err(|source| SettingsError::Read {
-                        path: file.clone(),
-                        source,
-                    })?;
-                    // A Secret may hold more than texts, for instance a key store beside a certificate.
-                    if let Ok(value) = String::from_utf8(bytes) {
-                        binding.entries.insert(file_name(&file), value);
-                    }
-                }
-            }
-            all.push(binding);
+            all.push(Binding::read(&folder)?);
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Self { all })
@@ -343,15 +361,25 @@ mod tests {
     fn a_binding_gives_the_servers_and_hides_its_values() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("kafka");
-        std::fs::create_dir_all(folder.join("..data")).unwrap();
+        std::fs::create_dir_all(folder.join("..other")).unwrap();
         std::fs::write(folder.join("type"), "kafka\n").unwrap();
         std::fs::write(folder.join("bootstrap-servers"), "k:9092\n").unwrap();
         std::fs::write(folder.join("password"), "hunter2").unwrap();
         std::fs::write(folder.join("keystore.p12"), [0x30, 0x82, 0xff]).unwrap();
         let common = common(Some(dir.path().to_path_buf()), None);
         let bindings = common.bindings().unwrap();
-        assert_eq!(common.kafka_servers(&bindings).unwrap(), "k:9092");
         assert!(!format!("{bindings:?}").contains("hunter2"));
+        // Given without a protocol that uses it.
+        let kafka = |common: &Common| common.kafka(&bindings).map(|a| a.login());
+        let e = kafka(&common).unwrap_err().to_string();
+        assert!(e.contains("password") && !e.contains("hunter2"), "{e}");
+        std::fs::remove_file(folder.join("password")).unwrap();
+        let bindings = common.bindings().unwrap();
+        let login = |common: &Common| common.kafka(&bindings).unwrap().login().bootstrap.clone();
+        assert_eq!(login(&common), "k:9092");
+        let mut named = common.clone();
+        named.bootstrap_servers = Some("other:9092".to_owned());
+        assert_eq!(login(&named), "other:9092");
         assert_eq!(bindings.named("kafka").unwrap().folder(), folder);
         let missing = bindings
             .named("kafka")
@@ -368,7 +396,7 @@ mod tests {
     #[test]
     fn missing_servers_name_the_cure() {
         let e = common(None, None)
-            .kafka_servers(&Bindings::default())
+            .kafka(&Bindings::default())
             .unwrap_err()
             .to_string();
         assert!(e.contains("--bootstrap-servers"), "{e}");

@@ -242,7 +242,7 @@ async fn feed(
 fn copy(settings: &GroupSettings, to: &str, stop: &CancellationToken) -> anyhow::Result<()> {
     let (interval, most) = FLUSH;
     let producer = TransactionalProducer::new(
-        &settings.bootstrap,
+        &settings.access,
         &settings.group,
         "bench-copy",
         Duration::from_secs(15),

@@ -206,6 +206,7 @@ async fn start(bootstrap: &str) -> anyhow::Result<(gateway::Running, tempfile::T
         https: free,
         mqtts: free,
         tls_directory: None,
+        ingest_directory: "/nonexistent".into(),
     };
     let running = gateway::start(args, CancellationToken::new())
         .await?

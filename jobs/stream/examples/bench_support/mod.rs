@@ -70,7 +70,7 @@ pub async fn create_topics(bootstrap: &str, topics: &[(&str, bool)]) -> anyhow::
 /// A member of a group that starts at once.
 pub fn group(bootstrap: &str, group: &str, topic: &str) -> GroupSettings {
     GroupSettings {
-        bootstrap: bootstrap.to_owned(),
+        access: bootstrap.into(),
         client_id: group.to_owned(),
         group: group.to_owned(),
         topic: topic.to_owned(),

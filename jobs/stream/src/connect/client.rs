@@ -1,8 +1,18 @@
-//! Settings that every client shares.
+//! Settings that every client shares, and what every client reports.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+
+use super::access::{Access, is_refusal};
+use super::error::ConnectError;
+use super::login::Login;
 
 /// How long a question to the cluster may take.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
@@ -11,12 +21,17 @@ pub(super) const ANSWER: Duration = Duration::from_secs(10);
 pub(super) const LARGEST_RECORD: &str = "2097152";
 
 /// A group name for clients that never join one: the library wants one before it lets partitions be assigned.
-const NO_GROUP: &str = "millrace-reader";
+pub(super) const NO_GROUP: &str = "millrace-reader";
 
-pub(super) fn base(bootstrap: &str, client_id: &str) -> ClientConfig {
+/// What a client needs of the login that was in force when it was made.
+pub(super) fn base(access: &Access, client_id: &str) -> ClientConfig {
+    of_login(&access.login(), client_id)
+}
+
+pub(super) fn of_login(login: &Login, client_id: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
+    login.apply(&mut config);
     config
-        .set("bootstrap.servers", bootstrap)
         .set("client.id", client_id)
         .set("socket.keepalive.enable", "true")
         .set("log.connection.close", "false")
@@ -27,8 +42,8 @@ pub(super) fn base(bootstrap: &str, client_id: &str) -> ClientConfig {
 }
 
 /// A consumer that reads committed records only and never commits on its own.
-pub(super) fn consumer(bootstrap: &str, client_id: &str, group: Option<&str>) -> ClientConfig {
-    let mut config = base(bootstrap, client_id);
+pub(super) fn consumer(access: &Access, client_id: &str, group: Option<&str>) -> ClientConfig {
+    let mut config = base(access, client_id);
     config
         .set("group.id", group.unwrap_or(NO_GROUP))
         .set("enable.auto.commit", "false")
@@ -42,12 +57,83 @@ pub(super) fn consumer(bootstrap: &str, client_id: &str, group: Option<&str>) ->
 }
 
 /// A consumer without a group that tells when the end of a partition is reached.
-pub(super) fn reader(bootstrap: &str, client_id: &str) -> ClientConfig {
-    let mut config = consumer(bootstrap, client_id, None);
+pub(super) fn reader(access: &Access, client_id: &str) -> ClientConfig {
+    let mut config = consumer(access, client_id, None);
     config.set("enable.partition.eof", "true");
     config
+}
+
+/// Makes a client that tells `access` when it is not let in.
+pub(super) fn make<T: FromClientConfigAndContext<Watched>>(
+    config: &ClientConfig,
+    access: &Access,
+) -> Result<T, ConnectError> {
+    let watched = Watched {
+        access: access.clone(),
+    };
+    config
+        .create_with_context(watched)
+        .map_err(|source| ConnectError::Client { source })
 }
 
 pub(super) fn milliseconds(duration: Duration) -> String {
     duration.as_millis().to_string()
 }
+
+/// What a client without events of its own does with the library's.
+pub(super) struct Watched {
+    access: Access,
+}
+
+impl ClientContext for Watched {
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&self.access, &error, reason);
+    }
+}
+
+impl ConsumerContext for Watched {}
+
+impl ProducerContext for Watched {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _: &DeliveryResult<'_>, (): Self::DeliveryOpaque) {}
+}
+
+/// Looks into an error that the library tells of outside of a call.
+pub(super) fn report(access: &Access, error: &KafkaError, reason: &str) {
+    if is_refusal(error) {
+        access.refused();
+    }
+    // Brokers that are away are told by the calls that wait for them.
+    tracing::debug!(%error, reason, "Kafka");
+}
+
+/// Keeps the reason why a client is not let in.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<Mutex<Option<String>>>);
+
+impl Heard {
+    pub(super) fn reason(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl ClientContext for Heard {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if is_refusal(&error) {
+            let cure = if error.rdkafka_error_code() == Some(RDKafkaErrorCode::SSL) {
+                "trust the authority of the brokers' certificates: correct certificates in the binding, or, when the \
+                 broker refuses, client-certificate and private-key"
+            } else {
+                "correct username and password in the binding"
+            };
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(format!("{reason}; {cure}"));
+        }
+    }
+}
+
+impl ConsumerContext for Heard {}

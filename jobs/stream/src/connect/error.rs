@@ -40,6 +40,9 @@ pub enum ConnectError {
         /// Its name.
         topic: String,
     },
+    /// The client was made of a login that is no longer in force.
+    #[error("the Kafka login has changed; a new client is made")]
+    LoginChanged,
     /// A worker of this process ended before it answered.
     #[error("{doing}: the worker ended before it answered; restart the job")]
     Ended {
@@ -63,7 +66,7 @@ impl ConnectError {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Request { kind, .. } => *kind,
-            Self::TopicMissing { .. } => Kind::Retriable,
+            Self::TopicMissing { .. } | Self::LoginChanged => Kind::Retriable,
             Self::Client { .. } => Kind::Refused,
             Self::Ended { .. } => Kind::Fatal,
         }
@@ -142,7 +145,14 @@ fn kind(error: &KafkaError) -> Kind {
 fn kind_of_code(code: Code) -> Kind {
     match code {
         Code::Fatal | Code::Fenced | Code::ProducerFenced | Code::FencedInstanceId => Kind::Fatal,
-        Code::QueueFull
+        // Given up by this process: sent or not, nobody knows.
+        Code::PurgeQueue
+        | Code::PurgeInflight
+        // Another login may be on its way; without one, brokers that are away look the same.
+        | Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::SSL
+        | Code::QueueFull
         | Code::BrokerTransportFailure
         | Code::AllBrokersDown
         | Code::OperationTimedOut

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
+use super::access::{Access, is_refusal};
 use super::client;
 use super::error::ConnectError;
 use super::record::Incoming;
@@ -42,8 +43,8 @@ pub trait GroupEvents: Send + Sync {
 /// How to join.
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
-    /// host:port of some brokers, separated by commas.
-    pub bootstrap: String,
+    /// Where Kafka is and how to log in.
+    pub access: Access,
     /// The name that the broker's log shows.
     pub client_id: String,
     /// The group.
@@ -138,6 +139,7 @@ struct Context<H> {
     topic: String,
     hold: bool,
     since: Option<Timestamp>,
+    access: Access,
 }
 
 impl<H: GroupEvents> ClientContext for Context<H> {
@@ -160,6 +162,9 @@ impl<H: GroupEvents> ClientContext for Context<H> {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if is_refusal(&error) {
+            self.access.refused();
+        }
         // Also told by the poll; the end of a partition is no trouble.
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
             return;
@@ -237,25 +242,23 @@ impl<H: GroupEvents + 'static> GroupConsumer<H> {
             topic: settings.topic.clone(),
             hold: settings.hold,
             since: settings.since,
+            access: settings.access.clone(),
         };
         let heartbeat = settings.session_timeout / 4;
-        let inner: BaseConsumer<Context<H>> = client::consumer(
-            &settings.bootstrap,
-            &settings.client_id,
-            Some(&settings.group),
-        )
-        // Eager: on every change all is given back and restored, which is the simplest right thing.
-        .set("partition.assignment.strategy", "range")
-        .set(
-            "session.timeout.ms",
-            client::milliseconds(settings.session_timeout),
-        )
-        .set("heartbeat.interval.ms", client::milliseconds(heartbeat))
-        .set("max.poll.interval.ms", "300000")
-        .set("enable.partition.eof", settings.tell_end.to_string())
-        .set("statistics.interval.ms", client::milliseconds(LAG))
-        .create_with_context(context)
-        .map_err(|source| ConnectError::Client { source })?;
+        let inner: BaseConsumer<Context<H>> =
+            client::consumer(&settings.access, &settings.client_id, Some(&settings.group))
+                // Eager: on every change all is given back and restored, which is the simplest right thing.
+                .set("partition.assignment.strategy", "range")
+                .set(
+                    "session.timeout.ms",
+                    client::milliseconds(settings.session_timeout),
+                )
+                .set("heartbeat.interval.ms", client::milliseconds(heartbeat))
+                .set("max.poll.interval.ms", "300000")
+                .set("enable.partition.eof", settings.tell_end.to_string())
+                .set("statistics.interval.ms", client::milliseconds(LAG))
+                .create_with_context(context)
+                .map_err(|source| ConnectError::Client { source })?;
         inner
             .subscribe(&[&settings.topic])
             .map_err(|e| ConnectError::request(format!("topic {}", settings.topic), e))?;

@@ -4,31 +4,35 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use rdkafka::client::Client;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
-use super::client;
+use super::access::Access;
+use super::client::{self, Watched};
 use super::error::ConnectError;
 use super::group::committed;
 
 /// Answers questions about topics and groups. Clones share their clients.
 #[derive(Clone)]
 pub struct Lookup {
-    shared: Arc<Shared>,
+    // Exchanged when the login changes; questions under way go on with the former one.
+    shared: Arc<ArcSwap<Shared>>,
 }
 
 struct Shared {
-    bootstrap: String,
+    access: Access,
+    generation: u64,
     client_id: String,
     // Also moved about to see whether a record follows: hence one question at a time.
-    reader: Mutex<BaseConsumer>,
+    reader: Mutex<BaseConsumer<Watched>>,
     // Sees records of open transactions too; never assigned anything.
-    written: BaseConsumer,
+    written: BaseConsumer<Watched>,
     // A client each, since the library binds a client to its group.
-    groups: Mutex<HashMap<String, Arc<BaseConsumer>>>,
+    groups: Mutex<HashMap<String, Arc<BaseConsumer<Watched>>>>,
 }
 
 impl Lookup {
@@ -36,22 +40,10 @@ impl Lookup {
     ///
     /// # Errors
     /// The settings are not usable.
-    pub fn new(bootstrap: &str, client_id: &str) -> Result<Self, ConnectError> {
-        let reader = client::reader(bootstrap, client_id)
-            .create()
-            .map_err(|source| ConnectError::Client { source })?;
-        let written = client::reader(bootstrap, client_id)
-            .set("isolation.level", "read_uncommitted")
-            .create()
-            .map_err(|source| ConnectError::Client { source })?;
+    pub fn new(access: impl Into<Access>, client_id: &str) -> Result<Self, ConnectError> {
+        let shared = Shared::new(&access.into(), client_id)?;
         Ok(Self {
-            shared: Arc::new(Shared {
-                bootstrap: bootstrap.to_owned(),
-                client_id: client_id.to_owned(),
-                reader: Mutex::new(reader),
-                written,
-                groups: Mutex::default(),
-            }),
+            shared: Arc::new(ArcSwap::from_pointee(shared)),
         })
     }
 
@@ -137,11 +129,22 @@ impl Lookup {
             .await
     }
 
+    fn current(&self) -> Result<Arc<Shared>, ConnectError> {
+        let shared = self.shared.load_full();
+        if shared.generation == shared.access.generation() {
+            return Ok(shared);
+        }
+        // Two at once make one too many, which does no harm.
+        let anew = Arc::new(Shared::new(&shared.access, &shared.client_id)?);
+        self.shared.store(Arc::clone(&anew));
+        Ok(anew)
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Shared) -> Result<T, ConnectError> + Send + 'static,
     ) -> Result<T, ConnectError> {
-        let shared = Arc::clone(&self.shared);
+        let shared = self.current()?;
         tokio::task::spawn_blocking(move || question(&shared))
             .await
             .map_err(|_| ConnectError::Ended {
@@ -151,20 +154,32 @@ impl Lookup {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, BaseConsumer> {
+    fn new(access: &Access, client_id: &str) -> Result<Self, ConnectError> {
+        let generation = access.generation();
+        let mut config = client::reader(access, client_id);
+        let reader = client::make(&config, access)?;
+        config.set("isolation.level", "read_uncommitted");
+        Ok(Self {
+            access: access.clone(),
+            generation,
+            client_id: client_id.to_owned(),
+            reader: Mutex::new(reader),
+            written: client::make(&config, access)?,
+            groups: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BaseConsumer<Watched>> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn group(&self, group: &str) -> Result<Arc<BaseConsumer>, ConnectError> {
+    fn group(&self, group: &str) -> Result<Arc<BaseConsumer<Watched>>, ConnectError> {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(consumer) = groups.get(group) {
             return Ok(Arc::clone(consumer));
         }
-        let consumer: BaseConsumer =
-            client::consumer(&self.bootstrap, &self.client_id, Some(group))
-                .create()
-                .map_err(|source| ConnectError::Client { source })?;
-        let consumer = Arc::new(consumer);
+        let config = client::consumer(&self.access, &self.client_id, Some(group));
+        let consumer = Arc::new(client::make(&config, &self.access)?);
         groups.insert(group.to_owned(), Arc::clone(&consumer));
         Ok(consumer)
     }
@@ -201,7 +216,7 @@ pub(super) fn partition_count<C: ClientContext>(
 }
 
 pub(super) fn ends(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Watched>,
     topic: &str,
     partitions: &[i32],
 ) -> Result<Vec<(i32, i64)>, ConnectError> {
@@ -212,7 +227,7 @@ pub(super) fn ends(
 }
 
 pub(super) fn watermarks(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Watched>,
     topic: &str,
     partition: i32,
 ) -> Result<(i64, i64), ConnectError> {
@@ -224,7 +239,7 @@ pub(super) fn watermarks(
 }
 
 fn next_record(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Watched>,
     topic: &str,
     partition: i32,
     offset: i64,

@@ -2,6 +2,7 @@
 //!
 //! | what | for |
 //! |---|---|
+//! | [`Access`] | where Kafka is and how to log in, kept up to date while the clients run |
 //! | [`Producer`] | records that are acknowledged one by one |
 //! | [`TransactionalProducer`] | records and consumer offsets that become visible together or not at all |
 //! | [`GroupConsumer`] | a member of a consumer group that decides itself when to start a partition |
@@ -9,9 +10,11 @@
 //! | [`SpanReader`] | pieces of a partition, by offset |
 //! | [`Lookup`] | partition counts, ends, committed offsets, what is left to read |
 
+mod access;
 mod client;
 mod error;
 mod group;
+mod login;
 mod lookup;
 mod producer;
 mod reader;
@@ -20,8 +23,10 @@ mod span;
 mod start;
 mod transactional;
 
+pub use access::Access;
 pub use error::{ConnectError, Kind};
 pub use group::{GroupConsumer, GroupEvents, GroupSettings, Member, Membership};
+pub use login::Login;
 pub use lookup::Lookup;
 pub use producer::{Delivery, Producer};
 pub use reader::{CompactedReader, ReadEvent, read_to_end};

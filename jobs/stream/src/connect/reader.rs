@@ -8,7 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client;
+use super::access::Access;
+use super::client::{self, Watched};
 use super::error::ConnectError;
 use super::lookup::{ends, partition_count};
 use super::record::{Incoming, Record};
@@ -25,7 +26,9 @@ pub enum ReadEvent {
 /// Reads a topic from its beginning, committed records only, tells when all that lay there has been read,
 /// and then follows it.
 pub struct CompactedReader {
-    inner: StreamConsumer,
+    inner: StreamConsumer<Watched>,
+    access: Access,
+    generation: u64,
     topic: String,
     behind: BTreeSet<i32>,
     end_told: bool,
@@ -37,20 +40,20 @@ impl CompactedReader {
     /// # Errors
     /// The topic does not exist, or the brokers do not answer.
     pub async fn open(
-        bootstrap: &str,
+        access: impl Into<Access>,
         client_id: &str,
         topic: &str,
         partitions: Option<&[i32]>,
     ) -> Result<Self, ConnectError> {
+        let access = access.into();
+        let generation = access.generation();
         let (config, name, given) = (
-            client::reader(bootstrap, client_id),
+            client::reader(&access, client_id),
             topic.to_owned(),
             partitions.map(<[i32]>::to_vec),
         );
         let open = move || {
-            let inner: StreamConsumer = config
-                .create()
-                .map_err(|source| ConnectError::Client { source })?;
+            let inner: StreamConsumer<Watched> = client::make(&config, &access)?;
             let partitions = match given {
                 Some(given) => given,
                 None => (0..partition_count(inner.client(), &name)?).collect(),
@@ -60,6 +63,8 @@ impl CompactedReader {
                 .map_err(|e| ConnectError::request(format!("topic {name}"), e))?;
             Ok(Self {
                 inner,
+                access,
+                generation,
                 topic: name,
                 behind: partitions.into_iter().collect(),
                 end_told: false,
@@ -75,14 +80,20 @@ impl CompactedReader {
     /// The next record or the end. A broker that is away is waited for. Safe to cancel.
     ///
     /// # Errors
-    /// Those that another try does not cure.
+    /// Those that another try does not cure, and a login that has changed: then the reader must be opened anew.
     pub async fn next(&mut self) -> Result<ReadEvent, ConnectError> {
         loop {
             if self.behind.is_empty() && !self.end_told {
                 self.end_told = true;
                 return Ok(ReadEvent::End);
             }
-            match self.inner.recv().await {
+            let received = tokio::select! {
+                received = self.inner.recv() => received,
+                () = self.access.changed(self.generation) => {
+                    return Err(ConnectError::LoginChanged);
+                }
+            };
+            match received {
                 Ok(message) => return Ok(ReadEvent::Record(Incoming(message).to_record())),
                 Err(KafkaError::PartitionEOF(partition)) => {
                     self.behind.remove(&partition);
@@ -118,7 +129,7 @@ fn from_beginning(topic: &str, partitions: &[i32]) -> Result<TopicPartitionList,
 /// # Errors
 /// The topic does not exist, or another error that another try does not cure.
 pub fn read_to_end(
-    bootstrap: &str,
+    access: impl Into<Access>,
     client_id: &str,
     topic: &str,
     partitions: &[i32],
@@ -128,18 +139,17 @@ pub fn read_to_end(
     if partitions.is_empty() {
         return Ok(true);
     }
-    let make = |config: rdkafka::ClientConfig| -> Result<BaseConsumer, ConnectError> {
-        config
-            .create()
-            .map_err(|source| ConnectError::Client { source })
+    let access = access.into();
+    let make = |config: rdkafka::ClientConfig| -> Result<BaseConsumer<Watched>, ConnectError> {
+        client::make(&config, &access)
     };
     // The true end, with what is not committed yet.
     let written = {
-        let mut config = client::reader(bootstrap, client_id);
+        let mut config = client::reader(&access, client_id);
         config.set("isolation.level", "read_uncommitted");
         ends(&make(config)?, topic, partitions)?
     };
-    let consumer = make(client::reader(bootstrap, client_id))?;
+    let consumer = make(client::reader(&access, client_id))?;
     let mut pending: Vec<(i32, i64)> = written;
     while !pending.is_empty() {
         let asked: Vec<i32> = pending.iter().map(|(p, _)| *p).collect();

@@ -8,7 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client;
+use super::access::Access;
+use super::client::{self, Watched};
 use super::error::ConnectError;
 use super::lookup::watermarks;
 use super::record::Incoming;
@@ -16,7 +17,23 @@ use super::record::Incoming;
 /// Reads pieces of partitions, committed records only. Clones share one client; one piece at a time.
 #[derive(Clone)]
 pub struct SpanReader {
-    inner: Arc<Mutex<BaseConsumer>>,
+    inner: Arc<Mutex<Made>>,
+    access: Access,
+    client_id: Arc<str>,
+}
+
+struct Made {
+    consumer: BaseConsumer<Watched>,
+    generation: u64,
+}
+
+fn made(access: &Access, client_id: &str) -> Result<Made, ConnectError> {
+    let generation = access.generation();
+    let consumer = client::make(&client::reader(access, client_id), access)?;
+    Ok(Made {
+        consumer,
+        generation,
+    })
 }
 
 impl SpanReader {
@@ -24,12 +41,12 @@ impl SpanReader {
     ///
     /// # Errors
     /// The settings are not usable.
-    pub fn new(bootstrap: &str, client_id: &str) -> Result<Self, ConnectError> {
-        let inner = client::reader(bootstrap, client_id)
-            .create()
-            .map_err(|source| ConnectError::Client { source })?;
+    pub fn new(access: impl Into<Access>, client_id: &str) -> Result<Self, ConnectError> {
+        let access = access.into();
         Ok(Self {
-            inner: Arc::new(Mutex::new(inner)),
+            inner: Arc::new(Mutex::new(made(&access, client_id)?)),
+            access,
+            client_id: client_id.into(),
         })
     }
 
@@ -46,9 +63,14 @@ impl SpanReader {
         take: impl FnMut(&Incoming<'_>) -> T + Send + 'static,
     ) -> Result<Vec<T>, ConnectError> {
         let (inner, topic) = (Arc::clone(&self.inner), topic.to_owned());
+        let (access, client_id) = (self.access.clone(), Arc::clone(&self.client_id));
         tokio::task::spawn_blocking(move || {
-            let consumer = inner.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = read(&consumer, &topic, partition, span, take);
+            let mut inner = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            if inner.generation != access.generation() {
+                *inner = made(&access, &client_id)?;
+            }
+            let consumer = &inner.consumer;
+            let found = read(consumer, &topic, partition, span, take);
             let doing = || format!("topic {topic} partition {partition}");
             let left = consumer
                 .unassign()
@@ -63,7 +85,7 @@ impl SpanReader {
 }
 
 fn read<T>(
-    consumer: &BaseConsumer,
+    consumer: &BaseConsumer<Watched>,
     topic: &str,
     partition: i32,
     span: Range<i64>,

@@ -6,7 +6,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client;
+use super::access::Access;
+use super::client::{self, Watched};
 use super::error::ConnectError;
 use super::group::Membership;
 use super::record::owned_headers;
@@ -19,8 +20,10 @@ const DRAIN: Duration = Duration::from_secs(30);
 
 /// A producer with a transactional id. Blocking: for a thread of its own.
 pub struct TransactionalProducer {
-    inner: BaseProducer,
+    inner: BaseProducer<Watched>,
     id: String,
+    access: Access,
+    generation: u64,
 }
 
 impl TransactionalProducer {
@@ -30,24 +33,27 @@ impl TransactionalProducer {
     /// # Errors
     /// The settings are not usable.
     pub fn new(
-        bootstrap: &str,
+        access: impl Into<Access>,
         client_id: &str,
         id: &str,
         timeout: Duration,
     ) -> Result<Self, ConnectError> {
-        let inner = client::base(bootstrap, client_id)
+        let access = access.into();
+        let generation = access.generation();
+        let mut config = client::base(&access, client_id);
+        config
             .set("transactional.id", id)
             .set("transaction.timeout.ms", client::milliseconds(timeout))
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("message.max.bytes", client::LARGEST_RECORD)
             // A transaction is sent in one go: waiting for more only adds to the delay.
-            .set("linger.ms", "0")
-            .create()
-            .map_err(|source| ConnectError::Client { source })?;
+            .set("linger.ms", "0");
         Ok(Self {
-            inner,
+            inner: client::make(&config, &access)?,
             id: id.to_owned(),
+            access,
+            generation,
         })
     }
 
@@ -155,7 +161,8 @@ impl TransactionalProducer {
     }
 
     // These calls pick up where they were when repeated; a coordinator that is away is waited for.
-    // The broker ends a transaction that outlives its time-out, which makes the error fatal: so this ends.
+    // The broker ends a transaction that outlives its time-out, which makes the error fatal: so this ends. When the login
+    // has changed meanwhile, this client may never be let in again, and its successor ends the transaction.
     fn repeat(
         &self,
         doing: &str,
@@ -164,7 +171,7 @@ impl TransactionalProducer {
         loop {
             let Err(source) = call() else { return Ok(()) };
             let error = self.error(doing, source);
-            if !error.is_retriable() {
+            if !error.is_retriable() || self.access.generation() != self.generation {
                 return Err(error);
             }
             tracing::warn!(%error, "trying again");

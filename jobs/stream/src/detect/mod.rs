@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::DetectConfig;
 pub use zone_files::ZonesConfig;
 
-use crate::connect::{ConnectError, Lookup};
+use crate::connect::{Access, ConnectError, Lookup};
 use crate::server::{self, Health};
 use crate::settings::Common;
 
@@ -45,7 +45,7 @@ pub struct Args {
 /// Settings that cannot be used, or a producer that another process keeps fencing.
 pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let (source, config, loaded) = rules::Source::open(args.common.config_file())?;
-    let bootstrap = args.common.kafka_servers(&args.common.bindings()?)?;
+    let access = args.common.kafka(&args.common.bindings()?)?;
     let instance = match args.instance {
         Some(instance) => instance,
         None => host_name().context("the host's name cannot be read; give --instance NAME")?,
@@ -61,16 +61,17 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     }
     let address =
         server::serve(args.common.metrics, health.clone(), registry, stop.clone()).await?;
-    tracing::info!(%address, bootstrap, instance, group = config.group, zones = loaded.zones, "detect starts");
+    tracing::info!(%address, login = ?access.login(), instance, group = config.group, zones = loaded.zones, "detect starts");
 
-    if !wait_for_topics(&config, &bootstrap, &health, &stop).await? {
+    tokio::spawn(access.clone().follow(health.clone(), stop.clone()));
+    if !wait_for_topics(&config, &access, &health, &stop).await? {
         return Ok(());
     }
     let worker = worker::Worker {
         config,
         source,
         detector: loaded.detector,
-        bootstrap,
+        access,
         instance,
         health,
         metrics,
@@ -92,11 +93,11 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
 // Whoever applies everything at once sees the topics come up late: that is no reason to crash.
 async fn wait_for_topics(
     config: &DetectConfig,
-    bootstrap: &str,
+    access: &Access,
     health: &Health,
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
-    let lookup = Lookup::new(bootstrap, "millrace-detect-topics")?;
+    let lookup = Lookup::new(access, "millrace-detect-topics")?;
     let mut told = String::new();
     loop {
         let problem = match topics_problem(&lookup, config).await {

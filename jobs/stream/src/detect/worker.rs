@@ -14,7 +14,7 @@ use super::metrics::Metrics;
 use super::rules::{Look, Source};
 use super::states::States;
 use crate::connect::{
-    ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member, TransactionalProducer,
+    Access, ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member, TransactionalProducer,
     read_to_end,
 };
 use crate::server::Health;
@@ -32,8 +32,8 @@ pub struct Worker {
     pub source: Source,
     /// Rules and zones in force.
     pub detector: Detector,
-    /// host:port of some brokers.
-    pub bootstrap: String,
+    /// Where Kafka is and how to log in.
+    pub access: Access,
     /// Distinguishes this process from the others of the group; equal again after a restart.
     pub instance: String,
     /// What is told of readiness.
@@ -115,8 +115,9 @@ impl Worker {
         let mut failures = 0_u32;
         while !self.stop.is_cancelled() {
             let started = Instant::now();
+            // It ends in order when it is stopped, and when the login has changed.
             let Err(error) = self.session() else {
-                break;
+                continue;
             };
             // A broker that was away for longer than the transaction's time-out fences us as another
             // process would. A new producer cures the one; the other repeats, and then the process ends.
@@ -142,11 +143,12 @@ impl Worker {
     }
 
     fn session(&mut self) -> Result<(), EngineError> {
-        let Some(producer) = self.producer()? else {
+        let generation = self.access.generation();
+        let Some(producer) = self.producer(generation)? else {
             return Ok(());
         };
         let consumer = self.join(producer)?;
-        while !self.stop.is_cancelled() {
+        while self.goes_on(generation) {
             self.reload(&consumer);
             let assigned = {
                 let mut changes = consumer.events().changes();
@@ -156,7 +158,7 @@ impl Worker {
                 changes.assigned.take()
             };
             if let Some(partitions) = assigned {
-                self.restore(&consumer, &partitions)?;
+                self.restore(&consumer, &partitions, generation)?;
             }
             if self.step(&consumer)?.is_break() {
                 self.start_over(&consumer)?;
@@ -167,17 +169,21 @@ impl Worker {
         Ok(())
     }
 
+    fn goes_on(&self, generation: u64) -> bool {
+        !self.stop.is_cancelled() && self.access.generation() == generation
+    }
+
     // Fences the predecessor, so that its open transaction ends before anything is read.
-    fn producer(&self) -> Result<Option<TransactionalProducer>, EngineError> {
+    fn producer(&self, generation: u64) -> Result<Option<TransactionalProducer>, EngineError> {
         let id = format!("{}-{}", self.config.group, self.instance);
         let client = format!("millrace-detect-{}", self.instance);
         let producer = TransactionalProducer::new(
-            &self.bootstrap,
+            &self.access,
             &client,
             &id,
             self.config.transaction_timeout.0,
         )?;
-        while !self.stop.is_cancelled() {
+        while self.goes_on(generation) {
             match producer.init(Duration::from_secs(5)) {
                 Ok(()) => {
                     self.health.ready(TAKE_OVER);
@@ -211,7 +217,7 @@ impl Worker {
         self.health
             .waiting(PARTITIONS, "waiting for the group to assign partitions");
         let settings = GroupSettings {
-            bootstrap: self.bootstrap.clone(),
+            access: self.access.clone(),
             client_id: format!("millrace-detect-{}", self.instance),
             group: config.group.clone(),
             topic: config.telemetry_topic.clone(),
@@ -293,6 +299,7 @@ impl Worker {
         &self,
         consumer: &GroupConsumer<Events>,
         partitions: &[i32],
+        generation: u64,
     ) -> Result<(), EngineError> {
         let started = Instant::now();
         let epoch = consumer.events().epoch.load(Ordering::SeqCst);
@@ -302,7 +309,7 @@ impl Worker {
                 tracing::debug!(%error, "while restoring");
             }
             let moved_on = consumer.events().epoch.load(Ordering::SeqCst) != epoch;
-            if moved_on || self.stop.is_cancelled() {
+            if moved_on || !self.goes_on(generation) {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -350,7 +357,7 @@ impl Worker {
         let client = format!("millrace-detect-{}-restore", self.instance);
         let topic = &self.config.state_topic;
         let whole = read_to_end(
-            &self.bootstrap,
+            &self.access,
             &client,
             topic,
             partitions,

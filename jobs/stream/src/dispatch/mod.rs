@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 pub use body::ONLY_GROUP;
 pub use config::{BatchConfig, DispatchConfig, Target};
 
-use crate::connect::{Lookup, Producer};
+use crate::connect::{Access, Lookup, Producer};
 use crate::server::{self, Health};
 use crate::settings::{Bindings, Common, Secret, SettingsError};
 
@@ -59,7 +59,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     config.validate()?;
     let (target, filter) = (config.target()?, config.condition()?);
     let bindings = args.common.bindings()?;
-    let bootstrap = args.common.kafka_servers(&bindings)?;
+    let kafka = args.common.kafka(&bindings)?;
     let access = access(&args, &config, &bindings)?;
     let health = Health::new();
     health.waiting(TOPICS, "not looked at yet");
@@ -68,11 +68,12 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let client_id = format!("millrace-{}", config.group);
     let address =
         server::serve(args.common.metrics, health.clone(), registry, stop.clone()).await?;
-    tracing::info!(%address, bootstrap, uri = access.uri, %target, topic = config.topic, "dispatch starts");
+    tracing::info!(%address, login = ?kafka.login(), uri = access.uri, %target, topic = config.topic, "dispatch starts");
 
     let whisk = whisk::Whisk::new(access, &target, config.limits.invoke_timeout.0)?;
-    let producer = Producer::new(&bootstrap, &client_id)?;
-    if !wait_for_topics(&config, &bootstrap, &health, &stop).await? {
+    let producer = Producer::new(&kafka, &client_id)?;
+    tokio::spawn(kafka.clone().follow(health.clone(), stop.clone()));
+    if !wait_for_topics(&config, &kafka, &health, &stop).await? {
         return Ok(());
     }
     let deliverer = Arc::new(deliver::Deliverer {
@@ -88,7 +89,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Handle::current();
     let worker = worker::Worker {
         deliverer,
-        bootstrap,
+        kafka,
         client_id,
         runtime,
         stop,
@@ -159,11 +160,11 @@ fn access(
 // Whoever applies everything at once sees the topics come up late: that is no reason to crash.
 async fn wait_for_topics(
     config: &DispatchConfig,
-    bootstrap: &str,
+    kafka: &Access,
     health: &Health,
     stop: &CancellationToken,
 ) -> anyhow::Result<bool> {
-    let lookup = Lookup::new(bootstrap, "millrace-dispatch-topics")?;
+    let lookup = Lookup::new(kafka, "millrace-dispatch-topics")?;
     let mut told = String::new();
     loop {
         let mut problem = None;

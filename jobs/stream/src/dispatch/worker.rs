@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::config::BatchConfig;
 use super::deliver::{Deliverer, Entry, Turn};
 use super::lanes::{Lanes, Ticket, Window};
-use crate::connect::{ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member};
+use crate::connect::{Access, ConnectError, GroupConsumer, GroupEvents, GroupSettings, Member};
 
 const PARTITIONS: &str = "partitions";
 const IDLE: Duration = Duration::from_millis(50);
@@ -37,8 +37,8 @@ const MOST_HELD: usize = 5_000;
 pub struct Worker {
     /// Brings records to the action.
     pub deliverer: Arc<Deliverer>,
-    /// host:port of some brokers.
-    pub bootstrap: String,
+    /// Where Kafka is and how to log in.
+    pub kafka: Access,
     /// The name that the broker's log shows.
     pub client_id: String,
     /// Runs the deliveries.
@@ -260,6 +260,15 @@ impl Worker {
     /// # Errors
     /// The settings cannot be used, or the consumer is of no use any more.
     pub fn run(self) -> Result<(), ConnectError> {
+        while !self.stop.is_cancelled() {
+            self.session()?;
+        }
+        Ok(())
+    }
+
+    // One membership, until the worker is stopped or the login has changed.
+    fn session(&self) -> Result<(), ConnectError> {
+        let generation = self.kafka.generation();
         let config = &self.deliverer.config;
         let BatchConfig {
             maximum_records: records,
@@ -283,7 +292,7 @@ impl Worker {
             open: Mutex::new(0),
         });
         let settings = GroupSettings {
-            bootstrap: self.bootstrap.clone(),
+            access: self.kafka.clone(),
             client_id: self.client_id.clone(),
             group: config.group.clone(),
             topic: config.topic.clone(),
@@ -301,7 +310,7 @@ impl Worker {
         };
         let consumer = GroupConsumer::join(&settings, events)?;
         let mut committed = Instant::now();
-        while !self.stop.is_cancelled() {
+        while !self.stop.is_cancelled() && self.kafka.generation() == generation {
             self.hold_back(&consumer, &shared, most);
             match consumer.poll(shared.idle()) {
                 Ok(Some(record)) => {

@@ -90,6 +90,13 @@ impl From<StoreError> for Refused {
 }
 
 impl Refused {
+    fn retry_after(&self) -> HeaderValue {
+        match self {
+            Self::Store(StoreError::Throttled { seconds }) => HeaderValue::from(*seconds),
+            _ => HeaderValue::from_static(RETRY_AFTER_SECONDS),
+        }
+    }
+
     fn parts(self) -> (StatusCode, Invalid) {
         match self {
             Self::Auth(error) => {
@@ -185,6 +192,15 @@ impl Refused {
                     "send the body again after Retry-After",
                 ),
             ),
+            Self::Store(error @ StoreError::Throttled { .. }) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                Invalid::new(
+                    "ingest",
+                    "(not read)",
+                    error.to_string(),
+                    "send the body again after Retry-After; Kafka's disks need room before telemetry is taken in",
+                ),
+            ),
             Self::Store(error @ StoreError::Kafka(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 Invalid::new(
@@ -210,6 +226,7 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        let retry_after = self.retry_after();
         let (status, invalid) = self.parts();
         let mut response = (status, Json(json!({ "error": invalid }))).into_response();
         let headers = response.headers_mut();
@@ -217,10 +234,7 @@ impl IntoResponse for Refused {
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
         ) {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from_static(RETRY_AFTER_SECONDS),
-            );
+            headers.insert(header::RETRY_AFTER, retry_after);
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -242,6 +256,9 @@ mod tests {
         let crowded = of(Refused::Crowded(Crowd::OfAll { kib: 5 }));
         assert_eq!(crowded.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(crowded.headers()[header::RETRY_AFTER], "1");
+        let throttled = of(StoreError::Throttled { seconds: 30 }.into());
+        assert_eq!(throttled.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(throttled.headers()[header::RETRY_AFTER], "30");
         let away = of(StoreError::Kafka("x".into()).into());
         assert_eq!(away.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(away.headers().contains_key(header::RETRY_AFTER));

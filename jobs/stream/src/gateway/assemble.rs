@@ -17,8 +17,9 @@ use super::http::Bodies;
 use super::ingest::Ingest;
 use super::metrics::Metrics;
 use super::notify::Turns;
+use super::throttle::Throttle;
 use super::{CLIENT_ID, Followed, Gateway, GatewayError};
-use crate::connect::{Lookup, Producer, SpanReader};
+use crate::connect::{Access, Lookup, Producer, SpanReader};
 use crate::server::Health;
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -29,14 +30,15 @@ const GRACES_EVERY: Duration = Duration::from_millis(500);
 pub fn gateway(
     config: Config,
     secrets: Secrets,
-    bootstrap: &str,
+    access: &Access,
+    throttle: Arc<Throttle>,
     metrics: Arc<Metrics>,
     health: &Health,
     stop: &CancellationToken,
 ) -> Result<Gateway, GatewayError> {
-    let producer = Producer::new(bootstrap, CLIENT_ID)?;
-    let lookup = Lookup::new(bootstrap, CLIENT_ID)?;
-    let spans = SpanReader::new(bootstrap, CLIENT_ID)?;
+    let producer = Producer::new(access, CLIENT_ID)?;
+    let lookup = Lookup::new(access, CLIENT_ID)?;
+    let spans = SpanReader::new(access, CLIENT_ID)?;
     let runtime = Handle::current();
     let credentials = Arc::new(Credentials::default());
     let redriven = Arc::new(Redriven::default());
@@ -48,7 +50,7 @@ pub fn gateway(
         runtime.clone(),
     ));
     let around = Surroundings {
-        bootstrap: bootstrap.to_owned(),
+        access: access.clone(),
         client_id: CLIENT_ID,
         lookup: lookup.clone(),
         health: health.clone(),
@@ -74,6 +76,7 @@ pub fn gateway(
         redriven,
         downlink,
         ingest,
+        throttle,
         producer,
         lookup,
         spans,

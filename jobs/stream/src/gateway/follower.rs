@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::connect::{CompactedReader, ConnectError, Lookup, ReadEvent, Record};
+use crate::connect::{Access, CompactedReader, ConnectError, Lookup, ReadEvent, Record};
 use crate::server::Health;
 
 const AGAIN: Duration = Duration::from_secs(1);
@@ -109,8 +109,8 @@ impl Progress {
 /// What a follower needs of the process.
 #[derive(Clone)]
 pub struct Surroundings {
-    /// host:port of some brokers.
-    pub bootstrap: String,
+    /// Where Kafka is and how to log in.
+    pub access: Access,
     /// The name that the broker's log shows.
     pub client_id: &'static str,
     /// Questions about the topic.
@@ -172,13 +172,8 @@ async fn read(
     let count = around.lookup.partition_count(topic).await?;
     forget_what_is_gone(around, topic, report).await?;
     let partitions: Vec<i32> = (0..count).collect();
-    let mut reader = CompactedReader::open(
-        &around.bootstrap,
-        around.client_id,
-        topic,
-        Some(&partitions),
-    )
-    .await?;
+    let mut reader =
+        CompactedReader::open(&around.access, around.client_id, topic, Some(&partitions)).await?;
     let mut look = tokio::time::interval(PARTITIONS_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.reset();

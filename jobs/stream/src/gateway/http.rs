@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::bearer;
 use super::answer::{Crowd, Refused};
+use super::ingest::StoreError;
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
 use super::{Gateway, admin, dead, flow, notify};
@@ -119,6 +120,12 @@ async fn telemetry(
     if let Err(error) = gateway.credentials.check(&vehicle, token, Timestamp::now()) {
         gateway.metrics.refused(Channel::Http, Refusal::Auth, 1);
         return Err(error.into());
+    }
+    if let Some(seconds) = gateway.throttle.refused() {
+        gateway
+            .metrics
+            .refused(Channel::Http, Refusal::Throttled, 1);
+        return Err(StoreError::Throttled { seconds }.into());
     }
     let limit = gateway.config.max_body_bytes;
     let _room = gateway

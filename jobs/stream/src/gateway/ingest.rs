@@ -37,6 +37,14 @@ pub enum StoreError {
         /// The limit for one vehicle.
         limit: usize,
     },
+    /// Nothing is taken in for now.
+    #[error(
+        "ingest: accept none: no telemetry is taken in for now; send the body again in {seconds} s"
+    )]
+    Throttled {
+        /// After so many seconds it is worth another try.
+        seconds: u32,
+    },
     /// Kafka did not acknowledge.
     #[error("kafka: {0}: the events are not stored for sure; send the body again")]
     Kafka(String),

@@ -53,6 +53,8 @@ pub enum Refusal {
     Busy,
     /// Kafka did not acknowledge.
     Kafka,
+    /// No telemetry is taken in for now.
+    Throttled,
 }
 
 impl Refusal {
@@ -63,6 +65,7 @@ impl Refusal {
             Self::TooLarge => "too_large",
             Self::Busy => "busy",
             Self::Kafka => "kafka",
+            Self::Throttled => "throttled",
         }
     }
 }
@@ -99,6 +102,8 @@ pub struct Metrics {
     pub certificates_rejected: Counter,
     /// Dead letters put back where they came from.
     pub redriven: Counter,
+    /// 1 while no telemetry is taken in.
+    pub throttled: Gauge,
 }
 
 fn acknowledge_histogram() -> Histogram {
@@ -130,8 +135,14 @@ impl Metrics {
             certificates_reloaded: Counter::default(),
             certificates_rejected: Counter::default(),
             redriven: Counter::default(),
+            throttled: Gauge::default(),
         };
         let r = registry.sub_registry_with_prefix("millrace_gateway");
+        r.register(
+            "throttled",
+            "1 while no telemetry is taken in, by order of ingest.yaml",
+            metrics.throttled.clone(),
+        );
         r.register(
             "events_accepted",
             "Events that Kafka acknowledged",

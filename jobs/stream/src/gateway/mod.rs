@@ -33,6 +33,7 @@ pub mod quiet;
 pub mod seal;
 mod shares;
 mod sockets;
+mod throttle;
 pub mod tls;
 pub mod vehicle_session;
 
@@ -56,6 +57,7 @@ use self::ingest::Ingest;
 use self::metrics::Metrics;
 use self::notify::Turns;
 use self::sockets::{Sockets, serve};
+use self::throttle::Throttle;
 use self::tls::{Certificates, TlsError};
 use crate::connect::{ConnectError, Lookup, Producer, SpanReader};
 use crate::server::{self, Health};
@@ -106,6 +108,14 @@ pub struct Args {
     /// Folder with tls.crt and tls.key; else that of the binding of type millrace-gateway-tls
     #[arg(long, env = "MILLRACE_TLS_DIRECTORY", value_name = "DIR")]
     pub tls_directory: Option<PathBuf>,
+    /// Folder whose file ingest.yaml says whether telemetry is taken in; without the file it is
+    #[arg(
+        long,
+        env = "MILLRACE_INGEST_DIRECTORY",
+        default_value = "/etc/millrace/ingest",
+        value_name = "DIR"
+    )]
+    pub ingest_directory: PathBuf,
 }
 
 /// Why the gateway cannot run.
@@ -154,6 +164,7 @@ pub struct Gateway {
     redriven: Arc<Redriven>,
     downlink: Arc<Downlink>,
     ingest: Ingest,
+    throttle: Arc<Throttle>,
     producer: Producer,
     lookup: Lookup,
     spans: SpanReader,
@@ -204,7 +215,7 @@ pub async fn start(args: Args, stop: CancellationToken) -> Result<Option<Running
     config.validate()?;
     let bindings = args.common.bindings()?;
     let secrets = Secrets::from_bindings(&bindings)?;
-    let bootstrap = args.common.kafka_servers(&bindings)?;
+    let access = args.common.kafka(&bindings)?;
 
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
@@ -221,18 +232,22 @@ pub async fn start(args: Args, stop: CancellationToken) -> Result<Option<Running
     let certificates = directory.as_deref().map(Certificates::open).transpose()?;
     let sockets = Sockets::open(&args, certificates.is_some())?;
 
+    let throttle = Arc::new(Throttle::open(&args.ingest_directory)?);
     let gateway = Arc::new(assemble::gateway(
         config,
         secrets,
-        &bootstrap,
+        &access,
+        Arc::clone(&throttle),
         Arc::clone(&metrics),
         &health,
         &stop,
     )?);
+    tokio::spawn(access.follow(health.clone(), stop.clone()));
     // Before that, vehicles that are enrolled would be turned away.
     if !assemble::restored(&health, &stop).await {
         return Ok(None);
     }
+    tokio::spawn(throttle.follow(Arc::clone(&metrics), stop.clone()));
     assemble::spawn_upkeep(&gateway, health.clone(), &stop);
     let bound = sockets.addresses()?;
     let servers = serve(sockets, &gateway, certificates.as_ref(), &stop)?;

@@ -26,6 +26,7 @@ use super::downlink::Command;
 use super::ingest::{StoreError, Stored};
 use super::metrics::{Channel, Refusal};
 use super::outbox::SessionId;
+use super::throttle::Throttle;
 
 // More than a packet may have: payloads are always handed over whole, so handlers start in order.
 const NEVER_STREAM: u32 = u32::MAX / 2;
@@ -264,6 +265,12 @@ impl Peer {
             return Err(Cutoff::Topic(invalid));
         }
         let gateway = &self.gateway;
+        if let Some(seconds) = gateway.throttle.refused() {
+            gateway
+                .metrics
+                .refused(Channel::Mqtt, Refusal::Throttled, 1);
+            return Err(StoreError::Throttled { seconds }.into());
+        }
         let judged = gateway.ingest.judge(&self.vehicle, payload);
         let room = gateway.ingest.room(&self.vehicle, &judged).await?;
         let line = gateway.ingest.put_in_line(
@@ -280,6 +287,10 @@ impl Peer {
             .runtime
             .spawn(async move { waiting.ingest.acknowledged(line, Channel::Mqtt).await });
         Ok(stored.await.map_err(|_| Cutoff::Stopping)??)
+    }
+
+    fn throttle(&self) -> &Throttle {
+        &self.gateway.throttle
     }
 
     /// The one topic that this vehicle may subscribe to.

@@ -14,6 +14,7 @@ use super::{Cutoff, LONGEST_SILENCE_SECONDS, Peer};
 use crate::gateway::Gateway;
 use crate::gateway::credentials::AuthError;
 use crate::gateway::downlink::Command;
+use crate::gateway::ingest::StoreError;
 
 /// CONNECT.
 pub(super) async fn handshake(
@@ -51,8 +52,15 @@ pub(super) async fn handshake(
 /// PUBLISH: what is wrong with an event can only be told by its dead letter.
 pub(super) async fn publish(session: Session<Peer>, packet: Publish) -> Result<(), Cutoff> {
     let payload = packet.read_all().await.map_err(|_| Cutoff::Payload)?;
-    session.publish(packet.publish_topic(), &payload).await?;
-    Ok(())
+    // There is no word for later: without an acknowledgement the vehicle keeps what it sent, and sends no more than so
+    // many before it has one.
+    loop {
+        session.throttle().lifted().await;
+        match session.publish(packet.publish_topic(), &payload).await {
+            Err(Cutoff::Store(StoreError::Throttled { .. })) => {}
+            result => return result.map(|_| ()),
+        }
+    }
 }
 
 /// All other packets.

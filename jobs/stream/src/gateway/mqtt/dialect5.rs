@@ -20,6 +20,7 @@ use super::{Cutoff, LONGEST_SILENCE_SECONDS, Peer, summary};
 use crate::gateway::Gateway;
 use crate::gateway::credentials::AuthError;
 use crate::gateway::downlink::{Command, Cut};
+use crate::gateway::ingest::StoreError;
 
 // What has no answer of its own closes the connection.
 impl TryFrom<Cutoff> for PublishAck {
@@ -29,6 +30,10 @@ impl TryFrom<Cutoff> for PublishAck {
         match cutoff {
             Cutoff::Topic(invalid) => Ok(PublishAck::new(PublishAckReason::NotAuthorized)
                 .reason(ByteString::from(invalid.to_string()))),
+            Cutoff::Store(error @ StoreError::Throttled { .. }) => {
+                Ok(PublishAck::new(PublishAckReason::QuotaExceeded)
+                    .reason(ByteString::from(error.to_string())))
+            }
             other => Err(other),
         }
     }
