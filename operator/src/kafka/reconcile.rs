@@ -14,7 +14,9 @@ use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{self, Applied, Error, Owner, Prepared, Resources, roll, storage};
+use crate::reconcile::{
+    self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
+};
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -58,6 +60,20 @@ impl Component for Kafka {
             }
         }
         Ok(serves)
+    }
+
+    async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
+        let (kafka, resources) = prepare(context, cluster).await?;
+        let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
+        for pool in &kafka.pools {
+            let status = cluster.status.as_ref();
+            let known = status.and_then(|s| s.pools.iter().find(|p| p.name == pool.name));
+            for volume in &pool.volumes {
+                let live = known.and_then(|known| known.storage.as_deref());
+                preparation.grow_volumes(live, &volume.storage.size);
+            }
+        }
+        Ok(preparation)
     }
 
     async fn reconcile(

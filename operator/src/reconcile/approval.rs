@@ -23,8 +23,8 @@ pub const APPROVE: &str = "millrace.dev/approve-restart";
 pub const INTENT: &str = "millrace.dev/intent";
 /// On a custom resource that another one has made: the operator build that made it so.
 pub const BUILT_BY: &str = "millrace.dev/built-by";
-const MARK: &str = "millrace.dev/restart-mark";
-const TEMPLATE: &str = "millrace.dev/sent-template";
+pub(super) const MARK: &str = "millrace.dev/restart-mark";
+pub(super) const TEMPLATE: &str = "millrace.dev/sent-template";
 /// What a file of a ConfigMap is called that running pods are told by: it never waits, and restarts nobody.
 pub const LIVE: &str = "live.";
 /// So many differences are named.
