@@ -95,7 +95,8 @@ impl Authority {
         };
         let pair = KeyPair::from_pem(key)
             .map_err(|e| wrong("ca.key", &format!("is not a key in PEM as PKCS#8: {e}")))?;
-        let pem = first(certificate).ok_or_else(|| wrong("ca.crt", "is not a certificate in PEM"))?;
+        let pem =
+            first(certificate).ok_or_else(|| wrong("ca.crt", "is not a certificate in PEM"))?;
         let parsed = pem
             .parse_x509()
             .map_err(|e| wrong("ca.crt", &format!("is not a certificate: {e}")))?;
@@ -116,8 +117,7 @@ impl Authority {
     /// # Errors
     /// No random numbers, or a name that is not one.
     pub fn issue(&self, request: &Request, now: Timestamp) -> Result<Issued, PkiError> {
-        let issuer =
-            Issuer::from_ca_cert_pem(&self.certificate, KeyPair::from_pem(&self.key)?)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.certificate, KeyPair::from_pem(&self.key)?)?;
         let key = KeyPair::generate()?;
         let names: Vec<String> = request.names.iter().cloned().collect();
         let mut params = params(&request.common_name, names, ISSUED_DAYS, now)?;
@@ -260,12 +260,10 @@ pub(in crate::pki) mod tests {
             store.add(root.unwrap()).unwrap();
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
-            Arc::new(store),
-            provider,
-        )
-        .build()
-        .unwrap();
+        let verifier =
+            rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+                .build()
+                .unwrap();
         let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate.as_bytes())
             .map(Result::unwrap)
             .collect();
@@ -303,7 +301,11 @@ pub(in crate::pki) mod tests {
         let wanted = request(&["a.example.org", "2001:db8:0::7"]);
         let issued = authority.issue(&wanted, now()).unwrap();
         assert!(is_good(&issued.certificate, &wanted, now()));
-        assert!(!is_good(&issued.certificate, &request(&["a.example.org"]), now()));
+        assert!(!is_good(
+            &issued.certificate,
+            &request(&["a.example.org"]),
+            now()
+        ));
         let later = |days: i64| now() + SignedDuration::from_hours(24 * days);
         assert!(is_good(&issued.certificate, &wanted, later(300)));
         assert!(!is_good(&issued.certificate, &wanted, later(310)));
