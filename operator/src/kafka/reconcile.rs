@@ -15,7 +15,9 @@ use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of}
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{self, Applied, Error, Owner, Resources, roll, storage};
+use crate::reconcile::{
+    self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
+};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::types::BindingStatus;
 
@@ -57,13 +59,19 @@ impl Component for Kafka {
         }
     }
 
+    async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
+        let (kafka, resources) = prepare(context, cluster).await?;
+        let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
+        let live = cluster.status.as_ref().and_then(|s| s.storage.as_deref());
+        preparation.grow_volumes(live, &kafka.storage.size);
+        Ok(preparation)
+    }
+
     async fn reconcile(
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let template = dereference(context, cluster).await?;
-        let kafka = validate(cluster, template, &context.settings.images)?;
-        let prepared = build::build(&kafka)?;
+        let (kafka, prepared) = prepare(context, cluster).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
         let volumes = storage::grow(
             context,
@@ -86,6 +94,17 @@ impl Component for Kafka {
             cluster, &kafka, &applied, &volumes, rolling, trouble,
         ))
     }
+}
+
+/// Reads, checks and builds; writes nothing.
+async fn prepare(
+    context: &Context,
+    cluster: &KafkaCluster,
+) -> Result<(ValidatedKafka, Resources<Prepared>), Error> {
+    let template = dereference(context, cluster).await?;
+    let kafka = validate(cluster, template, &context.settings.images)?;
+    let resources = build::build(&kafka)?;
+    Ok((kafka, resources))
 }
 
 /// The claim template of the live StatefulSet, which cannot be changed.

@@ -23,8 +23,8 @@ pub const APPROVE: &str = "millrace.dev/approve-restart";
 pub const INTENT: &str = "millrace.dev/intent";
 /// On a custom resource that another one has made: the operator build that made it so.
 pub const BUILT_BY: &str = "millrace.dev/built-by";
-const MARK: &str = "millrace.dev/restart-mark";
-const TEMPLATE: &str = "millrace.dev/sent-template";
+pub(super) const MARK: &str = "millrace.dev/restart-mark";
+pub(super) const TEMPLATE: &str = "millrace.dev/sent-template";
 /// So many differences are named.
 const NAMED: usize = 4;
 /// So many restarts are told at once, as the definitions have it; the others follow when these are done.
