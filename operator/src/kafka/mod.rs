@@ -1,7 +1,7 @@
 //! KafkaCluster: an Apache Kafka.
 
 mod authority;
-mod build;
+pub mod build;
 pub mod certificates;
 pub mod crd;
 mod dereference;
@@ -10,7 +10,7 @@ mod files;
 mod nodes;
 mod reconcile;
 mod status;
-mod validate;
+pub mod validate;
 
 pub use nodes::{Node, NodeVolume, Pool};
 pub use reconcile::Kafka;
