@@ -161,7 +161,7 @@ pub async fn bad_clusters_are_refused_with_field_and_cure(scene: &Scene) {
         ),
         (
             "a-name-that-is-too-long-for-both-1234567",
-            changed(pools(), "/pools/1/name", json!("a-long-pool")),
+            changed(pools(), "/pools/1/name", json!("a-longer-pool")),
             &["spec.pools", "51 characters"],
         ),
         (
