@@ -216,7 +216,7 @@ impl KafkaAdmin {
         })
     }
 
-    fn request_ms(&self) -> i32 {
+    pub(super) fn request_ms(&self) -> i32 {
         i32::try_from(self.limits.request.as_millis()).unwrap_or(i32::MAX)
     }
 

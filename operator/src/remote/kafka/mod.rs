@@ -10,6 +10,8 @@ pub mod message;
 pub mod offsets;
 mod pool;
 mod positions;
+mod quorum;
+mod replicas;
 
 pub use address::parse_bootstrap;
 pub use admin::KafkaAdmin;
@@ -22,3 +24,7 @@ pub use message::{
 };
 pub use offsets::{Isolation, lag};
 pub use pool::{ClusterKey, KafkaClients, shared_clients};
+pub use quorum::{
+    Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
+};
+pub use replicas::{LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
