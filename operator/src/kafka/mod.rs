@@ -7,6 +7,8 @@ pub mod crd;
 mod dereference;
 pub mod external;
 mod files;
+mod inside;
+pub mod membership;
 mod nodes;
 mod reconcile;
 mod status;

@@ -18,7 +18,9 @@ pub struct Pool {
     pub controller: bool,
     /// Whether its nodes hold records.
     pub broker: bool,
-    /// Nodes that are asked for.
+    /// Nodes that the spec asks for.
+    pub asked: i32,
+    /// Nodes that it is to have now: more than asked for while some cannot go yet.
     pub replicas: i32,
     /// Id of the first node.
     pub first_node_id: i32,

@@ -1,14 +1,17 @@
 //! The reconciler of KafkaCluster: reads as a table of contents.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt;
 
 use super::crd::{KafkaCluster, KafkaClusterStatus};
 use super::dereference::{self, dereference};
 use super::status::{Seen, status};
 use super::validate::{ValidatedKafka, set_names, validate};
-use super::{COMPONENT, authority, build};
+use super::{COMPONENT, authority, build, inside, membership};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::pods;
@@ -64,7 +67,7 @@ impl Component for Kafka {
     }
 
     async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
-        let (kafka, resources) = prepare(context, cluster).await?;
+        let (kafka, resources, held) = prepare(context, cluster).await?;
         let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
         for pool in &kafka.pools {
             let status = cluster.status.as_ref();
@@ -74,6 +77,7 @@ impl Component for Kafka {
                 preparation.grow_volumes(live, &volume.storage.size);
             }
         }
+        preparation.refused.extend(held);
         Ok(preparation)
     }
 
@@ -81,7 +85,7 @@ impl Component for Kafka {
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let (mut kafka, mut prepared) = prepare(context, cluster).await?;
+        let (mut kafka, mut prepared, mut held) = prepare(context, cluster).await?;
         if kafka.lacks_addresses() {
             // Nodes wait until they know what to advertise: so that is brought about first.
             let mut services = Resources::new();
@@ -89,13 +93,15 @@ impl Component for Kafka {
                 services.add(&service)?;
             }
             reconcile::ensure(context, &kafka.owner, services).await?;
-            (kafka, prepared) = prepare(context, cluster).await?;
+            (kafka, prepared, held) = prepare(context, cluster).await?;
         }
         // Before what it issued: what an authority issues that nobody remembers is worth nothing.
         authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
         let volumes = grow(context, &kafka).await?;
-        let rolling = roll(context, &kafka, &applied).await?;
+        let asked = asked_controllers(&kafka);
+        let inside = inside::settle(context, cluster, &kafka, &asked).await;
+        let rolling = roll(context, &kafka, &applied, inside.unsynced.as_deref()).await?;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;
         Ok(status(
             cluster,
@@ -105,6 +111,8 @@ impl Component for Kafka {
                 volumes,
                 rolling,
                 trouble,
+                held,
+                inside,
             },
         ))
     }
@@ -114,11 +122,27 @@ impl Component for Kafka {
 async fn prepare(
     context: &Context,
     cluster: &KafkaCluster,
-) -> Result<(ValidatedKafka, Resources<Prepared>), Error> {
+) -> Result<(ValidatedKafka, Resources<Prepared>, Vec<String>), Error> {
     let found = dereference(context, cluster).await?;
-    let kafka = validate(cluster, &found, &context.settings.images)?;
+    let mut kafka = validate(cluster, &found, &context.settings.images)?;
+    let mut held = Vec::new();
+    let worked = cluster.status.as_ref().is_some_and(|s| s.bootstrapped);
+    if worked && !kafka.stopped && kafka.pools.iter().any(membership::shrinks) {
+        let inside = inside::look(context, cluster).await;
+        held = membership::hold(&mut kafka, inside.as_ref());
+    }
     let prepared = build::build(&kafka)?;
-    Ok((kafka, prepared))
+    Ok((kafka, prepared, held))
+}
+
+/// The controllers of the spec, without those that are only held.
+fn asked_controllers(kafka: &ValidatedKafka) -> BTreeSet<i32> {
+    kafka
+        .pools
+        .iter()
+        .filter(|pool| pool.controller)
+        .flat_map(|pool| (0..pool.asked).map(|ordinal| pool.first_node_id + ordinal))
+        .collect()
 }
 
 /// Grows the volumes of all pools. Gives them by StatefulSet.
@@ -143,16 +167,31 @@ async fn grow(context: &Context, kafka: &ValidatedKafka) -> Result<Vec<(String, 
     Ok(all)
 }
 
+/// Restarts at most one node of all pools. A working one waits until all others work and all partitions are in sync.
 async fn roll(
     context: &Context,
     kafka: &ValidatedKafka,
     applied: &Resources<Applied>,
+    unsynced: Option<&str>,
 ) -> Result<Option<String>, Error> {
-    for pool in &kafka.pools {
-        let Some(set) = applied.get::<StatefulSet>(&pool.set) else {
-            continue;
+    let sets: Vec<StatefulSet> = kafka
+        .pools
+        .iter()
+        .filter_map(|pool| applied.get(&pool.set))
+        .collect();
+    for set in sets.iter().filter(|set| lags(set)) {
+        let unready = sets.iter().find(|set| !is_ready(set));
+        // One that does not work may always be restarted: it may be what the others wait for.
+        let waits = match unready {
+            Some(other) if is_ready(set) => Some(format!("{} is not ready", other.name_any())),
+            None => unsynced.map(str::to_owned),
+            Some(_) => None,
         };
-        let rolling = roll::roll(context, &kafka.owner, &set)
+        if let Some(waits) = waits {
+            let name = set.name_any();
+            return Ok(Some(format!("{name} must be restarted; waiting: {waits}")));
+        }
+        let rolling = roll::roll(context, &kafka.owner, set)
             .await
             .map_err(Error::doing("restarting nodes"))?;
         if rolling.is_some() {
@@ -160,4 +199,19 @@ async fn roll(
         }
     }
     Ok(None)
+}
+
+/// Whether a pod of it does not run its template. A status of an older generation does not know.
+fn lags(set: &StatefulSet) -> bool {
+    let Some(status) = &set.status else {
+        return false;
+    };
+    status.observed_generation == set.metadata.generation
+        && status.updated_replicas.unwrap_or_default() < status.replicas
+}
+
+fn is_ready(set: &StatefulSet) -> bool {
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let ready = set.status.as_ref().and_then(|status| status.ready_replicas);
+    ready.unwrap_or_default() >= wanted.unwrap_or(1)
 }

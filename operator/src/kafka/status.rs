@@ -13,7 +13,7 @@ use super::crd::{
 use super::files;
 use super::nodes::Pool;
 use super::validate::{Founding, ValidatedKafka};
-use super::{ALLOW_FORMAT, binding_name, build};
+use super::{ALLOW_FORMAT, binding_name, build, inside};
 use crate::controller::{Reconciled, status_of};
 use crate::pki::{Phase, not_after};
 use crate::reconcile::storage::Volumes;
@@ -29,6 +29,10 @@ pub(super) struct Seen {
     pub(super) rolling: Option<String>,
     /// What keeps pods from being ready.
     pub(super) trouble: Option<String>,
+    /// Nodes that cannot go yet, and why.
+    pub(super) held: Vec<String>,
+    /// What was seen and done inside.
+    pub(super) inside: inside::Seen,
 }
 
 pub(super) fn status(
@@ -62,6 +66,13 @@ pub(super) fn status(
     if works && let Some(asked) = cluster.annotations().get(ALLOW_FORMAT) {
         status.allowed_format = Some(asked.chars().take(256).collect());
     }
+    // What could not be seen is as it was.
+    if let Some(quorum) = &seen.inside.quorum {
+        status.quorum = Some(quorum.clone());
+    }
+    if let Some(id) = &seen.inside.cluster_id {
+        status.cluster_id = Some(id.clone());
+    }
     conditions(cluster, kafka, &mut status, &seen);
     tell_stopped(
         &mut status.conditions,
@@ -69,7 +80,10 @@ pub(super) fn status(
         pods(kafka, applied),
         cluster.metadata.generation,
     );
-    let settled = is_true(&status.conditions, AVAILABLE) && seen.rolling.is_none();
+    let settled = is_true(&status.conditions, AVAILABLE)
+        && seen.rolling.is_none()
+        && seen.inside.changing.is_none()
+        && seen.held.is_empty();
     Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
 }
 
@@ -167,6 +181,14 @@ fn conditions(
             step,
             generation,
         ),
+        None if available && seen.inside.changing.is_some() => set_condition(
+            conditions,
+            PROGRESSING,
+            true,
+            "ChangingQuorum",
+            seen.inside.changing.as_deref().unwrap_or_default(),
+            generation,
+        ),
         None if available => {
             set_condition(conditions, PROGRESSING, false, "Settled", "", generation)
         }
@@ -179,6 +201,15 @@ fn conditions(
     let refused = seen.volumes.iter().find_map(|(_, v)| v.refused.as_ref());
     if let Some(lost) = lost {
         set_condition(conditions, DEGRADED, true, "VolumeLost", lost, generation);
+    } else if !seen.held.is_empty() {
+        let holds = seen.held.iter().any(|reason| reason.contains("copies"));
+        let reason = if holds {
+            "BrokersHoldReplicas"
+        } else {
+            "NodesCannotGo"
+        };
+        let told = seen.held.join("; ");
+        set_condition(conditions, DEGRADED, true, reason, &told, generation);
     } else if let Some(refused) = refused {
         set_condition(
             conditions,
