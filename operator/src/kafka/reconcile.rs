@@ -1,23 +1,25 @@
 //! The reconciler of KafkaCluster: reads as a table of contents.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt;
 
-use super::binding_name;
-use super::build::{self, COMPONENT, VOLUME};
 use super::crd::{KafkaCluster, KafkaClusterStatus};
-use super::validate::{ValidatedKafka, validate};
+use super::dereference::{self, dereference};
+use super::status::{Seen, status};
+use super::validate::{ValidatedKafka, set_names, validate};
+use super::{COMPONENT, authority, build, inside, membership};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{self, Applied, Error, Owner, Resources, roll, storage};
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
-use crate::types::BindingStatus;
+use crate::reconcile::{
+    self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
+};
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -34,6 +36,7 @@ impl Component for Kafka {
             "Make, correct and remove the objects of a component.",
         ));
         rules.extend(storage::rules());
+        rules.extend(dereference::rules());
         rules
     }
 
@@ -51,114 +54,164 @@ impl Component for Kafka {
     }
 
     async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {
-        match Owner::of(object) {
-            Ok(owner) => pods::set_serves(context, &owner).await,
-            Err(_) => Ok(None),
+        let Ok(owner) = Owner::of(object) else {
+            return Ok(None);
+        };
+        let mut serves = None;
+        for set in set_names(&object.spec, &owner.name) {
+            if let Some(ready) = pods::named_set_serves(context, &owner, &set).await? {
+                serves = Some(serves == Some(true) || ready);
+            }
         }
+        Ok(serves)
+    }
+
+    async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
+        let (kafka, resources, held) = prepare(context, cluster).await?;
+        let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
+        for pool in &kafka.pools {
+            let status = cluster.status.as_ref();
+            let known = status.and_then(|s| s.pools.iter().find(|p| p.name == pool.name));
+            for volume in &pool.volumes {
+                let live = known.and_then(|known| known.storage.as_deref());
+                preparation.grow_volumes(live, &volume.storage.size);
+            }
+        }
+        preparation.refused.extend(held);
+        Ok(preparation)
     }
 
     async fn reconcile(
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let template = dereference(context, cluster).await?;
-        let kafka = validate(cluster, template, &context.settings.images)?;
-        let prepared = build::build(&kafka)?;
+        let (mut kafka, mut prepared, mut held) = prepare(context, cluster).await?;
+        if kafka.lacks_addresses() {
+            // Nodes wait until they know what to advertise: so that is brought about first.
+            let mut services = Resources::new();
+            for service in build::external_services(&kafka) {
+                services.add(&service)?;
+            }
+            reconcile::ensure(context, &kafka.owner, services).await?;
+            (kafka, prepared, held) = prepare(context, cluster).await?;
+        }
+        // Before what it issued: what an authority issues that nobody remembers is worth nothing.
+        authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
-        let volumes = storage::grow(
-            context,
-            &kafka.owner,
-            VOLUME,
-            &kafka.owner.name,
-            kafka.nodes,
-            &kafka.storage.size,
-        )
-        .await
-        .map_err(Error::doing("growing volumes"))?;
-        let rolling = match applied.get::<StatefulSet>(&kafka.owner.name) {
-            Some(set) => roll::roll(context, &kafka.owner, COMPONENT, &set)
-                .await
-                .map_err(Error::doing("restarting nodes"))?,
-            None => None,
-        };
+        let volumes = grow(context, &kafka).await?;
+        let asked = asked_controllers(&kafka);
+        let inside = inside::settle(context, cluster, &kafka, &asked).await;
+        let rolling = roll(context, &kafka, &applied, inside.unsynced.as_deref()).await?;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;
         Ok(status(
-            cluster, &kafka, &applied, &volumes, rolling, trouble,
+            cluster,
+            &kafka,
+            &applied,
+            Seen {
+                volumes,
+                rolling,
+                trouble,
+                held,
+                inside,
+            },
         ))
     }
 }
 
-/// The claim template of the live StatefulSet, which cannot be changed.
-async fn dereference(
+/// What a cluster is to be, before anything is written.
+async fn prepare(
     context: &Context,
     cluster: &KafkaCluster,
-) -> Result<Option<PersistentVolumeClaim>, Error> {
-    let owner = Owner::of(cluster)?;
-    storage::live_template(context, &owner, &owner.name).await
+) -> Result<(ValidatedKafka, Resources<Prepared>, Vec<String>), Error> {
+    let found = dereference(context, cluster).await?;
+    let mut kafka = validate(cluster, &found, &context.settings.images)?;
+    let mut held = Vec::new();
+    let worked = cluster.status.as_ref().is_some_and(|s| s.bootstrapped);
+    if worked && !kafka.stopped && kafka.pools.iter().any(membership::shrinks) {
+        let inside = inside::look(context, cluster).await;
+        held = membership::hold(&mut kafka, inside.as_ref());
+    }
+    let prepared = build::build(&kafka)?;
+    Ok((kafka, prepared, held))
 }
 
-fn status(
-    cluster: &KafkaCluster,
+/// The controllers of the spec, without those that are only held.
+fn asked_controllers(kafka: &ValidatedKafka) -> BTreeSet<i32> {
+    kafka
+        .pools
+        .iter()
+        .filter(|pool| pool.controller)
+        .flat_map(|pool| (0..pool.asked).map(|ordinal| pool.first_node_id + ordinal))
+        .collect()
+}
+
+/// Grows the volumes of all pools. Gives them by StatefulSet.
+async fn grow(context: &Context, kafka: &ValidatedKafka) -> Result<Vec<(String, Volumes)>, Error> {
+    let mut all = Vec::new();
+    for pool in &kafka.pools {
+        for volume in &pool.volumes {
+            let size = &volume.storage.size;
+            let grown = storage::grow(
+                context,
+                &kafka.owner,
+                &volume.name,
+                &pool.set,
+                pool.replicas,
+                size,
+            )
+            .await
+            .map_err(Error::doing("growing volumes"))?;
+            all.push((pool.set.clone(), grown));
+        }
+    }
+    Ok(all)
+}
+
+/// Restarts at most one node of all pools. A working one waits until all others work and all partitions are in sync.
+async fn roll(
+    context: &Context,
     kafka: &ValidatedKafka,
     applied: &Resources<Applied>,
-    volumes: &Volumes,
-    rolling: Option<String>,
-    trouble: Option<String>,
-) -> Reconciled<KafkaClusterStatus> {
-    let generation = cluster.metadata.generation;
-    let ready = applied
-        .get::<StatefulSet>(&kafka.owner.name)
-        .and_then(|set| set.status)
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
-    let mut status = status_of(cluster);
-    let (host, port) = build::bootstrap(kafka);
-    status.bootstrap_servers = Some(format!("{host}:{port}"));
-    status.binding = Some(BindingStatus {
-        name: binding_name(&kafka.owner.name),
-    });
-    status.ready_nodes = ready;
-    status.pending_restarts = applied.pending().to_vec();
-    status.storage = volumes.size.as_ref().map(|size| size.0.clone());
-    let conditions = &mut status.conditions;
-    let available = ready >= kafka.nodes;
-    let counted = format!("{ready} of {} nodes ready", kafka.nodes);
-    let told = match (&trouble, available) {
-        (Some(trouble), false) => format!("{counted}: {trouble}"),
-        _ => counted,
-    };
-    set_condition(
-        conditions,
-        AVAILABLE,
-        available,
-        if available { "Ready" } else { "NodesNotReady" },
-        &told,
-        generation,
-    );
-    match &rolling {
-        Some(step) => set_condition(
-            conditions,
-            PROGRESSING,
-            true,
-            "Restarting",
-            step,
-            generation,
-        ),
-        None if available => {
-            set_condition(conditions, PROGRESSING, false, "Settled", "", generation)
+    unsynced: Option<&str>,
+) -> Result<Option<String>, Error> {
+    let sets: Vec<StatefulSet> = kafka
+        .pools
+        .iter()
+        .filter_map(|pool| applied.get(&pool.set))
+        .collect();
+    for set in sets.iter().filter(|set| lags(set)) {
+        let unready = sets.iter().find(|set| !is_ready(set));
+        // One that does not work may always be restarted: it may be what the others wait for.
+        let waits = match unready {
+            Some(other) if is_ready(set) => Some(format!("{} is not ready", other.name_any())),
+            None => unsynced.map(str::to_owned),
+            Some(_) => None,
+        };
+        if let Some(waits) = waits {
+            let name = set.name_any();
+            return Ok(Some(format!("{name} must be restarted; waiting: {waits}")));
         }
-        None => set_condition(conditions, PROGRESSING, true, "Starting", &told, generation),
-    };
-    if let Some(refused) = &volumes.refused {
-        set_condition(
-            conditions,
-            DEGRADED,
-            true,
-            "VolumeCannotGrow",
-            refused,
-            generation,
-        );
+        let rolling = roll::roll(context, &kafka.owner, set)
+            .await
+            .map_err(Error::doing("restarting nodes"))?;
+        if rolling.is_some() {
+            return Ok(rolling);
+        }
     }
-    let settled = is_true(&status.conditions, AVAILABLE) && rolling.is_none();
-    Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
+    Ok(None)
+}
+
+/// Whether a pod of it does not run its template. A status of an older generation does not know.
+fn lags(set: &StatefulSet) -> bool {
+    let Some(status) = &set.status else {
+        return false;
+    };
+    status.observed_generation == set.metadata.generation
+        && status.updated_replicas.unwrap_or_default() < status.replicas
+}
+
+fn is_ready(set: &StatefulSet) -> bool {
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let ready = set.status.as_ref().and_then(|status| status.ready_replicas);
+    ready.unwrap_or_default() >= wanted.unwrap_or(1)
 }

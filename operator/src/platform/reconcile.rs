@@ -24,7 +24,7 @@ use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, OWNER_LABEL, Owner};
+use crate::reconcile::{self, Batch, Error, OWNER_LABEL, Owner, Preparation};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::topic::crd::KafkaTopic;
 
@@ -108,17 +108,54 @@ impl Component for Platforms {
             )
     }
 
+    async fn prepare(context: &Context, object: &Platform) -> Result<Preparation, Error> {
+        let (platform, zones) = look(context, object).await?;
+        let (resources, held_back) = build::build(&platform)?;
+        let owner = &platform.owner;
+        let mut preparation = Preparation::of(owner.clone(), resources, build::own_kinds());
+        preparation.batches.push(Batch {
+            owner: owner.clone(),
+            resources: build::exposure(&platform)?,
+            kinds: build::exposing_kinds(),
+            each: true,
+        });
+        // What they hold is made once, by whoever does it: nothing of it is for a plan.
+        let secret = build::gateway_secret_name(&owner.name);
+        if build::gateway_secret(&platform).is_some() {
+            preparation
+                .steps
+                .push(format!("make Secret {secret} with new keys"));
+        }
+        if let Some(additions) = build::gateway_secret_additions(&platform) {
+            let keys: Vec<&str> = additions.keys().map(String::as_str).collect();
+            preparation
+                .steps
+                .push(format!("add {} to Secret {secret}", keys.join(", ")));
+        }
+        preparation.waiting.extend(
+            held_back
+                .iter()
+                .map(|job| format!("StreamJob {}: waits for {}", job.job, job.reason)),
+        );
+        preparation.waiting.extend(
+            zones
+                .absent
+                .iter()
+                .map(|name| format!("ConfigMap {name}: its zones are not there yet")),
+        );
+        preparation.refused.extend(zones.rejected);
+        let missing = exposure::missing_apis(&platform);
+        preparation
+            .refused
+            .extend(missing.into_iter().map(|(_, told)| told));
+        Ok(preparation)
+    }
+
     async fn reconcile(
         context: &Context,
         object: &Platform,
     ) -> Result<Reconciled<PlatformStatus>, Error> {
-        let owner = Owner::of(object)?;
-        let live = dereference(context, &owner, &object.spec).await?;
-        let platform = validate(object, live)?;
-        let zones = match &platform.detect {
-            Some(detect) => zones::look(context, &platform.owner, &detect.zones).await?,
-            None => Verdict::default(),
-        };
+        let (platform, zones) = look(context, object).await?;
         if let Some(secret) = build::gateway_secret(&platform) {
             create_secret(context, &platform.owner, &secret).await?;
         }
@@ -169,6 +206,17 @@ impl Component for Platforms {
         };
         Ok(Reconciled::Status(reconciled, Duration::from_secs(again)))
     }
+}
+
+/// Reads and checks; writes nothing.
+async fn look(context: &Context, object: &Platform) -> Result<(ValidatedPlatform, Verdict), Error> {
+    let live = dereference(context, &Owner::of(object)?, &object.spec).await?;
+    let platform = validate(object, live)?;
+    let zones = match &platform.detect {
+        Some(detect) => zones::look(context, &platform.owner, &detect.zones).await?,
+        None => Verdict::default(),
+    };
+    Ok((platform, zones))
 }
 
 /// Creates and does not apply: when somebody was quicker, their keys stay, and the next look finds them.

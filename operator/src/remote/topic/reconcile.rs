@@ -19,9 +19,10 @@ use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
 use crate::kafka::crd::KafkaCluster;
 use crate::rbac::Rule;
+use crate::reconcile::Preparation;
 use crate::remote::claim;
 use crate::remote::kafka::{ClusterKey, KafkaAdmin, KafkaError, shared_clients};
-use crate::remote::pipeline::{Outcome, converge};
+use crate::remote::pipeline::{Outcome, converge, plan};
 use crate::remote::release::{self, Component as Lives, Release};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicStatus};
@@ -34,6 +35,8 @@ pub const SCHEMA_LABEL: &str = "millrace.dev/schema";
 
 /// Drift inside Kafka sends no event: so often it is looked for.
 const RESYNC: Duration = Duration::from_secs(60);
+/// A plan is looked at by somebody who waits for it.
+const LOOK: Duration = Duration::from_secs(5);
 /// The watch of the cluster tells when it becomes available; this only covers a lost event.
 const WAIT: Duration = Duration::from_secs(15);
 
@@ -78,6 +81,39 @@ impl Component for Topics {
                 cluster.namespace().as_deref(),
                 |topic: &KafkaTopic| topic.spec.kafka == name,
             )
+        })
+    }
+
+    async fn prepare(context: &Context, topic: &KafkaTopic) -> Result<Preparation, TopicError> {
+        let namespace = topic.namespace().unwrap_or_default();
+        let mine = claim::claim(&topic.spec.kafka, topic.topic_name());
+        let all = claim::claimants::<KafkaTopic>(context, &namespace, &mine)
+            .await
+            .map_err(TopicError::kubernetes("list KafkaTopics"))?;
+        if let Some(owner) = claim::older_rival(topic, &all) {
+            return Ok(Preparation::refuses(rival(topic, owner)));
+        }
+        let cluster = context
+            .namespaced::<KafkaCluster>(&namespace)
+            .get_opt(&topic.spec.kafka)
+            .await
+            .map_err(TopicError::kubernetes("read the KafkaCluster"))?;
+        let admin = match reach(&namespace, &topic.spec.kafka, cluster.as_ref())? {
+            Ok(admin) => admin,
+            Err(waiting) => return Ok(Preparation::waits(waiting.to_string())),
+        };
+        let wanted = wanted(topic, &status_of(topic));
+        let remote = RemoteTopic {
+            admin: &admin,
+            wanted: &wanted,
+        };
+        let unseen = |why: &dyn std::fmt::Display| {
+            Preparation::unseen(format!("Kafka cannot be asked from here: {why}"))
+        };
+        Ok(match tokio::time::timeout(LOOK, plan(&remote)).await {
+            Ok(Ok(plan)) => plan.into(),
+            Ok(Err(error)) => unseen(&error),
+            Err(_) => unseen(&format_args!("no answer within {} s", LOOK.as_secs())),
         })
     }
 
@@ -300,14 +336,8 @@ fn wait_for_kafka(
     Reconciled::Status(status, WAIT)
 }
 
-/// Another resource named the topic first: this one leaves it alone.
-fn claimed_by(
-    topic: &KafkaTopic,
-    mut status: KafkaTopicStatus,
-    owner: &KafkaTopic,
-) -> Reconciled<KafkaTopicStatus> {
-    let generation = topic.meta().generation;
-    let text = Invalid::new(
+fn rival(topic: &KafkaTopic, owner: &KafkaTopic) -> String {
+    Invalid::new(
         "spec.topicName",
         topic.topic_name(),
         format!(
@@ -316,7 +346,17 @@ fn claimed_by(
         ),
         "delete one of the two, or give another name",
     )
-    .to_string();
+    .to_string()
+}
+
+/// Another resource named the topic first: this one leaves it alone.
+fn claimed_by(
+    topic: &KafkaTopic,
+    mut status: KafkaTopicStatus,
+    owner: &KafkaTopic,
+) -> Reconciled<KafkaTopicStatus> {
+    let generation = topic.meta().generation;
+    let text = rival(topic, owner);
     // What this resource once set belongs to the owner now: deleting it must not delete the topic.
     status.topic_id = None;
     status.managed_config = Vec::new();
