@@ -7,7 +7,6 @@ use std::thread;
 
 use clap::ValueEnum;
 
-use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
 use crate::{Target, access, builds, cluster, images, install, packages, run, up};
@@ -27,16 +26,10 @@ pub enum Tier {
 
 const ALL: [Tier; 4] = [Tier::Unit, Tier::Api, Tier::Systems, Tier::Cluster];
 
-/// An environment variable of a test.
-pub type Variable = (&'static str, String);
-
-/// What became of tests.
 #[derive(Default)]
-pub struct Count {
-    /// Those that passed.
-    pub passed: u64,
-    /// Those that failed.
-    pub failed: u64,
+struct Count {
+    passed: u64,
+    failed: u64,
     skipped: u64,
 }
 
@@ -91,10 +84,7 @@ pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<
 }
 
 /// Builds side by side what the tiers need; gives the tiers that can run.
-///
-/// # Errors
-/// A build fails, or what is required is missing.
-pub fn prepare(
+fn prepare(
     context: &Context,
     tiers: &BTreeSet<Tier>,
     steps: &Steps,
@@ -174,16 +164,13 @@ fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> a
 }
 
 /// The tests of one tier are ignored by default, because a plain `cargo test` has no servers.
-///
-/// # Errors
-/// They cannot be run.
-pub fn ignored(
+fn ignored(
     context: &Context,
     steps: &Steps,
     name: &str,
     targets: &str,
     require: bool,
-    variables: &[Variable],
+    variables: &[(&str, String)],
     count: &mut Count,
 ) -> anyhow::Result<()> {
     steps.step(name, || {
@@ -200,7 +187,7 @@ pub fn ignored(
             "--test-threads",
             "1",
         ]);
-        if matches!(name, "soak" | "drill") {
+        if name == "soak" {
             // Its table is what it is run for.
             command.arg("--nocapture");
         }
@@ -236,8 +223,7 @@ fn on_nodes(
     steps.step("cluster: the local Kubernetes itself", || {
         script(context, "cluster/test/live.sh", &own, &built, count)
     })?;
-    let none = |_: &Cluster| Ok(Vec::new());
-    let result = end_to_end(context, &own, steps, require, "cluster", none, count);
+    let result = end_to_end(context, &own, steps, require, "cluster", count);
     if result.is_err() || count.failed > 0 {
         keep_evidence(context, &own);
     }
@@ -245,17 +231,38 @@ fn on_nodes(
     result
 }
 
-/// Brings up a platform and runs the tests whose files are called `NAME_*`.
+/// Runs the fault matrix, and the gateway behind others' controllers, on a cluster made for it; it takes long and is part
+/// of no other task.
 ///
 /// # Errors
-/// The platform does not come up, or the tests cannot be run.
-pub fn end_to_end(
+/// A build fails, or the cluster cannot be made.
+pub fn soak(context: &Context) -> anyhow::Result<ExitCode> {
+    let (steps, mut count) = (Steps::new(), Count::default());
+    let tiers = BTreeSet::from([Tier::Cluster]);
+    prepare(context, &tiers, &steps, true, &mut Vec::new())?;
+    let own = context.of_tests();
+    std::fs::create_dir_all(&own.state)?;
+    let result = end_to_end(context, &own, &steps, true, "soak", &mut count);
+    if result.is_err() || count.failed > 0 {
+        keep_evidence(context, &own);
+    }
+    up::down(&own, &Target::default())?;
+    result?;
+    println!("{} passed, {} failed", count.passed, count.failed);
+    Ok(if count.failed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Brings up a platform and runs the tests whose files are called `NAME_*`.
+fn end_to_end(
     context: &Context,
     own: &Context,
     steps: &Steps,
     require: bool,
     name: &str,
-    more: impl FnOnce(&Cluster) -> anyhow::Result<Vec<Variable>>,
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let target = Target::default();
@@ -275,7 +282,19 @@ pub fn end_to_end(
         ("MILLRACE_NAMESPACE", install::NAMESPACE.to_owned()),
         ("MILLRACE_PLATFORM", install::PLATFORM.to_owned()),
     ];
-    variables.extend(more(&cluster)?);
+    if name == "soak" {
+        let controllers = steps.step("Traefik and cert-manager (Go)", || {
+            let built = builds::controllers(context)?;
+            let images = ["traefik", "cert-manager"].map(|name| images::Image {
+                name,
+                reference: format!("localhost/{name}:1"),
+                archive: built.join(format!("{name}.tar")),
+            });
+            cluster.load(own, &images)?;
+            Ok(built)
+        })?;
+        variables.push(("MILLRACE_CONTROLLERS", controllers.display().to_string()));
+    }
     ignored(
         context,
         steps,
@@ -288,7 +307,7 @@ pub fn end_to_end(
 }
 
 /// What the pods said, beside the logs, before the cluster goes.
-pub fn keep_evidence(context: &Context, own: &Context) {
+fn keep_evidence(context: &Context, own: &Context) {
     let Ok(cluster) = cluster::running(own, &Target::default()) else {
         return;
     };
