@@ -15,6 +15,7 @@ mod claims;
 mod drift;
 mod exposure;
 mod links;
+mod plan;
 mod platform;
 mod reconcile;
 mod refused;
@@ -96,6 +97,10 @@ fn the_operator_against_a_real_api_server() {
             chart::every_values_file_gives_a_platform,
             chart::a_wrong_value_is_named,
             platform::parts_appear_and_jobs_wait_for_topics,
+            plan::a_new_platform_is_planned_down_to_its_objects,
+            plan::nothing_is_left_to_do_after_a_reconcile,
+            plan::another_image_lists_the_pods_that_restart,
+            plan::the_command_ends_with_the_code_that_a_script_needs,
         );
         assert!(failed.is_empty(), "{failed:?}");
     });

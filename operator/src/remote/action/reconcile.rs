@@ -85,7 +85,16 @@ impl Component for Actions {
     }
 
     async fn prepare(context: &Context, action: &Action) -> Result<Preparation, EntityError> {
-        let wanted = resolve(context, action).await?;
+        let wanted = match resolve(context, action).await {
+            // It lies beside the operator, which is elsewhere.
+            Err(EntityError::Builtin { name, source }) => {
+                let why = format!(
+                    "the code of the built-in action {name}: {source}; give its directory by --actions-dir"
+                );
+                return Ok(Preparation::unseen(why));
+            }
+            other => other?,
+        };
         let known_version = action.status.as_ref().and_then(|s| s.version.clone());
         let client = match entity::ask(context, action).await? {
             Ok(client) => client,
