@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
@@ -42,9 +43,7 @@ pub struct Command {
 pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyhow::Result<()> {
     let name = name_of(&command.cluster)?;
     let (client, namespace) = reach::client(place).await?;
-    let kind = GroupVersionKind::gvk(GROUP, VERSION, "KafkaCluster");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "kafkaclusters");
-    let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
+    let api = clusters(client, &namespace);
     let manager = PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
@@ -123,7 +122,13 @@ fn ids(nodes: &[i32]) -> String {
     ids.join(",")
 }
 
-fn name_of(cluster: &str) -> anyhow::Result<&str> {
+pub(super) fn clusters(client: Client, namespace: &str) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk(GROUP, VERSION, "KafkaCluster");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "kafkaclusters");
+    Api::namespaced_with(client, namespace, &resource)
+}
+
+pub(super) fn name_of(cluster: &str) -> anyhow::Result<&str> {
     let (kind, name) = cluster.split_once('/').unwrap_or(("kafka", cluster));
     let known = ["kafka", "kafkacluster", "kafkaclusters"];
     if name.is_empty() || !known.contains(&kind.to_ascii_lowercase().as_str()) {

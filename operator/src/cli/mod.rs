@@ -12,6 +12,7 @@ mod flow;
 mod gateway;
 mod plan;
 mod reach;
+mod rotate_ca;
 mod size;
 mod status;
 mod table;
@@ -117,6 +118,7 @@ enum Command {
     Status(status::Command),
     Flow(flow::Command),
     Drain(drain::Command),
+    RotateCa(rotate_ca::Command),
     Size(size::Command),
     /// Credentials of vehicles: enrol, rotate, revoke
     #[command(subcommand)]
@@ -142,6 +144,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<u8> {
         Command::Status(command) => return status::run(&cli.place, command, out).await,
         Command::Flow(command) => return flow::run(&cli.place, command, out).await,
         Command::Size(command) => return size::run(&cli.place, command, out).await,
+        Command::RotateCa(command) => rotate_ca::run(&cli.place, command, out).await?,
         Command::Drain(command) => drain::run(&cli.place, command, out).await?,
         Command::Completion(command) => completion::run(&command, out)?,
         Command::Approve(command) => approve::run(&cli.place, command, out).await?,

@@ -30,7 +30,7 @@ pub struct Command {
     #[arg(long, value_name = "H")]
     retention_hours: u64,
     /// Bytes of an event as JSON
-    #[arg(long, default_value_t = 430, value_name = "BYTES")]
+    #[arg(long, default_value_t = 600, value_name = "BYTES")]
     event_bytes: u64,
     /// Copies of each record: 1, or 3
     #[arg(long, default_value_t = 1, value_name = "N")]

@@ -219,17 +219,21 @@ fn further(status: &Value) -> Vec<String> {
         ));
     }
     lines.extend(list("drain").iter().map(drained));
-    for certificate in list("certificates") {
-        let told: Vec<String> = certificate
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, value)| match value {
-                Value::String(text) => format!("{name} {text}"),
-                other => format!("{name} {other}"),
-            })
-            .collect();
-        lines.push(format!("certificate: {}", told.join(", ")));
+    for restart in list("restarts") {
+        lines.push(format!(
+            "restart of {}: {}",
+            text(&restart["pod"]),
+            text(&restart["reason"])
+        ));
+    }
+    let certificates = &status["certificates"];
+    if certificates.is_object() {
+        lines.push(format!(
+            "certificates: {}, the first ends {}, their authority {}",
+            text(&certificates["phase"]),
+            text(&certificates["notAfter"]),
+            text(&certificates["authorityNotAfter"])
+        ));
     }
     lines
 }
@@ -240,10 +244,11 @@ pub(super) fn drained(node: &Value) -> String {
     if node["done"] == true {
         return format!("drain of node {id}: done");
     }
-    format!(
-        "drain of node {id}: {} replicas and {} bytes left",
-        node["replicasLeft"], node["bytesLeft"]
-    )
+    let replicas = &node["replicasLeft"];
+    match node["bytesLeft"].as_i64() {
+        Some(bytes) => format!("drain of node {id}: {replicas} replicas and {bytes} bytes left"),
+        None => format!("drain of node {id}: {replicas} replicas left"),
+    }
 }
 
 #[cfg(test)]
@@ -273,10 +278,13 @@ mod tests {
         kafka["status"]["pendingRestarts"] =
             json!([{"workload": "StatefulSet/k", "reason": "image"}]);
         kafka["status"]["drain"] = json!([{"node": 3, "replicasLeft": 7, "bytesLeft": 100, "done": false}, {"node": 4, "done": true}]);
+        kafka["status"]["restarts"] = json!([{"pod": "k-0", "reason": "certificate"}]);
+        kafka["status"]["certificates"] =
+            json!({"phase": "Settled", "notAfter": "t1", "authorityNotAfter": "t2"});
         let alone = object("StreamJob", "alone", None, "True");
         assert_eq!(
             text(&[platform, kafka, alone]),
-            "-- Platform/p  p says\n     waits for KafkaCluster k: 0 of 1\n  -- KafkaCluster/k  k says\n       restart of StatefulSet/k waits for approval (millrace approve): image\n       drain of node 3: 7 replicas and 100 bytes left\n       drain of node 4: done\n"
+            "-- Platform/p  p says\n     waits for KafkaCluster k: 0 of 1\n  -- KafkaCluster/k  k says\n       restart of StatefulSet/k waits for approval (millrace approve): image\n       drain of node 3: 7 replicas and 100 bytes left\n       drain of node 4: done\n       restart of k-0: certificate\n       certificates: Settled, the first ends t1, their authority t2\n"
         );
     }
 

@@ -15,11 +15,11 @@ fn load(vehicles: u64, hz: f64, retention_hours: u64) -> Load {
 
 #[test]
 fn figures_of_known_loads() {
-    // vehicles, Hz, hours → partitions, GiB a broker, brokers, gateways, detects, dispatches
+    // vehicles, Hz, hours → partitions, GiB a broker, brokers, gateways, detects, dispatches. No gateways: refused.
     let table = [
-        ((100, 1.0, 24), (3, 27, 1, 1, 1, 1)),
-        ((10_000, 1.0, 168), (8, 7_040, 1, 7, 1, 1)),
-        ((50_000, 0.1, 24), (4, 504, 1, 4, 1, 1)),
+        ((100, 1.0, 24), (3, 11, 1, 1, 1, 1)),
+        ((10_000, 1.0, 168), (8, 7_041, 1, 7, 1, 1)),
+        ((50_000, 0.1, 24), (4, 503, 1, 4, 1, 1)),
         ((100_000, 1.0, 24), (80, 3_353, 3, 0, 10, 2)),
     ];
     for ((vehicles, hz, hours), expected) in table {
