@@ -73,7 +73,7 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     }
     match place.output {
         Output::Yaml => {
-            let body = platform(&command.name, &load, &size, class);
+            let body = platform(&command.name, &load, &size, class)?;
             // Told here and not when it is applied.
             serde_json::from_value::<Platform>(body.clone()).map_err(|error| {
                 anyhow::anyhow!("--replication: {}: {error}; give 1", load.replication)

@@ -1,7 +1,6 @@
 //! `millrace plan` says what an apply would lead to, and writes nothing.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{
@@ -199,36 +198,33 @@ pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
         let file = directory.path().join("document.yaml");
         let text = serde_json::to_string(&document("KafkaCluster", "k", spec)).unwrap();
         std::fs::write(&file, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
-            .arg("--kubeconfig")
-            .arg(&scene.kubeconfig)
-            .args([
-                "-n",
-                &scene.namespace,
-                "plan",
-                "--output",
-                "json",
-                "--field-manager",
-                "user",
-            ])
-            .args(["--image-kafka", "kafka:4", "--image-stream", "stream:1"])
-            .args(["--image-whisk", "whisk:1", "-f"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
-            panic!("{e}: {}", String::from_utf8_lossy(&output.stderr));
-        });
-        (output.status.code(), told)
+        let arguments = [
+            "plan",
+            "--output",
+            "json",
+            "--field-manager",
+            "user",
+            "--image-kafka",
+            "kafka:4",
+            "--image-stream",
+            "stream:1",
+            "--image-whisk",
+            "whisk:1",
+            "-f",
+            file.to_str().unwrap(),
+        ];
+        let (code, out, error) = scene.millrace(&arguments);
+        let told: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {error}"));
+        (code, told)
     };
     let (code, told) = millrace(cluster(None));
-    assert_eq!(code, Some(0), "{told:#}");
+    assert_eq!(code, 0, "{told:#}");
     let (code, told) = millrace(cluster(Some("kafka:9")));
-    assert_eq!(code, Some(2), "{told:#}");
+    assert_eq!(code, 2, "{told:#}");
     let mut wrong = cluster(None);
     wrong["nodes"] = json!(0);
     let (code, told) = millrace(wrong);
-    assert_eq!(code, Some(1), "{told:#}");
+    assert_eq!(code, 1, "{told:#}");
     let refused = told["documents"][0]["refused"][0].as_str().unwrap();
     assert!(refused.contains("spec.nodes"), "{refused}");
     assert_eq!(versions(scene).await, before, "a plan writes nothing");
