@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod metrics;
 mod names;
 pub mod openwhisk;
+pub mod pki;
 pub mod plan;
 pub mod platform;
 pub mod pods;

@@ -1,25 +1,22 @@
 //! The reconciler of KafkaCluster: reads as a table of contents.
 
-use std::time::Duration;
-
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
-use super::binding_name;
-use super::build::{self, COMPONENT, VOLUME};
 use super::crd::{KafkaCluster, KafkaClusterStatus};
-use super::validate::{ValidatedKafka, validate};
+use super::dereference::{self, dereference};
+use super::status::{Seen, status};
+use super::validate::{ValidatedKafka, set_names, validate};
+use super::{COMPONENT, authority, build};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{
     self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
 };
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
-use crate::types::BindingStatus;
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -36,6 +33,7 @@ impl Component for Kafka {
             "Make, correct and remove the objects of a component.",
         ));
         rules.extend(storage::rules());
+        rules.extend(dereference::rules());
         rules
     }
 
@@ -53,17 +51,29 @@ impl Component for Kafka {
     }
 
     async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {
-        match Owner::of(object) {
-            Ok(owner) => pods::set_serves(context, &owner).await,
-            Err(_) => Ok(None),
+        let Ok(owner) = Owner::of(object) else {
+            return Ok(None);
+        };
+        let mut serves = None;
+        for set in set_names(&object.spec, &owner.name) {
+            if let Some(ready) = pods::named_set_serves(context, &owner, &set).await? {
+                serves = Some(serves == Some(true) || ready);
+            }
         }
+        Ok(serves)
     }
 
     async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
         let (kafka, resources) = prepare(context, cluster).await?;
         let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
-        let live = cluster.status.as_ref().and_then(|s| s.storage.as_deref());
-        preparation.grow_volumes(live, &kafka.storage.size);
+        for pool in &kafka.pools {
+            let status = cluster.status.as_ref();
+            let known = status.and_then(|s| s.pools.iter().find(|p| p.name == pool.name));
+            for volume in &pool.volumes {
+                let live = known.and_then(|known| known.storage.as_deref());
+                preparation.grow_volumes(live, &volume.storage.size);
+            }
+        }
         Ok(preparation)
     }
 
@@ -71,113 +81,83 @@ impl Component for Kafka {
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let (kafka, prepared) = prepare(context, cluster).await?;
+        let (mut kafka, mut prepared) = prepare(context, cluster).await?;
+        if kafka.lacks_addresses() {
+            // Nodes wait until they know what to advertise: so that is brought about first.
+            let mut services = Resources::new();
+            for service in build::external_services(&kafka) {
+                services.add(&service)?;
+            }
+            reconcile::ensure(context, &kafka.owner, services).await?;
+            (kafka, prepared) = prepare(context, cluster).await?;
+        }
+        // Before what it issued: what an authority issues that nobody remembers is worth nothing.
+        authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
-        let volumes = storage::grow(
-            context,
-            &kafka.owner,
-            VOLUME,
-            &kafka.owner.name,
-            kafka.nodes,
-            &kafka.storage.size,
-        )
-        .await
-        .map_err(Error::doing("growing volumes"))?;
-        let rolling = match applied.get::<StatefulSet>(&kafka.owner.name) {
-            Some(set) => roll::roll(context, &kafka.owner, COMPONENT, &set)
-                .await
-                .map_err(Error::doing("restarting nodes"))?,
-            None => None,
-        };
+        let volumes = grow(context, &kafka).await?;
+        let rolling = roll(context, &kafka, &applied).await?;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;
         Ok(status(
-            cluster, &kafka, &applied, &volumes, rolling, trouble,
+            cluster,
+            &kafka,
+            &applied,
+            Seen {
+                volumes,
+                rolling,
+                trouble,
+            },
         ))
     }
 }
 
-/// Reads, checks and builds; writes nothing.
+/// What a cluster is to be, before anything is written.
 async fn prepare(
     context: &Context,
     cluster: &KafkaCluster,
 ) -> Result<(ValidatedKafka, Resources<Prepared>), Error> {
-    let template = dereference(context, cluster).await?;
-    let kafka = validate(cluster, template, &context.settings.images)?;
-    let resources = build::build(&kafka)?;
-    Ok((kafka, resources))
+    let found = dereference(context, cluster).await?;
+    let kafka = validate(cluster, &found, &context.settings.images)?;
+    let prepared = build::build(&kafka)?;
+    Ok((kafka, prepared))
 }
 
-/// The claim template of the live StatefulSet, which cannot be changed.
-async fn dereference(
+/// Grows the volumes of all pools. Gives them by StatefulSet.
+async fn grow(context: &Context, kafka: &ValidatedKafka) -> Result<Vec<(String, Volumes)>, Error> {
+    let mut all = Vec::new();
+    for pool in &kafka.pools {
+        for volume in &pool.volumes {
+            let size = &volume.storage.size;
+            let grown = storage::grow(
+                context,
+                &kafka.owner,
+                &volume.name,
+                &pool.set,
+                pool.replicas,
+                size,
+            )
+            .await
+            .map_err(Error::doing("growing volumes"))?;
+            all.push((pool.set.clone(), grown));
+        }
+    }
+    Ok(all)
+}
+
+async fn roll(
     context: &Context,
-    cluster: &KafkaCluster,
-) -> Result<Option<PersistentVolumeClaim>, Error> {
-    let owner = Owner::of(cluster)?;
-    storage::live_template(context, &owner, &owner.name).await
-}
-
-fn status(
-    cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
     applied: &Resources<Applied>,
-    volumes: &Volumes,
-    rolling: Option<String>,
-    trouble: Option<String>,
-) -> Reconciled<KafkaClusterStatus> {
-    let generation = cluster.metadata.generation;
-    let ready = applied
-        .get::<StatefulSet>(&kafka.owner.name)
-        .and_then(|set| set.status)
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
-    let mut status = status_of(cluster);
-    let (host, port) = build::bootstrap(kafka);
-    status.bootstrap_servers = Some(format!("{host}:{port}"));
-    status.binding = Some(BindingStatus {
-        name: binding_name(&kafka.owner.name),
-    });
-    status.ready_nodes = ready;
-    status.pending_restarts = applied.pending().to_vec();
-    status.storage = volumes.size.as_ref().map(|size| size.0.clone());
-    let conditions = &mut status.conditions;
-    let available = ready >= kafka.nodes;
-    let counted = format!("{ready} of {} nodes ready", kafka.nodes);
-    let told = match (&trouble, available) {
-        (Some(trouble), false) => format!("{counted}: {trouble}"),
-        _ => counted,
-    };
-    set_condition(
-        conditions,
-        AVAILABLE,
-        available,
-        if available { "Ready" } else { "NodesNotReady" },
-        &told,
-        generation,
-    );
-    match &rolling {
-        Some(step) => set_condition(
-            conditions,
-            PROGRESSING,
-            true,
-            "Restarting",
-            step,
-            generation,
-        ),
-        None if available => {
-            set_condition(conditions, PROGRESSING, false, "Settled", "", generation)
+) -> Result<Option<String>, Error> {
+    for pool in &kafka.pools {
+        let Some(set) = applied.get::<StatefulSet>(&pool.set) else {
+            continue;
+        };
+        let rolling = roll::roll(context, &kafka.owner, &set)
+            .await
+            .map_err(Error::doing("restarting nodes"))?;
+        if rolling.is_some() {
+            return Ok(rolling);
         }
-        None => set_condition(conditions, PROGRESSING, true, "Starting", &told, generation),
-    };
-    if let Some(refused) = &volumes.refused {
-        set_condition(
-            conditions,
-            DEGRADED,
-            true,
-            "VolumeCannotGrow",
-            refused,
-            generation,
-        );
     }
-    let settled = is_true(&status.conditions, AVAILABLE) && rolling.is_none();
-    Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
+    Ok(None)
 }

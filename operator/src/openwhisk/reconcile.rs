@@ -80,7 +80,7 @@ impl Component for Whisks {
         .map_err(Error::doing("growing volumes"))?;
         let set = applied.get::<StatefulSet>(&whisk.owner.name);
         let rolling = match &set {
-            Some(set) => roll::roll(context, &whisk.owner, COMPONENT, set)
+            Some(set) => roll::roll(context, &whisk.owner, set)
                 .await
                 .map_err(Error::doing("restarting"))?,
             None => None,

@@ -66,16 +66,25 @@ pub async fn live_template(
         .map_err(Error::doing("reading the StatefulSet"))?;
     Ok(live
         .filter(|live| owner.owns(&live.metadata))
-        .and_then(|live| live.spec)
-        .and_then(|spec| {
-            // Kubernetes adds defaults and a status; only what was sent is sent again.
-            let mut template = spec.volume_claim_templates?.into_iter().next()?;
-            template.status = None;
-            if let Some(spec) = &mut template.spec {
-                spec.volume_mode = None;
-            }
-            Some(template)
-        }))
+        .and_then(|live| templates_of(&live).into_iter().next()))
+}
+
+/// The claim templates of a live StatefulSet, as they can be sent again.
+#[must_use]
+pub fn templates_of(set: &StatefulSet) -> Vec<PersistentVolumeClaim> {
+    let mut templates = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_claim_templates.clone())
+        .unwrap_or_default();
+    for template in &mut templates {
+        // Kubernetes adds defaults and a status; only what was sent is sent again.
+        template.status = None;
+        if let Some(spec) = &mut template.spec {
+            spec.volume_mode = None;
+        }
+    }
+    templates
 }
 
 /// What the operator must be allowed to do for StatefulSets, beyond applying them.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::status::Condition;
+pub use crate::types::DeletionPolicy;
 
 /// A topic of a KafkaCluster, bound to a schema of the data contract.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -138,25 +139,6 @@ pub enum TopicSchema {
     VehicleSession,
     /// Who changed what.
     Audit,
-}
-
-/// What happens to data when its resource is deleted.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[schemars(inline)]
-pub enum DeletionPolicy {
-    #[default]
-    /// Keep what is inside the system.
-    Retain,
-    /// Remove it together with the resource.
-    Delete,
-}
-
-impl DeletionPolicy {
-    /// The default of what can be made again at any time: it goes with its resource unless somebody asks otherwise.
-    #[must_use]
-    pub fn of_what_holds_no_data() -> Self {
-        Self::Delete
-    }
 }
 
 /// What was seen of a topic.

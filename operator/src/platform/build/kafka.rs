@@ -22,15 +22,17 @@ pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> Ka
     KafkaCluster {
         metadata: meta(platform, "kafka"),
         spec: KafkaClusterSpec {
-            nodes: platform.sizes.kafka_nodes,
+            nodes: Some(platform.sizes.kafka_nodes),
             image: kafka.image.clone(),
-            storage: kafka
-                .storage
-                .clone()
-                .unwrap_or_else(|| platform.sizes.kafka_storage.clone()),
+            storage: Some(
+                kafka
+                    .storage
+                    .clone()
+                    .unwrap_or_else(|| platform.sizes.kafka_storage.clone()),
+            ),
             resources: Some(or_profile(kafka.resources.as_ref(), &platform.sizes.kafka)),
             config: kafka.config.clone(),
-            paused: false,
+            ..KafkaClusterSpec::default()
         },
         status: None,
     }

@@ -73,7 +73,11 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     };
     if let Some(wanted) = &platform.kafka {
         let cluster = kafka::cluster(platform, wanted);
-        for topic in kafka::platform_topics(platform, wanted, &cluster.spec.storage) {
+        let volume = wanted
+            .storage
+            .as_ref()
+            .unwrap_or(&platform.sizes.kafka_storage);
+        for topic in kafka::platform_topics(platform, wanted, volume) {
             resources.add(&topic)?;
         }
         resources.add(&cluster)?;
