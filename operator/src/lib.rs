@@ -5,6 +5,7 @@ pub mod cli;
 pub mod context;
 pub mod controller;
 pub mod eventsource;
+pub mod flow;
 pub mod generate;
 pub mod job;
 pub mod kafka;

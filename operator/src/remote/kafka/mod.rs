@@ -10,6 +10,7 @@ pub mod message;
 pub mod offsets;
 mod pool;
 mod positions;
+mod waiting;
 
 pub use address::parse_bootstrap;
 pub use admin::KafkaAdmin;
@@ -22,3 +23,4 @@ pub use message::{
 };
 pub use offsets::{Isolation, lag};
 pub use pool::{ClusterKey, KafkaClients, shared_clients};
+pub use waiting::Waiting;
