@@ -51,8 +51,11 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     let patch = json!({"metadata": {"annotations": {ROTATE: asked}}});
     api.patch(name, &manager, &Patch::Merge(&patch)).await?;
     writeln!(out, "KafkaCluster/{name}: a new authority asked for")?;
+    if !command.wait {
+        return Ok(());
+    }
     let mut shown = String::new();
-    while command.wait {
+    loop {
         let cluster = api.get(name).await?;
         let certificates = &cluster.data["status"]["certificates"];
         let phase = certificates["phase"].as_str().unwrap_or_default();
@@ -62,11 +65,10 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
             phase.clone_into(&mut shown);
         }
         if is_done(certificates, &asked) {
-            break;
+            return Ok(());
         }
         tokio::time::sleep(EVERY).await;
     }
-    Ok(())
 }
 
 fn is_done(certificates: &Value, asked: &str) -> bool {
