@@ -52,6 +52,7 @@ async fn every_answer_a_vehicle_can_get() {
     wrong_events(&gateway, &bootstrap).await;
     wrong_bodies(&gateway, &bootstrap).await;
     who_may(&gateway).await;
+    canaries(&gateway, &bootstrap).await;
     mqtt_in(&gateway, &bootstrap).await;
     mqtt_5(&gateway, &bootstrap).await;
     mqtt_limits(&gateway).await;
@@ -257,6 +258,38 @@ async fn wrong_bodies(gateway: &Gateway, bootstrap: &str) {
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
+}
+
+async fn canaries(gateway: &Gateway, bootstrap: &str) {
+    for sequence in [0, 1] {
+        let path = format!("/v1/canary?sequence={sequence}");
+        let (status, _, sent) = gateway
+            .call(reqwest::Method::POST, &path, support::ADMIN)
+            .await;
+        assert_eq!(status, StatusCode::OK, "{sent}");
+        assert_eq!(sent["topic"], topics::TELEMETRY);
+        let stored = all(bootstrap, topics::TELEMETRY).await;
+        let record = stored
+            .iter()
+            .find(|r| json!(r.partition) == sent["partition"] && json!(r.offset) == sent["offset"])
+            .unwrap();
+        let event: Telemetry = serde_json::from_slice(record.payload.as_deref().unwrap()).unwrap();
+        let nothing_measured = Telemetry {
+            vehicle: "millrace-canary".into(),
+            sequence,
+            time: event.time,
+            ..Telemetry::default()
+        };
+        assert_eq!(event, nothing_measured);
+    }
+    let path = "/v1/vehicles/millrace-canary";
+    let (status, _, refused) = gateway
+        .call(reqwest::Method::PUT, path, support::ADMIN)
+        .await;
+    assert_eq!(
+        (status, &refused["error"]["field"]),
+        (StatusCode::BAD_REQUEST, &json!("vehicle"))
+    );
 }
 
 async fn who_may(gateway: &Gateway) {

@@ -70,6 +70,12 @@ async fn roles(gateway: &Gateway) {
             [OPERATIONS, NOTIFY, VEHICLES],
         ),
         (
+            Method::POST,
+            "/v1/canary",
+            "operations-token",
+            [OPERATIONS, NOTIFY, VEHICLES],
+        ),
+        (
             Method::GET,
             "/v1/dead-letters",
             "operations-token",

@@ -2,19 +2,25 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use millrace_operator::cli::{Cli, run};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::read(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Not clap's own code 2, which means of a plan that something would change. A closed output is no matter.
+            let _ = told.print();
+            return ExitCode::from(u8::from(told.use_stderr()));
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new("warn"))
         .with_writer(std::io::stderr)
         .init();
     match run(cli, &mut std::io::stdout().lock()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("millrace: {error:#}");
             ExitCode::FAILURE

@@ -92,7 +92,7 @@ pub async fn run(
             let (found, more) = search(gateway, limit, &filter, before).await?;
             match output {
                 Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?,
-                Output::Table => rows(out, &found)?,
+                Output::Table | Output::Yaml => rows(out, &found)?,
             }
             if let Some(cursor) = more {
                 // Not among the answers, which may be read by a program.
@@ -118,7 +118,7 @@ pub async fn run(
                     .map_err(|e| anyhow::Error::new(e).context(id.clone()))?;
                 match output {
                     Output::Json => writeln!(out, "{answer}")?,
-                    Output::Table => writeln!(out, "{id} sent again")?,
+                    Output::Table | Output::Yaml => writeln!(out, "{id} sent again")?,
                 }
             }
         }

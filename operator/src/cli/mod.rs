@@ -1,19 +1,29 @@
-//! `millrace`, the command line, which is also `kubectl millrace`: vehicles, dead letters and restarts of a platform.
+//! `millrace`, the command line, which is also `kubectl millrace`: plans, states and sizes of platforms, their vehicles,
+//! dead letters and restarts.
 //!
-//! It speaks to the gateway of a platform: through Kubernetes with the rights of the user's kubeconfig (the gateway's
+//! For vehicles and dead letters it speaks to the gateway of a platform: through Kubernetes with the rights of the user's kubeconfig (the gateway's
 //! Secret gives the token, its pod the connection), or straight to `--gateway URL` with `--token-file FILE`.
 
 mod approve;
+mod completion;
 mod dead_letters;
+mod drain;
+mod flow;
 mod gateway;
+mod plan;
 mod reach;
+mod rotate_ca;
+mod size;
+mod status;
 mod table;
 mod vehicle;
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use anyhow::bail;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub use gateway::{Gateway, GatewayError};
 pub use reach::{ReachError, Role};
@@ -24,7 +34,7 @@ pub use reach::{ReachError, Role};
     name = "millrace",
     bin_name = "millrace",
     version,
-    about = "Vehicles, dead letters and restarts of a Millrace platform",
+    about = "Plans, states, sizes, vehicles and dead letters of Millrace platforms",
     long_about = None
 )]
 pub struct Cli {
@@ -33,6 +43,27 @@ pub struct Cli {
     pub place: Place,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Reads the command line. Called as `kubectl-millrace`, which is how kubectl calls its plugins, its help says
+    /// `kubectl millrace`.
+    ///
+    /// # Errors
+    /// Help was asked for, or something is not understood.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let plugin = arguments
+            .first()
+            .and_then(|program| Path::new(program).file_stem())
+            .is_some_and(|name| name == "kubectl-millrace" || name == "kubectl_millrace");
+        let mut command = Self::command();
+        if plugin {
+            command = command.bin_name("kubectl millrace");
+        }
+        let matches: ArgMatches = command.clone().try_get_matches_from(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
 }
 
 /// Where the platform is.
@@ -75,12 +106,20 @@ pub struct Place {
 pub enum Output {
     /// Columns for people
     Table,
-    /// JSON as the gateway gave it
+    /// JSON for programs
     Json,
+    /// A Platform that can be applied; of `size` only
+    Yaml,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Plan(plan::Command),
+    Status(status::Command),
+    Flow(flow::Command),
+    Drain(drain::Command),
+    RotateCa(rotate_ca::Command),
+    Size(size::Command),
     /// Credentials of vehicles: enrol, rotate, revoke
     #[command(subcommand)]
     Vehicle(vehicle::Command),
@@ -89,35 +128,55 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Restarts that an upgrade of the operator asks for: see them, let them happen
     Approve(approve::Command),
+    Completion(completion::Command),
 }
 
-/// Does what the command line asks for and writes the answer to `out`.
+/// Does what the command line asks for and writes the answer to `out`. Gives the exit code.
 ///
 /// # Errors
 /// The platform is not found, or its gateway refuses; the text names what to do.
-pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<()> {
+pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<u8> {
+    if cli.place.output == Output::Yaml && !matches!(cli.command, Command::Size(_)) {
+        bail!("--output: yaml: only `millrace size` writes it; give table or json");
+    }
     match cli.command {
-        Command::Approve(command) => approve::run(&cli.place, command, out).await,
+        Command::Plan(command) => return plan::run(&cli.place, command, out).await,
+        Command::Status(command) => return status::run(&cli.place, command, out).await,
+        Command::Flow(command) => return flow::run(&cli.place, command, out).await,
+        Command::Size(command) => return size::run(&cli.place, command, out).await,
+        Command::RotateCa(command) => rotate_ca::run(&cli.place, command, out).await?,
+        Command::Drain(command) => drain::run(&cli.place, command, out).await?,
+        Command::Completion(command) => completion::run(&command, out)?,
+        Command::Approve(command) => approve::run(&cli.place, command, out).await?,
         Command::Vehicle(command) => {
             let gateway = reach::gateway(&cli.place, Role::Vehicles).await?;
-            vehicle::run(&gateway, command, cli.place.output, out).await
+            vehicle::run(&gateway, command, cli.place.output, out).await?;
         }
         Command::DeadLetters(command) => {
             let gateway = reach::gateway(&cli.place, command.role()).await?;
-            dead_letters::run(&gateway, command, cli.place.output, out).await
+            dead_letters::run(&gateway, command, cli.place.output, out).await?;
         }
     }
+    Ok(0)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn as_a_plugin_it_is_called_by_its_plugin_name() {
+        let usage = |program: &str| {
+            let error = Cli::read([program, "plan"].map(OsString::from)).unwrap_err();
+            error.render().to_string()
+        };
+        assert!(usage("/usr/local/bin/kubectl-millrace").contains("Usage: kubectl millrace plan"));
+        assert!(usage("/usr/local/bin/millrace").contains("Usage: millrace plan"));
     }
 
     #[test]

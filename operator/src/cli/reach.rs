@@ -154,7 +154,10 @@ pub async fn client(place: &Place) -> Result<(Client, String), ReachError> {
 }
 
 /// The platform of that name, or the only one.
-async fn platform(
+///
+/// # Errors
+/// There is none, or several.
+pub async fn platform(
     client: &Client,
     namespace: &str,
     name: Option<&str>,

@@ -11,14 +11,18 @@ use crate::status::Condition;
 use crate::types::{PodResources, Storage};
 
 mod detect;
+mod flow;
 mod gateway;
+mod outside;
 mod warnings;
 
 pub use detect::{PlatformDetect, ZoneMap};
+pub use flow::{FlowCanary, FlowStage, FlowStatus, PlatformFlow, StageName};
 pub use gateway::{
     CertManager, GatewayApi, GatewayTls, HttpBackend, Ingress, IssuerRef, ParentRef,
     PlatformGateway,
 };
+pub use outside::External;
 pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
 
 /// A whole environment: from the vehicle's telemetry to the warning that its driver hears.
@@ -77,6 +81,14 @@ pub struct PlatformSpec {
     /// How drivers are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<PlatformWarnings>,
+    /// How the flow through the platform is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<PlatformFlow>,
+    /// Take the platform to zero pods in order, and nothing is lost: the gateway first, so that nothing is accepted that
+    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk and Kafka. Volumes stay. `false`
+    /// brings all of it back in the reverse order.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub stopped: bool,
     /// Stop reconciling the platform: its components stay as they are, and each has a `paused` of its own.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
@@ -99,12 +111,19 @@ pub enum Profile {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.resources) || has(self.config))")
+        .message("spec.kafka.external: given beside image, storage, resources or config: these are of a Kafka that runs here; remove them, or remove external"),
+    validation = Rule::new("has(self.external) == has(oldSelf.external)")
+        .message("spec.kafka.external: cannot be added or removed later: the records would stay behind in the former Kafka; put the field back as it was, or make a new Platform"),
     validation = Rule::new("has(self.partitions) == has(oldSelf.partitions)")
         .message("spec.kafka.partitions: cannot be added or removed later: vehicles would change partition and lose their state; put the field back as it was"),
     validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
         .message("spec.kafka.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
 )]
 pub struct PlatformKafka {
+    /// A Kafka that somebody else runs: only topics are made there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -135,10 +154,17 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.resources))")
+        .message("spec.openwhisk.external: given beside image, storage or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
+    validation = Rule::new("has(self.external) == has(oldSelf.external)")
+        .message("spec.openwhisk.external: cannot be added or removed later: the actions would stay behind in the former OpenWhisk; put the field back as it was, or make a new Platform"),
     validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
         .message("spec.openwhisk.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
 )]
 pub struct PlatformOpenWhisk {
+    /// An OpenWhisk that somebody else runs: only actions are made there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -170,6 +196,9 @@ pub struct PlatformStatus {
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub waiting_on: Vec<WaitingOn>,
+    /// Where records wait on their way through the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<FlowStatus>,
 }
 
 /// The state of one component.

@@ -3,8 +3,10 @@
 mod build;
 pub mod crd;
 mod exposure;
+mod flow;
 mod foreign;
 mod profile;
+mod reach;
 mod reconcile;
 mod state;
 mod topics;

@@ -8,11 +8,13 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::build::{self, Waiting};
 use super::crd::{ComponentStatus, Platform, PlatformSpec, PlatformStatus, WaitingOn};
 use super::exposure;
+use super::flow;
+use super::reach;
 use super::state::{component, fault, waiting_on};
 use super::validate::{ADDED_TOKENS, Live, ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
@@ -20,6 +22,7 @@ use crate::action::crd::Action;
 use crate::context::{Context, MANAGER};
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::eventsource::crd::EventSource;
+use crate::flow::Token;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::openwhisk::crd::OpenWhisk;
@@ -194,6 +197,8 @@ impl Component for Platforms {
             let told = fault(body)?;
             Some(("ComponentDegraded", told))
         }));
+        let watched = watch_flow(object, &platform, &bodies, &mut reconciled)?;
+        troubles.extend(watched.stuck);
         tell_troubles(&mut reconciled, &troubles, object.metadata.generation);
         let again = if !is_true(&reconciled.conditions, AVAILABLE) {
             15
@@ -203,6 +208,11 @@ impl Component for Platforms {
             30
         } else {
             300
+        };
+        let again = if watched.is_watched {
+            again.min(20)
+        } else {
+            again
         };
         Ok(Reconciled::Status(reconciled, Duration::from_secs(again)))
     }
@@ -217,6 +227,50 @@ async fn look(context: &Context, object: &Platform) -> Result<(ValidatedPlatform
         None => Verdict::default(),
     };
     Ok((platform, zones))
+}
+
+/// What a look at the flow came to.
+struct WatchedFlow {
+    is_watched: bool,
+    stuck: Option<(&'static str, String)>,
+}
+
+/// Puts into the status where records wait, as it was seen last.
+fn watch_flow(
+    object: &Platform,
+    platform: &ValidatedPlatform,
+    bodies: &[&Value],
+    status: &mut PlatformStatus,
+) -> Result<WatchedFlow, Error> {
+    let none = WatchedFlow {
+        is_watched: false,
+        stuck: None,
+    };
+    let Some(kafka) = reach::kafka(platform, bodies).filter(|_| platform.gateway.is_some()) else {
+        status.flow = None;
+        return Ok(none);
+    };
+    let wanted = flow::wanted(platform, kafka);
+    let canary_every = wanted.canary_every;
+    let key = format!("{} {}", platform.owner.key(), platform.owner.uid);
+    if let Some(seen) = crate::flow::watch(&key, wanted) {
+        let told = crate::flow::told(status.flow.as_ref(), &seen, canary_every);
+        status.flow = Some(told);
+    }
+    let limit = platform.flow.stuck_seconds;
+    let stuck = status
+        .flow
+        .as_ref()
+        .and_then(|flow| crate::flow::stuck(flow, &object.name_any(), limit));
+    let stuck = stuck.map(|(component, reason)| {
+        let told = format!("{component}: {reason}");
+        status.waiting_on.push(WaitingOn { component, reason });
+        ("CanaryStuck", told)
+    });
+    Ok(WatchedFlow {
+        is_watched: true,
+        stuck,
+    })
 }
 
 /// Creates and does not apply: when somebody was quicker, their keys stay, and the next look finds them.
@@ -318,10 +372,21 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
             .filter(|_| spec.gateway.is_some())
             .flat_map(lacks)
             .collect(),
+        gateway_token: secret.as_ref().and_then(token),
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait,
     })
+}
+
+/// The least that opens the flow and canaries.
+fn token(secret: &Secret) -> Option<Token> {
+    let data = secret.data.as_ref()?;
+    let token = ["operations-token", "admin-token"]
+        .into_iter()
+        .find_map(|name| data.get(name))?;
+    let text = String::from_utf8_lossy(&token.0).trim().to_owned();
+    Some(Token(text))
 }
 
 /// The tokens that a Secret lacks. One that somebody else made is used as it is.

@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::build::{Api, Served};
 use super::crd::{
-    Platform, PlatformDetect, PlatformGateway, PlatformKafka, PlatformOpenWhisk, PlatformWarnings,
+    Platform, PlatformDetect, PlatformFlow, PlatformGateway, PlatformKafka, PlatformOpenWhisk,
+    PlatformWarnings,
 };
 use super::profile::{Sizes, sizes};
+use crate::flow::Token;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
 use crate::types::FreeForm;
@@ -26,6 +28,8 @@ pub struct Live {
     pub gateway_secret: bool,
     /// Tokens that the Secret of the gateway lacks, if it is one that an operator made.
     pub gateway_lacks: Vec<&'static str>,
+    /// A token that opens the gateway's flow and canaries.
+    pub gateway_token: Option<Token>,
     /// The APIs of others that this cluster has, of those that the spec asks for.
     pub apis: Vec<Served>,
     /// Names of the StreamJobs that exist: what runs is not taken back.
@@ -55,6 +59,10 @@ pub struct ValidatedPlatform {
     pub gateway_secret: Option<BTreeMap<String, ByteString>>,
     /// What the gateway's Secret is completed by.
     pub gateway_additions: BTreeMap<String, ByteString>,
+    /// A token that opens the gateway's flow and canaries.
+    pub gateway_token: Option<Token>,
+    /// How the flow is watched.
+    pub flow: PlatformFlow,
     /// The APIs of others that can be used.
     pub apis: Vec<Served>,
     /// Jobs that exist.
@@ -163,6 +171,8 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         warnings: spec.warnings.clone(),
         gateway_secret,
         gateway_additions,
+        gateway_token: live.gateway_token,
+        flow: spec.flow.clone().unwrap_or_default(),
         apis: live.apis,
         jobs: live.jobs,
         jobs_wait: live.topics_wait,
@@ -198,6 +208,7 @@ pub(super) mod tests {
         Live {
             gateway_secret: true,
             gateway_lacks: Vec::new(),
+            gateway_token: None,
             apis: Vec::new(),
             jobs: Vec::new(),
             topics_wait: topics_wait.map(str::to_owned),

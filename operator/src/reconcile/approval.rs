@@ -6,6 +6,7 @@
 //! the same owner wait with it: a file of the new version is not for pods of the old one. A workload without these marks
 //! keeps what it has: nobody knows who wanted the difference.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use kube::KubeSchema;
@@ -63,6 +64,14 @@ struct Mark {
     // Why it waits, where the template that runs was found and not sent: it cannot be compared with ours again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+}
+
+/// The operator build that an object with these annotations was last built by, if it tells.
+#[must_use]
+pub fn build_of(annotations: &BTreeMap<String, String>) -> Option<String> {
+    let mark: Mark = serde_json::from_str(annotations.get(MARK)?).ok()?;
+    let build = mark.build.split('/').next()?;
+    (!build.is_empty()).then(|| build.to_owned())
 }
 
 /// A live object.

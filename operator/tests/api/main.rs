@@ -12,10 +12,12 @@ mod cel;
 mod certificate;
 mod chart;
 mod claims;
+mod cli;
 mod drift;
 mod exposure;
 mod kafka;
 mod links;
+mod plan;
 mod platform;
 mod reconcile;
 mod refused;
@@ -105,6 +107,13 @@ fn the_operator_against_a_real_api_server() {
             chart::every_values_file_gives_a_platform,
             chart::a_wrong_value_is_named,
             platform::parts_appear_and_jobs_wait_for_topics,
+            plan::a_new_platform_is_planned_down_to_its_objects,
+            plan::nothing_is_left_to_do_after_a_reconcile,
+            plan::another_image_lists_the_pods_that_restart,
+            cli::a_platform_is_told_with_its_parts_and_what_is_missing,
+            cli::a_drain_is_asked_for_and_taken_back,
+            cli::a_cluster_without_nodes_holds_nothing,
+            plan::the_command_ends_with_the_code_that_a_script_needs,
         );
         assert!(failed.is_empty(), "{failed:?}");
     });

@@ -1,7 +1,8 @@
 //! A client, a namespace, and short ways to say what a check needs.
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,16 +23,19 @@ use serde_json::{Value, json};
 
 pub struct World {
     client: Client,
+    kubeconfig: PathBuf,
 }
 
 impl World {
     pub async fn new(kubeconfig: &Path) -> Self {
+        let path = kubeconfig.to_owned();
         let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .unwrap();
         Self {
             client: Client::try_from(config).unwrap(),
+            kubeconfig: path,
         }
     }
 
@@ -71,6 +75,7 @@ impl World {
         Scene {
             context: Arc::new(Context::new(self.client.clone(), settings(namespace))),
             namespace: namespace.to_owned(),
+            kubeconfig: self.kubeconfig.clone(),
         }
     }
 }
@@ -93,6 +98,7 @@ fn settings(namespace: &str) -> Settings {
 pub struct Scene {
     pub context: Arc<Context>,
     pub namespace: String,
+    pub kubeconfig: PathBuf,
 }
 
 impl Scene {
@@ -105,6 +111,7 @@ impl Scene {
         Self {
             context: Arc::new(Context::new(self.context.client.clone(), settings)),
             namespace: self.namespace.clone(),
+            kubeconfig: self.kubeconfig.clone(),
         }
     }
 
@@ -207,6 +214,23 @@ impl Scene {
             .patch_status(name, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .unwrap();
+    }
+
+    /// Calls `millrace` in this namespace: its exit code, output and complaints.
+    pub fn millrace(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(["--namespace", &self.namespace])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code().unwrap(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
     }
 
     /// Everything that the operator has written so far.

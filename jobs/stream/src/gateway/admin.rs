@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::access::{Role, require};
 use super::answer::Refused;
 use super::audit::{Action, Entry};
+use super::canary::check_not_canary;
 use super::credential::{Credential, new_token};
 use super::credentials::{Enrolled, MOST_FORMER};
 use super::{Gateway, audit, query};
@@ -33,6 +34,7 @@ pub async fn enrol(
 ) -> Result<Json<Value>, Refused> {
     let role = require(&headers, &gateway.secrets, Role::Vehicles)?;
     check_vehicle_id(&vehicle)?;
+    check_not_canary(&vehicle)?;
     let grace = grace_seconds(&query::pairs(&uri)?)?;
     let _turn = gateway.turns.turn(&vehicle).await;
     // Another replica may have rotated it a moment ago.

@@ -20,7 +20,7 @@ use super::answer::{Crowd, Refused};
 use super::ingest::StoreError;
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
-use super::{Gateway, admin, dead, flow, notify};
+use super::{Gateway, admin, canary, dead, flow, notify};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
 /// its answer instead of a broken connection.
@@ -93,6 +93,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/dead-letters/{id}/redrive", post(dead::redrive))
         .route("/v1/notifications", post(notify::accept))
         .route("/v1/flow", get(flow::flow))
+        .route("/v1/canary", post(canary::send))
         .fallback(unknown)
         // Bodies are limited where they are read, with an answer that names the limit.
         .layer(DefaultBodyLimit::disable())
@@ -104,7 +105,7 @@ async fn unknown(request: Request) -> Refused {
         "path",
         request.uri().path(),
         "there is no such endpoint",
-        "use POST /v1/vehicles/{id}/telemetry; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; GET /v1/dead-letters; or GET /v1/flow",
+        "use POST /v1/vehicles/{id}/telemetry; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary",
     ))
 }
 

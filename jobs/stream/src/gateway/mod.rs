@@ -9,6 +9,7 @@ mod admin;
 mod answer;
 mod assemble;
 pub mod audit;
+pub mod canary;
 pub mod config;
 pub mod credential;
 pub mod credentials;

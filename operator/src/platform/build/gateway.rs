@@ -11,7 +11,7 @@ use super::kafka::kafka_binding;
 use super::warnings::vehicle_groups;
 use super::{COMPONENT, meta, part};
 use crate::job::crd::{Job, JobTls, StreamJob, StreamJobSpec};
-use crate::job::internal_name;
+use crate::job::{HTTP_PORT, internal_name};
 use crate::platform::crd::PlatformGateway;
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
@@ -70,6 +70,13 @@ fn only_tls(gateway: &PlatformGateway) -> bool {
 /// ever points to a Service that is gone already or not there yet.
 pub(super) fn plain_service(platform: &ValidatedPlatform) -> String {
     internal_name(&part(platform, "gateway"))
+}
+
+/// Where the gateway speaks plain HTTP inside Kubernetes.
+#[must_use]
+pub fn gateway_url(platform: &ValidatedPlatform) -> String {
+    let host = plain_service(platform);
+    format!("http://{host}.{}.svc:{HTTP_PORT}", platform.owner.namespace)
 }
 
 pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGateway) -> StreamJob {

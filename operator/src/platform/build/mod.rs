@@ -19,7 +19,8 @@ use crate::reconcile::{Error, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
-pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name};
+pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
+pub use warnings::dispatch_groups;
 
 /// The component's name in labels.
 pub const COMPONENT: &str = "platform";

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::gateway::plain_service;
+use super::gateway::gateway_url;
 use super::outside::{Pods, outside};
 use super::{meta, part};
 use crate::action::crd::{Action, ActionCode, ActionLimits, ActionSpec, SecretParameter};
 use crate::eventsource::crd::{
     Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS, StartingPosition,
 };
-use crate::job::HTTP_PORT;
 use crate::platform::crd::{Channel, PlatformWarnings};
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::DeletionPolicy;
@@ -106,6 +105,13 @@ pub(super) fn vehicle_groups(warnings: &PlatformWarnings) -> Vec<&'static str> {
         .collect()
 }
 
+/// The consumer groups that read alerts, and whether they tell vehicles.
+pub fn dispatch_groups(warnings: &PlatformWarnings) -> Vec<(&'static str, bool)> {
+    ways(warnings)
+        .map(|way| (way.group, way.channel == Channel::Vehicle))
+        .collect()
+}
+
 /// The actions of the warnings.
 pub(super) fn actions(platform: &ValidatedPlatform, warnings: &PlatformWarnings) -> Vec<Action> {
     let mut actions: BTreeMap<&str, ActionSpec> = BTreeMap::new();
@@ -171,9 +177,7 @@ fn notify(platform: &ValidatedPlatform, warnings: &PlatformWarnings, way: &Way) 
     ];
     let secret = match way.channel {
         Channel::Vehicle => {
-            let host = plain_service(platform);
-            let url = format!("http://{host}.{}.svc:{HTTP_PORT}", platform.owner.namespace);
-            parameters.push(("gateway_url", json!(url)));
+            parameters.push(("gateway_url", json!(gateway_url(platform))));
             let token = KeyRef {
                 name: part(platform, "gateway"),
                 key: "notify-token".into(),

@@ -85,6 +85,15 @@ impl Component for Actions {
     }
 
     async fn prepare(context: &Context, action: &Action) -> Result<Preparation, EntityError> {
+        let builtin = action.spec.code.as_ref().and_then(|c| c.builtin.as_ref());
+        let directory = &context.settings.actions_dir;
+        if let (Some(name), false) = (builtin, directory.is_dir()) {
+            // They lie beside the operator, which is elsewhere.
+            return Ok(Preparation::unseen(format!(
+                "the code of the built-in action {name}: there is no directory {}; give it by --actions-dir",
+                directory.display()
+            )));
+        }
         let wanted = resolve(context, action).await?;
         let known_version = action.status.as_ref().and_then(|s| s.version.clone());
         let client = match entity::ask(context, action).await? {

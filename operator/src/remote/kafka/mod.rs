@@ -14,6 +14,7 @@ mod positions;
 mod quorum;
 mod replicas;
 pub mod scram;
+mod waiting;
 
 pub use access::{Access, Login, Protocol};
 pub use address::parse_bootstrap;
@@ -31,3 +32,4 @@ pub use quorum::{
     Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
 };
 pub use replicas::{LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
+pub use waiting::Waiting;

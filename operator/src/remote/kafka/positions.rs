@@ -98,7 +98,7 @@ impl KafkaAdmin {
     }
 
     /// Questions of several steps are asked again from the first while leaders and coordinators move.
-    async fn until_settled<T, F: Future<Output = Result<T, KafkaError>>>(
+    pub(super) async fn until_settled<T, F: Future<Output = Result<T, KafkaError>>>(
         &self,
         question: impl Fn() -> F,
     ) -> Result<T, KafkaError> {

@@ -1,0 +1,358 @@
+//! The status out of what was seen. It is left as it is while nothing has changed that matters, so that a platform through
+//! which records flow evenly, or none, is not written about. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Seen, StageSeen};
+use crate::platform::crd::{FlowCanary, FlowStage, FlowStatus, StageName};
+
+/// Times below are as good as none, in seconds.
+const SHORT: i64 = 10;
+/// Two numbers that differ by less than this factor are as good as the same.
+const FACTOR: i64 = 3;
+/// Offsets alone are written so often at most, in seconds: they move all the time.
+const REFRESH: i64 = 300;
+
+/// What the status says of the flow from now on.
+#[must_use]
+pub fn told(
+    before: Option<&FlowStatus>,
+    seen: &Seen,
+    canary_every: Option<Duration>,
+) -> FlowStatus {
+    let mut now = of(seen);
+    if let Some(before) = before.filter(|_| canary_every.is_some()) {
+        keep_canary(before, &mut now);
+    }
+    match before {
+        Some(before) if is_as_before(before, &now, canary_every) => before.clone(),
+        _ => now,
+    }
+}
+
+fn of(seen: &Seen) -> FlowStatus {
+    FlowStatus {
+        observed: text(seen.at),
+        stages: seen.stages.iter().map(stage).collect(),
+        canary: seen.canary.as_ref().map(|canary| FlowCanary {
+            id: canary.id.clone(),
+            sent: text(canary.sent),
+            stuck_at: canary.stuck_at,
+        }),
+    }
+}
+
+/// Until a canary of this operator's own is through, that of the one before counts.
+fn keep_canary(before: &FlowStatus, now: &mut FlowStatus) {
+    let is_kept = |canary: &&FlowCanary| canary.stuck_at.is_none();
+    let Some(canary) = before.canary.as_ref().filter(is_kept) else {
+        return;
+    };
+    if now.canary.is_some() {
+        return;
+    }
+    now.canary = Some(canary.clone());
+    for stage in &mut now.stages {
+        let same = |other: &&FlowStage| (other.stage, &other.group) == (stage.stage, &stage.group);
+        stage.canary_seconds = before
+            .stages
+            .iter()
+            .find(same)
+            .and_then(|s| s.canary_seconds);
+    }
+}
+
+fn stage(seen: &StageSeen) -> FlowStage {
+    let seconds = |time: Option<Duration>| {
+        time.map(|time| rounded(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)))
+    };
+    FlowStage {
+        stage: seen.watched.stage,
+        topic: seen.watched.topic.clone(),
+        group: seen.watched.group.clone(),
+        end_offset: seen.end,
+        committed_offset: seen.committed,
+        lag_records: seen.lag.map(rounded),
+        lag_seconds: seconds(seen.lag_time),
+        canary_seconds: seconds(seen.canary),
+        message: seen
+            .problem
+            .as_ref()
+            .map(|problem| problem.chars().take(1024).collect()),
+    }
+}
+
+fn text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Down to 1, 2 or 5 times a power of ten.
+fn rounded(number: i64) -> i64 {
+    let mut power = 1_i64;
+    let mut best = 0;
+    loop {
+        for step in [1, 2, 5] {
+            match power.checked_mul(step) {
+                Some(next) if next <= number => best = next,
+                _ => return best,
+            }
+        }
+        match power.checked_mul(10) {
+            Some(next) => power = next,
+            None => return best,
+        }
+    }
+}
+
+fn is_as_before(before: &FlowStatus, now: &FlowStatus, canary_every: Option<Duration>) -> bool {
+    let stuck = |flow: &FlowStatus| flow.canary.as_ref().map(|canary| canary.stuck_at);
+    let stages = before.stages.iter().zip(&now.stages);
+    before.stages.len() == now.stages.len()
+        && stuck(before) == stuck(now)
+        && stages.clone().all(|(before, now)| is_same(before, now))
+        && !(is_old(before, now)
+            && stages
+                .clone()
+                .any(|(a, b)| moved(a, b, before, now, canary_every)))
+}
+
+fn is_same(before: &FlowStage, now: &FlowStage) -> bool {
+    let of = |stage: &FlowStage| (stage.stage, stage.topic.clone(), stage.group.clone());
+    of(before) == of(now)
+        && before.message.is_some() == now.message.is_some()
+        && near(before.lag_seconds, now.lag_seconds, SHORT)
+        && near(before.canary_seconds, now.canary_seconds, SHORT)
+        // How many wait for a moment only does not matter. Vehicles that are away are not told how long.
+        && (is_short(before.lag_seconds) && is_short(now.lag_seconds)
+            || near(before.lag_records, now.lag_records, 0))
+}
+
+fn is_short(seconds: Option<i64>) -> bool {
+    seconds.is_some_and(|seconds| seconds < SHORT)
+}
+
+fn near(before: Option<i64>, now: Option<i64>, small: i64) -> bool {
+    match (before, now) {
+        (Some(before), Some(now)) => {
+            let (less, more) = (before.min(now), before.max(now));
+            more < small || more < less.saturating_mul(FACTOR) || less == more
+        }
+        (None, None) => true,
+        _ => false,
+    }
+}
+
+fn age(before: &FlowStatus, now: &FlowStatus) -> i64 {
+    let time = |flow: &FlowStatus| flow.observed.parse::<Timestamp>();
+    match (time(before), time(now)) {
+        (Ok(before), Ok(now)) => now.duration_since(before).as_secs(),
+        _ => i64::MAX,
+    }
+}
+
+fn is_old(before: &FlowStatus, now: &FlowStatus) -> bool {
+    age(before, now) >= REFRESH
+}
+
+/// Whether records came that were no canaries.
+fn moved(
+    stage_before: &FlowStage,
+    stage_now: &FlowStage,
+    before: &FlowStatus,
+    now: &FlowStatus,
+    canary_every: Option<Duration>,
+) -> bool {
+    let (Some(from), Some(to)) = (stage_before.end_offset, stage_now.end_offset) else {
+        return false;
+    };
+    let canaries = match canary_every {
+        Some(every) if stage_now.stage <= StageName::Detected => {
+            let every = i64::try_from(every.as_secs()).unwrap_or(i64::MAX).max(1);
+            age(before, now) / every + 1
+        }
+        _ => 0,
+    };
+    to < from || to - from > canaries
+}
+
+/// What is told of a canary that is stuck: what is waited for, and why, with the cure.
+#[must_use]
+pub fn stuck(flow: &FlowStatus, platform: &str, limit: i32) -> Option<(String, String)> {
+    let canary = flow.canary.as_ref()?;
+    let stage = canary.stuck_at?;
+    let at = flow
+        .stages
+        .iter()
+        .find(|other| other.stage == stage && other.canary_seconds.is_none());
+    let group = at
+        .and_then(|at| at.group.as_ref())
+        .map(|group| format!(" (group {group})"))
+        .unwrap_or_default();
+    let known = at.and_then(|at| at.message.as_ref());
+    let look = match stage {
+        StageName::Produced => format!("see StreamJob {platform}-gateway and the Kafka behind it"),
+        StageName::Detected => format!("see StreamJob {platform}-detect"),
+        StageName::Told => format!("see the EventSources of {platform} and their actions"),
+        StageName::Notified => format!("see StreamJob {platform}-gateway"),
+    };
+    let because = known
+        .map(|message| format!("; {message}"))
+        .unwrap_or_default();
+    Some((
+        format!("stage {}{group}", stage.as_str()),
+        format!(
+            "spec.flow.stuckSeconds: {limit}: the canary of {} has not passed in that time{because}; {look}",
+            canary.sent
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::{CanarySeen, Watched};
+    use jiff::SignedDuration;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    fn seen(seconds: i64, end: i64, lag: i64, lag_seconds: u64, canary_millis: u64) -> Seen {
+        let stage = |stage, group: Option<&str>| StageSeen {
+            watched: Watched {
+                stage,
+                topic: "telemetry".into(),
+                group: group.map(Into::into),
+                leads_to_vehicles: true,
+            },
+            end: Some(end),
+            committed: None,
+            lag: None,
+            lag_time: None,
+            canary: Some(Duration::from_millis(canary_millis)),
+            problem: None,
+        };
+        let detected = StageSeen {
+            committed: Some(end - lag),
+            lag: Some(lag),
+            lag_time: Some(Duration::from_secs(lag_seconds)),
+            ..stage(StageName::Detected, Some("detect"))
+        };
+        Seen {
+            at: at(seconds),
+            stages: vec![stage(StageName::Produced, None), detected],
+            canary: Some(CanarySeen {
+                id: format!("millrace-canary:{seconds}"),
+                sent: at(seconds - 5),
+                stuck_at: None,
+            }),
+        }
+    }
+
+    const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
+
+    #[test]
+    fn numbers_are_rounded_down() {
+        for (number, to) in [
+            (0, 0),
+            (1, 1),
+            (4, 2),
+            (9, 5),
+            (10, 10),
+            (499, 200),
+            (i64::MAX, 5_000_000_000_000_000_000),
+        ] {
+            assert_eq!(rounded(number), to, "{number}");
+        }
+    }
+
+    #[test]
+    fn an_idle_platform_is_written_about_once() {
+        let first = told(None, &seen(100, 7, 0, 0, 400), MINUTE);
+        // Each minute a canary: the topic grows by it, and nothing else happens for a day.
+        for minute in 1..1440 {
+            let next = seen(
+                100 + 60 * minute,
+                7 + minute,
+                0,
+                0,
+                400 + 600 * (minute as u64 % 3),
+            );
+            assert_eq!(told(Some(&first), &next, MINUTE), first, "{minute}");
+        }
+    }
+
+    #[test]
+    fn an_operator_that_was_restarted_writes_nothing() {
+        let first = told(None, &seen(100, 7, 0, 0, 400), MINUTE);
+        let mut fresh = seen(130, 8, 0, 0, 0);
+        fresh.canary = None;
+        fresh
+            .stages
+            .iter_mut()
+            .for_each(|stage| stage.canary = None);
+        assert_eq!(told(Some(&first), &fresh, MINUTE), first);
+        assert_ne!(told(Some(&first), &fresh, None), first, "switched off");
+    }
+
+    #[test]
+    fn a_flow_without_a_jam_is_written_about_now_and_then() {
+        let first = told(None, &seen(0, 1_000, 3, 1, 400), MINUTE);
+        assert_eq!(
+            told(Some(&first), &seen(299, 60_000, 90, 2, 900), MINUTE),
+            first
+        );
+        let later = told(Some(&first), &seen(300, 61_000, 40, 1, 400), MINUTE);
+        assert_eq!(later.stages[0].end_offset, Some(61_000));
+    }
+
+    #[test]
+    fn a_jam_is_written_about_at_once_and_as_it_grows() {
+        let first = told(None, &seen(0, 1_000, 0, 0, 400), MINUTE);
+        let jam = told(Some(&first), &seen(15, 2_000, 1_000, 14, 400), MINUTE);
+        assert_eq!(jam.stages[1].lag_seconds, Some(10));
+        assert_eq!(jam.stages[1].lag_records, Some(1_000));
+        assert_eq!(
+            told(Some(&jam), &seen(30, 2_500, 1_500, 29, 400), MINUTE),
+            jam
+        );
+        let more = told(Some(&jam), &seen(60, 4_000, 3_500, 59, 400), MINUTE);
+        assert_eq!(more.stages[1].lag_seconds, Some(50));
+        let over = told(Some(&more), &seen(75, 4_000, 0, 0, 400), MINUTE);
+        assert_eq!(over.stages[1].lag_seconds, Some(0));
+    }
+
+    #[test]
+    fn a_stuck_canary_is_told_with_its_stage() {
+        let first = told(None, &seen(0, 1_000, 0, 0, 400), MINUTE);
+        let mut jam = seen(400, 1_000, 0, 0, 400);
+        jam.stages[1].canary = None;
+        jam.canary.as_mut().unwrap().stuck_at = Some(StageName::Detected);
+        let now = told(Some(&first), &jam, MINUTE);
+        let (what, why) = stuck(&now, "p", 300).unwrap();
+        assert_eq!(what, "stage detected (group detect)");
+        assert_eq!(
+            why,
+            "spec.flow.stuckSeconds: 300: the canary of 1970-01-01T00:06:35Z has not passed in that time; see StreamJob p-detect"
+        );
+        assert_eq!(stuck(&first, "p", 300), None);
+        let same = told(Some(&now), &jam, MINUTE);
+        assert_eq!(same, now);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_once() {
+        let mut away = seen(0, 0, 0, 0, 0);
+        for stage in &mut away.stages {
+            (stage.end, stage.lag, stage.lag_time) = (None, None, None);
+            stage.problem = Some("Kafka is away".into());
+        }
+        let first = told(None, &away, MINUTE);
+        assert_eq!(first.stages[0].message.as_deref(), Some("Kafka is away"));
+        away.at = at(900);
+        away.stages[0].problem = Some("Kafka does not answer".into());
+        assert_eq!(told(Some(&first), &away, MINUTE), first);
+    }
+}

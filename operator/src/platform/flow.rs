@@ -1,0 +1,123 @@
+//! What of a platform's flow is watched. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_contract::topics;
+
+use super::build::{dispatch_groups, gateway_url};
+use super::crd::{PlatformFlow, StageName};
+use super::validate::ValidatedPlatform;
+use crate::flow::{GatewayAt, Wanted, Watched};
+use crate::remote::kafka::KafkaAdmin;
+
+/// The consumer group of detect, unless the gateway is told of another.
+const DETECT_GROUP: &str = "detect";
+
+/// The stages that there are.
+#[must_use]
+pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
+    let stage = |stage, topic: &str, group: Option<&str>, leads_to_vehicles| Watched {
+        stage,
+        topic: topic.to_owned(),
+        group: group.map(str::to_owned),
+        leads_to_vehicles,
+    };
+    let Some(gateway) = &platform.gateway else {
+        return Vec::new();
+    };
+    let mut stages = vec![stage(StageName::Produced, topics::TELEMETRY, None, true)];
+    if platform.detect.is_some() {
+        let group = gateway.config.get("detectGroup");
+        let group = group.and_then(|group| group.as_str());
+        stages.push(stage(
+            StageName::Detected,
+            topics::TELEMETRY,
+            Some(group.unwrap_or(DETECT_GROUP)),
+            true,
+        ));
+    }
+    for (group, tells_vehicles) in platform.warnings.iter().flat_map(dispatch_groups) {
+        let told = stage(StageName::Told, topics::ALERTS, Some(group), tells_vehicles);
+        stages.push(told);
+    }
+    stages.push(stage(
+        StageName::Notified,
+        topics::NOTIFICATIONS,
+        None,
+        false,
+    ));
+    stages
+}
+
+/// What is to be watched, by this client of Kafka.
+#[must_use]
+pub fn wanted(platform: &ValidatedPlatform, kafka: Arc<KafkaAdmin>) -> Wanted {
+    Wanted {
+        kafka,
+        stages: stages(platform),
+        gateway: platform.gateway_token.as_ref().map(|token| GatewayAt {
+            url: gateway_url(platform),
+            token: token.clone(),
+        }),
+        canary_every: canary_every(&platform.flow),
+        stuck_after: seconds(platform.flow.stuck_seconds),
+    }
+}
+
+/// Time between two canaries, if any are sent.
+#[must_use]
+pub fn canary_every(flow: &PlatformFlow) -> Option<Duration> {
+    (flow.canary_seconds > 0).then(|| seconds(flow.canary_seconds))
+}
+
+fn seconds(number: i32) -> Duration {
+    Duration::from_secs(u64::try_from(number).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::{live, platform};
+    use super::super::validate::validate;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn of(spec: Value) -> Vec<String> {
+        let valid = validate(&platform(spec), live(None)).unwrap();
+        let text = |watched: Watched| {
+            let group = watched.group.unwrap_or_default();
+            format!("{} {} {group}", watched.stage.as_str(), watched.topic)
+        };
+        stages(&valid).into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn stages_follow_the_parts() {
+        assert_eq!(of(json!({"kafka": {}})), [""; 0]);
+        assert_eq!(
+            of(json!({"kafka": {}, "gateway": {}})),
+            ["produced telemetry ", "notified notifications "]
+        );
+        let key = json!({"name": "s", "key": "k"});
+        let all = json!({"kafka": {}, "gateway": {"config": {"detectGroup": "d2"}}, "detect": {}, "openwhisk": {},
+            "warnings": {"channels": ["vehicle", "webhook"], "webhook": {"url": "https://example.org/h", "secretRef": key}}});
+        assert_eq!(
+            of(all),
+            [
+                "produced telemetry ",
+                "detected telemetry d2",
+                "told alerts dispatch-warnings",
+                "told alerts dispatch-zones",
+                "told alerts dispatch-webhook",
+                "notified notifications "
+            ]
+        );
+    }
+
+    #[test]
+    fn canaries_can_be_switched_off() {
+        let flow = |spec: Value| serde_json::from_value::<PlatformFlow>(spec).unwrap();
+        assert_eq!(canary_every(&flow(json!({}))), Some(seconds(60)));
+        assert_eq!(canary_every(&flow(json!({"canarySeconds": 0}))), None);
+    }
+}
