@@ -16,6 +16,8 @@ use super::message::{GroupOffset, lacks, text, topic_name};
 
 /// "The next offset to be written" in the terms of the protocol.
 const LATEST: i64 = -1;
+/// "The first offset that is still there".
+const EARLIEST: i64 = -2;
 /// Group coordinators, as opposed to transaction coordinators.
 const GROUP_KEY: i8 = 0;
 
@@ -35,13 +37,28 @@ pub fn list_offsets_request(
     partitions: &[i32],
     isolation: Isolation,
 ) -> ListOffsetsRequest {
+    offsets_request(topic, partitions, LATEST, isolation)
+}
+
+/// Asks for the first offset that is still there of some partitions of one topic; goes to their leader.
+#[must_use]
+pub fn list_starts_request(topic: &str, partitions: &[i32]) -> ListOffsetsRequest {
+    offsets_request(topic, partitions, EARLIEST, Isolation::ReadUncommitted)
+}
+
+fn offsets_request(
+    topic: &str,
+    partitions: &[i32],
+    timestamp: i64,
+    isolation: Isolation,
+) -> ListOffsetsRequest {
     let partitions = partitions
         .iter()
         .map(|index| {
             ListOffsetsPartition::default()
                 .with_partition_index(*index)
                 .with_current_leader_epoch(-1)
-                .with_timestamp(LATEST)
+                .with_timestamp(timestamp)
         })
         .collect();
     ListOffsetsRequest::default()
@@ -57,7 +74,7 @@ pub fn list_offsets_request(
         ])
 }
 
-/// The end of each partition.
+/// The offset of each partition that was asked for.
 ///
 /// # Errors
 /// The first partition's error.

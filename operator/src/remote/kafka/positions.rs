@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::admin::{FIRST_PAUSE, KafkaAdmin, LONGEST_PAUSE, Target};
 use super::error::KafkaError;
-use super::message::{self, GroupOffset};
+use super::message::{self, GroupOffset, TopicView};
 use super::offsets::{self, Isolation};
 
 impl KafkaAdmin {
@@ -31,23 +31,11 @@ impl KafkaAdmin {
         asked: &str,
     ) -> Result<BTreeMap<i32, i64>, KafkaError> {
         let view = self.existing(topic, asked).await?;
-        let cluster = self.cluster().await?;
-        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-        for partition in &view.partitions {
-            let leader = partition.leader.ok_or_else(|| {
-                message::lacks(asked, &format!("a leader of partition {}", partition.index))
-            })?;
-            by_leader.entry(leader).or_default().push(partition.index);
-        }
         let mut ends = BTreeMap::new();
-        for (leader, indexes) in by_leader {
-            let broker = cluster
-                .brokers
-                .get(&leader)
-                .ok_or_else(|| message::lacks(asked, &format!("the address of broker {leader}")))?;
+        for (leader, indexes) in self.by_leader(&view, asked).await? {
             let part = self
                 .call(
-                    Target::At(&broker.address),
+                    Target::At(&leader),
                     asked,
                     |_| offsets::list_offsets_request(topic, &indexes, isolation),
                     |answer| offsets::read_list_offsets(answer, asked),
@@ -56,6 +44,35 @@ impl KafkaAdmin {
             ends.extend(part);
         }
         Ok(ends)
+    }
+
+    /// The partitions of a topic, by the address of their leader.
+    ///
+    /// # Errors
+    /// [`KafkaError::Incomplete`] when a partition has no leader, or its leader no address.
+    pub(super) async fn by_leader(
+        &self,
+        topic: &TopicView,
+        asked: &str,
+    ) -> Result<Vec<(String, Vec<i32>)>, KafkaError> {
+        let cluster = self.cluster().await?;
+        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for partition in &topic.partitions {
+            let leader = partition.leader.ok_or_else(|| {
+                message::lacks(asked, &format!("a leader of partition {}", partition.index))
+            })?;
+            by_leader.entry(leader).or_default().push(partition.index);
+        }
+        by_leader
+            .into_iter()
+            .map(|(leader, indexes)| match cluster.brokers.get(&leader) {
+                Some(broker) => Ok((broker.address.clone(), indexes)),
+                None => Err(message::lacks(
+                    asked,
+                    &format!("the address of broker {leader}"),
+                )),
+            })
+            .collect()
     }
 
     /// What a group has committed in a topic; partitions without a commit are left out.

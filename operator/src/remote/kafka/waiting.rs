@@ -6,16 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{Buf, Bytes};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchResponse, PartitionData};
-use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest};
+use kafka_protocol::messages::{BrokerId, FetchRequest};
 
 use super::admin::{KafkaAdmin, Target};
 use super::error::KafkaError;
-use super::message::{self, TopicView, topic_name};
+use super::message::{TopicView, topic_name};
 use super::offsets;
 
-/// "The first offset that is still there" in the terms of the protocol.
-const EARLIEST: i64 = -2;
 /// Size of the head of a batch in its present form.
 const HEAD: usize = 61;
 /// Heads are enough, so little of each partition is asked for.
@@ -44,23 +41,6 @@ pub enum Ahead {
     Marks(i64),
     /// Nothing.
     Nothing,
-}
-
-/// Where partitions begin.
-fn start_offsets_request(topic: &str, partitions: &[i32]) -> ListOffsetsRequest {
-    let partitions = partitions.iter().map(|index| {
-        ListOffsetsPartition::default()
-            .with_partition_index(*index)
-            .with_current_leader_epoch(-1)
-            .with_timestamp(EARLIEST)
-    });
-    ListOffsetsRequest::default()
-        .with_replica_id(BrokerId(-1))
-        .with_topics(vec![
-            ListOffsetsTopic::default()
-                .with_name(topic_name(topic))
-                .with_partitions(partitions.collect()),
-        ])
 }
 
 /// Asks for what follows the positions, without waiting for more.
@@ -225,59 +205,60 @@ impl KafkaAdmin {
         asked: &str,
     ) -> Result<BTreeMap<i32, Waiting>, KafkaError> {
         let view = self.existing(topic, asked).await?;
-        let cluster = self.cluster().await?;
-        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-        for partition in &view.partitions {
-            let leader = partition.leader.ok_or_else(|| {
-                message::lacks(asked, &format!("a leader of partition {}", partition.index))
-            })?;
-            by_leader.entry(leader).or_default().push(partition.index);
-        }
         let mut found = BTreeMap::new();
-        for (leader, indexes) in by_leader {
-            let broker = cluster
-                .brokers
-                .get(&leader)
-                .ok_or_else(|| message::lacks(asked, &format!("the address of broker {leader}")))?;
+        for (leader, indexes) in self.by_leader(&view, asked).await? {
             let starts = self
                 .call(
-                    Target::At(&broker.address),
+                    Target::At(&leader),
                     asked,
-                    |_| start_offsets_request(topic, &indexes),
+                    |_| offsets::list_starts_request(topic, &indexes),
                     |answer| offsets::read_list_offsets(answer, asked),
                 )
                 .await?;
-            let mut from: BTreeMap<i32, i64> = starts
-                .iter()
+            let from = starts
+                .into_iter()
                 .map(|(index, start)| {
-                    let position = positions.get(index).copied().unwrap_or(*start);
-                    (*index, position.max(*start))
+                    let position = positions.get(&index).copied().unwrap_or(start);
+                    (index, position.max(start))
                 })
                 .collect();
-            for _ in 0..ROUNDS {
-                let answer = self
-                    .call(
-                        Target::At(&broker.address),
-                        asked,
-                        |version| fetch_request(&view, &from, version),
-                        |answer| read_fetch(answer, &from, asked),
-                    )
-                    .await?;
-                from.clear();
-                for (index, ahead) in answer {
-                    match ahead {
-                        Ahead::Record(waiting) => {
-                            found.insert(index, waiting);
-                        }
-                        Ahead::Marks(next) => {
-                            from.insert(index, next);
-                        }
-                        Ahead::Nothing => {}
+            found.extend(self.waiting_at(&leader, &view, from, asked).await?);
+        }
+        Ok(found)
+    }
+
+    /// What waits in partitions that one broker leads.
+    async fn waiting_at(
+        &self,
+        leader: &str,
+        topic: &TopicView,
+        mut from: BTreeMap<i32, i64>,
+        asked: &str,
+    ) -> Result<BTreeMap<i32, Waiting>, KafkaError> {
+        let mut found = BTreeMap::new();
+        for _ in 0..ROUNDS {
+            let answer = self
+                .call(
+                    Target::At(leader),
+                    asked,
+                    |version| fetch_request(topic, &from, version),
+                    |answer| read_fetch(answer, &from, asked),
+                )
+                .await?;
+            from.clear();
+            for (index, ahead) in answer {
+                match ahead {
+                    Ahead::Record(waiting) => {
+                        found.insert(index, waiting);
                     }
+                    Ahead::Marks(next) => {
+                        from.insert(index, next);
+                    }
+                    Ahead::Nothing => {}
                 }
-                if from.is_empty() {
-                    break;
-                }
+            }
+            if from.is_empty() {
+                break;
             }
         }
         Ok(found)
@@ -386,7 +367,7 @@ mod tests {
                 .unwrap();
         }
         for version in 2..=10 {
-            start_offsets_request("alerts", &[0])
+            offsets::list_starts_request("alerts", &[0])
                 .encode(&mut buffer, version)
                 .unwrap();
         }
