@@ -1,11 +1,14 @@
 //! `millrace-operator`: arguments only.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use millrace_operator::context::{Images, Settings};
+use millrace_operator::leader::Candidate;
+use millrace_operator::network::NetworkSettings;
 use millrace_operator::reconcile::fingerprint;
 use millrace_operator::{generate, run};
 use sha2::{Digest, Sha256};
@@ -71,6 +74,35 @@ struct RunArguments {
         value_name = "DIR"
     )]
     actions_dir: PathBuf,
+    /// The operator's own namespace, for the Lease by which several operators decide which of them works, and for
+    /// NetworkPolicies. Without it there is neither: run no second operator for the same namespaces then
+    #[arg(long, env = "MILLRACE_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Whether NetworkPolicies are made
+    #[arg(
+        long,
+        env = "MILLRACE_NETWORK_POLICIES",
+        default_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    network_policies: bool,
+    /// Labels of the namespaces whose pods may read metrics, as a JSON object; none when empty
+    #[arg(
+        long,
+        env = "MILLRACE_NETWORK_METRICS_FROM",
+        default_value = "{}",
+        value_name = "JSON"
+    )]
+    network_metrics_from: String,
+    /// Name of the Lease
+    #[arg(
+        long,
+        env = "MILLRACE_LEASE_NAME",
+        default_value = "millrace-operator",
+        value_name = "NAME"
+    )]
+    lease_name: String,
     /// Which log lines are written, in the syntax of tracing's EnvFilter
     #[arg(
         long,
@@ -123,7 +155,25 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 stream: arguments.image_stream,
                 whisk: arguments.image_whisk,
             };
+            let namespace = arguments
+                .namespace
+                .filter(|namespace| !namespace.is_empty());
+            let metrics_from: BTreeMap<String, String> =
+                serde_json::from_str(&arguments.network_metrics_from).map_err(|error| {
+                    anyhow::anyhow!(
+                        "--network-metrics-from: {}: {error}; write for example {{\"team\": \"monitoring\"}}",
+                        arguments.network_metrics_from
+                    )
+                })?;
+            let network = namespace
+                .clone()
+                .filter(|_| arguments.network_policies)
+                .map(|operator_namespace| NetworkSettings {
+                    operator_namespace,
+                    metrics_from,
+                });
             let settings = Settings {
+                network,
                 build: build_of(&images)?,
                 images,
                 namespaces: arguments
@@ -137,7 +187,9 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 .worker_threads(2)
                 .enable_all()
                 .build()?;
-            runtime.block_on(run::run(settings, arguments.listen))?;
+            let lease = arguments.lease_name;
+            let candidate = namespace.map(|namespace| Candidate::this(namespace, lease));
+            runtime.block_on(run::run(settings, arguments.listen, candidate))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Crd => {

@@ -1,5 +1,6 @@
 //! A client, a namespace, and short ways to say what a check needs.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use kube::{Client, Config, Resource, ResourceExt};
 use millrace_operator::context::{Context, Images, Settings};
 use millrace_operator::controller::{Component, reconcile_one};
 use millrace_operator::generate::crd_json;
+use millrace_operator::network::NetworkSettings;
 use millrace_operator::registry::registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -85,6 +87,10 @@ fn settings(namespace: &str) -> Settings {
         namespaces: vec![namespace.to_owned()],
         actions_dir: "/nonexistent".into(),
         build: "1".into(),
+        network: Some(NetworkSettings {
+            operator_namespace: "millrace-system".into(),
+            metrics_from: BTreeMap::new(),
+        }),
     }
 }
 
