@@ -25,7 +25,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Reconciles until told to stop
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Prints the custom resource definitions
     Crd,
     /// Writes what follows from the registry: CRDs, RBAC rules, manifests, reference

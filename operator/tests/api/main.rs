@@ -14,6 +14,7 @@ mod chart;
 mod claims;
 mod drift;
 mod exposure;
+mod leader;
 mod links;
 mod platform;
 mod reconcile;
@@ -96,6 +97,8 @@ fn the_operator_against_a_real_api_server() {
             chart::every_values_file_gives_a_platform,
             chart::a_wrong_value_is_named,
             platform::parts_appear_and_jobs_wait_for_topics,
+            leader::a_standby_takes_over_from_a_leader_that_is_gone,
+            leader::a_leader_that_cannot_renew_stops_and_writes_nothing,
         );
         assert!(failed.is_empty(), "{failed:?}");
     });

@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 pub struct World {
     client: Client,
+    config: Config,
 }
 
 impl World {
@@ -33,7 +34,8 @@ impl World {
             .await
             .unwrap();
         Self {
-            client: Client::try_from(config).unwrap(),
+            client: Client::try_from(config.clone()).unwrap(),
+            config,
         }
     }
 
@@ -73,11 +75,12 @@ impl World {
         Scene {
             context: Arc::new(Context::new(self.client.clone(), settings(namespace))),
             namespace: namespace.to_owned(),
+            config: self.config.clone(),
         }
     }
 }
 
-fn settings(namespace: &str) -> Settings {
+pub fn settings(namespace: &str) -> Settings {
     Settings {
         images: Images {
             kafka: "kafka:4".into(),
@@ -99,6 +102,8 @@ fn settings(namespace: &str) -> Settings {
 pub struct Scene {
     pub context: Arc<Context>,
     pub namespace: String,
+    /// How an administrator gets to the API server.
+    pub config: Config,
 }
 
 impl Scene {
@@ -111,6 +116,7 @@ impl Scene {
         Self {
             context: Arc::new(Context::new(self.context.client.clone(), settings)),
             namespace: self.namespace.clone(),
+            config: self.config.clone(),
         }
     }
 
