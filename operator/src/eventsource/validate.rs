@@ -11,7 +11,7 @@ use crate::reconcile::{Error, Owner};
 use crate::status::{AVAILABLE, Condition, Conditioned, ConditionedStatus, is_true, message_of};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
-use crate::types::{FreeForm, PodResources};
+use crate::types::{FreeForm, Operation, PodResources};
 
 /// What an event source refers to, as far as it is there.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,8 @@ pub struct ValidatedSource {
     pub group: String,
     /// Memory and CPU of a pod.
     pub resources: Option<PodResources>,
+    /// How it is run over time.
+    pub operation: Operation,
 }
 
 /// Checks an event source against what it refers to.
@@ -148,13 +150,17 @@ pub fn validate(
         config.insert("deadLetterTopic".into(), topic.topic_name().into());
     }
     Ok(ValidatedSource {
-        owner: Owner::of(source)?,
+        owner: Owner {
+            windows: spec.operation.windows()?,
+            ..Owner::of(source)?
+        },
         image: spec.image.clone().unwrap_or_else(|| images.stream.clone()),
-        replicas: spec.replicas,
+        replicas: spec.operation.replicas(spec.replicas),
         bindings: vec![kafka, openwhisk],
         config,
         group: source.group(),
         resources: spec.resources.clone(),
+        operation: spec.operation.clone(),
     })
 }
 

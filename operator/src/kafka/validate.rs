@@ -102,8 +102,6 @@ pub struct ValidatedKafka {
     pub racks: Option<BTreeMap<String, String>>,
     /// What becomes of data when the cluster is deleted.
     pub deletion_policy: DeletionPolicy,
-    /// When restarts may happen without approval.
-    pub windows: Windows,
     /// Whether no node is to run.
     pub stopped: bool,
 }
@@ -168,7 +166,10 @@ pub fn validate(
     images: &Images,
 ) -> Result<ValidatedKafka, Error> {
     let spec = &cluster.spec;
-    let mut owner = Owner::of(cluster)?;
+    let mut owner = Owner {
+        windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
+        ..Owner::of(cluster)?
+    };
     let pools = pools(spec, &owner, found)?;
     for (name, value) in &spec.config {
         check_setting(name, value)?;
@@ -191,7 +192,6 @@ pub fn validate(
         external,
         racks: spec.rack.as_ref().map(|_| found.racks.clone()),
         deletion_policy: spec.deletion_policy,
-        windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
         stopped: spec.stopped,
         image: spec.image.clone().unwrap_or_else(|| images.kafka.clone()),
         founding: founding(cluster, &owner, &pools, found),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::reconcile::PendingRestart;
 use crate::status::Condition;
-use crate::types::{BindingStatus, PodResources, Storage};
+use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Storage};
 
 /// An OpenWhisk: the place where actions run.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -54,6 +54,12 @@ pub struct OpenWhiskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
+    /// Whether the volume, with all actions and activations on it, is deleted together with this resource.
+    #[serde(default, skip_serializing_if = "DeletionPolicy::is_retain")]
+    pub deletion_policy: DeletionPolicy,
+    /// How it is run over time.
+    #[serde(flatten)]
+    pub operation: Operation,
     /// Stop reconciling; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
@@ -87,7 +93,7 @@ pub struct OpenWhiskStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded and Paused.
+    /// Available, Progressing, Degraded, Paused and Stopped.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

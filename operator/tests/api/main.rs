@@ -16,6 +16,7 @@ mod cli;
 mod drift;
 mod exposure;
 mod kafka;
+mod leader;
 mod links;
 mod plan;
 mod platform;
@@ -114,6 +115,8 @@ fn the_operator_against_a_real_api_server() {
             cli::a_drain_is_asked_for_and_taken_back,
             cli::a_cluster_without_nodes_holds_nothing,
             plan::the_command_ends_with_the_code_that_a_script_needs,
+            leader::a_standby_takes_over_from_a_leader_that_is_gone,
+            leader::a_leader_that_cannot_renew_stops_and_writes_nothing,
         );
         assert!(failed.is_empty(), "{failed:?}");
     });

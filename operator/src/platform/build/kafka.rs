@@ -8,7 +8,7 @@ use crate::platform::profile::or_profile;
 use crate::platform::topics::topics;
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicSpec};
-use crate::types::Storage;
+use crate::types::{Operation, Storage};
 
 /// The OpenWhisk namespace of the platform's actions.
 const WHISK_NAMESPACE: &str = "millrace";
@@ -69,6 +69,8 @@ pub(super) fn whisk(platform: &ValidatedPlatform, openwhisk: &PlatformOpenWhisk)
     OpenWhisk {
         metadata: meta(platform, "whisk"),
         spec: OpenWhiskSpec {
+            deletion_policy: DeletionPolicy::Retain,
+            operation: Operation::default(),
             mode: Mode::Embedded,
             image: openwhisk.image.clone(),
             namespace: WHISK_NAMESPACE.into(),
