@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::context::{Context, MANAGER};
 use crate::rbac::Rule;
-use crate::reconcile::key;
+use crate::reconcile::{Preparation, key};
 use crate::status::{
     AVAILABLE, Conditioned, ConditionedStatus, DEGRADED, PAUSED, is_true, set_condition,
 };
@@ -102,6 +102,16 @@ pub trait Component: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Option<bool>, kube::Error>> + Send {
         let _ = (context, object);
         future::ready(Ok(None))
+    }
+
+    /// What [`Component::reconcile`] would bring about for the object, found by reading alone: what `millrace plan` tells.
+    /// Nothing is written, neither to Kubernetes nor inside a system.
+    fn prepare(
+        context: &Context,
+        object: &Self::Kind,
+    ) -> impl Future<Output = Result<Preparation, Self::Error>> + Send {
+        let _ = (context, object);
+        future::ready(Ok(Preparation::unknown()))
     }
 
     /// Brings the world in line with the object.

@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod metrics;
 mod names;
 pub mod openwhisk;
+pub mod pki;
 pub mod platform;
 pub mod pods;
 pub mod rbac;

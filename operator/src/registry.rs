@@ -5,14 +5,30 @@ use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::context::Context;
-use crate::controller::{self, Component};
+use crate::controller::{self, Component, Failure, chain};
 use crate::rbac::Rule;
+use crate::reconcile::Preparation;
 
 /// The future of a running controller.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The future of a look at what a reconcile would do.
+pub type Preparing<'a> = Pin<Box<dyn Future<Output = Result<Preparation, Unprepared>> + Send + 'a>>;
+
+/// Why it cannot be said what a reconcile would do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unprepared {
+    /// Something else has to be there first.
+    #[error("{0}")]
+    Waits(String),
+    /// It would fail.
+    #[error("{0}")]
+    Fails(String),
+}
 
 /// A component, with its types erased.
 pub struct Registered {
@@ -22,6 +38,8 @@ pub struct Registered {
     pub crd: fn() -> CustomResourceDefinition,
     /// What the operator must be allowed to do for it.
     pub rules: fn() -> Vec<Rule>,
+    /// What a reconcile of an object, as JSON, would do.
+    pub prepare: for<'a> fn(&'a Context, Value) -> Preparing<'a>,
     /// Runs it until told to stop.
     pub run: fn(Arc<Context>, watch::Receiver<bool>) -> Running,
 }
@@ -34,8 +52,22 @@ impl Registered {
             name: C::NAME,
             crd: C::Kind::crd,
             rules: C::rules,
+            prepare: |context, object| Box::pin(prepare::<C>(context, object)),
             run: |context, stop| Box::pin(controller::run::<C>(context, stop)),
         }
+    }
+}
+
+async fn prepare<C: Component>(
+    context: &Context,
+    object: Value,
+) -> Result<Preparation, Unprepared> {
+    let object: C::Kind =
+        serde_json::from_value(object).map_err(|error| Unprepared::Fails(error.to_string()))?;
+    match C::prepare(context, &object).await {
+        Ok(preparation) => Ok(preparation),
+        Err(failure) if failure.unavailable() => Err(Unprepared::Waits(chain(&failure))),
+        Err(failure) => Err(Unprepared::Fails(chain(&failure))),
     }
 }
 

@@ -12,6 +12,8 @@ pub const PROGRESSING: &str = "Progressing";
 pub const DEGRADED: &str = "Degraded";
 /// Reconciling is switched off by `spec.paused`.
 pub const PAUSED: &str = "Paused";
+/// There are no pods, because `spec.stopped` asks for it.
+pub const STOPPED: &str = "Stopped";
 
 /// Kubernetes allows 32,768 characters; nobody reads more than this.
 const MESSAGE_MAX: usize = 4096;
@@ -20,7 +22,7 @@ const MESSAGE_MAX: usize = 4096;
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// The aspect: Available, Progressing, Degraded or Paused.
+    /// The aspect: Available, Progressing, Degraded, Paused, Stopped or DiskPressure.
     #[serde(rename = "type")]
     #[schemars(length(max = 64))]
     pub type_: String,

@@ -1,11 +1,17 @@
 //! Types that several custom resources share: quantities, storage, resources, references.
 
+mod operation;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+
+pub use operation::{
+    Day, DeletionPolicy, MaintenanceWindow, Windows, moment, override_pods, tell_stopped,
+};
 
 /// The API group of every custom resource of this project.
 pub const GROUP: &str = "millrace.dev";

@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// What an event source claims: its group's place in a topic of a Kafka.
 fn claim_of(source: &EventSource, topic: &KafkaTopic) -> String {
-    let kafka = &topic.spec.kafka;
+    let kafka = topic.home();
     // Neither names of topics nor those of groups have a slash.
     let thing = format!("{}/{}", topic.topic_name(), source.group());
     claim::claim(&format!("eventsource/{kafka}"), &thing)
@@ -38,6 +38,19 @@ pub async fn rival(
     claim::stake(context, source, &mine)
         .await
         .map_err(Error::doing("labelling the EventSource"))?;
+    older(context, source, topic).await
+}
+
+/// Finds the older event source that has the group already; claims nothing.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn older(
+    context: &Context,
+    source: &EventSource,
+    topic: &KafkaTopic,
+) -> Result<Option<EventSource>, Error> {
+    let mine = claim_of(source, topic);
     let namespace = source.namespace().unwrap_or_default();
     let all = claim::claimants::<EventSource>(context, &namespace, &mine)
         .await
@@ -60,33 +73,7 @@ pub fn claimed(
     owner: &EventSource,
 ) -> Reconciled<EventSourceStatus> {
     let generation = source.metadata.generation;
-    let group = source.group();
-    let (field, cure) = if source.spec.group.is_some() {
-        (
-            "spec.group",
-            "make this EventSource anew with another spec.group, or delete one of the two",
-        )
-    } else {
-        (
-            "metadata.name",
-            "make this EventSource anew under another name or with a spec.group, or delete one of the two",
-        )
-    };
-    let text = Invalid::new(
-        field,
-        source
-            .spec
-            .group
-            .clone()
-            .unwrap_or_else(|| source.name_any()),
-        format!(
-            "the consumer group {group} of the topic {} belongs to the older EventSource {}",
-            topic.topic_name(),
-            owner.name_any()
-        ),
-        cure,
-    )
-    .to_string();
+    let text = told(source, topic, owner);
     let mut status = status_of(source);
     // It does not run: when its turn comes it begins like a new one.
     status.group = None;
@@ -109,6 +96,37 @@ pub fn claimed(
     Reconciled::Status(status, AGAIN)
 }
 
+/// Whose the group is, as field, value and cure.
+pub fn told(source: &EventSource, topic: &KafkaTopic, owner: &EventSource) -> String {
+    let group = source.group();
+    let (field, cure) = if source.spec.group.is_some() {
+        (
+            "spec.group",
+            "make this EventSource anew with another spec.group, or delete one of the two",
+        )
+    } else {
+        (
+            "metadata.name",
+            "make this EventSource anew under another name or with a spec.group, or delete one of the two",
+        )
+    };
+    Invalid::new(
+        field,
+        source
+            .spec
+            .group
+            .clone()
+            .unwrap_or_else(|| source.name_any()),
+        format!(
+            "the consumer group {group} of the topic {} belongs to the older EventSource {}",
+            topic.topic_name(),
+            owner.name_any()
+        ),
+        cure,
+    )
+    .to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::validate::tests::{all_there, source};
@@ -119,7 +137,7 @@ mod tests {
     fn a_group_is_claimed_however_it_was_named() {
         let topic = all_there().topic.unwrap();
         let mut other = topic.clone();
-        other.spec.kafka = "elsewhere".into();
+        other.spec.kafka = Some("elsewhere".into());
         let by_name = source(json!({"topic": "t", "action": "a"}));
         let of = |spec| claim_of(&source(spec), &topic);
         let mine = claim_of(&by_name, &topic);

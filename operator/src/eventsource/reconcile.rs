@@ -18,7 +18,7 @@ use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, 
 use crate::job::{self, deployment_state, tell};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner, Resources};
+use crate::reconcile::{self, Error, Owner, Preparation, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
 
@@ -125,6 +125,20 @@ impl Component for EventSources {
             Ok(owner) => job::serves(context, &owner, &build::name(&owner)).await,
             Err(_) => Ok(None),
         }
+    }
+
+    async fn prepare(context: &Context, object: &EventSource) -> Result<Preparation, Error> {
+        let references = dereference(context, object).await?;
+        if let Some(topic) = &references.topic
+            && let Some(owner) = claim::older(context, object, topic).await?
+        {
+            let mut none = Preparation::of(Owner::of(object)?, Resources::new(), build::kinds());
+            none.refused.push(claim::told(object, topic, &owner));
+            return Ok(none);
+        }
+        let source = validate(object, &references, &context.settings.images)?;
+        let resources = build::build(&source)?;
+        Ok(Preparation::of(source.owner, resources, build::kinds()))
     }
 
     async fn reconcile(

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner};
+use crate::reconcile::{self, Error, Owner, Preparation};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
 
 /// The reconciler of StreamJob.
@@ -90,6 +90,20 @@ impl Component for Jobs {
             Ok(owner) => deployment::serves(context, &owner, &owner.name).await,
             Err(_) => Ok(None),
         }
+    }
+
+    async fn prepare(context: &Context, object: &StreamJob) -> Result<Preparation, Error> {
+        let job = validate(object, &context.settings.images)?;
+        let missing = match check_bindings(context, &job).await {
+            Ok(()) => None,
+            Err(missing @ Error::Missing { .. }) => Some(missing.to_string()),
+            Err(other) => return Err(other),
+        };
+        let resources = build::build(&job)?;
+        let files = missing_files(context, &job).await?;
+        let mut preparation = Preparation::of(job.owner, resources, build::kinds());
+        preparation.waiting.extend(missing.into_iter().chain(files));
+        Ok(preparation)
     }
 
     async fn reconcile(

@@ -1,17 +1,26 @@
 //! The custom resource KafkaCluster.
 
+mod listeners;
+mod pool;
+mod status;
+
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
-use crate::reconcile::PendingRestart;
-use crate::status::Condition;
-use crate::types::{BindingStatus, PodResources, Storage};
+use crate::types::{PodResources, Storage};
 
-/// An Apache Kafka cluster in KRaft mode. This version runs one node that is broker and controller in one.
-#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+pub use listeners::{CaSecret, External, ExternalType, Listeners, Rack, Secure};
+pub use pool::{Pool, Role, Volume};
+pub use status::{
+    CertificatePhase, CertificateStatus, DrainStatus, KafkaClusterStatus, NodeRestart, PoolStatus,
+    QuorumStatus,
+};
+
+/// An Apache Kafka cluster in KRaft mode: either `nodes` that are brokers and controllers in one, or `pools` of nodes.
+#[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
     group = "millrace.dev",
     version = "v1alpha1",
@@ -23,40 +32,80 @@ use crate::types::{BindingStatus, PodResources, Storage};
     status = "KafkaClusterStatus",
     derive = "PartialEq",
     doc = "An Apache Kafka cluster in KRaft mode.",
-    printcolumn(name = "Nodes", type_ = "integer", json_path = ".spec.nodes", description = "Nodes asked for"),
+    printcolumn(name = "Nodes", type_ = "integer", json_path = ".status.nodes", description = "Nodes asked for"),
+    printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyNodes", description = "Nodes that are ready"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether clients can use it"),
-    printcolumn(name = "Storage", type_ = "string", json_path = ".status.storage", description = "Size of a node's volume"),
+    printcolumn(name = "Storage", type_ = "string", json_path = ".status.storage", description = "Size of the smallest volume of a node"),
     printcolumn(name = "Binding", type_ = "string", json_path = ".status.binding.name", description = "Secret with the connection details"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it is, or is not, available", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters, because services are named after it; choose another name"),
+    validation = Rule::new("!has(self.spec.pools) || self.spec.pools.all(p, size(self.metadata.name) + size(p.name) <= 51)")
+        .message("spec.pools: the name of a pool is too long together with that of the cluster, because pods are called after both; take 51 characters at most for the two"),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.nodes) != has(self.pools)")
+        .message("spec.nodes, spec.pools: a cluster has either nodes of one kind or pools; set exactly one of the two"),
+    validation = Rule::new("has(self.nodes) == has(self.storage)")
+        .message("spec.storage: belongs to spec.nodes; set both, or write spec.pools with volumes of their own"),
+    validation = Rule::new("has(self.nodes) == has(oldSelf.nodes)")
+        .message("spec.nodes, spec.pools: a cluster cannot change from one to the other, because its volumes would stay behind; put the former field back, or make a new cluster"),
+    validation = Rule::new("(has(self.listeners) && has(self.listeners.secure)) == (has(oldSelf.listeners) && has(oldSelf.listeners.secure))")
+        .message("spec.listeners.secure: cannot be added or removed while the cluster runs, because its nodes would not understand each other on the way; put it back, or make a new cluster"),
+)]
 pub struct KafkaClusterSpec {
-    /// How many nodes run. This version runs exactly one.
+    /// How many nodes run that are broker and controller in one, with the ids from 0. An even number of them bears no
+    /// more failures than the odd one below. For other layouts write `pools` instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(
-        validation = Rule::new("self >= 1").message("a Kafka cluster needs at least one node; set spec.nodes to 1"),
-        validation = Rule::new("self <= 1").message("this version runs one combined broker and controller; set spec.nodes to 1"),
+        validation = Rule::new("self >= 1").message("a Kafka cluster needs at least one node; set spec.nodes to 1 or more"),
+        validation = Rule::new("self <= 9").message("more than nine controllers slow each other down; set spec.nodes to 9 or less, or write spec.pools with brokers apart from controllers"),
     )]
-    pub nodes: i32,
+    pub nodes: Option<i32>,
+    /// Pools of nodes that are alike, for controllers apart from brokers, and for brokers of several kinds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[x_kube(
+        validation = Rule::new("self.all(a, self.all(b, a.name == b.name || a.lastNodeId < b.firstNodeId || b.lastNodeId < a.firstNodeId))")
+            .message("spec.pools: the ranges firstNodeId to lastNodeId of two pools overlap; give each pool ids of its own"),
+        validation = Rule::new("self.exists(p, p.roles.exists(r, r == 'controller') && p.replicas > 0)")
+            .message("spec.pools: no pool with the role controller has a node; give one of them replicas, best 3"),
+        validation = Rule::new("self.exists(p, p.roles.exists(r, r == 'broker') && p.replicas > 0)")
+            .message("spec.pools: no pool with the role broker has a node; give one of them replicas"),
+    )]
+    pub pools: Vec<Pool>,
     /// The container image, in the layout of apache/kafka. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// The volume of a node, for the log of records.
-    pub storage: Storage,
-    /// Memory and CPU of a node. The Java heap is computed from the memory; 512Mi when absent.
+    /// The volume of each of the `nodes`, for the log of records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// Memory and CPU of a node, where its pool does not say. The Java heap is computed from the memory; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': a Kafka node does not start with so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
-    /// Broker settings that are put after the computed ones, for example `log.retention.hours`.
+    /// Settings of all nodes that are put after the computed ones, for example `log.retention.hours`.
     /// Settings that the operator must own are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "config_schema")]
-    #[x_kube(validation = Rule::new("!self.exists(k, k in ['node.id', 'process.roles', 'listeners', 'advertised.listeners', 'listener.security.protocol.map', 'controller.listener.names', 'controller.quorum.voters', 'controller.quorum.bootstrap.servers', 'log.dirs', 'log.dir', 'metadata.log.dir', 'broker.id', 'inter.broker.listener.name'])")
-        .message("names a setting that the operator owns (node.id, process.roles, listeners, quorum, log directories); remove it from spec.config"))]
+    #[x_kube(validation = Rule::new("!self.exists(k, k in ['node.id', 'process.roles', 'listeners', 'advertised.listeners', 'listener.security.protocol.map', 'controller.listener.names', 'controller.quorum.voters', 'controller.quorum.bootstrap.servers', 'log.dirs', 'log.dir', 'metadata.log.dir', 'broker.id', 'broker.rack', 'inter.broker.listener.name', 'super.users', 'authorizer.class.name', 'ssl.principal.mapping.rules'] || k.startsWith('listener.name.') || k.startsWith('ssl.keystore.') || k.startsWith('ssl.truststore.'))")
+        .message("names a setting that the operator owns (node.id, process.roles, listeners, quorum, log directories, rack, certificates, super users); remove it from spec.config"))]
     pub config: BTreeMap<String, String>,
+    /// How clients and nodes reach nodes. Plain text inside Kubernetes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<Listeners>,
+    /// Copies of a partition are spread over racks. Nodes of Kubernetes say which rack they are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<Rack>,
+    /// The version of Kafka's own metadata that the cluster stays at, for example `4.0`, so that its image can go back
+    /// after an upgrade. When absent it follows the image once all nodes run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]+[.][0-9]+(-IV[0-9]+)?$')").message(Message::Expression("'spec.metadataVersion: ' + self + ': is no version of metadata; write it like 4.0 or 4.0-IV3'".into())))]
+    pub metadata_version: Option<String>,
     /// Stop reconciling this cluster; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
@@ -64,37 +113,6 @@ pub struct KafkaClusterSpec {
 
 fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     crate::types::string_map(64, 1024)
-}
-
-/// What was seen of a Kafka cluster.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KafkaClusterStatus {
-    /// The generation of the spec that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded and Paused.
-    #[serde(default)]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// Addresses for clients inside Kubernetes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub bootstrap_servers: Option<String>,
-    /// The Secret with the connection details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub binding: Option<BindingStatus>,
-    /// Nodes that are ready.
-    #[serde(default)]
-    pub ready_nodes: i32,
-    /// The size of a node's live volume, which may be larger than asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 24))]
-    pub storage: Option<String>,
-    /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
-    pub pending_restarts: Vec<PendingRestart>,
 }
 
 conditioned!(KafkaCluster, KafkaClusterStatus);

@@ -1,20 +1,43 @@
 //! KafkaCluster: an Apache Kafka.
 
 mod build;
-mod config;
 pub mod crd;
+mod files;
+mod nodes;
 mod reconcile;
+mod status;
 mod validate;
 
+pub use nodes::{Node, NodeVolume, Pool};
 pub use reconcile::Kafka;
+pub use validate::ValidatedKafka;
 
-/// Port for clients.
+/// The component's name in labels.
+pub const COMPONENT: &str = "kafka";
+/// Port for clients without TLS.
 pub const CLIENT_PORT: i32 = 9092;
 /// Port for the controllers.
 pub const CONTROLLER_PORT: i32 = 9093;
 
-/// Name of the Secret with the connection details of a cluster.
+/// On the pods of a pool: its name.
+pub const POOL_LABEL: &str = "millrace.dev/pool";
+/// On the pods of a pool of brokers.
+pub const BROKER_LABEL: &str = "millrace.dev/kafka-broker";
+/// On the pods of a pool of controllers.
+pub const CONTROLLER_LABEL: &str = "millrace.dev/kafka-controller";
+
+/// On a cluster: lets the controller with the lowest id found the cluster anew on an empty volume. Each new value lets it
+/// once.
+pub const ALLOW_FORMAT: &str = "millrace.dev/allow-format";
+
+/// Name of the Secret with the connection details of a cluster, for its clients.
 #[must_use]
 pub fn binding_name(cluster: &str) -> String {
     format!("{cluster}-binding")
+}
+
+/// Name of the Secret with the operator's own way into a cluster.
+#[must_use]
+pub fn admin_name(cluster: &str) -> String {
+    format!("{cluster}-admin")
 }

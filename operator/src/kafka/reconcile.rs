@@ -1,23 +1,22 @@
 //! The reconciler of KafkaCluster: reads as a table of contents.
 
-use std::time::Duration;
-
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::ResourceExt;
 
-use super::binding_name;
-use super::build::{self, COMPONENT, VOLUME};
-use super::crd::{KafkaCluster, KafkaClusterStatus};
-use super::validate::{ValidatedKafka, validate};
+use super::crd::{KafkaCluster, KafkaClusterStatus, Role};
+use super::status::{Seen, status};
+use super::validate::{Found, ValidatedKafka, set_names, validate};
+use super::{COMPONENT, build};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{self, Applied, Error, Owner, Resources, roll, storage};
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
-use crate::types::BindingStatus;
+use crate::reconcile::{
+    self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
+};
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -51,114 +50,152 @@ impl Component for Kafka {
     }
 
     async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {
-        match Owner::of(object) {
-            Ok(owner) => pods::set_serves(context, &owner).await,
-            Err(_) => Ok(None),
+        let Ok(owner) = Owner::of(object) else {
+            return Ok(None);
+        };
+        let mut serves = None;
+        for set in set_names(&object.spec, &owner.name) {
+            if let Some(ready) = pods::named_set_serves(context, &owner, &set).await? {
+                serves = Some(serves == Some(true) || ready);
+            }
         }
+        Ok(serves)
+    }
+
+    async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
+        let (kafka, resources) = prepare(context, cluster).await?;
+        let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
+        for pool in &kafka.pools {
+            let status = cluster.status.as_ref();
+            let known = status.and_then(|s| s.pools.iter().find(|p| p.name == pool.name));
+            for volume in &pool.volumes {
+                let live = known.and_then(|known| known.storage.as_deref());
+                preparation.grow_volumes(live, &volume.storage.size);
+            }
+        }
+        Ok(preparation)
     }
 
     async fn reconcile(
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let template = dereference(context, cluster).await?;
-        let kafka = validate(cluster, template, &context.settings.images)?;
-        let prepared = build::build(&kafka)?;
+        let (kafka, prepared) = prepare(context, cluster).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
-        let volumes = storage::grow(
-            context,
-            &kafka.owner,
-            VOLUME,
-            &kafka.owner.name,
-            kafka.nodes,
-            &kafka.storage.size,
-        )
-        .await
-        .map_err(Error::doing("growing volumes"))?;
-        let rolling = match applied.get::<StatefulSet>(&kafka.owner.name) {
-            Some(set) => roll::roll(context, &kafka.owner, COMPONENT, &set)
-                .await
-                .map_err(Error::doing("restarting nodes"))?,
-            None => None,
-        };
+        let volumes = grow(context, &kafka).await?;
+        let rolling = roll(context, &kafka, &applied).await?;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;
         Ok(status(
-            cluster, &kafka, &applied, &volumes, rolling, trouble,
+            cluster,
+            &kafka,
+            &applied,
+            Seen {
+                volumes,
+                rolling,
+                trouble,
+            },
         ))
     }
 }
 
-/// The claim template of the live StatefulSet, which cannot be changed.
-async fn dereference(
+/// What a cluster is to be, before anything is written.
+async fn prepare(
     context: &Context,
     cluster: &KafkaCluster,
-) -> Result<Option<PersistentVolumeClaim>, Error> {
-    let owner = Owner::of(cluster)?;
-    storage::live_template(context, &owner, &owner.name).await
+) -> Result<(ValidatedKafka, Resources<Prepared>), Error> {
+    let found = dereference(context, cluster).await?;
+    let kafka = validate(cluster, &found, &context.settings.images)?;
+    let prepared = build::build(&kafka)?;
+    Ok((kafka, prepared))
 }
 
-fn status(
+async fn dereference(context: &Context, cluster: &KafkaCluster) -> Result<Found, Error> {
+    let owner = Owner::of(cluster)?;
+    let mut found = Found::default();
+    for set in set_names(&cluster.spec, &owner.name) {
+        let templates = storage::live_templates(context, &owner, &set).await?;
+        if !templates.is_empty() {
+            found.templates.insert(set, templates);
+        }
+    }
+    // Once it has worked, no volume says anything new.
+    if cluster.status.as_ref().is_none_or(|s| !s.bootstrapped) {
+        found.former_volumes = former_volumes(context, &owner, cluster).await?;
+    }
+    Ok(found)
+}
+
+/// Whether a controller's volume is older than the resource.
+async fn former_volumes(
+    context: &Context,
+    owner: &Owner,
     cluster: &KafkaCluster,
+) -> Result<bool, Error> {
+    let spec = &cluster.spec;
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    let mut sets: Vec<(String, i32)> = spec
+        .nodes
+        .iter()
+        .map(|nodes| (owner.name.clone(), *nodes))
+        .collect();
+    let pools = spec.pools.iter();
+    sets.extend(
+        pools
+            .filter(|pool| pool.roles.contains(&Role::Controller))
+            .map(|pool| (format!("{}-{}", owner.name, pool.name), pool.replicas)),
+    );
+    for (set, replicas) in sets {
+        for ordinal in 0..replicas {
+            let claim = api
+                .get_opt(&format!("data-{set}-{ordinal}"))
+                .await
+                .map_err(Error::doing("reading a volume claim"))?;
+            if claim.is_some_and(|claim| claim.creation_timestamp() < cluster.creation_timestamp())
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Grows the volumes of all pools. Gives them by StatefulSet.
+async fn grow(context: &Context, kafka: &ValidatedKafka) -> Result<Vec<(String, Volumes)>, Error> {
+    let mut all = Vec::new();
+    for pool in &kafka.pools {
+        for volume in &pool.volumes {
+            let size = &volume.storage.size;
+            let grown = storage::grow(
+                context,
+                &kafka.owner,
+                &volume.name,
+                &pool.set,
+                pool.replicas,
+                size,
+            )
+            .await
+            .map_err(Error::doing("growing volumes"))?;
+            all.push((pool.set.clone(), grown));
+        }
+    }
+    Ok(all)
+}
+
+async fn roll(
+    context: &Context,
     kafka: &ValidatedKafka,
     applied: &Resources<Applied>,
-    volumes: &Volumes,
-    rolling: Option<String>,
-    trouble: Option<String>,
-) -> Reconciled<KafkaClusterStatus> {
-    let generation = cluster.metadata.generation;
-    let ready = applied
-        .get::<StatefulSet>(&kafka.owner.name)
-        .and_then(|set| set.status)
-        .and_then(|status| status.ready_replicas)
-        .unwrap_or(0);
-    let mut status = status_of(cluster);
-    let (host, port) = build::bootstrap(kafka);
-    status.bootstrap_servers = Some(format!("{host}:{port}"));
-    status.binding = Some(BindingStatus {
-        name: binding_name(&kafka.owner.name),
-    });
-    status.ready_nodes = ready;
-    status.pending_restarts = applied.pending().to_vec();
-    status.storage = volumes.size.as_ref().map(|size| size.0.clone());
-    let conditions = &mut status.conditions;
-    let available = ready >= kafka.nodes;
-    let counted = format!("{ready} of {} nodes ready", kafka.nodes);
-    let told = match (&trouble, available) {
-        (Some(trouble), false) => format!("{counted}: {trouble}"),
-        _ => counted,
-    };
-    set_condition(
-        conditions,
-        AVAILABLE,
-        available,
-        if available { "Ready" } else { "NodesNotReady" },
-        &told,
-        generation,
-    );
-    match &rolling {
-        Some(step) => set_condition(
-            conditions,
-            PROGRESSING,
-            true,
-            "Restarting",
-            step,
-            generation,
-        ),
-        None if available => {
-            set_condition(conditions, PROGRESSING, false, "Settled", "", generation)
+) -> Result<Option<String>, Error> {
+    for pool in &kafka.pools {
+        let Some(set) = applied.get::<StatefulSet>(&pool.set) else {
+            continue;
+        };
+        let rolling = roll::roll(context, &kafka.owner, &set)
+            .await
+            .map_err(Error::doing("restarting nodes"))?;
+        if rolling.is_some() {
+            return Ok(rolling);
         }
-        None => set_condition(conditions, PROGRESSING, true, "Starting", &told, generation),
-    };
-    if let Some(refused) = &volumes.refused {
-        set_condition(
-            conditions,
-            DEGRADED,
-            true,
-            "VolumeCannotGrow",
-            refused,
-            generation,
-        );
     }
-    let settled = is_true(&status.conditions, AVAILABLE) && rolling.is_none();
-    Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
+    Ok(None)
 }

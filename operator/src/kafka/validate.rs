@@ -1,13 +1,16 @@
 //! From what was asked for to what can be built. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::ResourceExt;
 use millrace_contract::Invalid;
 
-use super::crd::KafkaCluster;
+use super::ALLOW_FORMAT;
+use super::crd::{self, KafkaCluster, KafkaClusterSpec, Role};
+use super::nodes::{Node, NodeVolume, Pool};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
 use crate::types::{PodResources, Quantity, Storage};
@@ -20,6 +23,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 const RESERVED: &[&str] = &[
     "node.id",
     "broker.id",
+    "broker.rack",
     "process.roles",
     "listeners",
     "advertised.listeners",
@@ -31,7 +35,32 @@ const RESERVED: &[&str] = &[
     "log.dirs",
     "log.dir",
     "metadata.log.dir",
+    "super.users",
+    "authorizer.class.name",
+    "ssl.principal.mapping.rules",
 ];
+/// The same, by what they start with.
+const RESERVED_PREFIXES: &[&str] = &["listener.name.", "ssl.keystore.", "ssl.truststore."];
+
+/// What was read of Kubernetes before anything is decided.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The claim templates of the live StatefulSets, by name.
+    pub templates: BTreeMap<String, Vec<PersistentVolumeClaim>>,
+    /// Whether a controller has a volume that is older than the resource: a former cluster of this name left it.
+    pub former_volumes: bool,
+}
+
+/// Which node may found the cluster on an empty volume.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Founding {
+    /// The node with this id.
+    By(i32),
+    /// None: the cluster is there, and a node with an empty volume joins it.
+    Done,
+    /// None: the cluster has one controller only, so that there is nobody to join.
+    Refused,
+}
 
 /// A cluster that can be built.
 #[derive(Clone, Debug)]
@@ -40,20 +69,42 @@ pub struct ValidatedKafka {
     pub owner: Owner,
     /// The container image.
     pub image: String,
-    /// How many nodes.
-    pub nodes: i32,
-    /// The volume asked for.
-    pub storage: Storage,
-    /// The claim template that the live StatefulSet has; it cannot be changed.
-    pub live_template: Option<PersistentVolumeClaim>,
-    /// Memory and CPU of a node.
-    pub resources: PodResources,
-    /// The Java heap, in mebibytes.
-    pub heap_mebibytes: u64,
-    /// The id that empty log directories are formatted with. A volume of a former cluster keeps the id that it has.
+    /// The pools, at least one, in the order of the spec.
+    pub pools: Vec<Pool>,
+    /// The id that empty volumes are formatted with. A volume of a former cluster keeps the id that it has.
     pub cluster_id: String,
-    /// Broker settings on top of the computed ones.
+    /// Which node may found the cluster.
+    pub founding: Founding,
+    /// The version that the metadata stays at; that of the image when `None`.
+    pub metadata_version: Option<String>,
+    /// Settings on top of the computed ones.
     pub config: BTreeMap<String, String>,
+}
+
+impl ValidatedKafka {
+    /// All nodes that are asked for, pool by pool.
+    pub fn nodes(&self) -> impl Iterator<Item = Node> {
+        self.pools.iter().flat_map(|pool| pool.nodes(&self.owner))
+    }
+
+    /// How many nodes hold records.
+    #[must_use]
+    pub fn broker_count(&self) -> i32 {
+        let brokers = self.pools.iter().filter(|pool| pool.broker);
+        brokers.map(|pool| pool.replicas).sum()
+    }
+
+    /// How many nodes are asked for.
+    #[must_use]
+    pub fn node_count(&self) -> i32 {
+        self.pools.iter().map(|pool| pool.replicas).sum()
+    }
+
+    /// Whether any pool has both roles.
+    #[must_use]
+    pub fn is_combined(&self) -> bool {
+        self.pools.iter().any(|pool| pool.broker && pool.controller)
+    }
 }
 
 /// Checks a cluster and computes what follows from its spec.
@@ -62,55 +113,220 @@ pub struct ValidatedKafka {
 /// Names the field, its value and the cure.
 pub fn validate(
     cluster: &KafkaCluster,
-    live_template: Option<PersistentVolumeClaim>,
+    found: &Found,
     images: &Images,
 ) -> Result<ValidatedKafka, Error> {
     let spec = &cluster.spec;
     let owner = Owner::of(cluster)?;
-    if spec.nodes != 1 {
-        return Err(Invalid::new(
-            "spec.nodes",
-            spec.nodes.to_string(),
-            "this version runs one combined broker and controller",
-            "set spec.nodes to 1",
-        )
-        .into());
-    }
-    let memory = spec
-        .resources
-        .as_ref()
-        .and_then(|r| r.memory.clone())
-        .unwrap_or_else(|| MEMORY.into());
-    let bytes = size("spec.resources.memory", &memory)?;
-    if bytes < 256 * MEBIBYTE {
-        return Err(Invalid::new(
-            "spec.resources.memory",
-            &memory.0,
-            "a Kafka node does not start with so little",
-            "give at least 256Mi",
-        )
-        .into());
-    }
-    size("spec.storage.size", &spec.storage.size)?;
+    let pools = pools(spec, &owner, found)?;
     for (name, value) in &spec.config {
         check_setting(name, value)?;
     }
-    let cpu = spec.resources.as_ref().and_then(|r| r.cpu.clone());
-    let cluster_id = cluster_id(&owner.uid)?;
+    let status = cluster.status.as_ref();
+    let cluster_id = match status.and_then(|status| status.cluster_id.clone()) {
+        Some(id) => id,
+        None => cluster_id(&owner.uid)?,
+    };
     Ok(ValidatedKafka {
         image: spec.image.clone().unwrap_or_else(|| images.kafka.clone()),
-        nodes: spec.nodes,
-        storage: spec.storage.clone(),
-        live_template,
-        resources: PodResources {
-            memory: Some(memory),
-            cpu,
-        },
-        heap_mebibytes: heap(bytes),
+        founding: founding(cluster, &owner, &pools, found),
+        pools,
         cluster_id,
+        metadata_version: spec.metadata_version.clone(),
         config: spec.config.clone(),
         owner,
     })
+}
+
+/// The names of the StatefulSets of a cluster.
+#[must_use]
+pub fn set_names(spec: &KafkaClusterSpec, cluster: &str) -> Vec<String> {
+    if spec.nodes.is_some() {
+        return vec![cluster.to_owned()];
+    }
+    spec.pools
+        .iter()
+        .map(|pool| format!("{cluster}-{}", pool.name))
+        .collect()
+}
+
+fn pools(spec: &KafkaClusterSpec, owner: &Owner, found: &Found) -> Result<Vec<Pool>, Error> {
+    let mut pools = match (spec.nodes, &spec.storage) {
+        (Some(nodes), Some(storage)) if spec.pools.is_empty() => {
+            vec![nodes_alike(spec, owner, nodes, storage)?]
+        }
+        (None, None) if !spec.pools.is_empty() => {
+            let mut pools = Vec::new();
+            for pool in &spec.pools {
+                pools.push(pool_of(spec, owner, pool)?);
+            }
+            check_pools(&spec.pools)?;
+            pools
+        }
+        _ => {
+            return Err(Invalid::new(
+                "spec",
+                "nodes, storage, pools",
+                "a cluster has either nodes and storage or pools",
+                "set spec.nodes and spec.storage, or spec.pools alone",
+            )
+            .into());
+        }
+    };
+    for pool in &mut pools {
+        pool.live_templates = found.templates.get(&pool.set).cloned().unwrap_or_default();
+    }
+    Ok(pools)
+}
+
+fn nodes_alike(
+    spec: &KafkaClusterSpec,
+    owner: &Owner,
+    nodes: i32,
+    storage: &Storage,
+) -> Result<Pool, Error> {
+    if !(1..=9).contains(&nodes) {
+        return Err(Invalid::new(
+            "spec.nodes",
+            nodes.to_string(),
+            "is not a number of nodes that are controllers too",
+            "set spec.nodes to 1 to 9, best 1, 3 or 5",
+        )
+        .into());
+    }
+    size("spec.storage.size", &storage.size)?;
+    let (resources, heap_mebibytes) = memory("spec.resources.memory", spec.resources.as_ref())?;
+    Ok(Pool {
+        name: None,
+        set: owner.name.clone(),
+        controller: true,
+        broker: true,
+        replicas: nodes,
+        first_node_id: 0,
+        volumes: vec![NodeVolume::new(0, storage.clone())],
+        live_templates: Vec::new(),
+        resources,
+        heap_mebibytes,
+    })
+}
+
+fn pool_of(spec: &KafkaClusterSpec, owner: &Owner, pool: &crd::Pool) -> Result<Pool, Error> {
+    let field = |of: &str| format!("spec.pools[{}].{of}", pool.name);
+    if pool.first_node_id < 0
+        || pool.replicas < 0
+        || pool.first_node_id + pool.replicas - 1 > pool.last_node_id
+    {
+        return Err(Invalid::new(
+            field("replicas"),
+            pool.replicas.to_string(),
+            "nodes do not fit into the ids from firstNodeId to lastNodeId",
+            "take fewer, or make a further pool",
+        )
+        .into());
+    }
+    let mut volumes = Vec::new();
+    for (index, volume) in pool.volumes.iter().enumerate() {
+        size(&field("volumes.size"), &volume.size)?;
+        volumes.push(NodeVolume::new(
+            index,
+            Storage {
+                size: volume.size.clone(),
+                storage_class: volume.storage_class.clone(),
+            },
+        ));
+    }
+    let asked = pool.resources.as_ref().or(spec.resources.as_ref());
+    let (resources, heap_mebibytes) = memory(&field("resources.memory"), asked)?;
+    Ok(Pool {
+        set: format!("{}-{}", owner.name, pool.name),
+        name: Some(pool.name.clone()),
+        controller: pool.roles.contains(&Role::Controller),
+        broker: pool.roles.contains(&Role::Broker),
+        replicas: pool.replicas,
+        first_node_id: pool.first_node_id,
+        volumes,
+        live_templates: Vec::new(),
+        resources,
+        heap_mebibytes,
+    })
+}
+
+// The definitions refuse the same; this holds where they are older than the operator.
+fn check_pools(pools: &[crd::Pool]) -> Result<(), Invalid> {
+    for (index, a) in pools.iter().enumerate() {
+        for b in &pools[index + 1..] {
+            if a.first_node_id <= b.last_node_id && b.first_node_id <= a.last_node_id {
+                return Err(Invalid::new(
+                    format!("spec.pools[{}].firstNodeId", b.name),
+                    b.first_node_id.to_string(),
+                    format!("its range of ids overlaps that of the pool {}", a.name),
+                    "give each pool ids of its own",
+                ));
+            }
+        }
+    }
+    for role in [Role::Controller, Role::Broker] {
+        if !pools
+            .iter()
+            .any(|pool| pool.roles.contains(&role) && pool.replicas > 0)
+        {
+            return Err(Invalid::new(
+                "spec.pools",
+                format!("{role:?}"),
+                "no pool with this role has a node",
+                "give one of them replicas",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn founding(cluster: &KafkaCluster, owner: &Owner, pools: &[Pool], found: &Found) -> Founding {
+    let controllers: BTreeSet<i32> = pools
+        .iter()
+        .filter(|pool| pool.controller)
+        .flat_map(|pool| pool.nodes(owner))
+        .map(|node| node.id)
+        .collect();
+    let Some(lowest) = controllers.first().copied() else {
+        return Founding::Done;
+    };
+    let status = cluster.status.as_ref();
+    let bootstrapped = found.former_volumes
+        // A node was ready before this was noted, so there is a cluster.
+        || status.is_some_and(|status| status.bootstrapped || status.ready_nodes > 0);
+    if !bootstrapped {
+        return Founding::By(lowest);
+    }
+    let asked = cluster.annotations().get(ALLOW_FORMAT);
+    let followed = status.and_then(|status| status.allowed_format.as_ref());
+    if asked.is_some() && asked != followed {
+        Founding::By(lowest)
+    } else if controllers.len() == 1 {
+        Founding::Refused
+    } else {
+        Founding::Done
+    }
+}
+
+fn memory(field: &str, asked: Option<&PodResources>) -> Result<(PodResources, u64), Invalid> {
+    let memory = asked
+        .and_then(|r| r.memory.clone())
+        .unwrap_or_else(|| MEMORY.into());
+    let bytes = size(field, &memory)?;
+    if bytes < 256 * MEBIBYTE {
+        return Err(Invalid::new(
+            field,
+            &memory.0,
+            "a Kafka node does not start with so little",
+            "give at least 256Mi",
+        ));
+    }
+    let resources = PodResources {
+        memory: Some(memory),
+        cpu: asked.and_then(|r| r.cpu.clone()),
+    };
+    Ok((resources, heap(bytes)))
 }
 
 fn size(field: &str, quantity: &Quantity) -> Result<u64, Invalid> {
@@ -132,7 +348,7 @@ fn heap(memory_bytes: u64) -> u64 {
 
 fn check_setting(name: &str, value: &str) -> Result<(), Invalid> {
     let field = format!("spec.config[{name}]");
-    if RESERVED.contains(&name) {
+    if RESERVED.contains(&name) || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p)) {
         return Err(Invalid::new(
             field,
             value,
@@ -179,88 +395,5 @@ fn cluster_id(uid: &str) -> Result<String, Invalid> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use serde_json::json;
-
-    pub(in crate::kafka) fn images() -> Images {
-        Images {
-            kafka: "kafka:4".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        }
-    }
-
-    pub(in crate::kafka) fn cluster(spec: serde_json::Value) -> KafkaCluster {
-        serde_json::from_value(json!({
-            "apiVersion": "millrace.dev/v1alpha1", "kind": "KafkaCluster",
-            "metadata": {"name": "k", "namespace": "ns", "uid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"},
-            "spec": spec,
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_small_cluster_gets_defaults() {
-        let valid = validate(
-            &cluster(json!({"nodes": 1, "storage": {"size": "1Gi"}})),
-            None,
-            &images(),
-        )
-        .unwrap();
-        assert_eq!(valid.image, "kafka:4");
-        assert_eq!(valid.heap_mebibytes, 192);
-        assert_eq!(valid.cluster_id, "a6e4EJ2tEdGAtADAT9QwyA");
-        assert_eq!(valid.cluster_id.len(), 22);
-    }
-
-    #[test]
-    fn what_cannot_be_built_names_field_value_and_cure() {
-        let storage = json!({"size": "1Gi"});
-        for (spec, field, value) in [
-            (json!({"nodes": 0, "storage": storage}), "spec.nodes", "0"),
-            (json!({"nodes": 3, "storage": storage}), "spec.nodes", "3"),
-            (
-                json!({"nodes": 1, "storage": {"size": "much"}}),
-                "spec.storage.size",
-                "much",
-            ),
-            (
-                json!({"nodes": 1, "storage": storage, "resources": {"memory": "64Mi"}}),
-                "spec.resources.memory",
-                "64Mi",
-            ),
-            (
-                json!({"nodes": 1, "storage": storage, "config": {"node.id": "7"}}),
-                "spec.config[node.id]",
-                "7",
-            ),
-            (
-                json!({"nodes": 1, "storage": storage, "config": {"a b": "7"}}),
-                "spec.config[a b]",
-                "7",
-            ),
-            (
-                json!({"nodes": 1, "storage": storage, "config": {"a": "1\nlog.dir=/"}}),
-                "spec.config[a]",
-                "1",
-            ),
-        ] {
-            match validate(&cluster(spec), None, &images()) {
-                Err(Error::Invalid(invalid)) => {
-                    assert_eq!(invalid.field, field);
-                    assert!(invalid.value.starts_with(value), "{}", invalid.value);
-                    assert!(!invalid.cure.is_empty());
-                }
-                other => panic!("{field}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn the_heap_follows_the_memory() {
-        assert_eq!(heap(256 * MEBIBYTE), 96);
-        assert_eq!(heap(1024 * MEBIBYTE), 384);
-        assert_eq!(heap(64 * 1024 * MEBIBYTE), 6144);
-    }
-}
+#[path = "validate_tests.rs"]
+pub(super) mod tests;

@@ -7,14 +7,15 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 
 use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
-use super::crd::{OpenWhisk, OpenWhiskStatus};
-use super::validate::{AUTH_KEY, Live, text, validate};
+use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
+use super::external;
+use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::secrets::{self, Found};
-use crate::reconcile::{self, Error, Owner, roll, storage};
+use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, roll, storage};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
 use crate::types::BindingStatus;
 
@@ -54,19 +55,26 @@ impl Component for Whisks {
         }
     }
 
+    async fn prepare(context: &Context, object: &OpenWhisk) -> Result<Preparation, Error> {
+        if object.spec.mode == Mode::External {
+            return external::prepare(context, object).await;
+        }
+        let (whisk, resources) = prepare(context, object).await?;
+        let mut preparation = Preparation::of(whisk.owner, resources, build::kinds());
+        let live = object.status.as_ref().and_then(|s| s.storage.as_deref());
+        preparation.grow_volumes(live, &whisk.storage.size);
+        Ok(preparation)
+    }
+
     async fn reconcile(
         context: &Context,
         object: &OpenWhisk,
     ) -> Result<Reconciled<OpenWhiskStatus>, Error> {
-        let live = dereference(context, &Owner::of(object)?).await?;
-        let whisk = validate(object, live, &context.settings.images)?;
-        let applied = reconcile::apply(
-            context,
-            &whisk.owner,
-            build::build(&whisk)?,
-            &build::kinds(),
-        )
-        .await?;
+        if object.spec.mode == Mode::External {
+            return external::reconcile(context, object).await;
+        }
+        let (whisk, prepared) = prepare(context, object).await?;
+        let applied = reconcile::apply(context, &whisk.owner, prepared, &build::kinds()).await?;
         let volumes = storage::grow(
             context,
             &whisk.owner,
@@ -79,7 +87,7 @@ impl Component for Whisks {
         .map_err(Error::doing("growing volumes"))?;
         let set = applied.get::<StatefulSet>(&whisk.owner.name);
         let rolling = match &set {
-            Some(set) => roll::roll(context, &whisk.owner, COMPONENT, set)
+            Some(set) => roll::roll(context, &whisk.owner, set)
                 .await
                 .map_err(Error::doing("restarting"))?,
             None => None,
@@ -147,6 +155,17 @@ impl Component for Whisks {
             Duration::from_secs(if settled { 300 } else { 15 }),
         ))
     }
+}
+
+/// Reads, checks and builds; writes nothing.
+async fn prepare(
+    context: &Context,
+    object: &OpenWhisk,
+) -> Result<(ValidatedWhisk, Resources<Prepared>), Error> {
+    let live = dereference(context, &Owner::of(object)?).await?;
+    let whisk = validate(object, live, &context.settings.images)?;
+    let resources = build::build(&whisk)?;
+    Ok((whisk, resources))
 }
 
 async fn dereference(context: &Context, owner: &Owner) -> Result<Live, Error> {

@@ -87,8 +87,20 @@ pub fn pod(mut container: Container, mut volumes: Vec<Volume>, grace_seconds: i6
 /// # Errors
 /// Kubernetes could not be asked.
 pub async fn set_serves(context: &Context, owner: &Owner) -> Result<Option<bool>, kube::Error> {
+    named_set_serves(context, owner, &owner.name).await
+}
+
+/// The same for a StatefulSet of another name.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn named_set_serves(
+    context: &Context,
+    owner: &Owner,
+    name: &str,
+) -> Result<Option<bool>, kube::Error> {
     let api = context.namespaced::<StatefulSet>(&owner.namespace);
-    let found = api.get_opt(&owner.name).await?;
+    let found = api.get_opt(name).await?;
     Ok(found
         .filter(|set| owner.owns(&set.metadata))
         .map(|set| set.status.and_then(|status| status.ready_replicas) > Some(0)))

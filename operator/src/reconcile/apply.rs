@@ -165,12 +165,12 @@ fn failure(entry: &Entry, source: kube::Error) -> ApplyError {
     }
 }
 
-fn objects(context: &Context, owner: &Owner, entry: &Entry) -> Api<DynamicObject> {
+pub(super) fn objects(context: &Context, owner: &Owner, entry: &Entry) -> Api<DynamicObject> {
     Api::namespaced_with(context.client.clone(), &owner.namespace, &entry.resource)
 }
 
 // The object as it is, if it is there and ours.
-async fn read(
+pub(super) async fn read(
     context: &Context,
     owner: &Owner,
     entry: &Entry,
@@ -192,7 +192,7 @@ async fn read(
 
 // What approval has to know of a live object. Where its marks are gone, Kubernetes itself is asked whether its pods would
 // change: it knows all defaults.
-async fn see(
+pub(super) async fn see(
     context: &Context,
     owner: &Owner,
     entry: &Entry,

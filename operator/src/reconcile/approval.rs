@@ -23,8 +23,10 @@ pub const APPROVE: &str = "millrace.dev/approve-restart";
 pub const INTENT: &str = "millrace.dev/intent";
 /// On a custom resource that another one has made: the operator build that made it so.
 pub const BUILT_BY: &str = "millrace.dev/built-by";
-const MARK: &str = "millrace.dev/restart-mark";
-const TEMPLATE: &str = "millrace.dev/sent-template";
+pub(super) const MARK: &str = "millrace.dev/restart-mark";
+pub(super) const TEMPLATE: &str = "millrace.dev/sent-template";
+/// What a file of a ConfigMap is called that running pods are told by: it never waits, and restarts nobody.
+pub const LIVE: &str = "live.";
 /// So many differences are named.
 const NAMED: usize = 4;
 /// So many restarts are told at once, as the definitions have it; the others follow when these are done.
@@ -222,7 +224,11 @@ fn hold_files(entry: &mut Entry, live: Option<&Value>, now: &Mark, approved: &st
         })
     {
         mark.pending = Some(built);
-        entry.body["data"] = live["data"].clone();
+        let told = std::mem::replace(&mut entry.body["data"], live["data"].clone());
+        if let (Some(data), Value::Object(told)) = (entry.body["data"].as_object_mut(), told) {
+            data.retain(|name, _| !name.starts_with(LIVE));
+            data.extend(told.into_iter().filter(|(name, _)| name.starts_with(LIVE)));
+        }
     }
     annotate(&mut entry.body, MARK, json!(mark).to_string());
 }

@@ -1,14 +1,41 @@
 //! What differs between two objects, in words.
 
+use std::fmt;
+
+use serde::Serialize;
 use serde_json::Value;
 
 /// The longest value that is shown.
 const SHOWN: usize = 120;
 
+/// A leaf that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// The way to it, as `spec.containers[kafka].image`.
+    pub path: String,
+    /// What it was; `nothing` when it was not there.
+    pub before: String,
+    /// What it is then.
+    pub after: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} → {}", self.path, self.before, self.after)
+    }
+}
+
 /// One line per leaf that differs, as `containers[0].image: a → b`. Items of an array with a `name` are matched by
 /// it, for their order says nothing.
 #[must_use]
 pub fn differences(before: &Value, after: &Value) -> Vec<String> {
+    let found = difference(before, after);
+    found.iter().map(Difference::to_string).collect()
+}
+
+/// The leaves that differ. Of texts with several lines, those lines.
+#[must_use]
+pub fn difference(before: &Value, after: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     compare("", before, after, &mut found);
     found
@@ -26,7 +53,7 @@ pub(super) fn contains(has: &Value, asked: &Value) -> bool {
     }
 }
 
-fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
+fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<Difference>) {
     match (before, after) {
         (Value::Object(old), Value::Object(new)) => {
             let added = new.keys().filter(|key| !old.contains_key(*key));
@@ -58,7 +85,22 @@ fn compare(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
             }
         }
         _ if before == after => {}
-        _ => found.push(format!("{path}: {} → {}", shown(before), shown(after))),
+        (Value::String(old), Value::String(new)) if old.contains('\n') && new.contains('\n') => {
+            let only = |of: &str, other: &str| {
+                let lines = of.lines().filter(|line| !other.lines().any(|l| l == *line));
+                shown(&lines.collect::<Vec<_>>().join("; ").into())
+            };
+            found.push(Difference {
+                path: path.to_owned(),
+                before: only(old, new),
+                after: only(new, old),
+            });
+        }
+        _ => found.push(Difference {
+            path: path.to_owned(),
+            before: shown(before),
+            after: shown(after),
+        }),
     }
 }
 
@@ -103,6 +145,15 @@ mod tests {
             ]
         );
         assert!(differences(&after, &after).is_empty());
+    }
+
+    #[test]
+    fn of_files_the_lines_that_differ_are_told() {
+        let lines = differences(
+            &json!({"f": "a=1\nb=2\nc=3\n"}),
+            &json!({"f": "a=1\nb=4\nc=3\nd=5\n"}),
+        );
+        assert_eq!(lines, ["f: b=2 → b=4; d=5"]);
     }
 
     #[test]

@@ -94,6 +94,21 @@ impl Owner {
         ])
     }
 
+    /// The labels that find the pods of one of several pools, or of the only one, which has no name.
+    #[must_use]
+    pub fn pool_selector(
+        &self,
+        component: &str,
+        label: &str,
+        pool: Option<&str>,
+    ) -> BTreeMap<String, String> {
+        let mut labels = self.selector(component);
+        if let Some(pool) = pool {
+            labels.insert(label.into(), pool.into());
+        }
+        labels
+    }
+
     /// Metadata of an object that is made for this resource.
     #[must_use]
     pub fn meta(&self, name: impl Into<String>, component: &str) -> ObjectMeta {

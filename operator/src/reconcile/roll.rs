@@ -72,13 +72,16 @@ pub fn is_ready(pod: &Pod) -> bool {
 pub async fn roll(
     context: &Context,
     owner: &Owner,
-    component: &str,
     set: &StatefulSet,
 ) -> Result<Option<String>, kube::Error> {
     let api = context.namespaced::<Pod>(&owner.namespace);
-    let selector: Vec<String> = owner
-        .selector(component)
-        .iter()
+    let labels = set
+        .spec
+        .as_ref()
+        .and_then(|s| s.selector.match_labels.as_ref());
+    let selector: Vec<String> = labels
+        .into_iter()
+        .flatten()
         .map(|(k, v)| format!("{k}={v}"))
         .collect();
     let mut pods = api

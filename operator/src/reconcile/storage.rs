@@ -59,23 +59,36 @@ pub async fn live_template(
     owner: &Owner,
     set: &str,
 ) -> Result<Option<PersistentVolumeClaim>, Error> {
+    let templates = live_templates(context, owner, set).await?;
+    Ok(templates.into_iter().next())
+}
+
+/// All claim templates of the live StatefulSet; none when there is no such set.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn live_templates(
+    context: &Context,
+    owner: &Owner,
+    set: &str,
+) -> Result<Vec<PersistentVolumeClaim>, Error> {
     let api = context.namespaced::<StatefulSet>(&owner.namespace);
     let live = api
         .get_opt(set)
         .await
         .map_err(Error::doing("reading the StatefulSet"))?;
-    Ok(live
+    let mut templates = live
         .filter(|live| owner.owns(&live.metadata))
-        .and_then(|live| live.spec)
-        .and_then(|spec| {
-            // Kubernetes adds defaults and a status; only what was sent is sent again.
-            let mut template = spec.volume_claim_templates?.into_iter().next()?;
-            template.status = None;
-            if let Some(spec) = &mut template.spec {
-                spec.volume_mode = None;
-            }
-            Some(template)
-        }))
+        .and_then(|live| live.spec?.volume_claim_templates)
+        .unwrap_or_default();
+    for template in &mut templates {
+        // Kubernetes adds defaults and a status; only what was sent is sent again.
+        template.status = None;
+        if let Some(spec) = &mut template.spec {
+            spec.volume_mode = None;
+        }
+    }
+    Ok(templates)
 }
 
 /// What the operator must be allowed to do for StatefulSets, beyond applying them.

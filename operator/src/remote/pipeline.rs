@@ -87,6 +87,14 @@ pub struct Outcome<R: Remote> {
     pub refused: Vec<Invalid>,
 }
 
+/// What would have to happen to make a thing as it is asked for: a look, and no change.
+///
+/// # Errors
+/// The system could not be asked.
+pub async fn plan<R: Remote>(remote: &R) -> Result<Plan<R::Change>, R::Error> {
+    Ok(remote.diff(&remote.observe().await?))
+}
+
 /// Makes a thing as it is asked for. When it is so already, that costs one look and no change.
 ///
 /// # Errors

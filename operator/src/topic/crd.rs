@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::status::Condition;
+pub use crate::types::DeletionPolicy;
 
 /// A topic of a KafkaCluster, bound to a schema of the data contract.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -72,14 +73,25 @@ use crate::status::Condition;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("has(self.kafka) != has(self.binding)")
+        .message("spec.kafka, spec.binding: a topic is in one Kafka; set exactly one of the two"),
+    validation = Rule::new("has(self.kafka) == has(oldSelf.kafka)")
+        .message("spec.kafka, spec.binding: a topic cannot move to another Kafka; put the former field back, or make a new KafkaTopic"),
     validation = Rule::new("has(self.topicName) == has(oldSelf.topicName) && (!has(self.topicName) || self.topicName == oldSelf.topicName)")
         .message("spec.topicName: cannot be changed, a topic has no rename; put the former value back, or make a new KafkaTopic"),
 )]
 pub struct KafkaTopicSpec {
     /// The KafkaCluster in the same namespace. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = Rule::new("self == oldSelf").message(Message::Expression("'spec.kafka: ' + self + ': a topic cannot move to another cluster; put ' + oldSelf + ' back, or make a new KafkaTopic'".into())))]
-    pub kafka: String,
+    pub kafka: Option<String>,
+    /// A Secret with the connection details of a Kafka that somebody else runs, in the same namespace and in the form of
+    /// the Service Binding specification; instead of `kafka`. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object(), validation = Rule::new("self == oldSelf").message(Message::Expression("'spec.binding: ' + self + ': a topic cannot move to another Kafka; put ' + oldSelf + ' back, or make a new KafkaTopic'".into())))]
+    pub binding: Option<String>,
     /// Name of the topic in Kafka; the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
@@ -140,25 +152,6 @@ pub enum TopicSchema {
     Audit,
 }
 
-/// What happens to data when its resource is deleted.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[schemars(inline)]
-pub enum DeletionPolicy {
-    #[default]
-    /// Keep what is inside the system.
-    Retain,
-    /// Remove it together with the resource.
-    Delete,
-}
-
-impl DeletionPolicy {
-    /// The default of what can be made again at any time: it goes with its resource unless somebody asks otherwise.
-    #[must_use]
-    pub fn of_what_holds_no_data() -> Self {
-        Self::Delete
-    }
-}
-
 /// What was seen of a topic.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -194,6 +187,25 @@ pub struct KafkaTopicStatus {
 }
 
 impl KafkaTopic {
+    /// What tells the Kafka of the topic from others of the namespace.
+    #[must_use]
+    pub fn home(&self) -> String {
+        match (&self.spec.kafka, &self.spec.binding) {
+            (Some(cluster), _) => cluster.clone(),
+            // No KafkaCluster has a slash in its name.
+            (None, binding) => format!("binding/{}", binding.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// The Secret with the connection details of the topic's Kafka, for those who read and write records.
+    #[must_use]
+    pub fn binding_secret(&self) -> String {
+        match (&self.spec.kafka, &self.spec.binding) {
+            (Some(cluster), _) => crate::kafka::binding_name(cluster),
+            (None, binding) => binding.clone().unwrap_or_default(),
+        }
+    }
+
     /// The name of the topic in Kafka.
     #[must_use]
     pub fn topic_name(&self) -> &str {

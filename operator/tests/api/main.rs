@@ -14,11 +14,14 @@ mod chart;
 mod claims;
 mod drift;
 mod exposure;
+mod external;
+mod flow;
 mod links;
 mod platform;
 mod reconcile;
 mod refused;
 mod samples;
+mod stopped;
 mod support;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
@@ -96,6 +99,11 @@ fn the_operator_against_a_real_api_server() {
             chart::every_values_file_gives_a_platform,
             chart::a_wrong_value_is_named,
             platform::parts_appear_and_jobs_wait_for_topics,
+            external::an_external_kafka_is_named_until_it_can_be_used,
+            external::an_external_openwhisk_has_a_binding_as_any,
+            external::what_does_not_go_together_is_refused,
+            flow::a_flow_that_cannot_be_read_is_told_once,
+            stopped::a_platform_goes_to_zero_in_order_and_comes_back,
         );
         assert!(failed.is_empty(), "{failed:?}");
     });

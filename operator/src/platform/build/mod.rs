@@ -9,6 +9,7 @@ mod warnings;
 
 use kube::api::{ApiResource, ObjectMeta};
 
+use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::Action;
 use crate::eventsource::crd::EventSource;
@@ -73,11 +74,16 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         Ok(())
     };
     if let Some(wanted) = &platform.kafka {
-        let cluster = kafka::cluster(platform, wanted);
-        for topic in kafka::platform_topics(platform, wanted, &cluster.spec.storage) {
+        let volume = wanted
+            .storage
+            .as_ref()
+            .unwrap_or(&platform.sizes.kafka_storage);
+        for topic in kafka::platform_topics(platform, wanted, volume) {
             resources.add(&topic)?;
         }
-        resources.add(&cluster)?;
+        if wanted.external.is_none() {
+            resources.add(&kafka::cluster(platform, wanted))?;
+        }
     }
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&kafka::whisk(platform, openwhisk))?;
@@ -96,6 +102,16 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
             resources.add(&source)?;
         }
     }
+    let windows = serde_json::to_value(&platform.windows)?;
+    resources.change_specs(|kind, name, spec| {
+        if platform.level.stops(kind, name) {
+            spec["stopped"] = true.into();
+        }
+        let has_pods = Level::Nothing.stops(kind, name);
+        if has_pods && !platform.windows.is_empty() {
+            spec["maintenanceWindows"] = windows.clone();
+        }
+    });
     Ok((resources, waiting))
 }
 

@@ -10,9 +10,10 @@ use crate::action::crd::{Action, ActionStatus};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled};
 use crate::rbac::Rule;
+use crate::reconcile::Preparation;
 use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError, WAIT_FOR_OTHERS};
 use crate::remote::openwhisk::{WhiskClient, WhiskError};
-use crate::remote::pipeline::{Outcome, converge};
+use crate::remote::pipeline::{Outcome, converge, plan};
 use crate::topic::crd::DeletionPolicy;
 
 /// Stands while the action is to go with its resource.
@@ -81,6 +82,28 @@ impl Component for Actions {
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
         entity::watch_servers::<Self>(controller, context, scope)
+    }
+
+    async fn prepare(context: &Context, action: &Action) -> Result<Preparation, EntityError> {
+        let wanted = resolve(context, action).await?;
+        let known_version = action.status.as_ref().and_then(|s| s.version.clone());
+        let client = match entity::ask(context, action).await? {
+            Ok(client) => client,
+            Err(told) => return Ok(told),
+        };
+        let client = &client;
+        entity::look(async {
+            if let Some(missing) = missing_component(client, &wanted).await? {
+                return Ok(Preparation::waits(missing.to_string()));
+            }
+            let remote = RemoteAction {
+                client,
+                wanted: &wanted,
+                known_version: known_version.as_deref(),
+            };
+            Ok(plan(&remote).await?.into())
+        })
+        .await
     }
 
     async fn reconcile(

@@ -8,6 +8,7 @@ mod error;
 pub mod frame;
 pub mod message;
 pub mod offsets;
+pub mod outside;
 mod pool;
 mod positions;
 mod waiting;

@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Failure, Reconciled, affected, status_of};
 use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
+use crate::reconcile::Preparation;
 use crate::remote::claim;
 use crate::remote::release::{self, Component as Lives, Release};
 use crate::status::{
@@ -33,6 +34,8 @@ pub const RESYNC: Duration = Duration::from_secs(60);
 pub const WAIT_FOR_OTHERS: Duration = Duration::from_secs(3);
 /// The watch of the OpenWhisk tells when it becomes available; this only covers a lost event.
 const WAIT: Duration = Duration::from_secs(15);
+/// A plan is looked at by somebody who waits for it.
+const LOOK: Duration = Duration::from_secs(5);
 /// Code runs to megabytes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -227,6 +230,50 @@ pub async fn begin<K: Entity>(
     Ok(Begun::Go(Box::new((server, status))))
 }
 
+/// A client to look at an entity with, or what can be said without one. Nothing is claimed or written.
+///
+/// # Errors
+/// [`EntityError`].
+pub async fn ask<K: Entity>(
+    context: &Context,
+    object: &K,
+) -> Result<Result<WhiskClient, Preparation>, EntityError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let mine = claim::claim(object.openwhisk(), object.entity_name());
+    let all = claim::claimants::<K>(context, &namespace, &mine)
+        .await
+        .map_err(EntityError::kubernetes("list resources of the same name"))?;
+    if let Some(owner) = claim::older_rival(object, &all) {
+        return Ok(Err(Preparation::refuses(rival(object, owner))));
+    }
+    let server = context
+        .namespaced::<OpenWhisk>(&namespace)
+        .get_opt(object.openwhisk())
+        .await
+        .map_err(EntityError::kubernetes("read the OpenWhisk"))?;
+    let client = reach(context, object, server.as_ref()).await?;
+    Ok(client.map_err(|waiting| Preparation::waits(waiting.to_string())))
+}
+
+/// A look at an OpenWhisk that somebody waits for: that it cannot be reached from here is told and no error.
+///
+/// # Errors
+/// [`EntityError`].
+pub async fn look(
+    look: impl Future<Output = Result<Preparation, EntityError>> + Send,
+) -> Result<Preparation, EntityError> {
+    match tokio::time::timeout(LOOK, look).await {
+        Ok(Err(EntityError::Whisk(error))) if error.class().is_none() => Ok(Preparation::unseen(
+            format!("the OpenWhisk cannot be asked from here: {error}"),
+        )),
+        Ok(found) => found,
+        Err(_) => Ok(Preparation::unseen(format!(
+            "the OpenWhisk did not answer within {} s",
+            LOOK.as_secs()
+        ))),
+    }
+}
+
 /// A client of the OpenWhisk of an entity, or why there is none yet.
 ///
 /// # Errors
@@ -352,18 +399,7 @@ pub async fn tell<K: Entity>(context: &Context, object: &K, created: bool, chang
 /// Another resource named the entity first: this one leaves it alone.
 fn claimed_by<K: Entity>(object: &K, mut status: K::Status, owner: &K) -> Reconciled<K::Status> {
     let generation = object.meta().generation;
-    let text = Invalid::new(
-        K::NAME_FIELD,
-        object.entity_name(),
-        format!(
-            "the {} belongs to the older {} {}",
-            K::WHAT,
-            K::kind(&()),
-            owner.name_any()
-        ),
-        "delete one of the two, or give another name",
-    )
-    .to_string();
+    let text = rival(object, owner);
     // Deleting this resource must not delete what belongs to the owner.
     K::disown(&mut status);
     for (condition, value, message) in [
@@ -375,6 +411,21 @@ fn claimed_by<K: Entity>(object: &K, mut status: K::Status, owner: &K) -> Reconc
         set_condition(conditions, condition, value, "Claimed", message, generation);
     }
     Reconciled::Status(status, RESYNC)
+}
+
+fn rival<K: Entity>(object: &K, owner: &K) -> String {
+    Invalid::new(
+        K::NAME_FIELD,
+        object.entity_name(),
+        format!(
+            "the {} belongs to the older {} {}",
+            K::WHAT,
+            K::kind(&()),
+            owner.name_any()
+        ),
+        "delete one of the two, or give another name",
+    )
+    .to_string()
 }
 
 async fn delete<K: Entity>(

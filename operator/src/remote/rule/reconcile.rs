@@ -11,9 +11,10 @@ use crate::action::crd::Action;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected};
 use crate::rbac::Rule;
+use crate::reconcile::Preparation;
 use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError, WAIT_FOR_OTHERS};
 use crate::remote::openwhisk::{Class, WhiskClient, WhiskError};
-use crate::remote::pipeline::converge;
+use crate::remote::pipeline::{converge, plan};
 use crate::rule::crd::{RuleStatus, WhiskRule};
 use crate::topic::crd::DeletionPolicy;
 use crate::trigger::crd::Trigger;
@@ -107,6 +108,31 @@ impl Component for WhiskRules {
                 rule.spec.action == action.action_name()
             })
         })
+    }
+
+    async fn prepare(context: &Context, rule: &WhiskRule) -> Result<Preparation, EntityError> {
+        let wanted = WantedRule {
+            name: rule.rule_name().to_owned(),
+            trigger: rule.spec.trigger.clone(),
+            action: rule.spec.action.clone(),
+            active: rule.spec.active,
+        };
+        let client = match entity::ask(context, rule).await? {
+            Ok(client) => client,
+            Err(told) => return Ok(told),
+        };
+        let client = &client;
+        entity::look(async {
+            if let Some((_, missing)) = missing(client, &wanted).await? {
+                return Ok(Preparation::waits(missing.to_string()));
+            }
+            let remote = RemoteRule {
+                client,
+                wanted: &wanted,
+            };
+            Ok(plan(&remote).await?.into())
+        })
+        .await
     }
 
     async fn reconcile(

@@ -8,9 +8,10 @@ use super::remote::RemoteTrigger;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled};
 use crate::rbac::Rule;
+use crate::reconcile::Preparation;
 use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError};
 use crate::remote::openwhisk::{Class, WhiskClient, WhiskError, parameters};
-use crate::remote::pipeline::converge;
+use crate::remote::pipeline::{converge, plan};
 use crate::topic::crd::DeletionPolicy;
 use crate::trigger::crd::{Trigger, TriggerStatus};
 
@@ -73,6 +74,30 @@ impl Component for Triggers {
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
         entity::watch_servers::<Self>(controller, context, scope)
+    }
+
+    async fn prepare(context: &Context, trigger: &Trigger) -> Result<Preparation, EntityError> {
+        let spec = &trigger.spec;
+        let namespace = trigger.namespace().unwrap_or_default();
+        let wanted = WantedTrigger {
+            name: trigger.trigger_name().to_owned(),
+            parameters: parameters(context, &namespace, &spec.parameters, &spec.parameters_from)
+                .await?,
+            annotations: spec.annotations.clone(),
+        };
+        let client = match entity::ask(context, trigger).await? {
+            Ok(client) => client,
+            Err(told) => return Ok(told),
+        };
+        let client = &client;
+        entity::look(async {
+            let remote = RemoteTrigger {
+                client,
+                wanted: &wanted,
+            };
+            Ok(plan(&remote).await?.into())
+        })
+        .await
     }
 
     async fn reconcile(

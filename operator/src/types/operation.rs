@@ -1,0 +1,341 @@
+//! How a resource is run over time: when its pods may restart, whether it is stopped, what becomes of its volumes, and
+//! what its user overrides in its pods. The same fields and the same helpers for every kind that has pods.
+
+use std::fmt;
+
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp};
+use k8s_openapi::DeepMerge;
+use k8s_openapi::api::apps::v1::StatefulSetPersistentVolumeClaimRetentionPolicy;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use kube::KubeSchema;
+use millrace_contract::Invalid;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::FreeForm;
+use crate::status::{Condition, STOPPED, set_condition};
+
+/// What becomes of data when its resource is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum DeletionPolicy {
+    /// It stays.
+    #[default]
+    Retain,
+    /// It is deleted too.
+    Delete,
+}
+
+impl DeletionPolicy {
+    /// The default of what holds no data of its own.
+    #[must_use]
+    pub fn of_what_holds_no_data() -> Self {
+        Self::Delete
+    }
+
+    /// Whether it is the default of what holds data.
+    #[must_use]
+    pub fn is_retain(&self) -> bool {
+        *self == Self::Retain
+    }
+
+    /// What a StatefulSet does with its claims when it is deleted. Volumes of fewer replicas always stay: nobody asked
+    /// for less data. Kubernetes does it by owner references, so that no finalizer of ours can hold a deletion up.
+    #[must_use]
+    pub fn of_claims(self) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
+        StatefulSetPersistentVolumeClaimRetentionPolicy {
+            when_deleted: Some(match self {
+                Self::Retain => "Retain".into(),
+                Self::Delete => "Delete".into(),
+            }),
+            when_scaled: Some("Retain".into()),
+        }
+    }
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+#[allow(missing_docs, reason = "a day of the week")]
+pub enum Day {
+    Monday,
+    Tuesday,
+    Wednesday,
+    Thursday,
+    Friday,
+    Saturday,
+    Sunday,
+}
+
+impl Day {
+    fn weekday(self) -> Weekday {
+        match self {
+            Self::Monday => Weekday::Monday,
+            Self::Tuesday => Weekday::Tuesday,
+            Self::Wednesday => Weekday::Wednesday,
+            Self::Thursday => Weekday::Thursday,
+            Self::Friday => Weekday::Friday,
+            Self::Saturday => Weekday::Saturday,
+            Self::Sunday => Weekday::Sunday,
+        }
+    }
+}
+
+/// A time in which restarts that wait for approval may happen without it.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MaintenanceWindow {
+    /// Days of the week on which it starts; every day when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7), extend("x-kubernetes-list-type" = "set"))]
+    pub days: Vec<Day>,
+    /// When it starts, in local time, in the form of `02:30`.
+    #[schemars(length(max = 5), regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub start: String,
+    /// How long it lasts, in minutes (15 to 1440).
+    #[schemars(range(min = 15, max = 1440))]
+    pub duration_minutes: i32,
+    /// The time zone of `start`, by its IANA name, for example `Europe/Vienna`.
+    #[serde(default = "utc")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: String,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+/// Maintenance windows that were checked. Knows no clock: the time is given.
+#[derive(Clone, Debug, Default)]
+pub struct Windows(Vec<Checked>);
+
+#[derive(Clone, Debug)]
+struct Checked {
+    days: Vec<Weekday>,
+    start: Time,
+    lasts: SignedDuration,
+    zone: TimeZone,
+}
+
+impl Windows {
+    /// Checks windows; `field` is where they stand, for example `spec.maintenanceWindows`.
+    ///
+    /// # Errors
+    /// Names the field, its value and the cure.
+    pub fn check(windows: &[MaintenanceWindow], field: &str) -> Result<Self, Invalid> {
+        windows
+            .iter()
+            .enumerate()
+            .map(|(index, window)| Checked::of(window, &format!("{field}[{index}]")))
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+
+    /// Whether one of them is open at this moment.
+    #[must_use]
+    pub fn is_open(&self, now: Timestamp) -> bool {
+        self.0.iter().any(|window| {
+            window
+                .starts(now)
+                .any(|start| start <= now && now < start + window.lasts)
+        })
+    }
+
+    /// When the next one opens; `None` when there are none.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> Option<Timestamp> {
+        self.0
+            .iter()
+            .flat_map(|window| window.starts(now))
+            .filter(|start| *start > now)
+            .min()
+    }
+}
+
+impl Checked {
+    fn of(window: &MaintenanceWindow, field: &str) -> Result<Self, Invalid> {
+        let start = window
+            .start
+            .split_once(':')
+            .and_then(|(hour, minute)| {
+                Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
+            })
+            .ok_or_else(|| {
+                Invalid::new(
+                    format!("{field}.start"),
+                    &window.start,
+                    "is not a time of the day",
+                    "write it like 02:30",
+                )
+            })?;
+        if !(15..=1440).contains(&window.duration_minutes) {
+            return Err(Invalid::new(
+                format!("{field}.durationMinutes"),
+                window.duration_minutes.to_string(),
+                "is out of bounds",
+                "give 15 to 1440",
+            ));
+        }
+        let zone = TimeZone::get(&window.time_zone).map_err(|_| {
+            Invalid::new(
+                format!("{field}.timeZone"),
+                &window.time_zone,
+                "is no time zone of the IANA database",
+                "write it like Europe/Vienna, or leave it out for UTC",
+            )
+        })?;
+        Ok(Self {
+            days: window.days.iter().map(|day| day.weekday()).collect(),
+            start,
+            lasts: SignedDuration::from_mins(window.duration_minutes.into()),
+            zone,
+        })
+    }
+
+    /// All starts from yesterday, for a window may span midnight, to this day next week.
+    fn starts(&self, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let today = now.to_zoned(self.zone.clone()).date();
+        (-1..=8_i64).filter_map(move |days| {
+            let date = today.checked_add(Span::new().days(days)).ok()?;
+            if !self.days.is_empty() && !self.days.contains(&date.weekday()) {
+                return None;
+            }
+            // A time that the change of the clocks leaves out is taken an hour later.
+            let start = date.to_datetime(self.start).to_zoned(self.zone.clone());
+            start.ok().map(|start| start.timestamp())
+        })
+    }
+}
+
+/// How a moment is written in a status.
+#[must_use]
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Says that a resource was stopped by `spec.stopped`, or that it was and is no longer. Nothing is said of one that
+/// never was.
+pub fn tell_stopped(
+    conditions: &mut Vec<Condition>,
+    stopped: bool,
+    pods_left: i32,
+    generation: Option<i64>,
+) {
+    if stopped {
+        let told = if pods_left > 0 {
+            format!("spec.stopped is true: {pods_left} pods are on their way out")
+        } else {
+            "spec.stopped is true: there are no pods; volumes and settings are kept".to_owned()
+        };
+        let done = pods_left == 0;
+        let reason = if done { "Stopped" } else { "Stopping" };
+        set_condition(conditions, STOPPED, done, reason, &told, generation);
+    } else if conditions.iter().any(|c| c.type_ == STOPPED) {
+        set_condition(conditions, STOPPED, false, "NotStopped", "", generation);
+    }
+}
+
+/// Merges what a user overrides into a built pod template, as Kubernetes does by strategic merge: lists with a key
+/// (containers, env, volumes) by that key, other lists as a whole. `field` is where the overrides stand.
+///
+/// # Errors
+/// The overrides are not in the form of a pod template, hold a field that none has, or change a label by which the pods
+/// are found.
+pub fn override_pods(
+    template: &mut PodTemplateSpec,
+    overrides: &FreeForm,
+    field: &str,
+) -> Result<(), Invalid> {
+    if overrides.is_empty() {
+        return Ok(());
+    }
+    let given = Value::Object(overrides.clone());
+    let parsed: PodTemplateSpec = serde_json::from_value(given.clone()).map_err(|error| {
+        Invalid::new(
+            field,
+            given.to_string(),
+            format!("is not in the form of a pod template: {error}"),
+            "write it like {\"metadata\": {…}, \"spec\": {…}} of a pod",
+        )
+    })?;
+    let kept = serde_json::to_value(&parsed).unwrap_or_default();
+    if let Some((path, value)) = lost(&given, &kept, field) {
+        return Err(Invalid::new(
+            path,
+            value,
+            "is no field of a pod template",
+            "remove it, or correct its name: see kubectl explain pod.spec",
+        ));
+    }
+    let before = template
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.labels.clone())
+        .unwrap_or_default();
+    let mut merged = template.clone();
+    merged.merge_from(parsed);
+    let after = merged.metadata.as_ref().and_then(|m| m.labels.as_ref());
+    for (label, value) in &before {
+        let now = after.and_then(|labels| labels.get(label));
+        if now != Some(value) {
+            return Err(Invalid::new(
+                format!("{field}.metadata.labels.{label}"),
+                now.map(String::as_str).unwrap_or_default(),
+                "is a label of the operator, which finds the pods by it",
+                "remove it, or take another label",
+            ));
+        }
+    }
+    let nameless = merged
+        .spec
+        .iter()
+        .flat_map(|spec| &spec.containers)
+        .any(|container| container.name.is_empty());
+    if nameless {
+        return Err(Invalid::new(
+            format!("{field}.spec.containers"),
+            "a container without a name",
+            "containers are found by their names",
+            "give the name of the container that is to be changed, or of a new one",
+        ));
+    }
+    *template = merged;
+    Ok(())
+}
+
+/// The first field that was given and did not survive reading: nobody knows it.
+fn lost(given: &Value, kept: &Value, path: &str) -> Option<(String, String)> {
+    match (given, kept) {
+        (Value::Object(given), Value::Object(kept)) => given.iter().find_map(|(key, value)| {
+            let at = format!("{path}.{key}");
+            match kept.get(key) {
+                Some(kept) => lost(value, kept, &at),
+                // Nothing said is nothing lost.
+                None if value.is_null() => None,
+                None => Some((at, value.to_string())),
+            }
+        }),
+        (Value::Array(given), Value::Array(kept)) => given
+            .iter()
+            .zip(kept)
+            .enumerate()
+            .find_map(|(index, (given, kept))| lost(given, kept, &format!("{path}[{index}]"))),
+        _ => None,
+    }
+}
+
+impl fmt::Display for DeletionPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retain => "Retain",
+            Self::Delete => "Delete",
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "operation_tests.rs"]
+mod tests;
