@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
-use crate::types::{PodResources, Storage};
+use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Storage};
 
 pub use listeners::{CaSecret, External, ExternalType, Listeners, Rack, Secure};
 pub use pool::{Pool, Role, Volume};
@@ -106,6 +106,21 @@ pub struct KafkaClusterSpec {
     #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]+[.][0-9]+(-IV[0-9]+)?$')").message(Message::Expression("'spec.metadataVersion: ' + self + ': is no version of metadata; write it like 4.0 or 4.0-IV3'".into())))]
     pub metadata_version: Option<String>,
+    /// What is laid over the pods of all nodes, in the form of a pod template (`metadata` and `spec`), merged as
+    /// Kubernetes does by strategic merge. The container is called `kafka`.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
+    #[schemars(schema_with = "crate::types::free_form")]
+    pub pod_overrides: FreeForm,
+    /// When restarts that wait for approval may happen without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
+    /// What becomes of the volumes and of the certificate authority when the cluster is deleted.
+    #[serde(default, skip_serializing_if = "DeletionPolicy::is_retain")]
+    pub deletion_policy: DeletionPolicy,
+    /// Whether no node is to run. Volumes, addresses and certificates stay, and the cluster goes on where it was.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub stopped: bool,
     /// Stop reconciling this cluster; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,

@@ -1,12 +1,16 @@
 //! KafkaCluster: an Apache Kafka.
 
-mod build;
+mod authority;
+pub mod build;
+pub mod certificates;
 pub mod crd;
+mod dereference;
+pub mod external;
 mod files;
 mod nodes;
 mod reconcile;
 mod status;
-mod validate;
+pub mod validate;
 
 pub use nodes::{Node, NodeVolume, Pool};
 pub use reconcile::Kafka;
@@ -18,6 +22,13 @@ pub const COMPONENT: &str = "kafka";
 pub const CLIENT_PORT: i32 = 9092;
 /// Port for the controllers.
 pub const CONTROLLER_PORT: i32 = 9093;
+
+/// Port on which nodes with certificates, and the operator, talk to brokers.
+pub const INTERNAL_PORT: i32 = 9091;
+/// Port for clients that log in.
+pub const SECURE_PORT: i32 = 9094;
+/// Port for clients outside Kubernetes.
+pub const EXTERNAL_PORT: i32 = 9095;
 
 /// On the pods of a pool: its name.
 pub const POOL_LABEL: &str = "millrace.dev/pool";

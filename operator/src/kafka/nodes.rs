@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use super::CONTROLLER_PORT;
 use super::files::DATA;
 use crate::reconcile::Owner;
-use crate::types::{PodResources, Storage};
+use crate::types::{FreeForm, PodResources, Storage};
 
 /// A pool that can be built: one StatefulSet.
 #[derive(Clone, Debug)]
@@ -24,6 +24,10 @@ pub struct Pool {
     pub first_node_id: i32,
     /// The volumes of each node; the first also holds the metadata.
     pub volumes: Vec<NodeVolume>,
+    /// Nodes that the live StatefulSet has.
+    pub live_replicas: i32,
+    /// What is laid over its pods, with the field where it stands, in this order.
+    pub pod_overrides: Vec<(String, FreeForm)>,
     /// The claim templates that the live StatefulSet has; they cannot be changed.
     pub live_templates: Vec<PersistentVolumeClaim>,
     /// Memory and CPU of a node.
@@ -94,6 +98,14 @@ impl Pool {
     #[must_use]
     pub fn nodes(&self, owner: &Owner) -> Vec<Node> {
         (0..self.replicas)
+            .map(|ordinal| self.node(owner, ordinal))
+            .collect()
+    }
+
+    /// The nodes that are asked for, and those that are still there.
+    #[must_use]
+    pub fn all_nodes(&self, owner: &Owner) -> Vec<Node> {
+        (0..self.replicas.max(self.live_replicas))
             .map(|ordinal| self.node(owner, ordinal))
             .collect()
     }

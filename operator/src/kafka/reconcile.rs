@@ -1,14 +1,14 @@
 //! The reconciler of KafkaCluster: reads as a table of contents.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt;
 
-use super::crd::{KafkaCluster, KafkaClusterStatus, Role};
+use super::crd::{KafkaCluster, KafkaClusterStatus};
+use super::dereference::{self, dereference};
 use super::status::{Seen, status};
-use super::validate::{Found, ValidatedKafka, set_names, validate};
-use super::{COMPONENT, build};
+use super::validate::{ValidatedKafka, set_names, validate};
+use super::{COMPONENT, authority, build};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::pods;
@@ -33,6 +33,7 @@ impl Component for Kafka {
             "Make, correct and remove the objects of a component.",
         ));
         rules.extend(storage::rules());
+        rules.extend(dereference::rules());
         rules
     }
 
@@ -80,7 +81,18 @@ impl Component for Kafka {
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let (kafka, prepared) = prepare(context, cluster).await?;
+        let (mut kafka, mut prepared) = prepare(context, cluster).await?;
+        if kafka.lacks_addresses() {
+            // Nodes wait until they know what to advertise: so that is brought about first.
+            let mut services = Resources::new();
+            for service in build::external_services(&kafka) {
+                services.add(&service)?;
+            }
+            reconcile::ensure(context, &kafka.owner, services).await?;
+            (kafka, prepared) = prepare(context, cluster).await?;
+        }
+        // Before what it issued: what an authority issues that nobody remembers is worth nothing.
+        authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
         let volumes = grow(context, &kafka).await?;
         let rolling = roll(context, &kafka, &applied).await?;
@@ -107,56 +119,6 @@ async fn prepare(
     let kafka = validate(cluster, &found, &context.settings.images)?;
     let prepared = build::build(&kafka)?;
     Ok((kafka, prepared))
-}
-
-async fn dereference(context: &Context, cluster: &KafkaCluster) -> Result<Found, Error> {
-    let owner = Owner::of(cluster)?;
-    let mut found = Found::default();
-    for set in set_names(&cluster.spec, &owner.name) {
-        let templates = storage::live_templates(context, &owner, &set).await?;
-        if !templates.is_empty() {
-            found.templates.insert(set, templates);
-        }
-    }
-    // Once it has worked, no volume says anything new.
-    if cluster.status.as_ref().is_none_or(|s| !s.bootstrapped) {
-        found.former_volumes = former_volumes(context, &owner, cluster).await?;
-    }
-    Ok(found)
-}
-
-/// Whether a controller's volume is older than the resource.
-async fn former_volumes(
-    context: &Context,
-    owner: &Owner,
-    cluster: &KafkaCluster,
-) -> Result<bool, Error> {
-    let spec = &cluster.spec;
-    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
-    let mut sets: Vec<(String, i32)> = spec
-        .nodes
-        .iter()
-        .map(|nodes| (owner.name.clone(), *nodes))
-        .collect();
-    let pools = spec.pools.iter();
-    sets.extend(
-        pools
-            .filter(|pool| pool.roles.contains(&Role::Controller))
-            .map(|pool| (format!("{}-{}", owner.name, pool.name), pool.replicas)),
-    );
-    for (set, replicas) in sets {
-        for ordinal in 0..replicas {
-            let claim = api
-                .get_opt(&format!("data-{set}-{ordinal}"))
-                .await
-                .map_err(Error::doing("reading a volume claim"))?;
-            if claim.is_some_and(|claim| claim.creation_timestamp() < cluster.creation_timestamp())
-            {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
 }
 
 /// Grows the volumes of all pools. Gives them by StatefulSet.

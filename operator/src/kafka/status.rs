@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
 
-use super::crd::{KafkaCluster, KafkaClusterStatus, PoolStatus};
+use super::certificates::Certificates;
+use super::crd::{
+    CertificatePhase, CertificateStatus, KafkaCluster, KafkaClusterStatus, PoolStatus,
+};
 use super::files;
 use super::nodes::Pool;
 use super::validate::{Founding, ValidatedKafka};
 use super::{ALLOW_FORMAT, binding_name, build};
 use crate::controller::{Reconciled, status_of};
+use crate::pki::{Phase, not_after};
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{Applied, Resources};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
-use crate::types::{BindingStatus, Quantity};
+use crate::types::{BindingStatus, Quantity, moment, tell_stopped};
 
 /// What was seen after the objects were applied.
 pub(super) struct Seen {
@@ -47,6 +52,10 @@ pub(super) fn status(
     status.ready_nodes = status.pools.iter().map(|pool| pool.ready).sum();
     status.storage = smallest(seen.volumes.iter().map(|(_, volumes)| volumes));
     status.pending_restarts = applied.pending().to_vec();
+    let external = kafka.external.as_ref();
+    status.external_bootstrap_servers =
+        external.and_then(|external| Some(external.bootstrap.as_ref()?.to_string()));
+    status.certificates = kafka.certificates.as_ref().map(certificates);
     // A node is ready only when there is a cluster.
     let works = status.ready_nodes > 0;
     status.bootstrapped |= works || !matches!(kafka.founding, Founding::By(_));
@@ -54,6 +63,12 @@ pub(super) fn status(
         status.allowed_format = Some(asked.chars().take(256).collect());
     }
     conditions(cluster, kafka, &mut status, &seen);
+    tell_stopped(
+        &mut status.conditions,
+        kafka.stopped,
+        pods(kafka, applied),
+        cluster.metadata.generation,
+    );
     let settled = is_true(&status.conditions, AVAILABLE) && seen.rolling.is_none();
     Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
 }
@@ -80,6 +95,33 @@ fn pool_status(
     }
 }
 
+/// Pods that are there, ready or not.
+fn pods(kafka: &ValidatedKafka, applied: &Resources<Applied>) -> i32 {
+    kafka
+        .pools
+        .iter()
+        .filter_map(|pool| applied.get::<StatefulSet>(&pool.set)?.status)
+        .map(|status| status.replicas)
+        .sum()
+}
+
+fn certificates(certificates: &Certificates) -> CertificateStatus {
+    let rotation = &certificates.rotation;
+    let text = |at: Option<Timestamp>| at.map(moment).unwrap_or_default();
+    CertificateStatus {
+        generation: rotation.generation,
+        phase: match rotation.phase {
+            Phase::Settled => CertificatePhase::Settled,
+            Phase::TrustBoth => CertificatePhase::TrustBoth,
+            Phase::Reissue => CertificatePhase::Reissue,
+            Phase::DropFormer => CertificatePhase::DropFormer,
+        },
+        authority_not_after: text(not_after(&rotation.authority.certificate)),
+        not_after: text(certificates.not_after()),
+        rotated_for: rotation.rotated_for.clone(),
+    }
+}
+
 fn smallest<'a>(volumes: impl Iterator<Item = &'a Volumes>) -> Option<String> {
     volumes
         .filter_map(|volumes| volumes.size.as_ref())
@@ -96,6 +138,12 @@ fn conditions(
     let generation = cluster.metadata.generation;
     let (ready, nodes) = (status.ready_nodes, kafka.node_count());
     let conditions = &mut status.conditions;
+    if kafka.stopped {
+        let told = "spec.stopped is true";
+        set_condition(conditions, AVAILABLE, false, "Stopped", told, generation);
+        set_condition(conditions, PROGRESSING, false, "Stopped", "", generation);
+        return;
+    }
     let available = ready >= nodes;
     let counted = format!("{ready} of {nodes} nodes ready");
     let told = match (&seen.trouble, available) {

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
 use kube::ResourceExt;
 use millrace_contract::Invalid;
 
 use super::ALLOW_FORMAT;
+use super::certificates::{self, Certificates, Secrets, Wanted};
 use super::crd::{self, KafkaCluster, KafkaClusterSpec, Role};
+use super::external::{self, Address, External};
 use super::nodes::{Node, NodeVolume, Pool};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
-use crate::types::{PodResources, Quantity, Storage};
+use crate::types::{DeletionPolicy, FreeForm, PodResources, Quantity, Storage, Windows};
 
 /// Memory of a node when none is asked for.
 const MEMORY: &str = "512Mi";
@@ -47,6 +50,18 @@ const RESERVED_PREFIXES: &[&str] = &["listener.name.", "ssl.keystore.", "ssl.tru
 pub struct Found {
     /// The claim templates of the live StatefulSets, by name.
     pub templates: BTreeMap<String, Vec<PersistentVolumeClaim>>,
+    /// How many nodes the live StatefulSets have, by name.
+    pub replicas: BTreeMap<String, i32>,
+    /// The pods that are there.
+    pub pods: Vec<Pod>,
+    /// The Secrets with certificates.
+    pub secrets: Secrets,
+    /// The Services for clients outside Kubernetes, by name.
+    pub services: BTreeMap<String, Service>,
+    /// The rack of each node of Kubernetes, where racks are asked for; empty for a node that has none.
+    pub racks: BTreeMap<String, String>,
+    /// The time.
+    pub now: Timestamp,
     /// Whether a controller has a volume that is older than the resource: a former cluster of this name left it.
     pub former_volumes: bool,
 }
@@ -79,12 +94,48 @@ pub struct ValidatedKafka {
     pub metadata_version: Option<String>,
     /// Settings on top of the computed ones.
     pub config: BTreeMap<String, String>,
+    /// The certificates, where listeners are secure.
+    pub certificates: Option<Certificates>,
+    /// The listener for clients outside Kubernetes.
+    pub external: Option<External>,
+    /// The rack of each node of Kubernetes, where racks are asked for.
+    pub racks: Option<BTreeMap<String, String>>,
+    /// What becomes of data when the cluster is deleted.
+    pub deletion_policy: DeletionPolicy,
+    /// When restarts may happen without approval.
+    pub windows: Windows,
+    /// Whether no node is to run.
+    pub stopped: bool,
 }
 
 impl ValidatedKafka {
     /// All nodes that are asked for, pool by pool.
     pub fn nodes(&self) -> impl Iterator<Item = Node> {
         self.pools.iter().flat_map(|pool| pool.nodes(&self.owner))
+    }
+
+    /// All nodes that are asked for, and those that are still there.
+    pub fn all_nodes(&self) -> impl Iterator<Item = Node> {
+        self.pools
+            .iter()
+            .flat_map(|pool| pool.all_nodes(&self.owner))
+    }
+
+    /// Whether listeners are secure.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.certificates.is_some()
+    }
+
+    /// Whether the address of a broker for clients outside Kubernetes is not known.
+    #[must_use]
+    pub fn lacks_addresses(&self) -> bool {
+        self.external.as_ref().is_some_and(|external| {
+            external.bootstrap.is_none()
+                || self
+                    .all_nodes()
+                    .any(|node| node.broker && !external.brokers.contains_key(&node.id))
+        })
     }
 
     /// How many nodes hold records.
@@ -117,7 +168,7 @@ pub fn validate(
     images: &Images,
 ) -> Result<ValidatedKafka, Error> {
     let spec = &cluster.spec;
-    let owner = Owner::of(cluster)?;
+    let mut owner = Owner::of(cluster)?;
     let pools = pools(spec, &owner, found)?;
     for (name, value) in &spec.config {
         check_setting(name, value)?;
@@ -127,7 +178,21 @@ pub fn validate(
         Some(id) => id,
         None => cluster_id(&owner.uid)?,
     };
+    let external = external_of(spec, &owner, &pools, found);
+    let certificates = certificates_of(cluster, &owner, &pools, external.as_ref(), found)?;
+    if let Some(certificates) = &certificates {
+        // A node with certificates of another revision is not one that the operator builds differently: nobody has to
+        // approve that it is restarted for them.
+        let revision = certificates.rotation.revision;
+        owner.intent = format!("{}/{revision}", owner.intent);
+    }
     Ok(ValidatedKafka {
+        certificates,
+        external,
+        racks: spec.rack.as_ref().map(|_| found.racks.clone()),
+        deletion_policy: spec.deletion_policy,
+        windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
+        stopped: spec.stopped,
         image: spec.image.clone().unwrap_or_else(|| images.kafka.clone()),
         founding: founding(cluster, &owner, &pools, found),
         pools,
@@ -174,6 +239,11 @@ fn pools(spec: &KafkaClusterSpec, owner: &Owner, found: &Found) -> Result<Vec<Po
         }
     };
     for pool in &mut pools {
+        if !spec.pod_overrides.is_empty() {
+            let of_all = ("spec.podOverrides".to_owned(), spec.pod_overrides.clone());
+            pool.pod_overrides.insert(0, of_all);
+        }
+        pool.live_replicas = found.replicas.get(&pool.set).copied().unwrap_or_default();
         pool.live_templates = found.templates.get(&pool.set).cloned().unwrap_or_default();
     }
     Ok(pools)
@@ -204,7 +274,9 @@ fn nodes_alike(
         replicas: nodes,
         first_node_id: 0,
         volumes: vec![NodeVolume::new(0, storage.clone())],
+        live_replicas: 0,
         live_templates: Vec::new(),
+        pod_overrides: Vec::new(),
         resources,
         heap_mebibytes,
     })
@@ -245,10 +317,82 @@ fn pool_of(spec: &KafkaClusterSpec, owner: &Owner, pool: &crd::Pool) -> Result<P
         replicas: pool.replicas,
         first_node_id: pool.first_node_id,
         volumes,
+        live_replicas: 0,
         live_templates: Vec::new(),
+        pod_overrides: overrides(field("podOverrides"), &pool.pod_overrides),
         resources,
         heap_mebibytes,
     })
+}
+
+fn overrides(field: String, overrides: &FreeForm) -> Vec<(String, FreeForm)> {
+    if overrides.is_empty() {
+        Vec::new()
+    } else {
+        vec![(field, overrides.clone())]
+    }
+}
+
+fn external_of(
+    spec: &KafkaClusterSpec,
+    owner: &Owner,
+    pools: &[Pool],
+    found: &Found,
+) -> Option<External> {
+    let asked = spec.listeners.as_ref()?.external.clone()?;
+    let at = |name: &str| external::address(&asked, found.services.get(name)?);
+    let brokers: BTreeMap<i32, Address> = pools
+        .iter()
+        .filter(|pool| pool.broker)
+        .flat_map(|pool| pool.all_nodes(owner))
+        .filter_map(|node| {
+            let address = at(&external::broker_name(&owner.name, node.id))?;
+            Some((node.id, address))
+        })
+        .collect();
+    Some(External {
+        bootstrap: at(&external::bootstrap_name(&owner.name)),
+        brokers,
+        spec: asked,
+    })
+}
+
+fn certificates_of(
+    cluster: &KafkaCluster,
+    owner: &Owner,
+    pools: &[Pool],
+    external: Option<&External>,
+    found: &Found,
+) -> Result<Option<Certificates>, Error> {
+    let listeners = cluster.spec.listeners.as_ref();
+    let Some(secure) = listeners.and_then(|listeners| listeners.secure.as_ref()) else {
+        return Ok(None);
+    };
+    let nodes: Vec<Node> = pools
+        .iter()
+        .flat_map(|pool| pool.all_nodes(owner))
+        .collect();
+    let hosts = external.map(|external| {
+        let hosts = external.brokers.iter();
+        hosts.map(|(id, a)| (*id, a.host.clone())).collect()
+    });
+    let given = secure.certificate_authority.as_ref();
+    let wanted = Wanted {
+        cluster: &owner.name,
+        namespace: &owner.namespace,
+        nodes: &nodes,
+        external: &hosts.unwrap_or_default(),
+        shared: external.and_then(|e| Some(e.bootstrap.as_ref()?.host.as_str())),
+        given: given.map(|given| given.secret_name.as_str()),
+        asked: cluster
+            .annotations()
+            .get(certificates::ROTATE)
+            .map(String::as_str),
+        pods: &found.pods,
+        expected: if cluster.spec.stopped { 0 } else { nodes.len() },
+        now: found.now,
+    };
+    certificates::decide(&found.secrets, &wanted).map(Some)
 }
 
 // The definitions refuse the same; this holds where they are older than the operator.

@@ -1,6 +1,6 @@
 //! What keeps pods from being ready, in a sentence, so that nobody has to search for it.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
 
@@ -55,10 +55,11 @@ fn trouble_of(pod: &Pod) -> Option<String> {
                     None
                 }
                 (Some(waiting), Some(ended)) => Some(format!(
-                    "{name} waits: {}; it last ended with {} ({})",
+                    "{name} waits: {}; it last ended with {} ({}){}",
                     waiting.reason.as_deref().unwrap_or("no reason given"),
                     ended.exit_code,
                     ended.reason.as_deref().unwrap_or("no reason given"),
+                    last_words(ended),
                 )),
                 (Some(waiting), None) => Some(format!(
                     "{name} waits: {}: {}",
@@ -66,14 +67,26 @@ fn trouble_of(pod: &Pod) -> Option<String> {
                     waiting.message.as_deref().unwrap_or_default(),
                 )),
                 (None, Some(ended)) if !container.ready => Some(format!(
-                    "{name} was restarted {} times; it last ended with {} ({})",
+                    "{name} was restarted {} times; it last ended with {} ({}){}",
                     container.restart_count,
                     ended.exit_code,
                     ended.reason.as_deref().unwrap_or("no reason given"),
+                    last_words(ended),
                 )),
                 _ => None,
             }
         })
+}
+
+/// What a container itself said of its end.
+fn last_words(ended: &ContainerStateTerminated) -> String {
+    let said = ended.message.as_deref().unwrap_or_default();
+    match said.lines().next() {
+        Some(line) if !line.trim().is_empty() => {
+            format!(": {}", line.trim().chars().take(500).collect::<String>())
+        }
+        _ => String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +122,14 @@ mod tests {
         assert_eq!(
             said(crash).unwrap(),
             "p waits: CrashLoopBackOff; it last ended with 137 (OOMKilled)"
+        );
+        let told = container(
+            json!({"running": {}}),
+            json!({"terminated": {"exitCode": 3, "reason": "Error", "message": "the volume is empty\nmore"}}),
+        );
+        assert_eq!(
+            said(told).unwrap(),
+            "p was restarted 3 times; it last ended with 3 (Error): the volume is empty"
         );
         assert_eq!(
             said(container(

@@ -59,27 +59,23 @@ pub async fn live_template(
     owner: &Owner,
     set: &str,
 ) -> Result<Option<PersistentVolumeClaim>, Error> {
-    let templates = live_templates(context, owner, set).await?;
-    Ok(templates.into_iter().next())
-}
-
-/// All claim templates of the live StatefulSet; none when there is no such set.
-///
-/// # Errors
-/// Kubernetes could not be asked.
-pub async fn live_templates(
-    context: &Context,
-    owner: &Owner,
-    set: &str,
-) -> Result<Vec<PersistentVolumeClaim>, Error> {
     let api = context.namespaced::<StatefulSet>(&owner.namespace);
     let live = api
         .get_opt(set)
         .await
         .map_err(Error::doing("reading the StatefulSet"))?;
-    let mut templates = live
+    Ok(live
         .filter(|live| owner.owns(&live.metadata))
-        .and_then(|live| live.spec?.volume_claim_templates)
+        .and_then(|live| templates_of(&live).into_iter().next()))
+}
+
+/// The claim templates of a live StatefulSet, as they can be sent again.
+#[must_use]
+pub fn templates_of(set: &StatefulSet) -> Vec<PersistentVolumeClaim> {
+    let mut templates = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volume_claim_templates.clone())
         .unwrap_or_default();
     for template in &mut templates {
         // Kubernetes adds defaults and a status; only what was sent is sent again.
@@ -88,7 +84,7 @@ pub async fn live_templates(
             spec.volume_mode = None;
         }
     }
-    Ok(templates)
+    templates
 }
 
 /// What the operator must be allowed to do for StatefulSets, beyond applying them.

@@ -16,6 +16,7 @@ mod drift;
 mod exposure;
 mod external;
 mod flow;
+mod kafka;
 mod links;
 mod platform;
 mod reconcile;
@@ -62,6 +63,14 @@ fn the_operator_against_a_real_api_server() {
             cel::good_resources_are_accepted,
             cel::bad_resources_are_refused_with_field_and_cure,
             cel::bad_changes_are_refused,
+            kafka::good_clusters_are_accepted,
+            kafka::bad_clusters_are_refused_with_field_and_cure,
+            kafka::bad_changes_of_clusters_are_refused,
+            kafka::pools_become_sets_of_their_own,
+            kafka::volumes_of_a_former_cluster_are_not_founded_over,
+            kafka::certificates_are_issued_once_and_rotated_in_three_phases,
+            kafka::external_addresses_are_told_to_brokers,
+            kafka::a_stopped_cluster_goes_to_zero_and_comes_back,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,

@@ -17,6 +17,7 @@ use super::{BROKER_LABEL, COMPONENT, CONTROLLER_LABEL};
 use crate::reconcile::{Error, Prepared, Resources};
 
 pub use binding::bootstrap;
+pub use services::external as external_services;
 
 /// Every kind that [`build`] makes.
 #[must_use]
@@ -42,13 +43,19 @@ pub fn build(kafka: &ValidatedKafka) -> Result<Resources<Prepared>, Error> {
     for service in services::services(kafka) {
         resources.add(&service)?;
     }
+    for service in external_services(kafka) {
+        resources.add(&service)?;
+    }
     resources.add(&binding::binding(kafka))?;
     resources.add(&binding::admin(kafka))?;
+    if let Some(secret) = binding::nodes(kafka) {
+        resources.add(&secret)?;
+    }
     for budget in disruption::budgets(kafka) {
         resources.add(&budget)?;
     }
     for pool in &kafka.pools {
-        resources.add(&stateful_set::stateful_set(kafka, pool))?;
+        resources.add(&stateful_set::stateful_set(kafka, pool)?)?;
     }
     Ok(resources)
 }

@@ -4,27 +4,34 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Affinity, Container, ContainerPort, ExecAction, Lifecycle, LifecycleHandler,
-    PersistentVolumeClaim, PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec,
-    TopologySpreadConstraint, WeightedPodAffinityTerm,
+    Affinity, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle,
+    LifecycleHandler, ObjectFieldSelector, PersistentVolumeClaim, PodAffinityTerm, PodAntiAffinity,
+    PodSpec, PodTemplateSpec, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
+use millrace_contract::Invalid;
 
 use super::super::nodes::Pool;
 use super::super::validate::ValidatedKafka;
 use super::super::{
-    BROKER_LABEL, CLIENT_PORT, COMPONENT, CONTROLLER_LABEL, CONTROLLER_PORT, POOL_LABEL, files,
+    BROKER_LABEL, CLIENT_PORT, COMPONENT, CONTROLLER_LABEL, CONTROLLER_PORT, EXTERNAL_PORT,
+    INTERNAL_PORT, POOL_LABEL, SECURE_PORT, certificates, files,
 };
 use crate::pods;
 use crate::reconcile::{fingerprint, storage};
+use crate::types::override_pods;
 
 const HOST: &str = "kubernetes.io/hostname";
 const ZONE: &str = "topology.kubernetes.io/zone";
 /// Seconds that nodes have to hand over their partitions and to close their files.
 const GRACE_SECONDS: i64 = 60;
 
-pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> StatefulSet {
+/// The StatefulSet of a pool.
+///
+/// # Errors
+/// What is laid over the pods is not in the form of a pod template.
+pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> Result<StatefulSet, Invalid> {
     let selector = LabelSelector {
         match_labels: Some(
             kafka
@@ -33,11 +40,22 @@ pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> StatefulSet {
         ),
         ..LabelSelector::default()
     };
-    let files = files::fixed(kafka, pool);
-    StatefulSet {
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(labels(kafka, pool)),
+            annotations: Some(annotations(kafka, pool)),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod(kafka, pool, selector.clone())),
+    };
+    for (field, overrides) in &pool.pod_overrides {
+        override_pods(&mut template, overrides, field)?;
+    }
+    Ok(StatefulSet {
         metadata: kafka.owner.meta(pool.set.clone(), COMPONENT),
         spec: Some(StatefulSetSpec {
-            replicas: Some(pool.replicas),
+            replicas: Some(if kafka.stopped { 0 } else { pool.replicas }),
+            persistent_volume_claim_retention_policy: Some(kafka.deletion_policy.of_claims()),
             service_name: Some(format!("{}-nodes", kafka.owner.name)),
             pod_management_policy: Some("Parallel".into()),
             selector: selector.clone(),
@@ -46,22 +64,25 @@ pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> StatefulSet {
                 type_: Some("OnDelete".into()),
                 ..StatefulSetUpdateStrategy::default()
             }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(labels(kafka, pool)),
-                    annotations: Some(BTreeMap::from([(
-                        "millrace.dev/config".into(),
-                        fingerprint(&Some(files)),
-                    )])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod(kafka, pool, selector)),
-            },
+            template,
             volume_claim_templates: Some(claims(kafka, pool)),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
+    })
+}
+
+/// What has to be restarted for.
+fn annotations(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
+    let mut annotations = BTreeMap::from([(
+        "millrace.dev/config".into(),
+        fingerprint(&Some(files::fixed(kafka, pool))),
+    )]);
+    if let Some(certificates) = &kafka.certificates {
+        let revision = certificates.rotation.revision;
+        annotations.insert(certificates::REVISION.into(), revision.to_string());
     }
+    annotations
 }
 
 fn labels(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
@@ -81,29 +102,28 @@ fn labels(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
 }
 
 fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: LabelSelector) -> PodSpec {
-    let mut ports = Vec::new();
-    if pool.broker {
-        ports.push(port("client", CLIENT_PORT));
-    }
-    if pool.controller {
-        ports.push(port("controller", CONTROLLER_PORT));
-    }
-    let ready_port = if pool.broker {
-        CLIENT_PORT
-    } else {
-        CONTROLLER_PORT
-    };
+    let listeners = listeners(kafka, pool);
+    let ports = listeners.iter().map(|(name, number)| port(name, *number));
+    // The last one that opens.
+    let ready_port = listeners.first().map_or(CONTROLLER_PORT, |(_, port)| *port);
     let mut mounts: Vec<_> = pool
         .volumes
         .iter()
         .map(|volume| pods::mount(&volume.name, &volume.path))
         .collect();
     mounts.push(pods::read_only_mount("files", files::FILES));
+    let mut volumes = vec![pods::config_volume("files", &pool.files_name())];
+    if kafka.is_secure() {
+        let secret = certificates::secret_name(&kafka.owner.name);
+        mounts.push(pods::read_only_mount("certificates", certificates::PATH));
+        volumes.push(pods::secret_volume("certificates", &secret));
+    }
     let container = Container {
         name: "kafka".into(),
         image: Some(kafka.image.clone()),
         command: Some(vec!["/bin/sh".into(), format!("{}/start.sh", files::FILES)]),
-        ports: Some(ports),
+        ports: Some(ports.collect()),
+        env: (kafka.racks.is_some() && pool.broker).then(|| vec![node_name()]),
         resources: Some(pods::resources(Some(&pool.resources), "512Mi", "100m")),
         // No liveness and no startup probe: a broker that recovers a long log must not be killed for it, and the JVM
         // ends by itself when it cannot go on.
@@ -112,16 +132,46 @@ fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: LabelSelector) -> PodSpec 
         volume_mounts: Some(mounts),
         ..Container::default()
     };
-    let mut pod = pods::pod(
-        container,
-        vec![pods::config_volume("files", &pool.files_name())],
-        GRACE_SECONDS,
-    );
+    let mut pod = pods::pod(container, volumes, GRACE_SECONDS);
     // A single node has nothing to keep away from.
     if pool.replicas > 1 || pool.name.is_some() {
         spread(&mut pod, selector);
     }
     pod
+}
+
+/// The listeners of a node, by name; that for clients first.
+fn listeners(kafka: &ValidatedKafka, pool: &Pool) -> Vec<(&'static str, i32)> {
+    let mut listeners = Vec::new();
+    match (pool.broker, kafka.is_secure()) {
+        (true, false) => listeners.push(("client", CLIENT_PORT)),
+        (true, true) => {
+            listeners.extend([("secure", SECURE_PORT), ("internal", INTERNAL_PORT)]);
+            if kafka.external.is_some() {
+                listeners.push(("external", EXTERNAL_PORT));
+            }
+        }
+        (false, _) => {}
+    }
+    if pool.controller {
+        listeners.push(("controller", CONTROLLER_PORT));
+    }
+    listeners
+}
+
+/// The node of Kubernetes that a pod runs on, which says its rack.
+fn node_name() -> EnvVar {
+    EnvVar {
+        name: "NODE_NAME".into(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "spec.nodeName".into(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
 }
 
 /// When all nodes go at once, brokers still need controllers to hand over their partitions.

@@ -93,3 +93,107 @@ fn no_pod_has_two_budgets() {
         1
     );
 }
+
+fn secure() -> serde_json::Value {
+    json!({
+        "pools": [
+            {"name": "control", "roles": ["controller"], "replicas": 3, "firstNodeId": 0, "lastNodeId": 9,
+             "volumes": [{"size": "1Gi"}]},
+            {"name": "store", "roles": ["broker"], "replicas": 3, "firstNodeId": 100, "lastNodeId": 199,
+             "volumes": [{"size": "10Gi"}, {"size": "20Gi", "storageClass": "fast"}],
+             "podOverrides": {"spec": {"priorityClassName": "data"}}}],
+        "rack": {},
+        "listeners": {"secure": {}, "external": {"type": "NodePort", "host": "kafka.example.org", "bootstrapNodePort": 30095}}})
+}
+
+fn service(name: &str, port: i32) -> (String, Service) {
+    let service =
+        json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 9095, "nodePort": port}]}});
+    (name.to_owned(), serde_json::from_value(service).unwrap())
+}
+
+#[test]
+fn the_objects_of_secure_pools_with_an_external_listener() {
+    let found = Found {
+        services: [
+            service("k-external", 30095),
+            service("k-external-100", 30100),
+            service("k-external-101", 30101),
+            service("k-external-102", 30102),
+        ]
+        .into(),
+        racks: [
+            ("n1".to_owned(), "zone-a".to_owned()),
+            ("n2".to_owned(), String::new()),
+        ]
+        .into(),
+        ..Found::default()
+    };
+    let kafka = validate(&cluster(secure()), &found, &images()).unwrap();
+    assert!(!kafka.lacks_addresses());
+    let built = build(&kafka).unwrap();
+    // Without what is random.
+    let mut text = String::new();
+    for name in ["k-control-files", "k-store-files"] {
+        let map: ConfigMap = built.get(name).unwrap();
+        text += &format!("# {name}\n");
+        for (file, content) in map.data.unwrap() {
+            if !file.starts_with("log4j2") {
+                text += &format!("## {file}\n{content}\n");
+            }
+        }
+    }
+    for service in services::services(&kafka)
+        .into_iter()
+        .chain(external_services(&kafka))
+    {
+        text += &serde_yaml_ng::to_string(&service.spec).unwrap();
+    }
+    for name in ["k-control", "k-store"] {
+        let set: StatefulSet = built.get(name).unwrap();
+        text += &serde_yaml_ng::to_string(&set.spec).unwrap();
+    }
+    insta::assert_snapshot!(text);
+    let binding: Secret = built.get("k-binding").unwrap();
+    let binding = binding.data.unwrap();
+    assert_eq!(
+        binding["external-bootstrap-servers"].0,
+        b"kafka.example.org:30095"
+    );
+    assert_eq!(binding["security-protocol"].0, b"SASL_SSL");
+    assert!(!binding.contains_key("private-key"));
+    let admin: Secret = built.get("k-admin").unwrap();
+    assert!(admin.data.unwrap().contains_key("private-key"));
+}
+
+#[test]
+fn a_broker_without_an_address_waits_for_it() {
+    let kafka = valid(secure());
+    assert!(kafka.lacks_addresses());
+    let map: ConfigMap = build(&kafka).unwrap().get("k-store-files").unwrap();
+    let told: Vec<String> = map.data.unwrap().into_keys().collect();
+    assert!(
+        !told.iter().any(|name| name.contains("advertised")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_stopped_cluster_has_no_pods_and_keeps_all_else() {
+    let mut spec = json!({"nodes": 3, "storage": {"size": "2Gi"}});
+    let runs = build(&valid(spec.clone())).unwrap().to_yaml().unwrap();
+    spec["stopped"] = json!(true);
+    let stopped = build(&valid(spec)).unwrap().to_yaml().unwrap();
+    assert_eq!(stopped, runs.replace("replicas: 3\n", "replicas: 0\n"));
+}
+
+#[test]
+fn wrong_overrides_are_told_with_their_field() {
+    let mut spec = secure();
+    spec["pools"][1]["podOverrides"] = json!({"spec": {"nodeselector": {"a": "b"}}});
+    let told = build(&valid(spec)).unwrap_err().to_string();
+    assert!(
+        told.contains("spec.pools[store].podOverrides.spec.nodeselector"),
+        "{told}"
+    );
+}

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{PodResources, Quantity};
+use crate::types::{FreeForm, PodResources, Quantity};
 
 /// What a node does.
 #[derive(
@@ -62,6 +62,10 @@ pub struct Pool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.pools.resources.memory: ' + self.memory + ': a Kafka node does not start with so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
+    /// What is laid over the pods of this pool, after `spec.podOverrides`.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
+    #[schemars(schema_with = "crate::types::free_form")]
+    pub pod_overrides: FreeForm,
 }
 
 /// A persistent volume of each node of a pool.

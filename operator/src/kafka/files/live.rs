@@ -7,7 +7,7 @@ use crate::reconcile::approval;
 /// What the names of these files start with.
 pub const LIVE: &str = approval::LIVE;
 
-pub(super) fn entries(kafka: &ValidatedKafka, _pool: &Pool) -> Vec<(String, String)> {
+pub(super) fn entries(kafka: &ValidatedKafka, pool: &Pool) -> Vec<(String, String)> {
     let quorum: Vec<String> = kafka
         .nodes()
         .filter(|node| node.controller)
@@ -18,7 +18,7 @@ pub(super) fn entries(kafka: &ValidatedKafka, _pool: &Pool) -> Vec<(String, Stri
         Founding::Done => "none".into(),
         Founding::Refused => "refused".into(),
     };
-    vec![
+    let mut entries = vec![
         ("cluster-id".into(), kafka.cluster_id.clone()),
         ("founder".into(), founder),
         // Any of them leads a node to the others. Here and not in the settings, so that a controller more or less
@@ -31,5 +31,20 @@ pub(super) fn entries(kafka: &ValidatedKafka, _pool: &Pool) -> Vec<(String, Stri
                 .clone()
                 .unwrap_or_else(|| "latest".into()),
         ),
-    ]
+    ];
+    if let Some(external) = kafka.external.as_ref().filter(|_| pool.broker) {
+        let own = pool.all_nodes(&kafka.owner);
+        entries.extend(own.iter().filter_map(|node| {
+            let address = external.brokers.get(&node.id)?;
+            Some((format!("advertised-{}", node.id), address.to_string()))
+        }));
+    }
+    if let Some(racks) = kafka.racks.as_ref().filter(|_| pool.broker) {
+        let lines: Vec<String> = racks
+            .iter()
+            .map(|(node, rack)| format!("{node} {rack}\n"))
+            .collect();
+        entries.push(("racks".into(), lines.concat()));
+    }
+    entries
 }

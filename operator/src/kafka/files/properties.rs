@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::super::certificates::{NODE, OPERATOR, PATH, TRUSTED};
 use super::super::nodes::Pool;
 use super::super::validate::ValidatedKafka;
-use super::super::{CLIENT_PORT, CONTROLLER_PORT};
+use super::super::{CLIENT_PORT, CONTROLLER_PORT, EXTERNAL_PORT, INTERNAL_PORT, SECURE_PORT};
 use super::SMALL_HEAP_MEBIBYTES;
 
 type Settings = Vec<(&'static str, String)>;
@@ -13,7 +14,10 @@ type Settings = Vec<(&'static str, String)>;
 /// of the controllers.
 pub(super) fn server_properties(kafka: &ValidatedKafka, pool: &Pool) -> String {
     let mut settings: Settings = identity(pool);
-    settings.extend(listeners(pool));
+    settings.extend(listeners(kafka, pool));
+    if kafka.is_secure() {
+        settings.extend(security());
+    }
     let dirs: Vec<String> = pool.volumes.iter().map(|v| v.log_dir()).collect();
     settings.push(("log.dirs", dirs.join(",")));
     settings.extend(copies(kafka.broker_count()));
@@ -60,30 +64,90 @@ fn identity(pool: &Pool) -> Settings {
     ]
 }
 
-fn listeners(pool: &Pool) -> Settings {
-    let mut ports = Vec::new();
-    if pool.broker {
-        ports.push(("PLAINTEXT", CLIENT_PORT));
+fn listeners(kafka: &ValidatedKafka, pool: &Pool) -> Settings {
+    // Name, port, protocol, and where a client that was told of it finds it.
+    let mut all: Vec<(&str, i32, &str, &str)> = Vec::new();
+    let host = "@HOST@";
+    match (pool.broker, kafka.is_secure()) {
+        (true, false) => all.push(("PLAINTEXT", CLIENT_PORT, "PLAINTEXT", host)),
+        (true, true) => {
+            all.push(("INTERNAL", INTERNAL_PORT, "SSL", host));
+            all.push(("SECURE", SECURE_PORT, "SASL_SSL", host));
+            if kafka.external.is_some() {
+                all.push(("EXTERNAL", EXTERNAL_PORT, "SASL_SSL", ""));
+            }
+        }
+        (false, _) => {}
     }
-    if pool.controller {
-        ports.push(("CONTROLLER", CONTROLLER_PORT));
-    }
-    let each = |form: &dyn Fn(&str, i32) -> String| {
-        let texts: Vec<String> = ports.iter().map(|(name, port)| form(name, *port)).collect();
-        texts.join(",")
+    let controller = if kafka.is_secure() {
+        "SSL"
+    } else {
+        "PLAINTEXT"
     };
-    vec![
-        ("listeners", each(&|name, port| format!("{name}://:{port}"))),
+    let mut protocols: Vec<String> = all
+        .iter()
+        .map(|(name, _, protocol, _)| format!("{name}:{protocol}"))
+        .collect();
+    protocols.push(format!("CONTROLLER:{controller}"));
+    if pool.controller {
+        all.push(("CONTROLLER", CONTROLLER_PORT, controller, host));
+    }
+    let mut settings = vec![
+        (
+            "listeners",
+            join(&all, |(name, port, ..)| format!("{name}://:{port}")),
+        ),
         (
             "advertised.listeners",
-            each(&|name, port| format!("{name}://@HOST@:{port}")),
+            join(&all, |(name, port, _, host)| match host {
+                "" => format!("{name}://@EXTERNAL@"),
+                host => format!("{name}://{host}:{port}"),
+            }),
+        ),
+        ("listener.security.protocol.map", protocols.join(",")),
+    ];
+    if kafka.is_secure() && pool.broker {
+        settings.push(("inter.broker.listener.name", "INTERNAL".into()));
+    }
+    settings
+}
+
+fn join<T: Copy>(all: &[T], form: impl Fn(T) -> String) -> String {
+    let texts: Vec<String> = all.iter().map(|one| form(*one)).collect();
+    texts.join(",")
+}
+
+/// Nodes and the operator are known by their certificates, everybody else by a password.
+fn security() -> Settings {
+    vec![
+        ("ssl.keystore.type", "PEM".into()),
+        ("ssl.keystore.location", format!("{PATH}/node-@ID@.pem")),
+        ("ssl.truststore.type", "PEM".into()),
+        ("ssl.truststore.location", format!("{PATH}/{TRUSTED}")),
+        ("listener.name.internal.ssl.client.auth", "required".into()),
+        (
+            "listener.name.controller.ssl.client.auth",
+            "required".into(),
+        ),
+        ("sasl.enabled.mechanisms", SCRAM.into()),
+        (
+            "listener.name.secure.scram-sha-512.sasl.jaas.config",
+            LOGIN.into(),
         ),
         (
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".into(),
+            "listener.name.external.scram-sha-512.sasl.jaas.config",
+            LOGIN.into(),
         ),
+        (
+            "authorizer.class.name",
+            "org.apache.kafka.metadata.authorizer.StandardAuthorizer".into(),
+        ),
+        ("super.users", format!("User:CN={NODE};User:CN={OPERATOR}")),
     ]
 }
+
+const SCRAM: &str = "SCRAM-SHA-512";
+const LOGIN: &str = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
 
 fn copies(brokers: i32) -> Settings {
     let copies = brokers.clamp(1, 3);

@@ -1,5 +1,6 @@
 //! The start script of a node.
 
+use super::super::certificates::PATH;
 use super::super::nodes::Pool;
 use super::super::validate::ValidatedKafka;
 use super::{FILES, LIVE, SMALL_HEAP_MEBIBYTES};
@@ -40,8 +41,8 @@ told() {{
   cat "{FILES}/{LIVE}$1"
 }}
 quorum=$(told quorum)
-sed -e "s/@ID@/$id/g" -e "s/@HOST@/{host}/g" -e "s/@QUORUM@/$quorum/g" {FILES}/server.properties >/tmp/server.properties
-java() {{
+{more}sed -e "s/@ID@/$id/g" -e "s/@HOST@/{host}/g" -e "s/@QUORUM@/$quorum/g" {FILES}/server.properties >/tmp/server.properties
+{after}java() {{
   command java -Dlog4j2.configurationFile={FILES}/log4j2.properties -cp '/opt/kafka/libs/*' "$@"
 }}
 missing= logs=
@@ -70,7 +71,58 @@ fi
 exec java -Xmx{heap}m {collector} -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile={FILES}/log4j2.properties -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
 "#,
         volumes = paths.join(" "),
+        more = before_settings(kafka, pool),
+        after = after_settings(kafka, pool),
     )
+}
+
+/// What has to be known before the settings are complete.
+fn before_settings(kafka: &ValidatedKafka, pool: &Pool) -> String {
+    let mut text = String::new();
+    if kafka.is_secure() {
+        text.push_str(&format!(
+            r#"until [ -s "{PATH}/node-$id.pem" ]; do
+  echo "waiting for a certificate" >&2
+  sleep 2
+done
+"#
+        ));
+    }
+    if kafka.external.is_some() && pool.broker {
+        text.push_str(&format!(
+            r#"external=$(told "advertised-$id")
+# Clients compare the name with the certificate.
+name=$(echo "${{external%:*}}" | tr -d '[]')
+until grep -qxF "$name" "{PATH}/node-$id.names"; do
+  echo "waiting for a certificate with the name $name" >&2
+  sleep 2
+done
+"#
+        ));
+    }
+    text
+}
+
+/// What is added to the settings.
+fn after_settings(kafka: &ValidatedKafka, pool: &Pool) -> String {
+    let mut text = String::new();
+    if kafka.external.is_some() && pool.broker {
+        text.push_str("sed -i \"s/@EXTERNAL@/$external/g\" /tmp/server.properties\n");
+    }
+    if kafka.racks.is_some() && pool.broker {
+        text.push_str(&format!(
+            r#"until rack=$(grep "^$NODE_NAME " {FILES}/{LIVE}racks); do
+  echo "waiting to be told the rack of $NODE_NAME" >&2
+  sleep 2
+done
+rack=${{rack#* }}
+if [ -n "$rack" ]; then
+  echo "broker.rack=$rack" >>/tmp/server.properties
+fi
+"#
+        ));
+    }
+    text
 }
 
 /// Only one controller ever founds the cluster; all others join it.
