@@ -333,6 +333,11 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
             .flat_map(lacks)
             .collect(),
         gateway_token: secret.as_ref().and_then(token),
+        kafka_admin: context
+            .namespaced::<Secret>(&owner.namespace)
+            .get_opt(&build::kafka_admin(&owner.name))
+            .await
+            .map_err(Error::doing("reading the way into the Kafka"))?,
         outside: external::look(context, owner, spec).await?,
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,

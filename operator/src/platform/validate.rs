@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use millrace_analytics::Rules;
 use millrace_contract::Invalid;
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub struct Live {
     pub gateway_lacks: Vec<&'static str>,
     /// A token that opens the gateway's flow and canaries.
     pub gateway_token: Option<Token>,
+    /// The operator's own way into the platform's Kafka.
+    pub kafka_admin: Option<Secret>,
     /// The APIs of others that this cluster has, of those that the spec asks for.
     pub apis: Vec<Served>,
     /// What is known of the parts that somebody else runs.
@@ -65,6 +68,8 @@ pub struct ValidatedPlatform {
     pub gateway_additions: BTreeMap<String, ByteString>,
     /// A token that opens the gateway's flow and canaries.
     pub gateway_token: Option<Token>,
+    /// The operator's own way into the platform's Kafka.
+    pub kafka_admin: Option<Secret>,
     /// How the flow is watched.
     pub flow: PlatformFlow,
     /// When restarts may happen without approval.
@@ -185,6 +190,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway_secret,
         gateway_additions,
         gateway_token: live.gateway_token,
+        kafka_admin: live.kafka_admin,
         flow: spec.flow.clone().unwrap_or_default(),
         windows: spec.maintenance_windows.clone(),
         level: stop::level(spec.stopped, conditions),
@@ -230,6 +236,7 @@ pub(super) mod tests {
             gateway_secret: true,
             gateway_lacks: Vec::new(),
             gateway_token: None,
+            kafka_admin: None,
             apis: Vec::new(),
             outside: Outside::default(),
             jobs: Vec::new(),

@@ -50,7 +50,7 @@ pub async fn an_external_kafka_is_named_until_it_can_be_used(scene: &Scene) {
     assert!(
         first
             .reason
-            .contains("has no sasl-mechanism, which SASL_SSL needs"),
+            .starts_with("spec.kafka.external.bindingSecret: theirs: the Secret cannot be used, "),
         "{}",
         first.reason
     );

@@ -8,7 +8,7 @@ use crate::platform::profile::or_profile;
 use crate::platform::topics::topics;
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicSpec};
-use crate::types::{PodResources, Storage};
+use crate::types::{FreeForm, PodResources, Storage};
 
 /// The label of the nodes of Kubernetes that says in which zone they are.
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -41,6 +41,7 @@ fn pools(platform: &ValidatedPlatform, storage: &Storage, kafka: PodResources) -
             storage_class: storage.storage_class.clone(),
         }],
         resources: Some(resources),
+        pod_overrides: FreeForm::new(),
     };
     let controllers = Storage {
         storage_class: storage.storage_class.clone(),
@@ -57,6 +58,12 @@ fn pools(platform: &ValidatedPlatform, storage: &Storage, kafka: PodResources) -
             resources,
         ),
     ]
+}
+
+/// Name of the Secret with the operator's own way into the Kafka of a platform.
+#[must_use]
+pub fn kafka_admin(platform: &str) -> String {
+    crate::kafka::admin_name(&format!("{platform}-kafka"))
 }
 
 pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> KafkaCluster {

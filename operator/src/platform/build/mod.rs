@@ -21,6 +21,7 @@ use crate::topic::crd::KafkaTopic;
 
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
+pub use kafka::kafka_admin;
 pub use warnings::dispatch_groups;
 
 /// The component's name in labels.

@@ -8,8 +8,9 @@ use kafka_protocol::protocol::Request;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use super::access::Access;
 use super::address::parse_bootstrap;
-use super::connection::{Connection, Timeouts};
+use super::connection::{Connection, Credentials, Timeouts};
 use super::error::KafkaError;
 use super::message::{self, ClusterView, ConfigChange, ConfigEntry, NewTopic, TopicView};
 
@@ -37,6 +38,7 @@ pub(super) enum Target<'a> {
 #[derive(Debug)]
 pub struct KafkaAdmin {
     bootstrap: Vec<String>,
+    credentials: Credentials,
     pub(super) limits: Timeouts,
     /// Connections nobody uses now. One that failed is never put back.
     idle: Mutex<BTreeMap<String, Vec<Connection>>>,
@@ -50,8 +52,20 @@ impl KafkaAdmin {
     /// # Errors
     /// [`KafkaError::Address`].
     pub fn new(bootstrap: &str, limits: Timeouts) -> Result<KafkaAdmin, KafkaError> {
+        Self::connect(&Access::plain(bootstrap), limits)
+    }
+
+    /// A client with certificates and credentials. Connects when first asked.
+    ///
+    /// # Errors
+    /// [`KafkaError::Address`], [`KafkaError::Access`].
+    pub fn connect(access: &Access, limits: Timeouts) -> Result<KafkaAdmin, KafkaError> {
         Ok(KafkaAdmin {
-            bootstrap: parse_bootstrap(bootstrap)?,
+            bootstrap: parse_bootstrap(&access.bootstrap)?,
+            credentials: Credentials {
+                tls: access.tls()?,
+                login: access.login.clone(),
+            },
             limits,
             idle: Mutex::default(),
             known: Mutex::default(),
@@ -216,7 +230,7 @@ impl KafkaAdmin {
         })
     }
 
-    fn request_ms(&self) -> i32 {
+    pub(super) fn request_ms(&self) -> i32 {
         i32::try_from(self.limits.request.as_millis()).unwrap_or(i32::MAX)
     }
 
@@ -281,7 +295,7 @@ impl KafkaAdmin {
         }
         let mut last = None;
         for address in &addresses {
-            match Connection::open(address, &self.limits).await {
+            match Connection::open(address, &self.credentials, &self.limits).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => last = Some(error),
             }

@@ -1,17 +1,25 @@
 //! One TCP connection to one broker: frames out, frames in, one request at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::BytesMut;
 use kafka_protocol::ResponseError;
-use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::messages::{ApiVersionsRequest, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::Request;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
+use super::access::Login;
 use super::error::KafkaError;
 use super::frame::{self, Offered};
+use super::message::text;
+use super::scram::{Exchange, Mechanism};
 
 /// Larger answers are taken for a peer that does not speak Kafka (an HTTP server's text reads as 1.2 GB).
 const MAX_FRAME_BYTES: usize = 64 * 1024 * 1024;
@@ -37,22 +45,50 @@ impl Default for Timeouts {
     }
 }
 
+/// What a connection is opened with: settings of TLS, and a name with its password.
+#[derive(Clone, Default)]
+pub struct Credentials {
+    /// Settings of TLS; the way is not encrypted without.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// Name and password.
+    pub login: Option<Login>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TLS: {}, {:?}", self.tls.is_some(), self.login)
+    }
+}
+
+/// A way for bytes, encrypted or not.
+trait Way: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Way for T {}
+
 /// A connection that has agreed on versions. After any error it must be thrown away: an answer that comes late
 /// would be taken for that of the next request.
-#[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Way>,
     address: String,
     offered: Offered,
     next_correlation: i32,
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a connection to {}", self.address)
+    }
+}
+
 impl Connection {
-    /// Connects and asks for the broker's versions.
+    /// Connects, asks for the broker's versions and logs in.
     ///
     /// # Errors
     /// [`KafkaError::Connect`], [`KafkaError::Timeout`], or what the first exchange gave.
-    pub async fn open(address: &str, limits: &Timeouts) -> Result<Connection, KafkaError> {
+    pub async fn open(
+        address: &str,
+        credentials: &Credentials,
+        limits: &Timeouts,
+    ) -> Result<Connection, KafkaError> {
         let connecting = async {
             let stream =
                 TcpStream::connect(address)
@@ -69,12 +105,15 @@ impl Connection {
                     source,
                 })?;
             let mut connection = Connection {
-                stream,
+                stream: encrypted(stream, address, credentials).await?,
                 address: address.to_owned(),
                 offered: Offered::new(),
                 next_correlation: 0,
             };
             connection.offered = connection.ask_versions().await?;
+            if let Some(login) = &credentials.login {
+                connection.log_in(login, limits.connect).await?;
+            }
             Ok(connection)
         };
         timeout(limits.connect, connecting)
@@ -111,6 +150,62 @@ impl Connection {
                 asked: asked.to_owned(),
                 after: within,
             })?
+    }
+
+    async fn log_in(&mut self, login: &Login, within: Duration) -> Result<(), KafkaError> {
+        let asked = format!("let {} in", login.username);
+        let address = self.address.clone();
+        let refused = |problem: String| KafkaError::Login {
+            address: address.clone(),
+            username: login.username.clone(),
+            problem,
+        };
+        let mechanism = Mechanism::by_name(&login.mechanism)
+            .ok_or_else(|| refused(format!("{} is not spoken here", login.mechanism)))?;
+        let mut random = [0; 24];
+        getrandom::fill(&mut random).map_err(|error| refused(error.to_string()))?;
+        let (exchange, first) =
+            Exchange::begin(mechanism, &login.username, &URL_SAFE_NO_PAD.encode(random));
+        let handshake = self
+            .ask(
+                |_| SaslHandshakeRequest::default().with_mechanism(text(&login.mechanism)),
+                &asked,
+                within,
+            )
+            .await?;
+        KafkaError::check(handshake.error_code, None, &asked)?;
+        let answer = self.authenticate(first, &asked, within, login).await?;
+        let proven = exchange.prove(&answer, &login.password).map_err(&refused)?;
+        let message = proven.message.clone();
+        let answer = self.authenticate(message, &asked, within, login).await?;
+        proven.check(&answer).map_err(refused)
+    }
+
+    async fn authenticate(
+        &mut self,
+        message: String,
+        asked: &str,
+        within: Duration,
+        login: &Login,
+    ) -> Result<String, KafkaError> {
+        let bytes = bytes::Bytes::from(message);
+        let answer = self
+            .ask(
+                |_| SaslAuthenticateRequest::default().with_auth_bytes(bytes),
+                asked,
+                within,
+            )
+            .await?;
+        if answer.error_code != 0 {
+            return Err(KafkaError::Login {
+                address: self.address.clone(),
+                username: login.username.clone(),
+                problem: answer
+                    .error_message
+                    .map_or_else(|| "no reason was given".to_owned(), |text| text.to_string()),
+            });
+        }
+        Ok(String::from_utf8_lossy(&answer.auth_bytes).into_owned())
     }
 
     async fn ask_versions(&mut self) -> Result<Offered, KafkaError> {
@@ -172,4 +267,28 @@ impl Connection {
         })?;
         Ok((correlation, answer))
     }
+}
+
+async fn encrypted(
+    stream: TcpStream,
+    address: &str,
+    credentials: &Credentials,
+) -> Result<Box<dyn Way>, KafkaError> {
+    let Some(tls) = &credentials.tls else {
+        return Ok(Box::new(stream));
+    };
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).map_err(|_| {
+        KafkaError::Address {
+            value: address.to_owned(),
+        }
+    })?;
+    let secured = TlsConnector::from(Arc::clone(tls))
+        .connect(name, stream)
+        .await
+        .map_err(|source| KafkaError::Connect {
+            address: address.to_owned(),
+            source,
+        })?;
+    Ok(Box::new(secured))
 }

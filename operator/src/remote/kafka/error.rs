@@ -31,6 +31,19 @@ pub enum KafkaError {
         /// Why.
         source: std::io::Error,
     },
+    /// Name and password were not accepted.
+    #[error("Kafka at {address} does not let {username} in: {problem}")]
+    Login {
+        /// `host:port`.
+        address: String,
+        /// The user.
+        username: String,
+        /// What the broker said.
+        problem: String,
+    },
+    /// The binding says something wrong.
+    #[error(transparent)]
+    Access(#[from] millrace_contract::Invalid),
     /// No answer in time; whether the broker acted is unknown.
     #[error("Kafka at {address} did not answer within {after:?} when asked to {asked}")]
     Timeout {

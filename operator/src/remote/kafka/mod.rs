@@ -1,6 +1,7 @@
 //! The only place of Kafka administration. It speaks the protocol itself: [`frame`] and [`message`] turn values
 //! into bytes and back without I/O, [`Connection`] carries them, [`KafkaAdmin`] finds the right broker and retries.
 
+mod access;
 mod address;
 mod admin;
 mod connection;
@@ -11,11 +12,15 @@ pub mod offsets;
 pub mod outside;
 mod pool;
 mod positions;
+mod quorum;
+mod replicas;
+pub mod scram;
 mod waiting;
 
+pub use access::{Access, Login, Protocol};
 pub use address::parse_bootstrap;
 pub use admin::KafkaAdmin;
-pub use connection::{Connection, Timeouts};
+pub use connection::{Connection, Credentials, Timeouts};
 pub use error::KafkaError;
 pub use kafka_protocol::ResponseError;
 pub use message::{
@@ -24,4 +29,8 @@ pub use message::{
 };
 pub use offsets::{Isolation, lag};
 pub use pool::{ClusterKey, KafkaClients, shared_clients};
+pub use quorum::{
+    Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
+};
+pub use replicas::{LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
 pub use waiting::Waiting;

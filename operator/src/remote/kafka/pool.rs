@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::access::Access;
 use super::admin::KafkaAdmin;
 use super::connection::Timeouts;
 use super::error::KafkaError;
@@ -33,7 +34,7 @@ pub fn shared_clients() -> &'static KafkaClients {
 #[derive(Debug, Default)]
 pub struct KafkaClients {
     limits: Timeouts,
-    clients: Mutex<BTreeMap<ClusterKey, (String, Arc<KafkaAdmin>)>>,
+    clients: Mutex<BTreeMap<ClusterKey, (Access, Arc<KafkaAdmin>)>>,
 }
 
 impl KafkaClients {
@@ -46,19 +47,31 @@ impl KafkaClients {
         }
     }
 
-    /// The client of a cluster; a new one when its address changed.
+    /// The client of a cluster without certificates; a new one when its address changed.
     ///
     /// # Errors
     /// [`KafkaError::Address`].
     pub fn client(&self, key: &ClusterKey, bootstrap: &str) -> Result<Arc<KafkaAdmin>, KafkaError> {
+        self.connect(key, &Access::plain(bootstrap))
+    }
+
+    /// The client of a cluster; a new one when the way to it changed.
+    ///
+    /// # Errors
+    /// [`KafkaError::Address`], [`KafkaError::Access`].
+    pub fn connect(
+        &self,
+        key: &ClusterKey,
+        access: &Access,
+    ) -> Result<Arc<KafkaAdmin>, KafkaError> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((address, client)) = clients.get(key)
-            && address == bootstrap
+        if let Some((known, client)) = clients.get(key)
+            && known == access
         {
             return Ok(Arc::clone(client));
         }
-        let client = Arc::new(KafkaAdmin::new(bootstrap, self.limits)?);
-        clients.insert(key.clone(), (bootstrap.to_owned(), Arc::clone(&client)));
+        let client = Arc::new(KafkaAdmin::connect(access, self.limits)?);
+        clients.insert(key.clone(), (access.clone(), Arc::clone(&client)));
         Ok(client)
     }
 

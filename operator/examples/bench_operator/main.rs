@@ -1,0 +1,132 @@
+//! How fast the operator brings StreamJobs to Available, beside a bare client that does the same writes and beside an
+//! operator on kopf that makes the same objects, each on a fresh API server on this machine, in one run. There are no
+//! nodes: a stand-in for the kubelet marks Deployments ready as soon as it sees them, for all three.
+//!
+//! `cargo run --release -p millrace-operator --example bench_operator -- [JOBS,…] [SECONDS]`
+//!
+//! For each number of JOBS (1000,10000):
+//! - `ready_per_second`: from the first job created to the last one Available; ours, the bare client's, ours divided by it;
+//! - `ready_per_second_kopf`: the same beside kopf (for the first number only: it takes long);
+//! - `resident_growth_mib`: resident memory of the operator over that before the first job; ours, kopf's;
+//! - `idle_writes`: writing requests that the API server saw in SECONDS (20) after all was done, leases left out;
+//! - `restart_to_synced_s`: the operator started anew until it has looked at every job.
+
+mod kopf;
+mod kubelet;
+mod ours;
+mod raw;
+mod world;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kubelet::Kubelet;
+use ours::Operator;
+use world::World;
+
+/// Long enough for the slowest of the three at 10,000.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+fn line(name: &str, ours: f64, peer: Option<f64>) {
+    match peer {
+        Some(peer) => println!("{name} {ours:.2} {peer:.2} {:.2}", ours / peer),
+        None => println!("{name} {ours:.2}"),
+    }
+}
+
+fn per_second(count: usize, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let counts: Vec<usize> = arguments
+        .next()
+        .unwrap_or_else(|| "1000,10000".to_owned())
+        .split(',')
+        .map(|count| {
+            count
+                .parse()
+                .with_context(|| format!("JOBS: {count}: is not a number"))
+        })
+        .collect::<Result<_, _>>()?;
+    let idle = match arguments.next() {
+        Some(seconds) => seconds
+            .parse()
+            .with_context(|| format!("SECONDS: {seconds}: is not a number"))?,
+        None => 20,
+    };
+    for (nth, count) in counts.into_iter().enumerate() {
+        println!("# {count} StreamJobs");
+        let (ours, growth) = operator(count, Duration::from_secs(idle)).await?;
+        let bare = bare(count).await?;
+        line(
+            "ready_per_second",
+            per_second(count, ours),
+            Some(per_second(count, bare)),
+        );
+        if nth == 0 {
+            let (peer, its_growth) = beside_kopf(count).await?;
+            line(
+                "ready_per_second_kopf",
+                per_second(count, ours),
+                Some(per_second(count, peer)),
+            );
+            line("resident_growth_mib", growth, Some(its_growth));
+        } else {
+            line("resident_growth_mib", growth, None);
+        }
+    }
+    Ok(())
+}
+
+/// Time to all Available, and growth of resident memory in MiB; prints what only we have.
+async fn operator(count: usize, idle: Duration) -> anyhow::Result<(Duration, f64)> {
+    let Some(world) = World::start().await? else {
+        anyhow::bail!("no API server: run `cargo xtask test --tier api` once, which builds it");
+    };
+    let _kubelet = Kubelet::start(world.client.clone());
+    let mut operator = Operator::start(&world)?;
+    operator.ready().await?;
+    let before = world::resident_mib(operator.pid())?;
+    let took = world.all_available(count, LIMIT).await?;
+    let growth = world::resident_mib(operator.pid())? - before;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let writes = world.writes().await?;
+    tokio::time::sleep(idle).await;
+    line("idle_writes", world.writes().await? - writes, None);
+    drop(operator);
+    let mut again = Operator::start(&world)?;
+    let synced = again.synced(count, LIMIT).await?;
+    line("restart_to_synced_s", synced.as_secs_f64(), None);
+    Ok((took, growth))
+}
+
+/// A bare client that writes what the operator and the user write.
+async fn bare(count: usize) -> anyhow::Result<Duration> {
+    let Some(world) = World::start().await? else {
+        anyhow::bail!("the API server is gone");
+    };
+    let _kubelet = Kubelet::start(world.client.clone());
+    let sample = {
+        // What the operator makes for one job is the sample of what is written for each.
+        let mut operator = Operator::start(&world)?;
+        operator.ready().await?;
+        world.all_available(1, LIMIT).await?;
+        raw::Sample::read(&world).await?
+    };
+    raw::write(&world, &sample, count, LIMIT).await
+}
+
+async fn beside_kopf(count: usize) -> anyhow::Result<(Duration, f64)> {
+    let Some(world) = World::start().await? else {
+        anyhow::bail!("the API server is gone");
+    };
+    let _kubelet = Kubelet::start(world.client.clone());
+    let peer = kopf::Kopf::start(&world)?;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let before = world::resident_mib(peer.pid())?;
+    let took = world.all_available(count, LIMIT).await?;
+    Ok((took, world::resident_mib(peer.pid())? - before))
+}

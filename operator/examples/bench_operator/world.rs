@@ -1,0 +1,193 @@
+//! An API server with our definitions, and what is asked of it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use millrace_operator::generate::crd_json;
+use millrace_operator::job::crd::StreamJob;
+use millrace_operator::registry::registry;
+use millrace_testkit::ApiServer;
+use serde_json::json;
+
+/// Where the jobs are.
+pub const NAMESPACE: &str = "bench";
+/// Requests of the user that are under way at once.
+const USERS: usize = 16;
+
+/// A fresh API server.
+pub struct World {
+    /// The server; it ends with this value.
+    pub server: ApiServer,
+    /// An administrator's client.
+    pub client: Client,
+}
+
+impl World {
+    /// `None` where the API server's binary is not to be had.
+    pub async fn start() -> anyhow::Result<Option<Self>> {
+        let Some(server) = ApiServer::start()? else {
+            return Ok(None);
+        };
+        let kubeconfig = Kubeconfig::read_from(server.kubeconfig())?;
+        let config =
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        let world = Self { server, client };
+        world.definitions().await?;
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                name: Some(NAMESPACE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
+        Api::<Namespace>::all(world.client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await?;
+        Ok(Some(world))
+    }
+
+    async fn definitions(&self) -> anyhow::Result<()> {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        let mut names = Vec::new();
+        for component in registry() {
+            let crd = crd_json(&(component.crd)())?;
+            let name = crd["metadata"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            api.patch(&name, &PatchParams::apply("bench"), &Patch::Apply(&crd))
+                .await?;
+            names.push(name);
+        }
+        for name in names {
+            let established = || async {
+                let conditions = api.get(&name).await.ok()?.status?.conditions?;
+                conditions
+                    .into_iter()
+                    .find(|c| c.type_ == "Established" && c.status == "True")
+            };
+            let end = Instant::now() + Duration::from_secs(60);
+            while established().await.is_none() {
+                anyhow::ensure!(Instant::now() < end, "{name} is not established");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates `count` jobs and waits until all say that they are available.
+    pub async fn all_available(&self, count: usize, limit: Duration) -> anyhow::Result<Duration> {
+        let started = Instant::now();
+        let api: Api<StreamJob> = Api::namespaced(self.client.clone(), NAMESPACE);
+        stream::iter(0..count)
+            .map(|number| {
+                let api = &api;
+                async move {
+                    api.create(&PostParams::default(), &job(&name(number))?)
+                        .await
+                        .map_err(anyhow::Error::from)
+                }
+            })
+            .buffer_unordered(USERS)
+            .try_collect::<Vec<_>>()
+            .await?;
+        self.wait_available(count, started, limit).await
+    }
+
+    /// Waits until `count` jobs say that they are available.
+    pub async fn wait_available(
+        &self,
+        count: usize,
+        started: Instant,
+        limit: Duration,
+    ) -> anyhow::Result<Duration> {
+        loop {
+            let available = self.available().await?;
+            if available >= count {
+                return Ok(started.elapsed());
+            }
+            anyhow::ensure!(
+                started.elapsed() < limit,
+                "{available} of {count} jobs are available after {limit:?}"
+            );
+            // Each look reads all of them: seldom enough not to be the load.
+            let pause = if count > 2000 { 2000 } else { 250 };
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    async fn available(&self) -> anyhow::Result<usize> {
+        let resource = kube::api::ApiResource::erase::<StreamJob>(&());
+        let api: Api<DynamicObject> =
+            Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
+        let mut available = 0;
+        let mut parameters = ListParams::default().limit(500);
+        loop {
+            let page = api.list(&parameters).await?;
+            available += page.items.iter().filter(|job| is_available(job)).count();
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => parameters = parameters.continue_token(&token),
+                None => return Ok(available),
+            }
+        }
+    }
+
+    /// Writing requests that the API server has answered, those for leases left out.
+    pub async fn writes(&self) -> anyhow::Result<f64> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let text = self.client.request_text(request).await?;
+        Ok(text
+            .lines()
+            .filter(|line| line.starts_with("apiserver_request_total{"))
+            .filter(|line| {
+                ["POST", "PUT", "PATCH", "APPLY", "DELETE"]
+                    .iter()
+                    .any(|verb| line.contains(&format!("verb=\"{verb}\"")))
+            })
+            .filter(|line| {
+                !line.contains("resource=\"leases\"")
+                    && !line.contains("resource=\"subjectaccessreviews\"")
+            })
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+}
+
+fn is_available(job: &DynamicObject) -> bool {
+    job.data["status"]["conditions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .any(|c| c["type"] == "Available" && c["status"] == "True")
+}
+
+/// The name of a job.
+pub fn name(number: usize) -> String {
+    format!("job-{number:05}")
+}
+
+fn job(name: &str) -> anyhow::Result<StreamJob> {
+    Ok(serde_json::from_value(json!({
+        "apiVersion": "millrace.dev/v1alpha1", "kind": "StreamJob",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"job": "detect"},
+    }))?)
+}
+
+/// Resident memory of a process.
+pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .context("VmRSS is not told")?;
+    Ok(kib.parse::<f64>()? / 1024.0)
+}
