@@ -26,7 +26,9 @@ use kafka_protocol::records::{
 };
 use millrace_operator::flow::{GatewayAt, Looker, Seen, Token, Wanted, Watched};
 use millrace_operator::platform::crd::StageName;
-use millrace_operator::remote::kafka::{Access, Connection, Credentials, KafkaAdmin, NewTopic, Timeouts};
+use millrace_operator::remote::kafka::{
+    Access, Connection, Credentials, KafkaAdmin, NewTopic, Timeouts,
+};
 use millrace_testkit::Kafka;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -68,7 +70,9 @@ async fn produce(bootstrap: &str, admin: &KafkaAdmin, topic: &str, timestamp: i6
     RecordBatchEncoder::encode(&mut batch, [&record], &options).unwrap();
     let batch = batch.freeze();
     let id = admin.topic(topic).await.unwrap().unwrap().id;
-    let mut connection = Connection::open(bootstrap, &Credentials::default(), &limits()).await.unwrap();
+    let mut connection = Connection::open(bootstrap, &Credentials::default(), &limits())
+        .await
+        .unwrap();
     let build = |version: i16| {
         let partition = PartitionProduceData::default().with_records(Some(batch.clone()));
         let data = TopicProduceData::default().with_partition_data(vec![partition]);
@@ -94,7 +98,9 @@ async fn produce(bootstrap: &str, admin: &KafkaAdmin, topic: &str, timestamp: i6
 /// Commits a group's position in partition 0 of a topic.
 async fn commit(bootstrap: &str, admin: &KafkaAdmin, group: &str, topic: &str, next: i64) {
     let id = admin.topic(topic).await.unwrap().unwrap().id;
-    let mut connection = Connection::open(bootstrap, &Credentials::default(), &limits()).await.unwrap();
+    let mut connection = Connection::open(bootstrap, &Credentials::default(), &limits())
+        .await
+        .unwrap();
     let build = |version: i16| {
         let partition = OffsetCommitRequestPartition::default()
             .with_committed_offset(next)

@@ -117,7 +117,7 @@ pub async fn what_does_not_go_together_is_refused(scene: &Scene) {
         (
             "b",
             json!({"openwhisk": {"external": external}}),
-            json!({"openwhisk": {}}),
+            json!({"openwhisk": {"resources": {"memory": "512Mi"}}}),
             "cannot be added or removed later",
         ),
         (
