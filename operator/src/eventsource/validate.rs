@@ -73,15 +73,15 @@ pub fn validate(
         )?),
         None => None,
     };
-    if let Some(other) = dead_letters.filter(|other| other.spec.kafka != topic.spec.kafka) {
+    if let Some(other) = dead_letters.filter(|other| other.home() != topic.home()) {
         return Err(Invalid::new(
             "spec.deadLetterTopic",
-            format!("{} in {}", other.topic_name(), other.spec.kafka),
+            format!("{} in {}", other.topic_name(), other.home()),
             format!(
                 "is in another KafkaCluster than spec.topic, which is in {}",
-                topic.spec.kafka
+                topic.home()
             ),
-            format!("name a KafkaTopic of {}", topic.spec.kafka),
+            format!("name a KafkaTopic of {}", topic.home()),
         )
         .into());
     }
@@ -102,7 +102,7 @@ pub fn validate(
         )
         .into());
     }
-    let kafka = crate::kafka::binding_name(&topic.spec.kafka);
+    let kafka = topic.binding_secret();
     let openwhisk = crate::openwhisk::binding_name(target.openwhisk);
     let mut config = FreeForm::new();
     config.insert("topic".into(), topic.topic_name().into());

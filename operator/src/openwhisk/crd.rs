@@ -31,10 +31,22 @@ use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Stora
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters, because services are named after it; choose another name"),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(self.mode == 'external') == has(self.bindingSecret)")
+        .message("spec.bindingSecret: belongs to mode external; set both, or neither"),
+    validation = Rule::new("(self.mode == 'external') == (oldSelf.mode == 'external')")
+        .message(Message::Expression("'spec.mode: ' + self.mode + ': the actions would stay behind in the former OpenWhisk; put ' + oldSelf.mode + ' back, or make a new OpenWhisk'".into())),
+)]
 pub struct OpenWhiskSpec {
     /// How it is run. `embedded` is one process with the same REST API, for native actions.
     #[serde(default)]
     pub mode: Mode,
+    /// A Secret with the connection details of an OpenWhisk that somebody else runs, for mode `external`: `uri`, `username`
+    /// and `password`, in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
+    pub binding_secret: Option<String>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -84,6 +96,8 @@ pub enum Mode {
     /// One process with the REST API of OpenWhisk.
     #[default]
     Embedded,
+    /// Somebody else runs it: only its connection details are kept here.
+    External,
 }
 
 /// What was seen of an OpenWhisk.

@@ -8,7 +8,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
-use super::crd::{OpenWhisk, OpenWhiskStatus};
+use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
+use super::external;
 use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
@@ -58,6 +59,9 @@ impl Component for Whisks {
     }
 
     async fn prepare(context: &Context, object: &OpenWhisk) -> Result<Preparation, Error> {
+        if object.spec.mode == Mode::External {
+            return external::prepare(context, object).await;
+        }
         let (whisk, resources) = prepare(context, object).await?;
         let mut preparation = Preparation::of(whisk.owner, resources, build::kinds());
         let live = object.status.as_ref().and_then(|s| s.storage.as_deref());
@@ -69,6 +73,9 @@ impl Component for Whisks {
         context: &Context,
         object: &OpenWhisk,
     ) -> Result<Reconciled<OpenWhiskStatus>, Error> {
+        if object.spec.mode == Mode::External {
+            return external::reconcile(context, object).await;
+        }
         let (whisk, prepared) = prepare(context, object).await?;
         let applied = reconcile::apply(context, &whisk.owner, prepared, &build::kinds()).await?;
         let volumes = storage::grow(

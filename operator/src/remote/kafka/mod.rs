@@ -9,6 +9,7 @@ mod error;
 pub mod frame;
 pub mod message;
 pub mod offsets;
+pub mod outside;
 mod pool;
 mod positions;
 mod quorum;
