@@ -7,13 +7,13 @@ use serde_json::Value;
 use super::validate::ValidatedPlatform;
 use crate::remote::kafka::{ClusterKey, KafkaAdmin, shared_clients};
 
-/// A client of the platform's Kafka, if that is available.
+/// A client of the platform's Kafka, once the cluster's own reconciler or that of its topics has found the way in. They
+/// look again and again, so that it follows when certificates change.
 pub fn kafka(platform: &ValidatedPlatform, bodies: &[&Value]) -> Option<Arc<KafkaAdmin>> {
     let cluster = bodies.iter().find(|body| body["kind"] == "KafkaCluster")?;
-    let bootstrap = cluster["status"]["bootstrapServers"].as_str()?;
     let key = ClusterKey {
         namespace: platform.owner.namespace.clone(),
         name: cluster["metadata"]["name"].as_str()?.to_owned(),
     };
-    shared_clients().client(&key, bootstrap).ok()
+    shared_clients().known(&key)
 }

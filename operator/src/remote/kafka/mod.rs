@@ -16,7 +16,7 @@ mod replicas;
 pub mod scram;
 mod waiting;
 
-pub use access::{Access, Login, Protocol};
+pub use access::{Access, Login, Protocol, password};
 pub use address::parse_bootstrap;
 pub use admin::KafkaAdmin;
 pub use connection::{Connection, Credentials, Timeouts};

@@ -1,7 +1,6 @@
 //! The reconciler of KafkaTopic.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,13 +17,14 @@ use super::remote::{RemoteTopic, explain};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
 use crate::kafka::crd::KafkaCluster;
+use crate::kafka::reach::{self, reach};
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
 use crate::remote::claim;
-use crate::remote::kafka::{ClusterKey, KafkaAdmin, KafkaError, shared_clients};
+use crate::remote::kafka::KafkaAdmin;
 use crate::remote::pipeline::{Outcome, converge, plan};
 use crate::remote::release::{self, Component as Lives, Release};
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
+use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicStatus};
 use crate::types::GROUP;
 
@@ -64,6 +64,7 @@ impl Component for Topics {
             &["get", "list", "watch"],
             "Find the cluster of a topic and wait until it is available.",
         ));
+        rules.push(reach::rule());
         rules
     }
 
@@ -98,7 +99,7 @@ impl Component for Topics {
             .get_opt(&topic.spec.kafka)
             .await
             .map_err(TopicError::kubernetes("read the KafkaCluster"))?;
-        let admin = match reach(&namespace, &topic.spec.kafka, cluster.as_ref())? {
+        let admin = match reach(context, &namespace, &topic.spec.kafka, cluster.as_ref()).await? {
             Ok(admin) => admin,
             Err(waiting) => return Ok(Preparation::waits(waiting.to_string())),
         };
@@ -150,42 +151,12 @@ impl Component for Topics {
         if let Some(owner) = claim::older_rival(topic, &all) {
             return Ok(claimed_by(topic, status, owner));
         }
-        let admin = match reach(&namespace, &topic.spec.kafka, cluster.as_ref())? {
+        let admin = match reach(context, &namespace, &topic.spec.kafka, cluster.as_ref()).await? {
             Ok(admin) => admin,
             Err(waiting) => return Ok(wait_for_kafka(topic, status, waiting)),
         };
         bring_about(context, topic, status, &admin).await
     }
-}
-
-/// A client of the cluster, or why there is none yet.
-fn reach(
-    namespace: &str,
-    name: &str,
-    cluster: Option<&KafkaCluster>,
-) -> Result<Result<Arc<KafkaAdmin>, Invalid>, KafkaError> {
-    let refer = |problem: &str, cure: &str| Err(Invalid::new("spec.kafka", name, problem, cure));
-    let Some(cluster) = cluster else {
-        return Ok(refer(
-            "there is no KafkaCluster of that name in the namespace",
-            "create it, or name one that exists",
-        ));
-    };
-    let status = cluster.status.as_ref();
-    let bootstrap = status
-        .filter(|status| is_true(&status.conditions, AVAILABLE))
-        .and_then(|status| status.bootstrap_servers.as_deref());
-    let Some(bootstrap) = bootstrap else {
-        return Ok(refer(
-            "the KafkaCluster is not available yet",
-            "nothing to do: the topic follows as soon as it is",
-        ));
-    };
-    let key = ClusterKey {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    };
-    Ok(Ok(shared_clients().client(&key, bootstrap)?))
 }
 
 async fn bring_about(
@@ -425,7 +396,7 @@ async fn delete(
         Release::Now(why) => why,
         Release::AfterRemoval => {
             let namespace = topic.namespace().unwrap_or_default();
-            match reach(&namespace, &topic.spec.kafka, cluster)? {
+            match reach(context, &namespace, &topic.spec.kafka, cluster).await? {
                 Ok(admin) => match admin.delete_topic(name).await {
                     Ok(()) => format!("{what} was deleted with its records"),
                     Err(error) if error.is_unknown_topic() => format!("{what} was gone already"),
