@@ -30,3 +30,4 @@ pub mod topic;
 pub mod trigger;
 pub mod types;
 pub mod url;
+pub mod user;

@@ -3,19 +3,14 @@
 //! That it cannot be reached is no failure of a reconcile: nodes may be on their way. What is not known is not done.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
-
-use k8s_openapi::api::core::v1::Secret;
+use std::sync::Arc;
 
 use super::crd::{KafkaCluster, QuorumStatus};
 use super::membership::{self, Change, Inside};
 use super::validate::ValidatedKafka;
-use super::{CONTROLLER_PORT, admin_name};
+use super::{CONTROLLER_PORT, reach};
 use crate::context::Context;
-use crate::remote::kafka::{
-    Access, ClusterKey, Endpoint, KafkaAdmin, KafkaClients, KafkaError, Timeouts,
-};
+use crate::remote::kafka::{ClusterKey, Endpoint, KafkaAdmin, KafkaError};
 
 /// What was seen and done inside.
 #[derive(Clone, Debug, Default)]
@@ -30,18 +25,6 @@ pub(super) struct Seen {
     pub(super) changing: Option<String>,
 }
 
-/// Connections of this reconciler: others wait behind it, so it waits for short.
-fn clients() -> &'static KafkaClients {
-    static CLIENTS: LazyLock<KafkaClients> = LazyLock::new(|| {
-        KafkaClients::new(Timeouts {
-            connect: Duration::from_secs(3),
-            request: Duration::from_secs(8),
-            call: Duration::from_secs(8),
-        })
-    });
-    &CLIENTS
-}
-
 /// The way into a cluster that has worked and has a ready node; `None` where there is no hope of an answer.
 async fn admin(context: &Context, cluster: &KafkaCluster) -> Option<Arc<KafkaAdmin>> {
     let status = cluster.status.as_ref()?;
@@ -52,13 +35,13 @@ async fn admin(context: &Context, cluster: &KafkaCluster) -> Option<Arc<KafkaAdm
         namespace: cluster.metadata.namespace.clone()?,
         name: cluster.metadata.name.clone()?,
     };
-    let secret = context
-        .namespaced::<Secret>(&key.namespace)
-        .get_opt(&admin_name(&key.name))
-        .await
-        .ok()??;
-    let access = Access::from_secret(&secret.data?).ok()?;
-    clients().connect(&key, &access).ok()
+    match reach::admin(context, &key).await {
+        Ok(admin) => admin,
+        Err(error) => {
+            tracing::info!(cluster = key.name, %error, "there is no way into Kafka");
+            None
+        }
+    }
 }
 
 /// What has to be known before nodes may go; `None` when Kafka cannot be asked.

@@ -10,6 +10,7 @@ mod files;
 mod inside;
 pub mod membership;
 mod nodes;
+pub mod reach;
 mod reconcile;
 mod status;
 pub mod validate;

@@ -15,7 +15,8 @@ use crate::reconcile::approval;
 /// What the command line says of the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// The operator's namespace; all are looked at when absent.
+    /// The operator's namespace; all are looked at when absent. Without it and without an operator that runs, no
+    /// NetworkPolicies are planned.
     pub operator_namespace: Option<String>,
     /// Image of Kafka.
     pub image_kafka: Option<String>,
@@ -60,7 +61,7 @@ pub async fn settings(
     };
     let text = |name: &str| environment.get(name).map(String::as_str);
     let network = NetworkSettings::parse(
-        text("MILLRACE_NAMESPACE"),
+        text("MILLRACE_NAMESPACE").or(given.operator_namespace.as_deref()),
         text("MILLRACE_NETWORK_POLICIES") != Some("false"),
         text("MILLRACE_NETWORK_METRICS_FROM").unwrap_or("{}"),
     );

@@ -16,23 +16,12 @@ pub fn kafka(platform: &ValidatedPlatform, bodies: &[&Value]) -> Option<Arc<Kafk
         return outside::admin(namespace, name, secret, "spec.kafka.external").ok();
     }
     let cluster = bodies.iter().find(|body| body["kind"] == "KafkaCluster")?;
-    let bootstrap = cluster["status"]["bootstrapServers"].as_str()?;
-    if let Some(data) = platform
-        .kafka_admin
-        .as_ref()
-        .and_then(|secret| secret.data.as_ref())
-    {
-        let key = ClusterKey {
-            namespace: namespace.clone(),
-            // A client of its own: what waits for the flow keeps nobody else waiting.
-            name: format!("flow/{}", platform.owner.name),
-        };
-        let access = Access::from_secret(data).ok()?;
-        return shared_clients().connect(&key, &access).ok();
-    }
     let key = ClusterKey {
         namespace: namespace.clone(),
-        name: cluster["metadata"]["name"].as_str()?.to_owned(),
+        // A client of its own: what waits for the flow keeps nobody else waiting.
+        name: format!("flow/{}", cluster["metadata"]["name"].as_str()?),
     };
-    shared_clients().client(&key, bootstrap).ok()
+    let secret = platform.kafka_admin.as_ref()?;
+    let access = Access::from_secret(secret.data.as_ref()?).ok()?;
+    shared_clients().connect(&key, &access).ok()
 }

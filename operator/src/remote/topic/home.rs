@@ -9,9 +9,9 @@ use millrace_contract::Invalid;
 use super::error::TopicError;
 use crate::context::Context;
 use crate::kafka::crd::KafkaCluster;
-use crate::remote::kafka::{ClusterKey, KafkaAdmin, KafkaError, outside, shared_clients};
+use crate::kafka::reach::{ReachError, reach};
+use crate::remote::kafka::{KafkaAdmin, outside};
 use crate::remote::release::Component as Lives;
-use crate::status::{AVAILABLE, is_true};
 use crate::topic::crd::KafkaTopic;
 
 /// The Kafka of a topic, as far as it is there.
@@ -62,43 +62,20 @@ impl Home {
     /// A client of it, or why there is none yet.
     ///
     /// # Errors
-    /// Its address is none.
-    pub fn reach(&self, namespace: &str) -> Result<Result<Arc<KafkaAdmin>, Invalid>, KafkaError> {
+    /// The cluster's own Secret could not be read, or says something wrong.
+    pub async fn reach(
+        &self,
+        context: &Context,
+        namespace: &str,
+    ) -> Result<Result<Arc<KafkaAdmin>, Invalid>, ReachError> {
         match self {
-            Self::Cluster(name, cluster) => reach_cluster(namespace, name, cluster.as_deref()),
+            Self::Cluster(name, cluster) => {
+                reach(context, namespace, name, cluster.as_deref()).await
+            }
             Self::Outside(name, secret) => {
                 let field = "spec.binding";
                 Ok(outside::admin(namespace, name, secret.as_deref(), field))
             }
         }
     }
-}
-
-fn reach_cluster(
-    namespace: &str,
-    name: &str,
-    cluster: Option<&KafkaCluster>,
-) -> Result<Result<Arc<KafkaAdmin>, Invalid>, KafkaError> {
-    let refer = |problem: &str, cure: &str| Err(Invalid::new("spec.kafka", name, problem, cure));
-    let Some(cluster) = cluster else {
-        return Ok(refer(
-            "there is no KafkaCluster of that name in the namespace",
-            "create it, or name one that exists",
-        ));
-    };
-    let status = cluster.status.as_ref();
-    let bootstrap = status
-        .filter(|status| is_true(&status.conditions, AVAILABLE))
-        .and_then(|status| status.bootstrap_servers.as_deref());
-    let Some(bootstrap) = bootstrap else {
-        return Ok(refer(
-            "the KafkaCluster is not available yet",
-            "nothing to do: the topic follows as soon as it is",
-        ));
-    };
-    let key = ClusterKey {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    };
-    Ok(Ok(shared_clients().client(&key, bootstrap)?))
 }

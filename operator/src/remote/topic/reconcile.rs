@@ -18,6 +18,7 @@ use super::remote::{RemoteTopic, explain};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
 use crate::kafka::crd::KafkaCluster;
+use crate::kafka::reach;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
 use crate::remote::claim;
@@ -64,6 +65,7 @@ impl Component for Topics {
             &["get", "list", "watch"],
             "Find the cluster of a topic and wait until it is available.",
         ));
+        rules.push(reach::rule());
         rules.push(Rule::new(
             "",
             &["secrets"],
@@ -100,7 +102,7 @@ impl Component for Topics {
             return Ok(Preparation::refuses(rival(topic, owner)));
         }
         let kafka = Home::of(context, topic).await?;
-        let admin = match kafka.reach(&namespace)? {
+        let admin = match kafka.reach(context, &namespace).await? {
             Ok(admin) => admin,
             Err(waiting) => return Ok(Preparation::waits(waiting.to_string())),
         };
@@ -148,7 +150,7 @@ impl Component for Topics {
         if let Some(owner) = claim::older_rival(topic, &all) {
             return Ok(claimed_by(topic, status, owner));
         }
-        let admin = match kafka.reach(&namespace)? {
+        let admin = match kafka.reach(context, &namespace).await? {
             Ok(admin) => admin,
             Err(waiting) => return Ok(wait_for_kafka(topic, status, waiting)),
         };
@@ -389,7 +391,7 @@ async fn delete(
         Release::Now(why) => why,
         Release::AfterRemoval => {
             let namespace = topic.namespace().unwrap_or_default();
-            match kafka.reach(&namespace)? {
+            match kafka.reach(context, &namespace).await? {
                 Ok(admin) => match admin.delete_topic(name).await {
                     Ok(()) => format!("{what} was deleted with its records"),
                     Err(error) if error.is_unknown_topic() => format!("{what} was gone already"),
