@@ -86,6 +86,10 @@ pub struct EventSourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
     pub group: Option<String>,
+    /// The KafkaUser, in the same namespace, that records are read as, where the topic's KafkaCluster has secure listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub kafka_user: Option<String>,
     /// Where the consumer group starts that has not read yet; later it goes on where it was.
     #[serde(default, skip_serializing_if = "is_earliest")]
     pub starting_position: StartingPosition,

@@ -25,6 +25,7 @@ use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
 use crate::types::tell_stopped;
+use crate::user::crd::KafkaUser;
 
 /// The reconciler of EventSource.
 pub struct EventSources;
@@ -48,7 +49,7 @@ impl Component for EventSources {
         ));
         rules.push(Rule::new(
             crate::types::GROUP,
-            &["actions", "kafkatopics", "triggers"],
+            &["actions", "kafkatopics", "kafkausers", "triggers"],
             &["get", "list", "watch"],
             "Read what is referred to.",
         ));
@@ -74,7 +75,7 @@ impl Component for EventSources {
     ) -> ControllerOf<Self> {
         let (by_topic, by_action, by_trigger) =
             (controller.store(), controller.store(), controller.store());
-        let by_claim = controller.store();
+        let (by_claim, by_user) = (controller.store(), controller.store());
         controller
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
@@ -103,6 +104,18 @@ impl Component for EventSources {
                             source.spec.topic == name
                                 || source.spec.dead_letter_topic.as_ref() == Some(&name)
                         },
+                    )
+                },
+            )
+            .watches(
+                context.scoped::<PartialObjectMeta<KafkaUser>>(scope),
+                watcher::Config::default(),
+                move |user| {
+                    let name = user.name_any();
+                    affected(
+                        &by_user,
+                        user.namespace().as_deref(),
+                        |source: &EventSource| source.spec.kafka_user.as_ref() == Some(&name),
                     )
                 },
             )
@@ -247,6 +260,14 @@ async fn dereference(context: &Context, source: &EventSource) -> Result<Referenc
                 .get_opt(name)
                 .await
                 .map_err(Error::doing("reading the Trigger"))?,
+            None => None,
+        },
+        user: match &spec.kafka_user {
+            Some(name) => context
+                .namespaced::<KafkaUser>(&namespace)
+                .get_opt(name)
+                .await
+                .map_err(Error::doing("reading the KafkaUser"))?,
             None => None,
         },
         dead_letters: match &spec.dead_letter_topic {

@@ -8,10 +8,12 @@ use super::filter;
 use crate::action::crd::Action;
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
+use crate::remote::user::binding_name;
 use crate::status::{AVAILABLE, Condition, Conditioned, ConditionedStatus, is_true, message_of};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
 use crate::types::{FreeForm, Operation, PodResources};
+use crate::user::crd::KafkaUser;
 
 /// What an event source refers to, as far as it is there.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +26,8 @@ pub struct References {
     pub trigger: Option<Trigger>,
     /// The KafkaTopic of `spec.deadLetterTopic`.
     pub dead_letters: Option<KafkaTopic>,
+    /// The KafkaUser of `spec.kafkaUser`.
+    pub user: Option<KafkaUser>,
 }
 
 /// An event source that can be built.
@@ -102,7 +106,10 @@ pub fn validate(
         )
         .into());
     }
-    let kafka = topic.binding_secret();
+    let kafka = match &spec.kafka_user {
+        Some(name) => user_binding(name, references.user.as_ref(), topic, runs)?,
+        None => topic.binding_secret(),
+    };
     let openwhisk = crate::openwhisk::binding_name(target.openwhisk);
     let mut config = FreeForm::new();
     config.insert("topic".into(), topic.topic_name().into());
@@ -162,6 +169,55 @@ pub fn validate(
         resources: spec.resources.clone(),
         operation: spec.operation.clone(),
     })
+}
+
+/// The Secret by which dispatch logs in as a user.
+fn user_binding(
+    name: &str,
+    user: Option<&KafkaUser>,
+    topic: &KafkaTopic,
+    runs: bool,
+) -> Result<String, Error> {
+    let field = "spec.kafkaUser";
+    let Some(user) = user else {
+        return Err(missing(
+            "KafkaUserMissing",
+            Invalid::new(
+                field,
+                name,
+                "there is no KafkaUser of that name in this namespace",
+                "make the KafkaUser, or name one that exists",
+            ),
+        ));
+    };
+    if topic.spec.kafka.as_ref() != Some(&user.spec.kafka) {
+        return Err(Invalid::new(
+            field,
+            name,
+            format!(
+                "is a user of {}, and the topic is in {}",
+                user.spec.kafka,
+                topic.home()
+            ),
+            "name a KafkaUser of the topic's KafkaCluster",
+        )
+        .into());
+    }
+    let conditions = user.status.as_ref().map(|status| &status.conditions[..]);
+    let conditions = conditions.unwrap_or_default();
+    if !runs && !is_true(conditions, AVAILABLE) {
+        let says = message_of(conditions, AVAILABLE).unwrap_or("its status says nothing yet");
+        return Err(missing(
+            "KafkaUserNotReady",
+            Invalid::new(
+                field,
+                name,
+                format!("the KafkaUser is not available: {says}"),
+                "see to that KafkaUser",
+            ),
+        ));
+    }
+    Ok(binding_name(name))
 }
 
 fn topic_of<'a>(

@@ -50,6 +50,36 @@ pub(in crate::eventsource) fn all_there() -> References {
         action: Some(action("True")),
         trigger: Some(trigger("True")),
         dead_letters: Some(topic("d", "k", "True")),
+        user: Some(user("k", "True")),
+    }
+}
+
+fn user(kafka: &str, available: &str) -> KafkaUser {
+    serde_json::from_value(
+        json!({"apiVersion": "millrace.dev/v1alpha1", "kind": "KafkaUser", "metadata": {"name": "u"},
+        "spec": {"kafka": kafka}, "status": status(available)}),
+    )
+    .unwrap()
+}
+
+#[test]
+fn records_are_read_as_a_user_of_the_same_cluster() {
+    let source = source(json!({"topic": "t", "action": "a", "kafkaUser": "u"}));
+    let of = |user: Option<KafkaUser>| {
+        let references = References {
+            user,
+            ..all_there()
+        };
+        validate(&source, &references, &images())
+    };
+    let valid = of(Some(user("k", "True"))).unwrap();
+    assert_eq!(valid.bindings, ["u-kafka", "w-binding"]);
+    for (user, reason) in [
+        (None, "KafkaUserMissing"),
+        (Some(user("k", "False")), "KafkaUserNotReady"),
+        (Some(user("other", "True")), "InvalidSpec"),
+    ] {
+        assert_eq!(of(user).unwrap_err().reason(), reason);
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
+use crate::kafka::crd::Listeners;
 use crate::status::Condition;
 use crate::types::{MaintenanceWindow, PodResources, Storage};
 
@@ -122,6 +123,10 @@ pub enum Profile {
 #[x_kube(
     validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.resources) || has(self.config))")
         .message("spec.kafka.external: given beside image, storage, resources or config: these are of a Kafka that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !has(self.listeners)")
+        .message("spec.kafka.listeners: given beside external: what somebody else runs has listeners of its own; remove one of the two"),
+    validation = Rule::new("(has(self.listeners) && has(self.listeners.secure)) == (has(oldSelf.listeners) && has(oldSelf.listeners.secure))")
+        .message("spec.kafka.listeners.secure: cannot be added or removed later, because nodes and jobs would not understand each other on the way; put the field back as it was, or make a new Platform"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.kafka.external: cannot be added or removed later: the records would stay behind in the former Kafka; put the field back as it was, or make a new Platform"),
     validation = Rule::new("has(self.partitions) == has(oldSelf.partitions)")
@@ -133,6 +138,10 @@ pub struct PlatformKafka {
     /// A Kafka that somebody else runs: only topics are made there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalKafka>,
+    /// How Kafka is reached. With `secure` nodes and clients speak TLS, every job of the platform is a user of its own
+    /// (KafkaUser) that may do only what it needs, and nobody else gets in. Plain text inside Kubernetes when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listeners: Option<Listeners>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -153,6 +162,15 @@ pub struct PlatformKafka {
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("vehicles would change partition and lose their state; put the former number back"))]
     pub partitions: Option<i32>,
+}
+
+impl PlatformKafka {
+    /// Whether clients have to log in, each as a user of its own.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        let listeners = self.listeners.as_ref();
+        listeners.is_some_and(|listeners| listeners.secure.is_some())
+    }
 }
 
 fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

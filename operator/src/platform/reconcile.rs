@@ -30,6 +30,7 @@ use crate::rbac::Rule;
 use crate::reconcile::{self, Batch, Error, OWNER_LABEL, Owner, Preparation};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::topic::crd::KafkaTopic;
+use crate::user::crd::KafkaUser;
 
 /// The reconciler of Platform.
 pub struct Platforms;
@@ -73,6 +74,7 @@ impl Component for Platforms {
         controller
             .owns(context.scoped::<KafkaCluster>(scope), managed())
             .owns(context.scoped::<KafkaTopic>(scope), managed())
+            .owns(context.scoped::<KafkaUser>(scope), managed())
             .owns(context.scoped::<OpenWhisk>(scope), managed())
             .owns(context.scoped::<Action>(scope), managed())
             .owns(context.scoped::<StreamJob>(scope), managed())
@@ -318,6 +320,10 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
     } else {
         Some(format!("KafkaTopic {}", waits.join(", ")))
     };
+    let users_wait = match &spec.kafka {
+        Some(kafka) if kafka.is_secure() => users_wait(context, owner, &ours).await?,
+        _ => None,
+    };
     let secret = context
         .namespaced::<Secret>(&owner.namespace)
         .get_opt(&build::gateway_secret_name(&owner.name))
@@ -341,8 +347,33 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
         outside: external::look(context, owner, spec).await?,
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
-        topics_wait,
+        topics_wait: topics_wait.or(users_wait),
     })
+}
+
+/// The users that cannot log in yet, if there are any.
+async fn users_wait(
+    context: &Context,
+    owner: &Owner,
+    ours: &ListParams,
+) -> Result<Option<String>, Error> {
+    let users = context
+        .namespaced::<KafkaUser>(&owner.namespace)
+        .list(ours)
+        .await
+        .map_err(Error::doing("listing KafkaUsers"))?;
+    if users.items.is_empty() {
+        return Ok(Some("its users of Kafka".into()));
+    }
+    let waits: Vec<String> = users
+        .iter()
+        .filter(|user| {
+            let status = user.status.as_ref();
+            !status.is_some_and(|status| is_true(&status.conditions, AVAILABLE))
+        })
+        .map(ResourceExt::name_any)
+        .collect();
+    Ok((!waits.is_empty()).then(|| format!("KafkaUser {}", waits.join(", "))))
 }
 
 /// The least that opens the flow and canaries.

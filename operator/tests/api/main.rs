@@ -8,7 +8,7 @@
 )]
 
 mod approval;
-mod cel;
+
 mod certificate;
 mod chart;
 mod claims;
@@ -24,6 +24,7 @@ mod plan;
 mod platform;
 mod reconcile;
 mod refused;
+mod rules;
 mod samples;
 mod stopped;
 mod support;
@@ -63,12 +64,7 @@ fn the_operator_against_a_real_api_server() {
             )*};
         }
         check!(
-            cel::good_resources_are_accepted,
-            cel::bad_resources_are_refused_with_field_and_cure,
-            cel::bad_changes_are_refused,
-            kafka::good_clusters_are_accepted,
-            kafka::bad_clusters_are_refused_with_field_and_cure,
-            kafka::bad_changes_of_clusters_are_refused,
+            rules::every_rule_accepts_and_refuses,
             kafka::pools_become_sets_of_their_own,
             kafka::volumes_of_a_former_cluster_are_not_founded_over,
             kafka::certificates_are_issued_once_and_rotated_in_three_phases,

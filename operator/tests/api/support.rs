@@ -142,6 +142,17 @@ impl Scene {
         name: &str,
         spec: Value,
     ) -> Result<DynamicObject, String> {
+        let applied = self.try_apply(kind, name, spec).await;
+        applied.map_err(|status| status.message)
+    }
+
+    /// Applies a custom resource as a user does. Gives the whole answer when it is refused.
+    pub async fn try_apply(
+        &self,
+        kind: &str,
+        name: &str,
+        spec: Value,
+    ) -> Result<DynamicObject, Box<Status>> {
         let kind = GroupVersionKind::gvk("millrace.dev", "v1alpha1", kind);
         let component = registry()
             .into_iter()
@@ -159,7 +170,7 @@ impl Scene {
         )
         .await
         .map_err(|error| match error {
-            kube::Error::Api(status) => status.message,
+            kube::Error::Api(status) => status,
             other => panic!("{other}"),
         })
     }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::kafka::kafka_binding;
 use super::meta;
+use super::users::User;
 use crate::job::CONFIG_DIR;
 use crate::job::crd::{Job, JobFiles, StreamJob, StreamJobSpec};
 use crate::platform::crd::{PlatformDetect, ZoneMap};
@@ -57,7 +58,7 @@ pub(super) fn detect_job(platform: &ValidatedPlatform, detect: &PlatformDetect) 
             job: Job::Detect,
             image: detect.image.clone(),
             replicas: detect.replicas.unwrap_or(platform.sizes.detect_replicas),
-            bindings: vec![kafka_binding(platform)],
+            bindings: vec![kafka_binding(platform, User::Detect)],
             config,
             files: files.collect(),
             tls: None,

@@ -8,6 +8,7 @@ use kube::api::ObjectMeta;
 use serde_json::json;
 
 use super::kafka::kafka_binding;
+use super::users::User;
 use super::warnings::vehicle_groups;
 use super::{COMPONENT, meta, part};
 use crate::job::crd::{Job, JobTls, StreamJob, StreamJobSpec};
@@ -93,7 +94,10 @@ pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGatewa
             job: Job::Gateway,
             image: gateway.image.clone(),
             replicas: gateway.replicas.unwrap_or(platform.sizes.gateway_replicas),
-            bindings: vec![kafka_binding(platform), part(platform, "gateway")],
+            bindings: vec![
+                kafka_binding(platform, User::Gateway),
+                part(platform, "gateway"),
+            ],
             config,
             files: Vec::new(),
             tls: tls_secret(platform, gateway).map(|secret_name| JobTls {

@@ -1,5 +1,6 @@
 //! Kafka and OpenWhisk of a platform, and the topics. Pure.
 
+use super::users::User;
 use super::{meta, part};
 use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec, Pool, Rack, Role, Volume};
 use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec};
@@ -7,6 +8,7 @@ use crate::platform::crd::{ExternalKafka, PlatformKafka, PlatformOpenWhisk};
 use crate::platform::profile::or_profile;
 use crate::platform::topics::topics;
 use crate::platform::validate::ValidatedPlatform;
+use crate::remote::user::binding_name;
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicSpec};
 use crate::types::{FreeForm, Operation, PodResources, Storage};
 
@@ -16,12 +18,24 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// The OpenWhisk namespace of the platform's actions.
 const WHISK_NAMESPACE: &str = "millrace";
 
-/// Name of the Secret with the address of the platform's Kafka.
-pub(super) fn kafka_binding(platform: &ValidatedPlatform) -> String {
+/// Name of the Secret by which a job gets into the platform's Kafka: as a user of its own where there are users.
+pub(super) fn kafka_binding(platform: &ValidatedPlatform, user: User) -> String {
     if let Some(external) = external(platform) {
         return external.binding_secret.clone();
     }
-    crate::kafka::binding_name(&part(platform, "kafka"))
+    if platform
+        .kafka
+        .as_ref()
+        .is_some_and(PlatformKafka::is_secure)
+    {
+        return binding_name(&user.name(platform));
+    }
+    crate::kafka::binding_name(&kafka_name(platform))
+}
+
+/// Name of the platform's KafkaCluster.
+pub(super) fn kafka_name(platform: &ValidatedPlatform) -> String {
+    part(platform, "kafka")
 }
 
 fn external(platform: &ValidatedPlatform) -> Option<&ExternalKafka> {
@@ -93,6 +107,7 @@ pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> Ka
         spec: KafkaClusterSpec {
             image: kafka.image.clone(),
             config: kafka.config.clone(),
+            listeners: kafka.listeners.clone(),
             ..shape
         },
         status: None,
@@ -123,7 +138,7 @@ pub(super) fn platform_topics(
     .map(|topic| KafkaTopic {
         metadata: meta(platform, topic.name),
         spec: KafkaTopicSpec {
-            kafka: external.is_none().then(|| part(platform, "kafka")),
+            kafka: external.is_none().then(|| kafka_name(platform)),
             binding: external.map(|external| external.binding_secret.clone()),
             topic_name: Some(topic.name.to_owned()),
             partitions: topic.partitions,

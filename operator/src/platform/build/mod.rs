@@ -5,6 +5,7 @@ mod exposure;
 mod gateway;
 mod kafka;
 mod outside;
+mod users;
 mod warnings;
 
 use kube::api::{ApiResource, ObjectMeta};
@@ -18,6 +19,7 @@ use crate::kafka::crd::KafkaCluster;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::reconcile::{Error, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
+use crate::user::crd::KafkaUser;
 
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
@@ -33,6 +35,7 @@ pub fn own_kinds() -> Vec<ApiResource> {
     vec![
         ApiResource::erase::<KafkaCluster>(&()),
         ApiResource::erase::<KafkaTopic>(&()),
+        ApiResource::erase::<KafkaUser>(&()),
         ApiResource::erase::<OpenWhisk>(&()),
         ApiResource::erase::<Action>(&()),
         ApiResource::erase::<StreamJob>(&()),
@@ -84,6 +87,9 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         }
         if wanted.external.is_none() {
             resources.add(&kafka::cluster(platform, wanted))?;
+        }
+        for user in users::users(platform) {
+            resources.add(&user)?;
         }
     }
     if let Some(openwhisk) = &platform.openwhisk {

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::gateway::gateway_url;
 use super::outside::{Pods, outside};
+use super::users::User;
 use super::{meta, part};
 use crate::action::crd::{Action, ActionCode, ActionLimits, ActionSpec, SecretParameter};
 use crate::eventsource::crd::{
     Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS, StartingPosition,
 };
-use crate::platform::crd::{Channel, PlatformWarnings};
+use crate::platform::crd::{Channel, PlatformKafka, PlatformWarnings};
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::DeletionPolicy;
 use crate::types::{FreeForm, KeyRef, Operation};
@@ -255,6 +256,11 @@ fn event_source(
         let all = ways(warnings).filter(|way| way.channel != Channel::Vehicle);
         outside(platform, all.count(), asked)
     };
+    let secure = platform
+        .kafka
+        .as_ref()
+        .is_some_and(PlatformKafka::is_secure);
+    let user = secure.then(|| User::Dispatch.name(platform));
     EventSource {
         metadata: meta(platform, way.name),
         spec: EventSourceSpec {
@@ -269,6 +275,7 @@ fn event_source(
             // What OpenWhisk or dispatch itself was away for is not counted by the attempts.
             maximum_age_seconds: Some(warnings.time_to_live_seconds),
             group: Some(way.group.into()),
+            kafka_user: user,
             starting_position: if inside {
                 StartingPosition::Earliest
             } else {

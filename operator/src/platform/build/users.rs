@@ -1,0 +1,198 @@
+//! The users of a platform's Kafka: one for each job, which may do what docs/security.md says of it. Pure.
+
+use millrace_contract::topics;
+
+use super::kafka::kafka_name;
+use super::{meta, part};
+use crate::platform::crd::PlatformKafka;
+use crate::platform::validate::ValidatedPlatform;
+use crate::user::crd::{
+    AclRule, DeletionPolicy, KafkaUser, KafkaUserSpec, Operation, PatternType, Permission,
+    ResourceType,
+};
+
+/// The group under whose name readers of whole topics ask; nobody ever joins it.
+const READER_GROUP: &str = "millrace-reader";
+/// Detect's own group, from which its transactional ids are named too.
+const DETECT_GROUP: &str = "detect";
+
+/// A job of the platform, as Kafka knows it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum User {
+    /// The gateway.
+    Gateway,
+    /// Detect.
+    Detect,
+    /// Every dispatch of the warnings.
+    Dispatch,
+}
+
+impl User {
+    /// Name of its KafkaUser.
+    pub(super) fn name(self, platform: &ValidatedPlatform) -> String {
+        part(platform, self.part())
+    }
+
+    fn part(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Detect => "detect",
+            Self::Dispatch => "dispatch",
+        }
+    }
+}
+
+/// The users of the jobs that are wanted; none where Kafka lets everybody in.
+pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
+    if !platform
+        .kafka
+        .as_ref()
+        .is_some_and(PlatformKafka::is_secure)
+    {
+        return Vec::new();
+    }
+    let wanted = [
+        (User::Gateway, platform.gateway.is_some()),
+        (User::Detect, platform.detect.is_some()),
+        (User::Dispatch, platform.warnings.is_some()),
+    ];
+    wanted
+        .into_iter()
+        .filter(|(_, wanted)| *wanted)
+        .map(|(user, _)| KafkaUser {
+            metadata: meta(platform, user.part()),
+            spec: KafkaUserSpec {
+                kafka: kafka_name(platform),
+                user_name: None,
+                authentication: None,
+                acls: rules(platform, user),
+                quotas: None,
+                deletion_policy: DeletionPolicy::Delete,
+                paused: false,
+            },
+            status: None,
+        })
+        .collect()
+}
+
+fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
+    use Operation::{Describe, Read, Write};
+    let mut rules = vec![group(READER_GROUP, &[Read])];
+    match user {
+        User::Gateway => {
+            for name in [
+                topics::TELEMETRY,
+                topics::ALERTS,
+                topics::DEAD_LETTERS,
+                topics::NOTIFICATIONS,
+                topics::NOTIFIED,
+                topics::VEHICLE_CREDENTIALS,
+                topics::VEHICLE_SESSIONS,
+                topics::AUDIT,
+            ] {
+                rules.push(topic(name, &[Read, Write]));
+            }
+            // How far they are is what it tells of the flow.
+            rules.push(group(DETECT_GROUP, &[Describe]));
+            rules.extend(groups(platform).map(|name| group(name, &[Describe])));
+        }
+        User::Detect => {
+            rules.push(topic(topics::TELEMETRY, &[Read]));
+            rules.push(topic(topics::DETECT_STATE, &[Read, Write]));
+            rules.push(topic(topics::ALERTS, &[Write]));
+            rules.push(topic(topics::DEAD_LETTERS, &[Write]));
+            rules.push(group(DETECT_GROUP, &[Read]));
+            rules.push(AclRule {
+                pattern_type: PatternType::Prefix,
+                ..rule(
+                    ResourceType::TransactionalId,
+                    &format!("{DETECT_GROUP}-"),
+                    &[Write],
+                )
+            });
+        }
+        User::Dispatch => {
+            rules.push(topic(topics::ALERTS, &[Read]));
+            rules.push(topic(topics::DEAD_LETTERS, &[Write]));
+            rules.extend(groups(platform).map(|name| group(name, &[Read])));
+        }
+    }
+    rules
+}
+
+fn groups(platform: &ValidatedPlatform) -> impl Iterator<Item = &'static str> {
+    let warnings = platform.warnings.iter();
+    let groups = warnings.flat_map(super::dispatch_groups);
+    groups.map(|(name, _)| name)
+}
+
+fn topic(name: &str, operations: &[Operation]) -> AclRule {
+    rule(ResourceType::Topic, name, operations)
+}
+
+fn group(name: &str, operations: &[Operation]) -> AclRule {
+    rule(ResourceType::Group, name, operations)
+}
+
+fn rule(resource: ResourceType, name: &str, operations: &[Operation]) -> AclRule {
+    AclRule {
+        resource,
+        name: Some(name.to_owned()),
+        pattern_type: PatternType::Literal,
+        operations: operations.to_vec(),
+        host: "*".into(),
+        permission: Permission::Allow,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::validate::tests::{live, platform};
+    use super::super::super::validate::validate;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn of(kafka: Value) -> ValidatedPlatform {
+        let spec =
+            json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}});
+        validate(&platform(spec), live(None)).unwrap()
+    }
+
+    fn may(user: &KafkaUser, resource: ResourceType, name: &str, operation: Operation) -> bool {
+        user.spec.acls.iter().any(|rule| {
+            let known = rule.name.as_deref().unwrap_or_default();
+            let named = match rule.pattern_type {
+                PatternType::Literal => known == name,
+                PatternType::Prefix => name.starts_with(known),
+            };
+            rule.resource == resource && named && rule.operations.contains(&operation)
+        })
+    }
+
+    #[test]
+    fn every_job_is_a_user_that_may_do_what_it_needs_and_no_more() {
+        let users = users(&of(json!({"listeners": {"secure": {}}})));
+        let names: Vec<_> = users
+            .iter()
+            .map(|u| u.metadata.name.clone().unwrap())
+            .collect();
+        assert_eq!(names, ["p-gateway", "p-detect", "p-dispatch"]);
+        let [gateway, detect, dispatch] = &users[..] else {
+            panic!("{users:?}");
+        };
+        use Operation::{Read, Write};
+        use ResourceType::{Group, Topic, TransactionalId};
+        assert!(may(gateway, Topic, "telemetry", Write));
+        assert!(!may(gateway, Topic, "detect-state", Read));
+        assert!(may(detect, TransactionalId, "detect-p-detect-0", Write));
+        assert!(!may(detect, Topic, "notifications", Write));
+        assert!(may(dispatch, Group, "dispatch-warnings", Read));
+        assert!(!may(dispatch, Topic, "telemetry", Read));
+        assert!(!may(dispatch, Topic, "vehicle-credentials", Read));
+    }
+
+    #[test]
+    fn nobody_logs_in_where_everybody_is_let_in() {
+        assert!(users(&of(json!({}))).is_empty());
+    }
+}
