@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use millrace_operator::kafka::crd::KafkaCluster;
 use millrace_operator::platform::Platforms;
 use millrace_operator::platform::crd::{Platform, StageName};
@@ -31,7 +32,15 @@ pub async fn a_flow_that_cannot_be_read_is_told_once(scene: &Scene) {
     };
     assert_eq!(flow().await, None, "there is no Kafka to ask yet");
     // Nothing listens there.
-    let status = available(&json!({"bootstrapServers": "127.0.0.1:1"}));
+    let admin: Secret = serde_json::from_value(json!({"metadata": {"name": "p-kafka-admin"},
+        "stringData": {"bootstrap-servers": "127.0.0.1:1"}}))
+    .unwrap();
+    let secrets = scene.api::<Secret>();
+    secrets
+        .create(&PostParams::default(), &admin)
+        .await
+        .unwrap();
+    let status = available(&json!({}));
     scene.set_status::<KafkaCluster>("p-kafka", status).await;
     for topic in scene
         .api::<KafkaTopic>()

@@ -20,6 +20,7 @@ mod flow;
 mod kafka;
 mod leader;
 mod links;
+mod ownership;
 mod plan;
 mod platform;
 mod reconcile;
@@ -28,6 +29,7 @@ mod rules;
 mod samples;
 mod stopped;
 mod support;
+mod upgrade;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
 
@@ -64,6 +66,7 @@ fn the_operator_against_a_real_api_server() {
             )*};
         }
         check!(
+            ownership::a_second_applier_keeps_its_fields_and_gets_none_of_ours,
             rules::every_rule_accepts_and_refuses,
             kafka::pools_become_sets_of_their_own,
             kafka::volumes_of_a_former_cluster_are_not_founded_over,
@@ -123,5 +126,21 @@ fn the_operator_against_a_real_api_server() {
             stopped::a_platform_goes_to_zero_in_order_and_comes_back,
         );
         assert!(failed.is_empty(), "{failed:?}");
+    });
+}
+
+/// A server of its own: definitions are of a whole cluster.
+#[test]
+#[ignore = "api tier"]
+fn definitions_of_the_commit_before_are_upgraded() {
+    let Some(server) = millrace_testkit::ApiServer::start().unwrap() else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let world = World::new(&server.kubeconfig()).await;
+        upgrade::definitions_of_the_commit_before_are_upgraded(&world)
+            .await
+            .unwrap();
     });
 }
