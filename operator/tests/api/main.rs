@@ -19,6 +19,8 @@ mod external;
 mod flow;
 mod kafka;
 mod leader;
+#[path = "../kafka_support/mod.rs"]
+mod kafka_support;
 mod links;
 mod ownership;
 mod plan;
@@ -30,6 +32,7 @@ mod samples;
 mod stopped;
 mod support;
 mod upgrade;
+mod user;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
 
@@ -76,6 +79,9 @@ fn the_operator_against_a_real_api_server() {
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
+            user::good_and_bad_users,
+            user::users_need_a_secure_cluster,
+            user::users_are_made_corrected_and_removed,
             samples::samples_are_accepted,
             samples::definitions_applied_twice_do_not_change,
             reconcile::a_cluster_appears_and_a_second_look_writes_nothing,
