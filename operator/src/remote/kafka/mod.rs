@@ -14,6 +14,7 @@ mod positions;
 mod quorum;
 mod replicas;
 pub mod scram;
+mod settings;
 mod waiting;
 
 pub use access::{Access, Login, Protocol};
@@ -31,5 +32,6 @@ pub use pool::{ClusterKey, KafkaClients, shared_clients};
 pub use quorum::{
     Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
 };
-pub use replicas::{LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
+pub use replicas::{Factor, LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
+pub use settings::TopicSettings;
 pub use waiting::Waiting;
