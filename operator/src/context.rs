@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::metrics::Metrics;
+use crate::network::NetworkSettings;
 use crate::reconcile::Cache;
 use crate::status::{Conditioned, ConditionedStatus};
 
@@ -40,6 +41,8 @@ pub struct Settings {
     pub actions_dir: PathBuf,
     /// What tells this operator from any other build or configuration of it.
     pub build: String,
+    /// How NetworkPolicies are made; none are when absent.
+    pub network: Option<NetworkSettings>,
 }
 
 /// What every reconciler is given: the way to Kubernetes, events, metrics and settings.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use millrace_operator::context::{Images, Settings};
+use millrace_operator::leader::Candidate;
+use millrace_operator::network::NetworkSettings;
 use millrace_operator::reconcile::fingerprint;
 use millrace_operator::{generate, run};
 use sha2::{Digest, Sha256};
@@ -22,7 +24,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Reconciles until told to stop
-    Run(RunArguments),
+    Run(Box<RunArguments>),
     /// Prints the custom resource definitions
     Crd,
     /// Writes what follows from the registry: CRDs, RBAC rules, manifests, reference
@@ -71,6 +73,35 @@ struct RunArguments {
         value_name = "DIR"
     )]
     actions_dir: PathBuf,
+    /// The operator's own namespace, for the Lease by which several operators decide which of them works, and for
+    /// NetworkPolicies. Without it there is neither: run no second operator for the same namespaces then
+    #[arg(long, env = "MILLRACE_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Whether NetworkPolicies are made
+    #[arg(
+        long,
+        env = "MILLRACE_NETWORK_POLICIES",
+        default_value = "true",
+        action = clap::ArgAction::Set,
+        value_name = "BOOL"
+    )]
+    network_policies: bool,
+    /// Labels of the namespaces whose pods may read metrics, as a JSON object; none when empty
+    #[arg(
+        long,
+        env = "MILLRACE_NETWORK_METRICS_FROM",
+        default_value = "{}",
+        value_name = "JSON"
+    )]
+    network_metrics_from: String,
+    /// Name of the Lease
+    #[arg(
+        long,
+        env = "MILLRACE_LEASE_NAME",
+        default_value = "millrace-operator",
+        value_name = "NAME"
+    )]
+    lease_name: String,
     /// Which log lines are written, in the syntax of tracing's EnvFilter
     #[arg(
         long,
@@ -123,7 +154,16 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 stream: arguments.image_stream,
                 whisk: arguments.image_whisk,
             };
+            let namespace = arguments
+                .namespace
+                .filter(|namespace| !namespace.is_empty());
+            let network = NetworkSettings::parse(
+                namespace.as_deref(),
+                arguments.network_policies,
+                &arguments.network_metrics_from,
+            )?;
             let settings = Settings {
+                network,
                 build: build_of(&images)?,
                 images,
                 namespaces: arguments
@@ -137,7 +177,9 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 .worker_threads(2)
                 .enable_all()
                 .build()?;
-            runtime.block_on(run::run(settings, arguments.listen))?;
+            let lease = arguments.lease_name;
+            let candidate = namespace.map(|namespace| Candidate::this(namespace, lease));
+            runtime.block_on(run::run(settings, arguments.listen, candidate))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Crd => {

@@ -7,6 +7,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -34,6 +35,7 @@ pub struct Metrics {
     reconciles: Family<ReconcileLabels, Counter>,
     seconds: Family<ComponentLabel, Histogram, fn() -> Histogram>,
     writes: Family<KindLabel, Counter>,
+    leader: Gauge,
 }
 
 fn histogram() -> Histogram {
@@ -47,6 +49,7 @@ impl Default for Metrics {
         let seconds: Family<ComponentLabel, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(histogram);
         let writes = Family::default();
+        let leader = Gauge::default();
         registry.register(
             "reconciles",
             "Reconciles, by component and outcome (ok, or the reason of the failure)",
@@ -62,11 +65,17 @@ impl Default for Metrics {
             "Writes to Kubernetes, by kind; an idle operator writes nothing",
             Family::clone(&writes),
         );
+        registry.register(
+            "leader",
+            "1 while this operator leads, 0 while it stands by",
+            leader.clone(),
+        );
         Self {
             registry: Arc::new(Mutex::new(registry)),
             reconciles,
             seconds,
             writes,
+            leader,
         }
     }
 }
@@ -94,6 +103,11 @@ impl Metrics {
                 kind: kind.to_owned(),
             })
             .inc();
+    }
+
+    /// Says whether this operator leads.
+    pub fn set_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     /// Writes of one kind so far.

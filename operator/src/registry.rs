@@ -78,6 +78,7 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::platform::Platforms>(),
         Registered::of::<crate::kafka::Kafka>(),
         Registered::of::<crate::remote::topic::Topics>(),
+        Registered::of::<crate::remote::user::Users>(),
         Registered::of::<crate::openwhisk::Whisks>(),
         Registered::of::<crate::remote::action::Actions>(),
         Registered::of::<crate::remote::trigger::Triggers>(),

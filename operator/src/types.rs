@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 pub use operation::{
-    Day, DeletionPolicy, MaintenanceWindow, Windows, moment, override_pods, tell_stopped,
+    Day, DeletionPolicy, MaintenanceWindow, Operation, Windows, moment, override_pods, tell_stopped,
 };
 
 /// The API group of every custom resource of this project.

@@ -284,7 +284,8 @@ mod tests {
         kafka["status"]["pendingRestarts"] =
             json!([{"workload": "StatefulSet/k", "reason": "image"}]);
         kafka["status"]["drain"] = json!([{"node": 3, "replicasLeft": 7, "bytesLeft": 100, "done": false}, {"node": 4, "done": true}]);
-        kafka["status"]["restarts"] = json!([{"pod": "k-0", "reasons": ["certificate"], "waitsFor": "k-1"}]);
+        kafka["status"]["restarts"] =
+            json!([{"pod": "k-0", "reasons": ["certificate"], "waitsFor": "k-1"}]);
         kafka["status"]["certificates"] =
             json!({"phase": "Settled", "notAfter": "t1", "authorityNotAfter": "t2"});
         let alone = object("StreamJob", "alone", None, "True");

@@ -2,10 +2,12 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ApiResource;
 
 use super::validate::ValidatedSource;
-use crate::job::{Program, deployment};
+use crate::job::{Program, deployment, disruption_budget};
 use crate::reconcile::{Error, Owner, Prepared, Resources};
 
 /// The component's name in labels.
@@ -17,6 +19,8 @@ pub fn kinds() -> Vec<ApiResource> {
     vec![
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<Deployment>(&()),
+        ApiResource::erase::<PodDisruptionBudget>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
     ]
 }
 
@@ -46,10 +50,14 @@ pub fn build(source: &ValidatedSource) -> Result<Resources<Prepared>, Error> {
         ports: Vec::new(),
         resources: source.resources.as_ref(),
         surge: false,
+        operation: &source.operation,
     };
     let mut resources = Resources::new();
     resources.add(&program.config_map()?)?;
-    resources.add(&deployment(&program))?;
+    resources.add(&deployment(&program)?)?;
+    if let Some(budget) = disruption_budget(&program) {
+        resources.add(&budget)?;
+    }
     Ok(resources)
 }
 

@@ -19,7 +19,7 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// What an event source claims: its group's place in a topic of a Kafka.
 fn claim_of(source: &EventSource, topic: &KafkaTopic) -> String {
-    let kafka = &topic.spec.kafka;
+    let kafka = topic.home();
     // Neither names of topics nor those of groups have a slash.
     let thing = format!("{}/{}", topic.topic_name(), source.group());
     claim::claim(&format!("eventsource/{kafka}"), &thing)
@@ -137,7 +137,7 @@ mod tests {
     fn a_group_is_claimed_however_it_was_named() {
         let topic = all_there().topic.unwrap();
         let mut other = topic.clone();
-        other.spec.kafka = "elsewhere".into();
+        other.spec.kafka = Some("elsewhere".into());
         let by_name = source(json!({"topic": "t", "action": "a"}));
         let of = |spec| claim_of(&source(spec), &topic);
         let mine = claim_of(&by_name, &topic);

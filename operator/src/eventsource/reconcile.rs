@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
@@ -11,16 +13,18 @@ use kube::runtime::watcher;
 use super::build::{self, COMPONENT};
 use super::claim;
 use super::crd::{EventSource, EventSourceStatus};
-use super::validate::{References, validate};
+use super::validate::{References, ValidatedSource, validate};
 use crate::action::crd::Action;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
 use crate::job::{self, deployment_state, tell};
+use crate::network;
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner, Preparation, Resources};
+use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
+use crate::types::tell_stopped;
 
 /// The reconciler of EventSource.
 pub struct EventSources;
@@ -50,6 +54,12 @@ impl Component for EventSources {
         ));
         rules.push(Rule::new(
             "",
+            &["secrets"],
+            &["get"],
+            "See whether a binding is of a system outside, which the pods must reach.",
+        ));
+        rules.push(Rule::new(
+            "",
             &["pods"],
             &["list"],
             "See what keeps pods from being ready.",
@@ -68,6 +78,8 @@ impl Component for EventSources {
         controller
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
+            .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
+            .owns(context.scoped::<NetworkPolicy>(scope), managed())
             .watches(
                 context.scoped::<PartialObjectMeta<EventSource>>(scope),
                 watcher::Config::default(),
@@ -137,7 +149,7 @@ impl Component for EventSources {
             return Ok(none);
         }
         let source = validate(object, &references, &context.settings.images)?;
-        let resources = build::build(&source)?;
+        let resources = prepared(context, &source).await?;
         Ok(Preparation::of(source.owner, resources, build::kinds()))
     }
 
@@ -159,7 +171,7 @@ impl Component for EventSources {
         let applied = reconcile::apply(
             context,
             &source.owner,
-            build::build(&source)?,
+            prepared(context, &source).await?,
             &build::kinds(),
         )
         .await?;
@@ -183,11 +195,33 @@ impl Component for EventSources {
             trouble,
             object.metadata.generation,
         );
+        tell_stopped(
+            &mut status.conditions,
+            source.operation.stopped,
+            state.replicas,
+            object.metadata.generation,
+        );
         Ok(Reconciled::Status(
             status,
             Duration::from_secs(if state.settled { 300 } else { 15 }),
         ))
     }
+}
+
+async fn prepared(
+    context: &Context,
+    source: &ValidatedSource,
+) -> Result<Resources<Prepared>, Error> {
+    let mut resources = build::build(source)?;
+    let reach = network::reach(context, &source.owner, &source.bindings).await?;
+    network::add(
+        &mut resources,
+        &context.settings,
+        &source.owner,
+        COMPONENT,
+        reach,
+    )?;
+    Ok(resources)
 }
 
 async fn dereference(context: &Context, source: &EventSource) -> Result<References, Error> {

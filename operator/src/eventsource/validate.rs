@@ -11,7 +11,7 @@ use crate::reconcile::{Error, Owner};
 use crate::status::{AVAILABLE, Condition, Conditioned, ConditionedStatus, is_true, message_of};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
-use crate::types::{FreeForm, PodResources};
+use crate::types::{FreeForm, Operation, PodResources};
 
 /// What an event source refers to, as far as it is there.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +43,8 @@ pub struct ValidatedSource {
     pub group: String,
     /// Memory and CPU of a pod.
     pub resources: Option<PodResources>,
+    /// How it is run over time.
+    pub operation: Operation,
 }
 
 /// Checks an event source against what it refers to.
@@ -71,15 +73,15 @@ pub fn validate(
         )?),
         None => None,
     };
-    if let Some(other) = dead_letters.filter(|other| other.spec.kafka != topic.spec.kafka) {
+    if let Some(other) = dead_letters.filter(|other| other.home() != topic.home()) {
         return Err(Invalid::new(
             "spec.deadLetterTopic",
-            format!("{} in {}", other.topic_name(), other.spec.kafka),
+            format!("{} in {}", other.topic_name(), other.home()),
             format!(
                 "is in another KafkaCluster than spec.topic, which is in {}",
-                topic.spec.kafka
+                topic.home()
             ),
-            format!("name a KafkaTopic of {}", topic.spec.kafka),
+            format!("name a KafkaTopic of {}", topic.home()),
         )
         .into());
     }
@@ -100,7 +102,7 @@ pub fn validate(
         )
         .into());
     }
-    let kafka = crate::kafka::binding_name(&topic.spec.kafka);
+    let kafka = topic.binding_secret();
     let openwhisk = crate::openwhisk::binding_name(target.openwhisk);
     let mut config = FreeForm::new();
     config.insert("topic".into(), topic.topic_name().into());
@@ -148,13 +150,17 @@ pub fn validate(
         config.insert("deadLetterTopic".into(), topic.topic_name().into());
     }
     Ok(ValidatedSource {
-        owner: Owner::of(source)?,
+        owner: Owner {
+            windows: spec.operation.windows()?,
+            ..Owner::of(source)?
+        },
         image: spec.image.clone().unwrap_or_else(|| images.stream.clone()),
-        replicas: spec.replicas,
+        replicas: spec.operation.replicas(spec.replicas),
         bindings: vec![kafka, openwhisk],
         config,
         group: source.group(),
         resources: spec.resources.clone(),
+        operation: spec.operation.clone(),
     })
 }
 

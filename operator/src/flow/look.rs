@@ -95,6 +95,7 @@ impl Looker {
         }
         Seen {
             at: now,
+            has_gateway: wanted.gateway.is_some(),
             stages,
             canary: shown.map(|canary| canary.seen(stuck)),
         }

@@ -86,6 +86,8 @@ pub struct CanarySeen {
 pub struct Seen {
     /// When.
     pub at: Timestamp,
+    /// Whether there was a gateway that took events.
+    pub has_gateway: bool,
     /// The stages.
     pub stages: Vec<StageSeen>,
     /// The canary whose times the stages have.

@@ -242,6 +242,7 @@ mod tests {
         };
         Seen {
             at: at(seconds),
+            has_gateway: true,
             stages: vec![stage(StageName::Produced, None), detected],
             canary: Some(CanarySeen {
                 id: format!("millrace-canary:{seconds}"),

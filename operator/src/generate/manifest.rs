@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::leader;
 use crate::rbac::{Rule, merge};
 use crate::registry::registry;
 
@@ -42,17 +43,45 @@ fn yaml(rules: &[Rule]) -> String {
     text
 }
 
-/// The role as a template of the chart.
+/// The roles as a template of the chart: one for the whole cluster, or, where namespaces are named, one in each of them
+/// and none beyond; and the one for the election in the operator's own namespace.
 pub(super) fn chart_role(rules: &[Rule]) -> String {
     format!(
-        r#"{HEAD}apiVersion: rbac.authorization.k8s.io/v1
+        r#"{HEAD}{{{{- define "millrace-operator.rules" -}}}}
+rules:
+{rules}{{{{- end }}}}
+{{{{- $name := include "millrace-operator.clusterName" . }}}}
+{{{{- if .Values.watchNamespaces }}}}
+{{{{- range .Values.watchNamespaces }}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{{{ $name }}}}
+  namespace: {{{{ . }}}}
+  labels: {{{{- include "millrace-operator.labels" $ | nindent 4 }}}}
+{{{{ include "millrace-operator.rules" $ }}}}
+{{{{- end }}}}
+{{{{- else }}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata:
-  name: {{{{ include "millrace-operator.clusterName" . }}}}
+  name: {{{{ $name }}}}
+  labels: {{{{- include "millrace-operator.labels" . | nindent 4 }}}}
+{{{{ include "millrace-operator.rules" . }}}}
+{{{{- end }}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{{{ .Release.Name }}}}-leader
+  namespace: {{{{ .Release.Namespace }}}}
   labels: {{{{- include "millrace-operator.labels" . | nindent 4 }}}}
 rules:
-{}"#,
-        yaml(rules)
+{own}"#,
+        rules = yaml(rules),
+        own = yaml(&leader::rules()),
     )
 }
 
@@ -94,6 +123,27 @@ subjects:
     name: millrace-operator
     namespace: millrace-system
 ---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: millrace-operator
+  namespace: millrace-system
+rules:
+{own}---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: millrace-operator
+  namespace: millrace-system
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: millrace-operator
+subjects:
+  - kind: ServiceAccount
+    name: millrace-operator
+    namespace: millrace-system
+---
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -102,10 +152,8 @@ metadata:
   labels: &labels
     app.kubernetes.io/name: millrace-operator
 spec:
-  # One at a time: there is no leader election yet.
+  # A second one stands by and takes over.
   replicas: 1
-  strategy:
-    type: Recreate
   selector:
     matchLabels: *labels
   template:
@@ -129,6 +177,10 @@ spec:
               valueFrom:
                 fieldRef:
                   fieldPath: metadata.name
+            - name: MILLRACE_NAMESPACE
+              valueFrom:
+                fieldRef:
+                  fieldPath: metadata.namespace
             - name: MILLRACE_IMAGE_KAFKA
               value: localhost/kafka:4.3.1
             - name: MILLRACE_IMAGE_STREAM
@@ -160,7 +212,8 @@ spec:
             capabilities:
               drop: [ALL]
 "#,
-        rules = yaml(rules)
+        rules = yaml(rules),
+        own = yaml(&leader::rules()),
     )
 }
 
@@ -193,6 +246,8 @@ mod tests {
                 "ServiceAccount",
                 "ClusterRole",
                 "ClusterRoleBinding",
+                "Role",
+                "RoleBinding",
                 "Deployment"
             ]
         );

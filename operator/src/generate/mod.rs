@@ -99,6 +99,7 @@ fn files() -> Result<Vec<File>, GenerateError> {
         reference.push(crd);
     }
     files.push(("docs/crds.md".into(), reference::page(&reference)));
+    files.push(("docs/network.md".into(), crate::network::page()));
     let rules = manifest::rules();
     files.push((
         "helm/millrace-operator/templates/clusterrole.yaml".into(),

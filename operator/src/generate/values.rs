@@ -109,7 +109,7 @@ mod tests {
         assert!(rules.get("additionalProperties").is_none());
         assert_eq!(
             schema["properties"]["profile"]["enum"],
-            json!(["dev", "standard"])
+            json!(["dev", "standard", "ha"])
         );
         assert!(!schema.to_string().contains("x-kubernetes"));
     }

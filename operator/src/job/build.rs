@@ -2,10 +2,12 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ApiResource;
 
 use super::crd::Job;
-use super::deployment::{Program, deployment};
+use super::deployment::{Program, deployment, disruption_budget};
 use super::service::{inner, services};
 use super::validate::ValidatedJob;
 use super::{HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
@@ -18,6 +20,8 @@ pub fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<Deployment>(&()),
+        ApiResource::erase::<PodDisruptionBudget>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
     ]
 }
 
@@ -44,13 +48,17 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
         ports: ports(job),
         resources: job.resources.as_ref(),
         surge: job.service.is_some(),
+        operation: &job.operation,
     };
     let mut resources = Resources::new();
     resources.add(&program.config_map()?)?;
     for service in services(job) {
         resources.add(&service)?;
     }
-    resources.add(&deployment(&program))?;
+    resources.add(&deployment(&program)?)?;
+    if let Some(budget) = disruption_budget(&program) {
+        resources.add(&budget)?;
+    }
     Ok(resources)
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::reconcile::PendingRestart;
 use crate::status::Condition;
-use crate::types::{FreeForm, PodResources, free_form};
+use crate::types::{FreeForm, Operation, PodResources, free_form};
 
 /// A long-running job of the data plane.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -80,6 +80,9 @@ pub struct StreamJobSpec {
     /// Memory and CPU of one pod; 128Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
+    /// How it is run over time.
+    #[serde(flatten)]
+    pub operation: Operation,
     /// Stop reconciling this job; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
@@ -220,7 +223,7 @@ pub struct StreamJobStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded and Paused.
+    /// Available, Progressing, Degraded, Paused and Stopped.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerPort, PodTemplateSpec};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
@@ -15,7 +16,7 @@ use super::{CONFIG_DIR, METRICS_PORT, TLS_BINDING};
 use crate::context::Context;
 use crate::pods;
 use crate::reconcile::{Error, Owner, fingerprint};
-use crate::types::{FreeForm, PodResources};
+use crate::types::{FreeForm, Operation, PodResources};
 
 /// What runs in a Deployment of `millrace-stream`.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub struct Program<'a> {
     /// Whether a new pod comes up before the old one goes. Consumers do it the other way around, else their partitions
     /// would move twice.
     pub surge: bool,
+    /// How it is run over time.
+    pub operation: &'a Operation,
 }
 
 impl Program<'_> {
@@ -87,9 +90,29 @@ impl Program<'_> {
     }
 }
 
-/// The Deployment of a program.
+/// How many of a program's pods may be away at once because of work on their nodes. `None` where there is one pod at
+/// most: a budget would hold the work up for ever.
 #[must_use]
-pub fn deployment(program: &Program<'_>) -> Deployment {
+pub fn disruption_budget(program: &Program<'_>) -> Option<PodDisruptionBudget> {
+    (program.replicas > 1).then(|| PodDisruptionBudget {
+        metadata: program.owner.meta(program.name.clone(), program.component),
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector {
+                match_labels: Some(program.owner.selector(program.component)),
+                ..LabelSelector::default()
+            }),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    })
+}
+
+/// The Deployment of a program.
+///
+/// # Errors
+/// What its user overrides in its pods cannot be merged.
+pub fn deployment(program: &Program<'_>) -> Result<Deployment, Error> {
     let (mut volumes, mut mounts) = pods::bindings(program.bindings);
     volumes.push(pods::config_volume("config", &program.config_name()));
     mounts.push(pods::read_only_mount("config", CONFIG_DIR));
@@ -131,8 +154,24 @@ pub fn deployment(program: &Program<'_>) -> Deployment {
         volume_mounts: Some(mounts),
         ..Container::default()
     };
+    let mut pod = pods::pod(container, volumes, 30);
+    if program.replicas > 1 {
+        pods::spread(&mut pod, program.owner.selector(program.component));
+    }
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(program.owner.labels(program.component)),
+            annotations: Some(BTreeMap::from([(
+                "millrace.dev/config".into(),
+                program.needs_restart(),
+            )])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod),
+    };
+    program.operation.override_pods(&mut template)?;
     let (surge, unavailable) = if program.surge { (1, 0) } else { (0, 1) };
-    Deployment {
+    Ok(Deployment {
         metadata: program.owner.meta(program.name.clone(), program.component),
         spec: Some(DeploymentSpec {
             replicas: Some(program.replicas),
@@ -148,21 +187,11 @@ pub fn deployment(program: &Program<'_>) -> Deployment {
                 }),
             }),
             revision_history_limit: Some(2),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(program.owner.labels(program.component)),
-                    annotations: Some(BTreeMap::from([(
-                        "millrace.dev/config".into(),
-                        program.needs_restart(),
-                    )])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pods::pod(container, volumes, 30)),
-            },
+            template,
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
-    }
+    })
 }
 
 /// How many pods there are and are ready, and whether a roll-out is over, as a Deployment says it.

@@ -7,7 +7,9 @@ mod reconcile;
 mod service;
 mod validate;
 
-pub use deployment::{DeploymentState, Program, deployment, deployment_state, serves};
+pub use deployment::{
+    DeploymentState, Program, deployment, deployment_state, disruption_budget, serves,
+};
 pub use reconcile::Jobs;
 pub(crate) use reconcile::tell;
 pub use service::internal_name;

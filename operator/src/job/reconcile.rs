@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
@@ -15,10 +17,12 @@ use super::service::waits_for_address;
 use super::validate::{ValidatedJob, certificate, missing_binding, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
+use crate::network;
 use crate::pods;
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner, Preparation};
+use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
+use crate::types::tell_stopped;
 
 /// The reconciler of StreamJob.
 pub struct Jobs;
@@ -59,6 +63,8 @@ impl Component for Jobs {
             .owns(context.scoped::<Deployment>(scope), managed())
             .owns(context.scoped::<ConfigMap>(scope), managed())
             .owns(context.scoped::<Service>(scope), managed())
+            .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
+            .owns(context.scoped::<NetworkPolicy>(scope), managed())
             // Made by users: no label says that they matter. The names alone are watched.
             .watches(
                 context.scoped::<PartialObjectMeta<Secret>>(scope),
@@ -99,7 +105,7 @@ impl Component for Jobs {
             Err(missing @ Error::Missing { .. }) => Some(missing.to_string()),
             Err(other) => return Err(other),
         };
-        let resources = build::build(&job)?;
+        let resources = prepared(context, &job).await?;
         let files = missing_files(context, &job).await?;
         let mut preparation = Preparation::of(job.owner, resources, build::kinds());
         preparation.waiting.extend(missing.into_iter().chain(files));
@@ -117,8 +123,13 @@ impl Component for Jobs {
             return Err(missing);
         }
         let missing = missing_files(context, &job).await?;
-        let applied =
-            reconcile::apply(context, &job.owner, build::build(&job)?, &build::kinds()).await?;
+        let applied = reconcile::apply(
+            context,
+            &job.owner,
+            prepared(context, &job).await?,
+            &build::kinds(),
+        )
+        .await?;
         let state = applied
             .get::<Deployment>(&job.owner.name)
             .map(|d| deployment_state(&d))
@@ -135,6 +146,8 @@ impl Component for Jobs {
         let mut status = status(object, &job, state, trouble.or_else(|| no_address.clone()));
         let generation = object.metadata.generation;
         status.pending_restarts = applied.pending().to_vec();
+        let stopped = job.operation.stopped;
+        tell_stopped(&mut status.conditions, stopped, state.replicas, generation);
         if let (Some(told), true) = (&no_address, state.settled) {
             let conditions = &mut status.conditions;
             set_condition(conditions, PROGRESSING, true, "NoAddress", told, generation);
@@ -155,6 +168,19 @@ impl Component for Jobs {
             Duration::from_secs(if state.settled { 300 } else { 15 }),
         ))
     }
+}
+
+async fn prepared(context: &Context, job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
+    let mut resources = build::build(job)?;
+    let reach = network::reach(context, &job.owner, &job.bindings).await?;
+    network::add(
+        &mut resources,
+        &context.settings,
+        &job.owner,
+        job.job.command(),
+        reach,
+    )?;
+    Ok(resources)
 }
 
 /// Refuses a job whose Secrets are not all there: its pods would wait for them without saying why, and the kubelet's

@@ -6,7 +6,7 @@ use millrace_contract::Invalid;
 use super::crd::{Job, JobFiles, JobService, JobTls, StreamJob};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
-use crate::types::{FreeForm, PodResources};
+use crate::types::{FreeForm, Operation, PodResources};
 
 /// A job that can be built.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct ValidatedJob {
     pub service: Option<JobService>,
     /// Memory and CPU of a pod.
     pub resources: Option<PodResources>,
+    /// How it is run over time.
+    pub operation: Operation,
 }
 
 impl ValidatedJob {
@@ -82,16 +84,20 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         }
     }
     Ok(ValidatedJob {
-        owner: Owner::of(job)?,
+        owner: Owner {
+            windows: spec.operation.windows()?,
+            ..Owner::of(job)?
+        },
         job: spec.job,
         image: spec.image.clone().unwrap_or_else(|| images.stream.clone()),
-        replicas: spec.replicas,
+        replicas: spec.operation.replicas(spec.replicas),
         bindings: spec.bindings.clone(),
         config: spec.config.clone(),
         files: spec.files.clone(),
         tls: spec.tls.clone(),
         service: serves.then(|| spec.service.clone().unwrap_or_default()),
         resources: spec.resources.clone(),
+        operation: spec.operation.clone(),
     })
 }
 

@@ -14,6 +14,7 @@ pub mod metadata_version;
 pub mod moves;
 mod nodes;
 pub mod placement;
+pub mod reach;
 mod reconcile;
 mod rolling;
 mod status;

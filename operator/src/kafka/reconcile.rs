@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use super::crd::{KafkaCluster, KafkaClusterStatus};
@@ -15,6 +16,7 @@ use super::validate::{ValidatedKafka, set_names, validate};
 use super::{COMPONENT, authority, build, inside, membership, rolling, volume};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed};
+use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
@@ -51,6 +53,7 @@ impl Component for Kafka {
             .owns(context.scoped::<Service>(scope), managed())
             .owns(context.scoped::<Secret>(scope), managed())
             .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
+            .owns(context.scoped::<NetworkPolicy>(scope), managed())
     }
 
     async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {
@@ -153,7 +156,14 @@ async fn prepare(
             inside.map(|inside| membership::Inside::of(&inside.view.quorum, &inside.view.topics));
         held = membership::hold(&mut kafka, known.as_ref());
     }
-    let prepared = build::build(&kafka)?;
+    let mut prepared = build::build(&kafka)?;
+    network::add(
+        &mut prepared,
+        &context.settings,
+        &kafka.owner,
+        COMPONENT,
+        Reach::Table,
+    )?;
     Ok((kafka, prepared, held))
 }
 

@@ -104,8 +104,6 @@ pub struct ValidatedKafka {
     pub racks: Option<BTreeMap<String, String>>,
     /// What becomes of data when the cluster is deleted.
     pub deletion_policy: DeletionPolicy,
-    /// When restarts may happen without approval.
-    pub windows: Windows,
     /// Whether no node is to run.
     pub stopped: bool,
     /// Bytes per second that each broker sends, and takes, at most while replicas are moved.
@@ -180,7 +178,10 @@ pub fn validate(
     images: &Images,
 ) -> Result<ValidatedKafka, Error> {
     let spec = &cluster.spec;
-    let mut owner = Owner::of(cluster)?;
+    let mut owner = Owner {
+        windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
+        ..Owner::of(cluster)?
+    };
     let status = cluster.status.as_ref();
     check_removed(spec, status)?;
     let pools = pools(spec, &owner, found, status)?;
@@ -204,7 +205,6 @@ pub fn validate(
         external,
         racks: spec.rack.as_ref().map(|_| found.racks.clone()),
         deletion_policy: spec.deletion_policy,
-        windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
         stopped: spec.stopped,
         move_rate: match &spec.replica_move_rate {
             Some(rate) => size("spec.replicaMoveRate", rate)?,

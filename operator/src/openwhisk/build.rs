@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdate
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, PodTemplateSpec, Secret, Service, ServicePort, ServiceSpec,
 };
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{ApiResource, ObjectMeta};
@@ -30,6 +31,7 @@ pub fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<Secret>(&()),
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<StatefulSet>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
     ]
 }
 
@@ -65,7 +67,7 @@ pub fn build(whisk: &ValidatedWhisk) -> Result<Resources<Prepared>, Error> {
     }
     resources.add(&binding(whisk))?;
     resources.add(&service(whisk))?;
-    resources.add(&stateful_set(whisk))?;
+    resources.add(&stateful_set(whisk)?)?;
     Ok(resources)
 }
 
@@ -106,7 +108,7 @@ fn service(whisk: &ValidatedWhisk) -> Service {
     }
 }
 
-fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
+fn stateful_set(whisk: &ValidatedWhisk) -> Result<StatefulSet, Error> {
     let name = &whisk.owner.name;
     let arguments = [
         "serve".to_owned(),
@@ -151,10 +153,23 @@ fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
         Some(live) => live.clone(),
         None => storage::template(&whisk.owner, COMPONENT, VOLUME, &whisk.storage),
     };
-    StatefulSet {
+    let mut pods = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(whisk.owner.labels(COMPONENT)),
+            // New credentials are read at a start only.
+            annotations: Some(BTreeMap::from([(
+                "millrace.dev/config".into(),
+                fingerprint(&whisk.auth),
+            )])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod),
+    };
+    whisk.operation.override_pods(&mut pods)?;
+    Ok(StatefulSet {
         metadata: whisk.owner.meta(name.clone(), COMPONENT),
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: Some(whisk.operation.replicas(1)),
             service_name: Some(name.clone()),
             selector: LabelSelector {
                 match_labels: Some(whisk.owner.selector(COMPONENT)),
@@ -164,23 +179,13 @@ fn stateful_set(whisk: &ValidatedWhisk) -> StatefulSet {
                 type_: Some("OnDelete".into()),
                 ..StatefulSetUpdateStrategy::default()
             }),
-            template: PodTemplateSpec {
-                metadata: Some(ObjectMeta {
-                    labels: Some(whisk.owner.labels(COMPONENT)),
-                    // New credentials are read at a start only.
-                    annotations: Some(BTreeMap::from([(
-                        "millrace.dev/config".into(),
-                        fingerprint(&whisk.auth),
-                    )])),
-                    ..ObjectMeta::default()
-                }),
-                spec: Some(pod),
-            },
+            template: pods,
+            persistent_volume_claim_retention_policy: Some(whisk.deletion_policy.of_claims()),
             volume_claim_templates: Some(vec![template]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
-    }
+    })
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::reconcile::PendingRestart;
 use crate::status::Condition;
-use crate::types::{BindingStatus, PodResources, Storage};
+use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Storage};
 
 /// An OpenWhisk: the place where actions run.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -31,10 +31,22 @@ use crate::types::{BindingStatus, PodResources, Storage};
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters, because services are named after it; choose another name"),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("(self.mode == 'external') == has(self.bindingSecret)")
+        .message("spec.bindingSecret: belongs to mode external; set both, or neither"),
+    validation = Rule::new("(self.mode == 'external') == (oldSelf.mode == 'external')")
+        .message(Message::Expression("'spec.mode: ' + self.mode + ': the actions would stay behind in the former OpenWhisk; put ' + oldSelf.mode + ' back, or make a new OpenWhisk'".into())),
+)]
 pub struct OpenWhiskSpec {
     /// How it is run. `embedded` is one process with the same REST API, for native actions.
     #[serde(default)]
     pub mode: Mode,
+    /// A Secret with the connection details of an OpenWhisk that somebody else runs, for mode `external`: `uri`, `username`
+    /// and `password`, in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
+    pub binding_secret: Option<String>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -54,6 +66,12 @@ pub struct OpenWhiskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
+    /// Whether the volume, with all actions and activations on it, is deleted together with this resource.
+    #[serde(default, skip_serializing_if = "DeletionPolicy::is_retain")]
+    pub deletion_policy: DeletionPolicy,
+    /// How it is run over time.
+    #[serde(flatten)]
+    pub operation: Operation,
     /// Stop reconciling; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
@@ -78,6 +96,8 @@ pub enum Mode {
     /// One process with the REST API of OpenWhisk.
     #[default]
     Embedded,
+    /// Somebody else runs it: only its connection details are kept here.
+    External,
 }
 
 /// What was seen of an OpenWhisk.
@@ -87,7 +107,7 @@ pub struct OpenWhiskStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded and Paused.
+    /// Available, Progressing, Degraded, Paused and Stopped.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

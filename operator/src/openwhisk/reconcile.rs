@@ -4,19 +4,22 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
-use super::crd::{OpenWhisk, OpenWhiskStatus};
+use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
+use super::external;
 use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, roll, storage};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
-use crate::types::BindingStatus;
+use crate::types::{BindingStatus, tell_stopped};
 
 /// The reconciler of OpenWhisk.
 pub struct Whisks;
@@ -45,6 +48,7 @@ impl Component for Whisks {
             .owns(context.scoped::<StatefulSet>(scope), managed())
             .owns(context.scoped::<Service>(scope), managed())
             .owns(context.scoped::<Secret>(scope), managed())
+            .owns(context.scoped::<NetworkPolicy>(scope), managed())
     }
 
     async fn serves(context: &Context, object: &OpenWhisk) -> Result<Option<bool>, kube::Error> {
@@ -55,6 +59,9 @@ impl Component for Whisks {
     }
 
     async fn prepare(context: &Context, object: &OpenWhisk) -> Result<Preparation, Error> {
+        if object.spec.mode == Mode::External {
+            return external::prepare(context, object).await;
+        }
         let (whisk, resources) = prepare(context, object).await?;
         let mut preparation = Preparation::of(whisk.owner, resources, build::kinds());
         let live = object.status.as_ref().and_then(|s| s.storage.as_deref());
@@ -66,6 +73,9 @@ impl Component for Whisks {
         context: &Context,
         object: &OpenWhisk,
     ) -> Result<Reconciled<OpenWhiskStatus>, Error> {
+        if object.spec.mode == Mode::External {
+            return external::reconcile(context, object).await;
+        }
         let (whisk, prepared) = prepare(context, object).await?;
         let applied = reconcile::apply(context, &whisk.owner, prepared, &build::kinds()).await?;
         let volumes = storage::grow(
@@ -85,8 +95,9 @@ impl Component for Whisks {
                 .map_err(Error::doing("restarting"))?,
             None => None,
         };
-        let available = set
-            .and_then(|set| set.status)
+        let status_of_set = set.and_then(|set| set.status);
+        let set_pods = status_of_set.as_ref().map(|status| status.replicas);
+        let available = status_of_set
             .and_then(|status| status.ready_replicas)
             .unwrap_or(0)
             > 0;
@@ -132,6 +143,8 @@ impl Component for Whisks {
             }
             None => set_condition(conditions, PROGRESSING, true, "Starting", &told, generation),
         };
+        let pods = set_pods.unwrap_or(0);
+        tell_stopped(conditions, whisk.operation.stopped, pods, generation);
         if let Some(refused) = &volumes.refused {
             set_condition(
                 conditions,
@@ -142,7 +155,7 @@ impl Component for Whisks {
                 generation,
             );
         }
-        let settled = available && rolling.is_none();
+        let settled = (available || whisk.operation.stopped) && rolling.is_none();
         Ok(Reconciled::Status(
             status,
             Duration::from_secs(if settled { 300 } else { 15 }),
@@ -157,7 +170,14 @@ async fn prepare(
 ) -> Result<(ValidatedWhisk, Resources<Prepared>), Error> {
     let live = dereference(context, &Owner::of(object)?).await?;
     let whisk = validate(object, live, &context.settings.images)?;
-    let resources = build::build(&whisk)?;
+    let mut resources = build::build(&whisk)?;
+    network::add(
+        &mut resources,
+        &context.settings,
+        &whisk.owner,
+        COMPONENT,
+        Reach::Table,
+    )?;
     Ok((whisk, resources))
 }
 

@@ -8,7 +8,7 @@ use super::crd::OpenWhisk;
 use crate::context::Images;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
-use crate::types::{PodResources, Quantity, Storage};
+use crate::types::{DeletionPolicy, Operation, PodResources, Quantity, Storage};
 
 /// Memory of the pod when none is asked for.
 const MEMORY: &str = "512Mi";
@@ -54,6 +54,10 @@ pub struct ValidatedWhisk {
     pub auth: String,
     /// Whether the operator makes the Secret with the credentials.
     pub makes_auth: bool,
+    /// What becomes of the volume in the end.
+    pub deletion_policy: DeletionPolicy,
+    /// How it is run over time.
+    pub operation: Operation,
 }
 
 /// How many actions of the usual size run at once in a pod of this memory.
@@ -72,7 +76,10 @@ fn action_mebibytes(pod: u64) -> u64 {
 /// Names the field, its value and the cure.
 pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<ValidatedWhisk, Error> {
     let spec = &whisk.spec;
-    let owner = Owner::of(whisk)?;
+    let owner = Owner {
+        windows: spec.operation.windows()?,
+        ..Owner::of(whisk)?
+    };
     let memory = spec
         .resources
         .as_ref()
@@ -120,6 +127,8 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
         action_mebibytes: action_mebibytes(mebibytes),
         auth,
         makes_auth,
+        deletion_policy: spec.deletion_policy,
+        operation: spec.operation.clone(),
         owner,
     })
 }

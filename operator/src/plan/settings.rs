@@ -9,12 +9,14 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::context::{Images, MANAGER, Settings};
+use crate::network::NetworkSettings;
 use crate::reconcile::approval;
 
 /// What the command line says of the operator.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
-    /// The operator's namespace; all are looked at when absent.
+    /// The operator's namespace; all are looked at when absent. Without it and without an operator that runs, no
+    /// NetworkPolicies are planned.
     pub operator_namespace: Option<String>,
     /// Image of Kafka.
     pub image_kafka: Option<String>,
@@ -44,17 +46,29 @@ pub async fn settings(
     namespace: &str,
     given: &Given,
 ) -> Result<Settings, SettingsError> {
-    let mut environment = BTreeMap::new();
-    if given.image_kafka.is_none() || given.image_stream.is_none() || given.image_whisk.is_none() {
-        environment = operator(client, given.operator_namespace.as_deref()).await?;
-    }
+    let all_given =
+        given.image_kafka.is_some() && given.image_stream.is_some() && given.image_whisk.is_some();
+    let environment = match operator(client, given.operator_namespace.as_deref()).await {
+        Ok(environment) => environment,
+        Err(_) if all_given => BTreeMap::new(),
+        Err(error) => return Err(error),
+    };
     let image = |given: &Option<String>, name: &str| {
         let found = given.clone().or_else(|| environment.get(name).cloned());
         found.ok_or_else(|| SettingsError {
             problem: format!("its environment has no {name}"),
         })
     };
+    let text = |name: &str| environment.get(name).map(String::as_str);
+    let network = NetworkSettings::parse(
+        text("MILLRACE_NAMESPACE").or(given.operator_namespace.as_deref()),
+        text("MILLRACE_NETWORK_POLICIES") != Some("false"),
+        text("MILLRACE_NETWORK_METRICS_FROM").unwrap_or("{}"),
+    );
     Ok(Settings {
+        network: network.map_err(|invalid| SettingsError {
+            problem: invalid.to_string(),
+        })?,
         images: Images {
             kafka: image(&given.image_kafka, "MILLRACE_IMAGE_KAFKA")?,
             stream: image(&given.image_stream, "MILLRACE_IMAGE_STREAM")?,

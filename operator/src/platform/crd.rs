@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::status::Condition;
-use crate::types::{PodResources, Storage};
+use crate::types::{MaintenanceWindow, PodResources, Storage};
 
 mod detect;
 mod flow;
@@ -22,7 +22,7 @@ pub use gateway::{
     CertManager, GatewayApi, GatewayTls, HttpBackend, Ingress, IssuerRef, ParentRef,
     PlatformGateway,
 };
-pub use outside::External;
+pub use outside::{External, ExternalKafka};
 pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
 
 /// A whole environment: from the vehicle's telemetry to the warning that its driver hears.
@@ -56,12 +56,14 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message("spec.warnings: given without spec.detect and spec.openwhisk: nobody would find or tell anything; add them or remove spec.warnings"),
     validation = Rule::new("self.profile == oldSelf.profile || !has(oldSelf.kafka) || has(oldSelf.kafka.partitions)")
         .message(Message::Expression("'spec.profile: ' + self.profile + ': the number of partitions comes from the profile, and with another one vehicles would change partition and lose their state; put ' + oldSelf.profile + ' back, and give sizes and replicas one by one'".into())),
+    validation = Rule::new("(self.profile == 'ha') == (oldSelf.profile == 'ha') || !has(oldSelf.kafka) || has(oldSelf.kafka.external)")
+        .message(Message::Expression("'spec.profile: ' + self.profile + ': ha has controllers and brokers of their own, and a Kafka that runs cannot change to that or back; put ' + oldSelf.profile + ' back, or make a new Platform'".into())),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
         .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
 )]
 pub struct PlatformSpec {
-    /// Sizes and redundancy: `dev` is one small pod of everything, `standard` has two pods of what can have them. It can
-    /// be changed later only where `spec.kafka.partitions` is given, because vehicles would change partition.
+    /// Sizes and redundancy: `dev` is one small pod of everything, `standard` has two pods of what can have them, `ha` has
+    /// three controllers and three brokers too, so that any node may fail. It can be changed later only where `spec.kafka.partitions` is given, because vehicles would change partition.
     #[serde(default)]
     pub profile: Profile,
     /// The log of records. Without it the platform has none.
@@ -89,6 +91,10 @@ pub struct PlatformSpec {
     /// brings all of it back in the reverse order.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub stopped: bool,
+    /// When restarts that wait for approval may happen without it, in all parts. At no time when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
     /// Stop reconciling the platform: its components stay as they are, and each has a `paused` of its own.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
@@ -105,6 +111,9 @@ pub enum Profile {
     /// Two pods of gateway, detect and dispatch, more partitions and larger volumes. Kafka and OpenWhisk are one pod each
     /// in this version: a restart of theirs holds records up and loses none.
     Standard,
+    /// Three controllers and three brokers of Kafka on nodes of their own, three copies of each record of which two are
+    /// written before it is acknowledged, three pods of gateway, detect and dispatch. OpenWhisk is one pod in this version.
+    Ha,
 }
 
 /// The log of records.
@@ -123,7 +132,7 @@ pub enum Profile {
 pub struct PlatformKafka {
     /// A Kafka that somebody else runs: only topics are made there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external: Option<External>,
+    pub external: Option<ExternalKafka>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]

@@ -7,6 +7,7 @@ use millrace_contract::topics;
 
 use super::build::{dispatch_groups, gateway_url};
 use super::crd::{PlatformFlow, StageName};
+use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::flow::{GatewayAt, Wanted, Watched};
 use crate::remote::kafka::KafkaAdmin;
@@ -53,13 +54,19 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
 /// What is to be watched, by this client of Kafka.
 #[must_use]
 pub fn wanted(platform: &ValidatedPlatform, kafka: Arc<KafkaAdmin>) -> Wanted {
+    // One that is on its way out is not asked, and what is seen from then on is all that there will be.
+    let runs = platform.level == Level::Everything;
     Wanted {
         kafka,
         stages: stages(platform),
-        gateway: platform.gateway_token.as_ref().map(|token| GatewayAt {
-            url: gateway_url(platform),
-            token: token.clone(),
-        }),
+        gateway: platform
+            .gateway_token
+            .as_ref()
+            .filter(|_| runs)
+            .map(|token| GatewayAt {
+                url: gateway_url(platform),
+                token: token.clone(),
+            }),
         canary_every: canary_every(&platform.flow),
         stuck_after: seconds(platform.flow.stuck_seconds),
     }

@@ -3,12 +3,15 @@
 mod build;
 pub mod crd;
 mod exposure;
+mod external;
 mod flow;
 mod foreign;
 mod profile;
+mod progress;
 mod reach;
 mod reconcile;
 mod state;
+mod stop;
 mod topics;
 mod validate;
 mod zones;

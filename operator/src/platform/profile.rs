@@ -6,8 +6,14 @@ use crate::types::{PodResources, Storage};
 /// Sizes of everything, where the platform's spec says nothing.
 #[derive(Clone, Debug)]
 pub struct Sizes {
-    /// Nodes of Kafka.
+    /// Nodes of Kafka that are broker and controller in one; the number of each where `kafka_pools`.
     pub kafka_nodes: i32,
+    /// Whether controllers and brokers are nodes of their own.
+    pub kafka_pools: bool,
+    /// Volume of a controller, where it is a node of its own.
+    pub controller_storage: Storage,
+    /// Memory and CPU of a controller, where it is a node of its own.
+    pub controller: PodResources,
     /// Volume of a node of Kafka.
     pub kafka_storage: Storage,
     /// Memory and CPU of a node of Kafka.
@@ -38,6 +44,9 @@ pub fn sizes(profile: Profile) -> Sizes {
     match profile {
         Profile::Dev => Sizes {
             kafka_nodes: 1,
+            kafka_pools: false,
+            controller_storage: volume("1Gi"),
+            controller: pod("512Mi", "100m"),
             kafka_storage: volume("2Gi"),
             kafka: pod("512Mi", "100m"),
             partitions: 3,
@@ -51,8 +60,11 @@ pub fn sizes(profile: Profile) -> Sizes {
             dispatch: pod("128Mi", "20m"),
         },
         Profile::Standard => Sizes {
-            // KafkaCluster runs one node in this version.
+            // As former versions had it: a cluster that runs is not changed by an upgrade.
             kafka_nodes: 1,
+            kafka_pools: false,
+            controller_storage: volume("1Gi"),
+            controller: pod("512Mi", "100m"),
             kafka_storage: volume("50Gi"),
             kafka: pod("4Gi", "1"),
             partitions: 12,
@@ -63,6 +75,23 @@ pub fn sizes(profile: Profile) -> Sizes {
             openwhisk_storage: volume("10Gi"),
             openwhisk: pod("2Gi", "500m"),
             dispatch_replicas: 2,
+            dispatch: pod("256Mi", "100m"),
+        },
+        Profile::Ha => Sizes {
+            kafka_nodes: 3,
+            kafka_pools: true,
+            controller_storage: volume("5Gi"),
+            controller: pod("1Gi", "250m"),
+            kafka_storage: volume("100Gi"),
+            kafka: pod("4Gi", "1"),
+            partitions: 24,
+            gateway_replicas: 3,
+            gateway: pod("512Mi", "250m"),
+            detect_replicas: 3,
+            detect: pod("512Mi", "250m"),
+            openwhisk_storage: volume("20Gi"),
+            openwhisk: pod("4Gi", "1"),
+            dispatch_replicas: 3,
             dispatch: pod("256Mi", "100m"),
         },
     }
@@ -110,7 +139,25 @@ mod tests {
         ] {
             assert!(replicas >= 2 && replicas <= standard.partitions);
         }
-        assert_eq!(standard.kafka_nodes, 1, "what KafkaCluster can run");
+        assert_eq!(
+            (standard.kafka_nodes, standard.kafka_pools),
+            (1, false),
+            "as it always was"
+        );
+    }
+
+    #[test]
+    fn ha_bears_the_loss_of_any_pod_that_can_have_others() {
+        let ha = sizes(Profile::Ha);
+        assert!(ha.kafka_pools);
+        for number in [
+            ha.kafka_nodes,
+            ha.gateway_replicas,
+            ha.detect_replicas,
+            ha.dispatch_replicas,
+        ] {
+            assert!(number >= 3 && number <= ha.partitions);
+        }
     }
 
     #[test]

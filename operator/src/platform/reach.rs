@@ -5,15 +5,23 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::validate::ValidatedPlatform;
-use crate::remote::kafka::{ClusterKey, KafkaAdmin, shared_clients};
+use crate::remote::kafka::{Access, ClusterKey, KafkaAdmin, outside, shared_clients};
 
-/// A client of the platform's Kafka, if that is available.
+/// A client of the platform's Kafka, if that can be asked.
 pub fn kafka(platform: &ValidatedPlatform, bodies: &[&Value]) -> Option<Arc<KafkaAdmin>> {
+    let namespace = &platform.owner.namespace;
+    if let Some(external) = platform.kafka.as_ref()?.external.as_ref() {
+        let name = &external.binding_secret;
+        let secret = platform.outside.kafka.as_ref();
+        return outside::admin(namespace, name, secret, "spec.kafka.external").ok();
+    }
     let cluster = bodies.iter().find(|body| body["kind"] == "KafkaCluster")?;
-    let bootstrap = cluster["status"]["bootstrapServers"].as_str()?;
     let key = ClusterKey {
-        namespace: platform.owner.namespace.clone(),
-        name: cluster["metadata"]["name"].as_str()?.to_owned(),
+        namespace: namespace.clone(),
+        // A client of its own: what waits for the flow keeps nobody else waiting.
+        name: format!("flow/{}", cluster["metadata"]["name"].as_str()?),
     };
-    shared_clients().client(&key, bootstrap).ok()
+    let secret = platform.kafka_admin.as_ref()?;
+    let access = Access::from_secret(secret.data.as_ref()?).ok()?;
+    shared_clients().connect(&key, &access).ok()
 }

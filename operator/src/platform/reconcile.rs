@@ -8,13 +8,13 @@ use kube::ResourceExt;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::build::{self, Waiting};
 use super::crd::{ComponentStatus, Platform, PlatformSpec, PlatformStatus, WaitingOn};
 use super::exposure;
-use super::flow;
-use super::reach;
+use super::external;
+use super::progress;
 use super::state::{component, fault, waiting_on};
 use super::validate::{ADDED_TOKENS, Live, ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
@@ -197,8 +197,16 @@ impl Component for Platforms {
             let told = fault(body)?;
             Some(("ComponentDegraded", told))
         }));
-        let watched = watch_flow(object, &platform, &bodies, &mut reconciled)?;
-        troubles.extend(watched.stuck);
+        let outside = platform.outside.waiting_on();
+        if !outside.is_empty() {
+            wait_for(&mut reconciled, outside, object.metadata.generation);
+        }
+        let progress = progress::look(object, &platform, &bodies, &mut reconciled);
+        troubles.extend(progress.trouble);
+        if object.spec.stopped {
+            // What is stopped has no faults that matter.
+            troubles.clear();
+        }
         tell_troubles(&mut reconciled, &troubles, object.metadata.generation);
         let again = if !is_true(&reconciled.conditions, AVAILABLE) {
             15
@@ -209,11 +217,7 @@ impl Component for Platforms {
         } else {
             300
         };
-        let again = if watched.is_watched {
-            again.min(20)
-        } else {
-            again
-        };
+        let again = progress.again.map_or(again, |soon| again.min(soon));
         Ok(Reconciled::Status(reconciled, Duration::from_secs(again)))
     }
 }
@@ -227,50 +231,6 @@ async fn look(context: &Context, object: &Platform) -> Result<(ValidatedPlatform
         None => Verdict::default(),
     };
     Ok((platform, zones))
-}
-
-/// What a look at the flow came to.
-struct WatchedFlow {
-    is_watched: bool,
-    stuck: Option<(&'static str, String)>,
-}
-
-/// Puts into the status where records wait, as it was seen last.
-fn watch_flow(
-    object: &Platform,
-    platform: &ValidatedPlatform,
-    bodies: &[&Value],
-    status: &mut PlatformStatus,
-) -> Result<WatchedFlow, Error> {
-    let none = WatchedFlow {
-        is_watched: false,
-        stuck: None,
-    };
-    let Some(kafka) = reach::kafka(platform, bodies).filter(|_| platform.gateway.is_some()) else {
-        status.flow = None;
-        return Ok(none);
-    };
-    let wanted = flow::wanted(platform, kafka);
-    let canary_every = wanted.canary_every;
-    let key = format!("{} {}", platform.owner.key(), platform.owner.uid);
-    if let Some(seen) = crate::flow::watch(&key, wanted) {
-        let told = crate::flow::told(status.flow.as_ref(), &seen, canary_every);
-        status.flow = Some(told);
-    }
-    let limit = platform.flow.stuck_seconds;
-    let stuck = status
-        .flow
-        .as_ref()
-        .and_then(|flow| crate::flow::stuck(flow, &object.name_any(), limit));
-    let stuck = stuck.map(|(component, reason)| {
-        let told = format!("{component}: {reason}");
-        status.waiting_on.push(WaitingOn { component, reason });
-        ("CanaryStuck", told)
-    });
-    Ok(WatchedFlow {
-        is_watched: true,
-        stuck,
-    })
 }
 
 /// Creates and does not apply: when somebody was quicker, their keys stay, and the next look finds them.
@@ -373,6 +333,12 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
             .flat_map(lacks)
             .collect(),
         gateway_token: secret.as_ref().and_then(token),
+        kafka_admin: context
+            .namespaced::<Secret>(&owner.namespace)
+            .get_opt(&build::kafka_admin(&owner.name))
+            .await
+            .map_err(Error::doing("reading the way into the Kafka"))?,
+        outside: external::look(context, owner, spec).await?,
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait,
@@ -445,6 +411,31 @@ fn status(
         set_condition(conditions, PROGRESSING, true, "Waiting", &told, generation);
     }
     status
+}
+
+/// Says that something else has to be there first.
+fn wait_for(status: &mut PlatformStatus, missing: Vec<WaitingOn>, generation: Option<i64>) {
+    let told = missing.first().map_or_else(String::new, |first| {
+        format!("{}: {}", first.component, first.reason)
+    });
+    status.waiting_on.splice(0..0, missing);
+    let conditions = &mut status.conditions;
+    set_condition(
+        conditions,
+        AVAILABLE,
+        false,
+        "BindingMissing",
+        &told,
+        generation,
+    );
+    set_condition(
+        conditions,
+        PROGRESSING,
+        true,
+        "BindingMissing",
+        &told,
+        generation,
+    );
 }
 
 /// The first gives the reason, and all are told.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
 use millrace_analytics::Rules;
 use millrace_contract::Invalid;
 use serde_json::Value;
@@ -12,11 +13,13 @@ use super::crd::{
     Platform, PlatformDetect, PlatformFlow, PlatformGateway, PlatformKafka, PlatformOpenWhisk,
     PlatformWarnings,
 };
+use super::external::Outside;
 use super::profile::{Sizes, sizes};
+use super::stop::{self, Level};
 use crate::flow::Token;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
-use crate::types::FreeForm;
+use crate::types::{FreeForm, MaintenanceWindow, Windows};
 
 /// Tokens that Secrets of former versions do not have.
 pub const ADDED_TOKENS: [&str; 2] = ["vehicles-token", "operations-token"];
@@ -30,8 +33,12 @@ pub struct Live {
     pub gateway_lacks: Vec<&'static str>,
     /// A token that opens the gateway's flow and canaries.
     pub gateway_token: Option<Token>,
+    /// The operator's own way into the platform's Kafka.
+    pub kafka_admin: Option<Secret>,
     /// The APIs of others that this cluster has, of those that the spec asks for.
     pub apis: Vec<Served>,
+    /// What is known of the parts that somebody else runs.
+    pub outside: Outside,
     /// Names of the StreamJobs that exist: what runs is not taken back.
     pub jobs: Vec<String>,
     /// Why the topics are not all available, if they are not.
@@ -61,10 +68,18 @@ pub struct ValidatedPlatform {
     pub gateway_additions: BTreeMap<String, ByteString>,
     /// A token that opens the gateway's flow and canaries.
     pub gateway_token: Option<Token>,
+    /// The operator's own way into the platform's Kafka.
+    pub kafka_admin: Option<Secret>,
     /// How the flow is watched.
     pub flow: PlatformFlow,
+    /// When restarts may happen without approval.
+    pub windows: Vec<MaintenanceWindow>,
+    /// How many levels of the platform run.
+    pub level: Level,
     /// The APIs of others that can be used.
     pub apis: Vec<Served>,
+    /// What is known of the parts that somebody else runs.
+    pub outside: Outside,
     /// Jobs that exist.
     pub jobs: Vec<String>,
     /// Why jobs that do not exist yet have to wait, if they have to.
@@ -161,6 +176,9 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
     } else {
         None
     };
+    Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?;
+    let conditions = platform.status.as_ref();
+    let conditions = conditions.map_or(&[][..], |status| &status.conditions);
     Ok(ValidatedPlatform {
         owner,
         sizes: sizes(spec.profile),
@@ -172,10 +190,19 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway_secret,
         gateway_additions,
         gateway_token: live.gateway_token,
+        kafka_admin: live.kafka_admin,
         flow: spec.flow.clone().unwrap_or_default(),
+        windows: spec.maintenance_windows.clone(),
+        level: stop::level(spec.stopped, conditions),
         apis: live.apis,
         jobs: live.jobs,
-        jobs_wait: live.topics_wait,
+        jobs_wait: live
+            .outside
+            .missing
+            .first()
+            .map(ToString::to_string)
+            .or(live.topics_wait),
+        outside: live.outside,
     })
 }
 
@@ -209,7 +236,9 @@ pub(super) mod tests {
             gateway_secret: true,
             gateway_lacks: Vec::new(),
             gateway_token: None,
+            kafka_admin: None,
             apis: Vec::new(),
+            outside: Outside::default(),
             jobs: Vec::new(),
             topics_wait: topics_wait.map(str::to_owned),
         }

@@ -9,9 +9,10 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
     PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, TCPSocketAction, Volume, VolumeMount,
+    SecurityContext, TCPSocketAction, TopologySpreadConstraint, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::context::Context;
@@ -116,6 +117,24 @@ pub fn limit_tmp(pod: &mut PodSpec, size: &str) {
             });
         }
     }
+}
+
+/// Spreads pods that carry these labels over nodes and zones, as far as there are several.
+pub fn spread(pod: &mut PodSpec, labels: BTreeMap<String, String>) {
+    let over = |topology_key: &str| TopologySpreadConstraint {
+        max_skew: 1,
+        topology_key: topology_key.into(),
+        when_unsatisfiable: "ScheduleAnyway".into(),
+        label_selector: Some(LabelSelector {
+            match_labels: Some(labels.clone()),
+            ..LabelSelector::default()
+        }),
+        ..TopologySpreadConstraint::default()
+    };
+    pod.topology_spread_constraints = Some(vec![
+        over("topology.kubernetes.io/zone"),
+        over("kubernetes.io/hostname"),
+    ]);
 }
 
 /// Memory as request and limit, CPU as request only.

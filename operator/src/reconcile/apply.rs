@@ -76,7 +76,13 @@ pub async fn apply(
         });
         live.push(found);
     }
-    let pending = approval::hold(&mut entries, &seen, owner, &context.settings.build);
+    let pending = approval::hold(
+        &mut entries,
+        &seen,
+        owner,
+        &context.settings.build,
+        jiff::Timestamp::now(),
+    );
     let mut applied = Vec::with_capacity(entries.len());
     let mut names = Vec::with_capacity(entries.len());
     for (entry, live) in entries.into_iter().zip(live) {

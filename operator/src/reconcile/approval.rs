@@ -2,13 +2,15 @@
 //! approves it.
 //!
 //! Each workload carries what it was last built from (see [`Mark`]) and the template that was sent. While a new one
-//! waits, the former is sent again, so that drift is still corrected and a crash brings back what ran. ConfigMaps of
-//! the same owner wait with it: a file of the new version is not for pods of the old one. A workload without these marks
-//! keeps what it has: nobody knows who wanted the difference.
+//! waits, the former is sent again, so that drift is still corrected and a crash brings back what ran. ConfigMaps that
+//! it mounts wait with it: a file of the new version is not for pods of the old one. A workload without these marks
+//! keeps what it has: nobody knows who wanted the difference. What waits is let go while a maintenance window of its
+//! owner is open, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -16,7 +18,7 @@ use serde_json::{Map, Value, json};
 use super::difference::differences;
 use super::owner::Owner;
 use super::resources::{Entry, fingerprint};
-use crate::types::GROUP;
+use crate::types::{GROUP, moment};
 
 /// On a custom resource: the revisions of its [`PendingRestart`]s that may be written, separated by commas.
 pub const APPROVE: &str = "millrace.dev/approve-restart";
@@ -48,6 +50,11 @@ pub struct PendingRestart {
     /// What differs, for people.
     #[schemars(length(max = 2048))]
     pub reason: String,
+    /// When the next maintenance window opens, in which it happens without approval (RFC 3339); absent where there are no
+    /// windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub next_window: Option<String>,
 }
 
 /// What an object was last built from.
@@ -93,13 +100,28 @@ fn marks(live: &Value) -> Option<(Mark, Value)> {
     Some((mark_of(live)?, sent))
 }
 
-fn is_approved(built: &str, approved: &str) -> bool {
-    approved.split(',').any(|revision| revision.trim() == built)
+/// What may be written at this moment though it restarts pods.
+#[derive(Clone, Copy, Debug)]
+struct Allowed<'a> {
+    // Revisions, separated by commas.
+    approved: &'a str,
+    // Whether a maintenance window is open.
+    open: bool,
+}
+
+impl Allowed<'_> {
+    fn covers(self, built: &str) -> bool {
+        self.open
+            || self
+                .approved
+                .split(',')
+                .any(|revision| revision.trim() == built)
+    }
 }
 
 // Why a build differs from what was sent: the user or a Secret has changed, or only the operator has.
-fn is_held(mark: &Mark, sent: &str, built: &str, now: &Mark, approved: &str) -> bool {
-    if built == sent || is_approved(built, approved) {
+fn is_held(mark: &Mark, sent: &str, built: &str, now: &Mark, allowed: Allowed<'_>) -> bool {
+    if built == sent || allowed.covers(built) {
         return false;
     }
     if mark.pending.as_deref() == Some(built) {
@@ -109,12 +131,13 @@ fn is_held(mark: &Mark, sent: &str, built: &str, now: &Mark, approved: &str) -> 
 }
 
 /// Puts back what was sent before wherever only the operator has changed its mind. `live` are the objects as
-/// Kubernetes has them, in the order of `entries`. Gives what waits now.
+/// Kubernetes has them, in the order of `entries`; `at` is the time. Gives what waits now.
 pub(super) fn hold(
     entries: &mut [Entry],
     live: &[Option<Seen>],
     owner: &Owner,
     build: &str,
+    at: Timestamp,
 ) -> Vec<PendingRestart> {
     let now = Mark {
         build: match &owner.built_by {
@@ -125,7 +148,11 @@ pub(super) fn hold(
         pending: None,
         reason: None,
     };
-    let approved = owner.approved.as_deref().unwrap_or_default();
+    let allowed = Allowed {
+        approved: owner.approved.as_deref().unwrap_or_default(),
+        open: owner.windows.is_open(at),
+    };
+    let next_window = owner.windows.next(at).map(moment);
     for entry in entries
         .iter_mut()
         .filter(|entry| entry.resource.group == GROUP)
@@ -137,15 +164,27 @@ pub(super) fn hold(
     if !entries.iter().any(is_workload) {
         return waiting;
     }
+    let mut files = BTreeSet::new();
     for (entry, live) in entries.iter_mut().zip(live) {
         if is_workload(entry) {
-            waiting.extend(hold_workload(entry, live.as_ref(), &now, approved));
+            let mut mounted = BTreeSet::new();
+            config_maps(&entry.body["spec"]["template"], &mut mounted);
+            if let Some(held) = hold_workload(entry, live.as_ref(), &now, allowed) {
+                // Of the former template, too: it goes on.
+                config_maps(&entry.body["spec"]["template"], &mut mounted);
+                files.append(&mut mounted);
+                waiting.push(PendingRestart {
+                    next_window: next_window.clone(),
+                    ..held
+                });
+            }
         }
     }
     for (entry, live) in entries.iter_mut().zip(live) {
         if entry.resource.kind == "ConfigMap" {
             let live = live.as_ref().map(|live| &live.body);
-            hold_files(entry, live, &now, approved, !waiting.is_empty());
+            let held = files.contains(&entry.name);
+            hold_files(entry, live, &now, allowed, held);
         }
     }
     waiting.truncate(MOST);
@@ -156,23 +195,48 @@ fn is_workload(entry: &Entry) -> bool {
     matches!(entry.resource.kind.as_str(), "StatefulSet" | "Deployment")
 }
 
+/// The ConfigMaps that a pod template refers to, as volumes or for its environment.
+fn config_maps(template: &Value, names: &mut BTreeSet<String>) {
+    match template {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                if matches!(
+                    field.as_str(),
+                    "configMap" | "configMapRef" | "configMapKeyRef"
+                ) && let Some(name) = value["name"].as_str()
+                {
+                    names.insert(name.to_owned());
+                }
+                config_maps(value, names);
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                config_maps(value, names);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn hold_workload(
     entry: &mut Entry,
     live: Option<&Seen>,
     now: &Mark,
-    approved: &str,
+    allowed: Allowed<'_>,
 ) -> Option<PendingRestart> {
     let mut sent = entry.body["spec"]["template"].clone();
     let built = fingerprint(&sent);
     let mut mark = now.clone();
     let mut waiting = None;
     if let Some((former, reason)) =
-        live.and_then(|live| held(live, &sent, &built, now, approved, &mut mark))
+        live.and_then(|live| held(live, &sent, &built, now, allowed, &mut mark))
     {
         waiting = Some(PendingRestart {
             workload: format!("{}/{}", entry.resource.kind, entry.name),
             revision: built.clone(),
             reason,
+            next_window: None,
         });
         mark.pending = Some(built);
         entry.body["spec"]["template"] = former.clone();
@@ -189,11 +253,11 @@ fn held(
     template: &Value,
     built: &str,
     now: &Mark,
-    approved: &str,
+    allowed: Allowed<'_>,
     mark: &mut Mark,
 ) -> Option<(Value, String)> {
     if let Some((before, former)) = marks(&live.body) {
-        if !is_held(&before, &fingerprint(&former), built, now, approved) {
+        if !is_held(&before, &fingerprint(&former), built, now, allowed) {
             return None;
         }
         let still = before.pending.as_deref() == Some(built);
@@ -214,7 +278,7 @@ fn held(
     };
     let former = of(&live.body);
     let would = live.would.as_ref().map(of)?;
-    if former == would || is_approved(built, approved) {
+    if former == would || allowed.covers(built) {
         return None;
     }
     let reason = reason(&former, &would);
@@ -222,14 +286,20 @@ fn held(
     Some((former, reason))
 }
 
-// A ConfigMap on its own restarts nothing: it waits only together with a workload.
-fn hold_files(entry: &mut Entry, live: Option<&Value>, now: &Mark, approved: &str, held: bool) {
+// A ConfigMap on its own restarts nothing: it waits only together with a workload that mounts it.
+fn hold_files(
+    entry: &mut Entry,
+    live: Option<&Value>,
+    now: &Mark,
+    allowed: Allowed<'_>,
+    held: bool,
+) {
     let built = fingerprint(&entry.body["data"]);
     let mut mark = now.clone();
     if held
         && let Some(live) = live
         && mark_of(live).is_none_or(|before| {
-            is_held(&before, &fingerprint(&live["data"]), &built, now, approved)
+            is_held(&before, &fingerprint(&live["data"]), &built, now, allowed)
         })
     {
         mark.pending = Some(built);

@@ -97,7 +97,13 @@ pub async fn forecast(
     let pending = if each {
         Vec::new()
     } else {
-        approval::hold(&mut entries, &seen, &owner, &context.settings.build)
+        approval::hold(
+            &mut entries,
+            &seen,
+            &owner,
+            &context.settings.build,
+            jiff::Timestamp::now(),
+        )
     };
     for (entry, live) in entries.into_iter().zip(live) {
         let dry = PatchParams::apply(MANAGER).force().dry_run();

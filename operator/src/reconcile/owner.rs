@@ -7,6 +7,7 @@ use kube::Resource;
 
 use super::approval;
 use crate::context::MANAGER;
+use crate::types::Windows;
 
 /// The label that finds everything made for one custom resource; its value is the resource's uid.
 pub const OWNER_LABEL: &str = "millrace.dev/owner";
@@ -42,6 +43,8 @@ pub struct Owner {
     pub built_by: Option<String>,
     /// The pending restarts that were approved.
     pub approved: Option<String>,
+    /// When they may happen without: none, until its component says otherwise.
+    pub windows: Windows,
 }
 
 impl Owner {
@@ -67,6 +70,7 @@ impl Owner {
                 .unwrap_or_else(|| meta.generation.unwrap_or_default().to_string()),
             built_by: annotation(approval::BUILT_BY),
             approved: annotation(approval::APPROVE),
+            windows: Windows::default(),
         })
     }
 

@@ -86,6 +86,15 @@ impl Resources<Prepared> {
         });
     }
 
+    /// Changes the specs of objects, whatever their kinds: `change` is given kind, name and spec.
+    pub fn change_specs(&mut self, mut change: impl FnMut(&str, &str, &mut Value)) {
+        for entry in &mut self.entries {
+            if let Some(spec) = entry.body.get_mut("spec") {
+                change(&entry.resource.kind, &entry.name, spec);
+            }
+        }
+    }
+
     pub(super) fn into_entries(self) -> Vec<Entry> {
         self.entries
     }

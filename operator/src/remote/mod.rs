@@ -1,4 +1,4 @@
-//! Everything that lives inside a system rather than in Kubernetes: topics in Kafka, actions, triggers and
+//! Everything that lives inside a system rather than in Kubernetes: topics and users in Kafka, actions, triggers and
 //! rules in OpenWhisk.
 //! It all goes one way: [`pipeline`] observes, compares, acts, and tells what is there.
 
@@ -11,3 +11,4 @@ pub mod release;
 pub mod rule;
 pub mod topic;
 pub mod trigger;
+pub mod user;

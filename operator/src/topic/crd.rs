@@ -73,14 +73,25 @@ pub use crate::types::DeletionPolicy;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
+    validation = Rule::new("has(self.kafka) != has(self.binding)")
+        .message("spec.kafka, spec.binding: a topic is in one Kafka; set exactly one of the two"),
+    validation = Rule::new("has(self.kafka) == has(oldSelf.kafka)")
+        .message("spec.kafka, spec.binding: a topic cannot move to another Kafka; put the former field back, or make a new KafkaTopic"),
     validation = Rule::new("has(self.topicName) == has(oldSelf.topicName) && (!has(self.topicName) || self.topicName == oldSelf.topicName)")
         .message("spec.topicName: cannot be changed, a topic has no rename; put the former value back, or make a new KafkaTopic"),
 )]
 pub struct KafkaTopicSpec {
     /// The KafkaCluster in the same namespace. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 40))]
     #[x_kube(validation = Rule::new("self == oldSelf").message(Message::Expression("'spec.kafka: ' + self + ': a topic cannot move to another cluster; put ' + oldSelf + ' back, or make a new KafkaTopic'".into())))]
-    pub kafka: String,
+    pub kafka: Option<String>,
+    /// A Secret with the connection details of a Kafka that somebody else runs, in the same namespace and in the form of
+    /// the Service Binding specification; instead of `kafka`. It cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object(), validation = Rule::new("self == oldSelf").message(Message::Expression("'spec.binding: ' + self + ': a topic cannot move to another Kafka; put ' + oldSelf + ' back, or make a new KafkaTopic'".into())))]
+    pub binding: Option<String>,
     /// Name of the topic in Kafka; the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 249), regex(pattern = r"^[a-zA-Z0-9._-]+$"))]
@@ -176,6 +187,25 @@ pub struct KafkaTopicStatus {
 }
 
 impl KafkaTopic {
+    /// What tells the Kafka of the topic from others of the namespace.
+    #[must_use]
+    pub fn home(&self) -> String {
+        match (&self.spec.kafka, &self.spec.binding) {
+            (Some(cluster), _) => cluster.clone(),
+            // No KafkaCluster has a slash in its name.
+            (None, binding) => format!("binding/{}", binding.as_deref().unwrap_or_default()),
+        }
+    }
+
+    /// The Secret with the connection details of the topic's Kafka, for those who read and write records.
+    #[must_use]
+    pub fn binding_secret(&self) -> String {
+        match (&self.spec.kafka, &self.spec.binding) {
+            (Some(cluster), _) => crate::kafka::binding_name(cluster),
+            (None, binding) => binding.clone().unwrap_or_default(),
+        }
+    }
+
     /// The name of the topic in Kafka.
     #[must_use]
     pub fn topic_name(&self) -> &str {

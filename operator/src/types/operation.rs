@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::FreeForm;
-use crate::status::{Condition, STOPPED, set_condition};
+use crate::status::{AVAILABLE, Condition, PROGRESSING, STOPPED, set_condition};
 
 /// What becomes of data when its resource is deleted.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -106,6 +106,48 @@ pub struct MaintenanceWindow {
 
 fn utc() -> String {
     "UTC".into()
+}
+
+/// How a resource that has pods is run: the fields that all such kinds share.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// Take all pods away; volumes and settings are kept, and all comes back when this is taken back.
+    #[serde(default, skip_serializing_if = "super::is_false")]
+    pub stopped: bool,
+    /// Times in which restarts that wait for approval happen without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
+    /// What is to be different in the pods, in the form of a pod template (`metadata` and `spec`), merged into what the
+    /// operator builds: for example `spec.priorityClassName`, `spec.tolerations`, or `env` of a container by its name.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
+    #[schemars(schema_with = "super::free_form")]
+    pub pod_overrides: FreeForm,
+}
+
+impl Operation {
+    /// The windows, checked.
+    ///
+    /// # Errors
+    /// Names the field, its value and the cure.
+    pub fn windows(&self) -> Result<Windows, Invalid> {
+        Windows::check(&self.maintenance_windows, "spec.maintenanceWindows")
+    }
+
+    /// How many pods there are to be, where so many are asked for.
+    #[must_use]
+    pub fn replicas(&self, asked: i32) -> i32 {
+        if self.stopped { 0 } else { asked }
+    }
+
+    /// Merges the overrides into a pod template.
+    ///
+    /// # Errors
+    /// Names the field, its value and the cure.
+    pub fn override_pods(&self, template: &mut PodTemplateSpec) -> Result<(), Invalid> {
+        override_pods(template, &self.pod_overrides, "spec.podOverrides")
+    }
 }
 
 /// Maintenance windows that were checked. Knows no clock: the time is given.
@@ -216,8 +258,8 @@ pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Says that a resource was stopped by `spec.stopped`, or that it was and is no longer. Nothing is said of one that
-/// never was.
+/// Says that a resource was stopped by `spec.stopped`, whatever was said of it before; or that it was and is no longer.
+/// Nothing is said of one that never was.
 pub fn tell_stopped(
     conditions: &mut Vec<Condition>,
     stopped: bool,
@@ -233,6 +275,8 @@ pub fn tell_stopped(
         let done = pods_left == 0;
         let reason = if done { "Stopped" } else { "Stopping" };
         set_condition(conditions, STOPPED, done, reason, &told, generation);
+        set_condition(conditions, AVAILABLE, false, reason, &told, generation);
+        set_condition(conditions, PROGRESSING, !done, reason, &told, generation);
     } else if conditions.iter().any(|c| c.type_ == STOPPED) {
         set_condition(conditions, STOPPED, false, "NotStopped", "", generation);
     }

@@ -448,8 +448,8 @@ pub async fn bad_resources_are_refused_with_field_and_cure(scene: &Scene) {
         (
             "Platform",
             "x",
-            json!({"profile": "ha"}),
-            &["spec.profile", "ha", "dev", "standard"],
+            json!({"profile": "huge"}),
+            &["spec.profile", "huge", "dev", "standard"],
         ),
         (
             "Platform",

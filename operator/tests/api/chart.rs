@@ -102,7 +102,7 @@ pub async fn every_values_file_gives_a_platform(scene: &Scene) {
 
 pub async fn a_wrong_value_is_named(_: &Scene) {
     for (set, says) in [
-        ("profile=ha", "profile"),
+        ("profile=huge", "profile"),
         ("gateway.replicas=-1", "replicas"),
         ("gateway.tsl.only=true", "tsl"),
         ("detect.zones[0].map=a", "configMap"),

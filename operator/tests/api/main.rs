@@ -15,13 +15,17 @@ mod claims;
 mod cli;
 mod drift;
 mod exposure;
+mod external;
+mod flow;
 mod kafka;
+mod leader;
 mod links;
 mod plan;
 mod platform;
 mod reconcile;
 mod refused;
 mod samples;
+mod stopped;
 mod support;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
@@ -114,6 +118,13 @@ fn the_operator_against_a_real_api_server() {
             cli::a_drain_is_asked_for_and_taken_back,
             cli::a_cluster_without_nodes_holds_nothing,
             plan::the_command_ends_with_the_code_that_a_script_needs,
+            leader::a_standby_takes_over_from_a_leader_that_is_gone,
+            leader::a_leader_that_cannot_renew_stops_and_writes_nothing,
+            external::an_external_kafka_is_named_until_it_can_be_used,
+            external::an_external_openwhisk_has_a_binding_as_any,
+            external::what_does_not_go_together_is_refused,
+            flow::a_flow_that_cannot_be_read_is_told_once,
+            stopped::a_platform_goes_to_zero_in_order_and_comes_back,
         );
         assert!(failed.is_empty(), "{failed:?}");
     });

@@ -204,6 +204,8 @@ pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
             "json",
             "--field-manager",
             "user",
+            "--operator-namespace",
+            "millrace-system",
             "--image-kafka",
             "kafka:4",
             "--image-stream",

@@ -1,5 +1,6 @@
 //! A client, a namespace, and short ways to say what a check needs.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,7 @@ use kube::{Client, Config, Resource, ResourceExt};
 use millrace_operator::context::{Context, Images, Settings};
 use millrace_operator::controller::{Component, reconcile_one};
 use millrace_operator::generate::crd_json;
+use millrace_operator::network::NetworkSettings;
 use millrace_operator::registry::registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +26,7 @@ use serde_json::{Value, json};
 pub struct World {
     client: Client,
     kubeconfig: PathBuf,
+    config: Config,
 }
 
 impl World {
@@ -34,8 +37,9 @@ impl World {
             .await
             .unwrap();
         Self {
-            client: Client::try_from(config).unwrap(),
             kubeconfig: path,
+            client: Client::try_from(config.clone()).unwrap(),
+            config,
         }
     }
 
@@ -76,11 +80,12 @@ impl World {
             context: Arc::new(Context::new(self.client.clone(), settings(namespace))),
             namespace: namespace.to_owned(),
             kubeconfig: self.kubeconfig.clone(),
+            config: self.config.clone(),
         }
     }
 }
 
-fn settings(namespace: &str) -> Settings {
+pub fn settings(namespace: &str) -> Settings {
     Settings {
         images: Images {
             kafka: "kafka:4".into(),
@@ -90,6 +95,10 @@ fn settings(namespace: &str) -> Settings {
         namespaces: vec![namespace.to_owned()],
         actions_dir: "/nonexistent".into(),
         build: "1".into(),
+        network: Some(NetworkSettings {
+            operator_namespace: "millrace-system".into(),
+            metrics_from: BTreeMap::new(),
+        }),
     }
 }
 
@@ -99,6 +108,8 @@ pub struct Scene {
     pub context: Arc<Context>,
     pub namespace: String,
     pub kubeconfig: PathBuf,
+    /// How an administrator gets to the API server.
+    pub config: Config,
 }
 
 impl Scene {
@@ -112,6 +123,7 @@ impl Scene {
             context: Arc::new(Context::new(self.context.client.clone(), settings)),
             namespace: self.namespace.clone(),
             kubeconfig: self.kubeconfig.clone(),
+            config: self.config.clone(),
         }
     }
 

@@ -7,18 +7,15 @@ mod moves;
 mod quorum;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Secret;
-
-use super::admin_name;
 use super::crd::{KafkaCluster, QuorumStatus};
 use super::membership;
+use super::reach;
 use super::validate::ValidatedKafka;
 use super::view::View;
 use crate::context::Context;
-use crate::remote::kafka::{Access, ClusterKey, KafkaAdmin, KafkaClients, KafkaError, Timeouts};
+use crate::remote::kafka::{ClusterKey, KafkaAdmin, KafkaError};
 
 pub(super) use features::Version;
 pub(super) use moves::Moved;
@@ -36,18 +33,6 @@ pub(super) struct Seen {
     pub(super) moved: Option<Moved>,
 }
 
-/// Connections of this reconciler: others wait behind it, so it waits for short.
-fn clients() -> &'static KafkaClients {
-    static CLIENTS: LazyLock<KafkaClients> = LazyLock::new(|| {
-        KafkaClients::new(Timeouts {
-            connect: Duration::from_secs(3),
-            request: Duration::from_secs(8),
-            call: Duration::from_secs(8),
-        })
-    });
-    &CLIENTS
-}
-
 /// The way into a cluster that has worked and has a ready node; `None` where there is no hope of an answer.
 async fn admin(context: &Context, cluster: &KafkaCluster) -> Option<Arc<KafkaAdmin>> {
     let status = cluster.status.as_ref()?;
@@ -58,13 +43,13 @@ async fn admin(context: &Context, cluster: &KafkaCluster) -> Option<Arc<KafkaAdm
         namespace: cluster.metadata.namespace.clone()?,
         name: cluster.metadata.name.clone()?,
     };
-    let secret = context
-        .namespaced::<Secret>(&key.namespace)
-        .get_opt(&admin_name(&key.name))
-        .await
-        .ok()??;
-    let access = Access::from_secret(&secret.data?).ok()?;
-    clients().connect(&key, &access).ok()
+    match reach::admin(context, &key).await {
+        Ok(admin) => admin,
+        Err(error) => {
+            tracing::info!(cluster = key.name, %error, "there is no way into Kafka");
+            None
+        }
+    }
 }
 
 /// A cluster that can be asked, and what it said.

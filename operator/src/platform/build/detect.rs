@@ -9,7 +9,7 @@ use crate::job::crd::{Job, JobFiles, StreamJob, StreamJobSpec};
 use crate::platform::crd::{PlatformDetect, ZoneMap};
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
-use crate::types::FreeForm;
+use crate::types::{FreeForm, Operation};
 
 /// Where the keys of a ConfigMap with zones appear.
 fn directory(zones: &ZoneMap) -> String {
@@ -53,6 +53,7 @@ pub(super) fn detect_job(platform: &ValidatedPlatform, detect: &PlatformDetect) 
     StreamJob {
         metadata: meta(platform, "detect"),
         spec: StreamJobSpec {
+            operation: Operation::default(),
             job: Job::Detect,
             image: detect.image.clone(),
             replicas: detect.replicas.unwrap_or(platform.sizes.detect_replicas),

@@ -15,7 +15,7 @@ use crate::job::{HTTP_PORT, internal_name};
 use crate::platform::crd::PlatformGateway;
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
-use crate::types::FreeForm;
+use crate::types::{FreeForm, Operation};
 
 /// Name of the Secret with the gateway's keys.
 #[must_use]
@@ -89,6 +89,7 @@ pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGatewa
     StreamJob {
         metadata: meta(platform, "gateway"),
         spec: StreamJobSpec {
+            operation: Operation::default(),
             job: Job::Gateway,
             image: gateway.image.clone(),
             replicas: gateway.replicas.unwrap_or(platform.sizes.gateway_replicas),

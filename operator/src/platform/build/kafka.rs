@@ -1,38 +1,99 @@
 //! Kafka and OpenWhisk of a platform, and the topics. Pure.
 
 use super::{meta, part};
-use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec};
+use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec, Pool, Rack, Role, Volume};
 use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec};
-use crate::platform::crd::{PlatformKafka, PlatformOpenWhisk};
+use crate::platform::crd::{ExternalKafka, PlatformKafka, PlatformOpenWhisk};
 use crate::platform::profile::or_profile;
 use crate::platform::topics::topics;
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicSpec};
-use crate::types::Storage;
+use crate::types::{FreeForm, Operation, PodResources, Storage};
+
+/// The label of the nodes of Kubernetes that says in which zone they are.
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// The OpenWhisk namespace of the platform's actions.
 const WHISK_NAMESPACE: &str = "millrace";
 
 /// Name of the Secret with the address of the platform's Kafka.
 pub(super) fn kafka_binding(platform: &ValidatedPlatform) -> String {
+    if let Some(external) = external(platform) {
+        return external.binding_secret.clone();
+    }
     crate::kafka::binding_name(&part(platform, "kafka"))
 }
 
+fn external(platform: &ValidatedPlatform) -> Option<&ExternalKafka> {
+    platform.kafka.as_ref()?.external.as_ref()
+}
+
+/// Controllers and brokers apart, each with room for more ids.
+fn pools(platform: &ValidatedPlatform, storage: &Storage, kafka: PodResources) -> Vec<Pool> {
+    let pool = |name: &str, role, (first, last), storage: &Storage, resources| Pool {
+        name: name.into(),
+        roles: vec![role],
+        replicas: platform.sizes.kafka_nodes,
+        first_node_id: first,
+        last_node_id: last,
+        volumes: vec![Volume {
+            size: storage.size.clone(),
+            storage_class: storage.storage_class.clone(),
+        }],
+        resources: Some(resources),
+        pod_overrides: FreeForm::new(),
+    };
+    let controllers = Storage {
+        storage_class: storage.storage_class.clone(),
+        ..platform.sizes.controller_storage.clone()
+    };
+    let resources = platform.sizes.controller.clone();
+    vec![
+        pool("brokers", Role::Broker, (0, 99), storage, kafka),
+        pool(
+            "controllers",
+            Role::Controller,
+            (100, 109),
+            &controllers,
+            resources,
+        ),
+    ]
+}
+
+/// Name of the Secret with the operator's own way into the Kafka of a platform.
+#[must_use]
+pub fn kafka_admin(platform: &str) -> String {
+    crate::kafka::admin_name(&format!("{platform}-kafka"))
+}
+
 pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> KafkaCluster {
+    let storage = kafka
+        .storage
+        .clone()
+        .unwrap_or_else(|| platform.sizes.kafka_storage.clone());
+    let resources = or_profile(kafka.resources.as_ref(), &platform.sizes.kafka);
+    let shape = if platform.sizes.kafka_pools {
+        KafkaClusterSpec {
+            pools: pools(platform, &storage, resources),
+            rack: Some(Rack {
+                topology_key: ZONE.into(),
+            }),
+            ..KafkaClusterSpec::default()
+        }
+    } else {
+        KafkaClusterSpec {
+            nodes: Some(platform.sizes.kafka_nodes),
+            storage: Some(storage),
+            resources: Some(resources),
+            ..KafkaClusterSpec::default()
+        }
+    };
     KafkaCluster {
         metadata: meta(platform, "kafka"),
         spec: KafkaClusterSpec {
-            nodes: Some(platform.sizes.kafka_nodes),
             image: kafka.image.clone(),
-            storage: Some(
-                kafka
-                    .storage
-                    .clone()
-                    .unwrap_or_else(|| platform.sizes.kafka_storage.clone()),
-            ),
-            resources: Some(or_profile(kafka.resources.as_ref(), &platform.sizes.kafka)),
             config: kafka.config.clone(),
-            ..KafkaClusterSpec::default()
+            ..shape
         },
         status: None,
     }
@@ -43,18 +104,30 @@ pub(super) fn platform_topics(
     kafka: &PlatformKafka,
     volume: &Storage,
 ) -> Vec<KafkaTopic> {
+    let external = external(platform);
+    let copies = external.map_or(platform.sizes.kafka_nodes.min(3), |e| e.replication_factor);
     topics(
         kafka.partitions.unwrap_or(platform.sizes.partitions),
         &volume.size,
     )
     .into_iter()
+    .map(|mut topic| {
+        if copies >= 3 {
+            // One of three copies may be away, and what is acknowledged is in two.
+            topic
+                .config
+                .insert("min.insync.replicas".into(), "2".into());
+        }
+        topic
+    })
     .map(|topic| KafkaTopic {
         metadata: meta(platform, topic.name),
         spec: KafkaTopicSpec {
-            kafka: part(platform, "kafka"),
+            kafka: external.is_none().then(|| part(platform, "kafka")),
+            binding: external.map(|external| external.binding_secret.clone()),
             topic_name: Some(topic.name.to_owned()),
             partitions: topic.partitions,
-            replication_factor: platform.sizes.kafka_nodes.min(3),
+            replication_factor: copies,
             config: topic.config,
             schema: topic.schema,
             deletion_policy: DeletionPolicy::Retain,
@@ -69,7 +142,16 @@ pub(super) fn whisk(platform: &ValidatedPlatform, openwhisk: &PlatformOpenWhisk)
     OpenWhisk {
         metadata: meta(platform, "whisk"),
         spec: OpenWhiskSpec {
-            mode: Mode::Embedded,
+            deletion_policy: DeletionPolicy::Retain,
+            operation: Operation::default(),
+            mode: openwhisk
+                .external
+                .as_ref()
+                .map_or(Mode::Embedded, |_| Mode::External),
+            binding_secret: openwhisk
+                .external
+                .as_ref()
+                .map(|external| external.binding_secret.clone()),
             image: openwhisk.image.clone(),
             namespace: WHISK_NAMESPACE.into(),
             storage: openwhisk

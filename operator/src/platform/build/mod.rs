@@ -9,6 +9,7 @@ mod warnings;
 
 use kube::api::{ApiResource, ObjectMeta};
 
+use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::Action;
 use crate::eventsource::crd::EventSource;
@@ -20,6 +21,7 @@ use crate::topic::crd::KafkaTopic;
 
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
+pub use kafka::kafka_admin;
 pub use warnings::dispatch_groups;
 
 /// The component's name in labels.
@@ -73,7 +75,6 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         Ok(())
     };
     if let Some(wanted) = &platform.kafka {
-        let cluster = kafka::cluster(platform, wanted);
         let volume = wanted
             .storage
             .as_ref()
@@ -81,7 +82,9 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         for topic in kafka::platform_topics(platform, wanted, volume) {
             resources.add(&topic)?;
         }
-        resources.add(&cluster)?;
+        if wanted.external.is_none() {
+            resources.add(&kafka::cluster(platform, wanted))?;
+        }
     }
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&kafka::whisk(platform, openwhisk))?;
@@ -100,6 +103,16 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
             resources.add(&source)?;
         }
     }
+    let windows = serde_json::to_value(&platform.windows)?;
+    resources.change_specs(|kind, name, spec| {
+        if platform.level.stops(kind, name) {
+            spec["stopped"] = true.into();
+        }
+        let has_pods = Level::Nothing.stops(kind, name);
+        if has_pods && !platform.windows.is_empty() {
+            spec["maintenanceWindows"] = windows.clone();
+        }
+    });
     Ok((resources, waiting))
 }
 

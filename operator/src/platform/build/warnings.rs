@@ -14,7 +14,7 @@ use crate::eventsource::crd::{
 use crate::platform::crd::{Channel, PlatformWarnings};
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::DeletionPolicy;
-use crate::types::{FreeForm, KeyRef};
+use crate::types::{FreeForm, KeyRef, Operation};
 
 /// The consumer groups that turn alerts into what the vehicle is told. The gateway waits for them in its answer about
 /// the flow.
@@ -258,6 +258,7 @@ fn event_source(
     EventSource {
         metadata: meta(platform, way.name),
         spec: EventSourceSpec {
+            operation: Operation::default(),
             topic: part(platform, millrace_contract::topics::ALERTS),
             action: Some(part(platform, way.sequence)),
             trigger: None,

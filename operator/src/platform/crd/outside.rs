@@ -3,11 +3,33 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
+/// A Kafka that somebody else runs.
+#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalKafka {
+    /// Secret with the connection details, in the same namespace, in the form of the Service Binding specification:
+    /// `bootstrap-servers`, and where it needs them `security-protocol`, `sasl-mechanism`, `username`, `password`,
+    /// `certificates`, `client-certificate` and `private-key`.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
+    pub binding_secret: String,
+    /// Copies of each record, as many as that Kafka has brokers at most. It cannot be changed.
+    #[serde(default = "three")]
+    #[schemars(range(min = 1, max = 7))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the topics have that many copies; put the former number back"))]
+    pub replication_factor: i32,
+}
+
+fn three() -> i32 {
+    3
+}
+
 /// Something that somebody else runs.
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct External {
-    /// Secret with the connection details, in the same namespace, in the form of the Service Binding specification.
+    /// Secret with the connection details, in the same namespace, in the form of the Service Binding specification: `uri`,
+    /// `username` and `password`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = crate::names::object())]
     pub binding_secret: String,

@@ -193,8 +193,31 @@ fn login(data: &BTreeMap<String, ByteString>) -> Result<Login, Invalid> {
     Ok(Login {
         mechanism,
         username: required(data, "username", "give the user's name")?,
-        password: required(data, "password", "give the user's password")?,
+        password: password(data, "password")?,
     })
+}
+
+/// A password of a Secret. Spaces belong to it; the line break that a file written by hand ends with does not.
+///
+/// # Errors
+/// There is none under that key, or it is not text. It is not shown.
+pub fn password(data: &BTreeMap<String, ByteString>, key: &str) -> Result<String, Invalid> {
+    let missing = || lacks(key, "give the user's password");
+    let ByteString(bytes) = data.get(key).ok_or_else(missing)?;
+    let text = std::str::from_utf8(bytes).map_err(|_| {
+        Invalid::new(
+            key,
+            "(not shown)",
+            "is not UTF-8",
+            "give a password of text",
+        )
+    })?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    if text.is_empty() {
+        return Err(missing());
+    }
+    Ok(text.to_owned())
 }
 
 fn entry(data: &BTreeMap<String, ByteString>, key: &str) -> Result<Option<String>, Invalid> {
@@ -288,6 +311,26 @@ mod tests {
         ]);
         let error = Access::from_secret(&access).unwrap().tls().unwrap_err();
         assert_eq!(error.field, "certificates");
+    }
+
+    #[test]
+    fn spaces_belong_to_a_password_and_the_last_line_break_does_not() {
+        for (written, read) in [
+            (" a b ", " a b "),
+            ("a\n", "a"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+        ] {
+            assert_eq!(password(&data(&[("p", written)]), "p").unwrap(), read);
+        }
+        for empty in ["", "\n"] {
+            assert_eq!(
+                password(&data(&[("p", empty)]), "p").unwrap_err().field,
+                "p"
+            );
+        }
+        let binary = BTreeMap::from([("p".to_owned(), ByteString(vec![0xff]))]);
+        assert!(password(&binary, "p").is_err());
     }
 
     #[test]

@@ -297,7 +297,11 @@ impl KafkaAdmin {
         for address in &addresses {
             match Connection::open(address, &self.credentials, &self.limits).await {
                 Ok(connection) => return Ok(connection),
-                Err(error) => last = Some(error),
+                // What does not pass by itself says more than that another address did not answer.
+                Err(error) => match &last {
+                    Some(KafkaError::Tls { .. } | KafkaError::Login { .. }) => {}
+                    _ => last = Some(error),
+                },
             }
         }
         Err(last.unwrap_or_else(|| KafkaError::Address {

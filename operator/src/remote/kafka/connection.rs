@@ -83,7 +83,7 @@ impl Connection {
     /// Connects, asks for the broker's versions and logs in.
     ///
     /// # Errors
-    /// [`KafkaError::Connect`], [`KafkaError::Timeout`], or what the first exchange gave.
+    /// [`KafkaError::Connect`], [`KafkaError::Tls`], [`KafkaError::Timeout`], or what the first exchange gave.
     pub async fn open(
         address: &str,
         credentials: &Credentials,
@@ -260,10 +260,13 @@ impl Connection {
             self.stream.read_exact(&mut body).await?;
             Ok(body.freeze())
         };
-        let answer = answer.await.map_err(|source| KafkaError::Broken {
-            address: self.address.clone(),
-            asked: asked.to_owned(),
-            source,
+        // A broker that wants another certificate says so only when it is asked something.
+        let answer = answer.await.map_err(|source| {
+            KafkaError::tls(&self.address, &source).unwrap_or_else(|| KafkaError::Broken {
+                address: self.address.clone(),
+                asked: asked.to_owned(),
+                source,
+            })
         })?;
         Ok((correlation, answer))
     }
@@ -286,9 +289,11 @@ async fn encrypted(
     let secured = TlsConnector::from(Arc::clone(tls))
         .connect(name, stream)
         .await
-        .map_err(|source| KafkaError::Connect {
-            address: address.to_owned(),
-            source,
+        .map_err(|source| {
+            KafkaError::tls(address, &source).unwrap_or_else(|| KafkaError::Connect {
+                address: address.to_owned(),
+                source,
+            })
         })?;
     Ok(Box::new(secured))
 }

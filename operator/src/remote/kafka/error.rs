@@ -21,6 +21,19 @@ pub enum KafkaError {
         /// Why the operating system refused.
         source: std::io::Error,
     },
+    /// One of the two does not accept the other's certificate, or they do not agree on TLS. It will not, unchanged.
+    #[error(
+        "Kafka at {address}: no TLS: {problem}; check certificates, client-certificate and private-key of the binding: {}",
+        tls_cure(*.by_broker)
+    )]
+    Tls {
+        /// `host:port`.
+        address: String,
+        /// What TLS says.
+        problem: String,
+        /// Whether it was the broker that refused.
+        by_broker: bool,
+    },
     /// The connection broke while a request was under way; whether the broker acted is unknown.
     #[error("the connection to Kafka at {address} broke while asking to {asked}: {source}")]
     Broken {
@@ -107,7 +120,25 @@ fn message_text(message: &Option<String>) -> String {
     }
 }
 
+fn tls_cure(by_broker: bool) -> &'static str {
+    if by_broker {
+        "client-certificate must be of an authority that the broker trusts"
+    } else {
+        "certificates must hold the authority of the broker's certificate"
+    }
+}
+
 impl KafkaError {
+    /// The error of TLS in one of input and output; `None` when it is another one, which may pass.
+    pub(super) fn tls(address: &str, error: &std::io::Error) -> Option<KafkaError> {
+        let problem = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some(KafkaError::Tls {
+            address: address.to_owned(),
+            problem: problem.to_string(),
+            by_broker: matches!(problem, rustls::Error::AlertReceived(_)),
+        })
+    }
+
     /// The error of a response's code, `Ok` for 0.
     ///
     /// # Errors
@@ -228,6 +259,30 @@ mod tests {
         );
         assert!(error.is_already_exists());
         assert!(KafkaError::check(0, Some("ignored"), "x").is_ok());
+    }
+
+    #[test]
+    fn a_refused_certificate_is_told_with_the_key_and_not_asked_again() {
+        let io = |inner: rustls::Error| std::io::Error::other(inner);
+        let unknown = rustls::CertificateError::UnknownIssuer;
+        let ours = io(rustls::Error::InvalidCertificate(unknown));
+        let ours = KafkaError::tls("k:9091", &ours).unwrap();
+        assert!(!ours.is_retriable());
+        assert!(
+            ours.to_string()
+                .ends_with("certificates must hold the authority of the broker's certificate"),
+            "{ours}"
+        );
+        let alert = rustls::AlertDescription::CertificateRequired;
+        let theirs = KafkaError::tls("k:9091", &io(rustls::Error::AlertReceived(alert))).unwrap();
+        assert!(
+            theirs
+                .to_string()
+                .ends_with("client-certificate must be of an authority that the broker trusts"),
+            "{theirs}"
+        );
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(KafkaError::tls("k:9091", &broken).is_none());
     }
 
     #[test]

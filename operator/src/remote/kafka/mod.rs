@@ -2,25 +2,31 @@
 //! into bytes and back without I/O, [`Connection`] carries them, [`KafkaAdmin`] finds the right broker and retries.
 
 mod access;
+mod acls;
 mod address;
 mod admin;
 mod connection;
+mod credentials;
 mod error;
 pub mod frame;
 pub mod message;
 pub mod offsets;
+pub mod outside;
 mod pool;
 mod positions;
 mod quorum;
+mod quotas;
 mod replicas;
 pub mod scram;
 mod settings;
 mod waiting;
 
-pub use access::{Access, Login, Protocol};
+pub use access::{Access, Login, Protocol, password};
+pub use acls::{Acl, AclOperation, AclPattern, AclPermission, AclResource, CLUSTER_NAME};
 pub use address::parse_bootstrap;
 pub use admin::KafkaAdmin;
 pub use connection::{Connection, Credentials, Timeouts};
+pub use credentials::Credential;
 pub use error::KafkaError;
 pub use kafka_protocol::ResponseError;
 pub use message::{
@@ -32,6 +38,7 @@ pub use pool::{ClusterKey, KafkaClients, shared_clients};
 pub use quorum::{
     Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
 };
+pub use quotas::Quotas;
 pub use replicas::{Factor, LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
 pub use settings::TopicSettings;
 pub use waiting::Waiting;

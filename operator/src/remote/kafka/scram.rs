@@ -21,6 +21,15 @@ pub enum Mechanism {
     Sha512,
 }
 
+impl std::fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sha256 => "SCRAM-SHA-256",
+            Self::Sha512 => "SCRAM-SHA-512",
+        })
+    }
+}
+
 impl Mechanism {
     /// By its name in the protocol.
     #[must_use]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use millrace_contract::Invalid;
 
 use crate::controller::Failure;
+use crate::kafka::reach::ReachError;
 use crate::remote::kafka::KafkaError;
 use crate::remote::release;
 
@@ -36,6 +37,18 @@ pub enum TopicError {
         /// Why not.
         source: KafkaError,
     },
+}
+
+impl From<ReachError> for TopicError {
+    fn from(error: ReachError) -> Self {
+        match error {
+            ReachError::Kubernetes(source) => TopicError::Kubernetes {
+                doing: "read the way into Kafka",
+                source,
+            },
+            ReachError::Kafka(error) => TopicError::Kafka(error),
+        }
+    }
 }
 
 impl TopicError {

@@ -2,6 +2,7 @@
 
 mod change;
 mod error;
+mod home;
 mod reconcile;
 mod remote;
 

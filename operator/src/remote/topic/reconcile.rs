@@ -1,7 +1,6 @@
 //! The reconciler of KafkaTopic.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,17 +13,19 @@ use millrace_contract::Invalid;
 
 use super::change::{ObservedTopic, TopicChange, WantedTopic};
 use super::error::TopicError;
+use super::home::Home;
 use super::remote::{RemoteTopic, explain};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
 use crate::kafka::crd::KafkaCluster;
+use crate::kafka::reach;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
 use crate::remote::claim;
-use crate::remote::kafka::{ClusterKey, KafkaAdmin, KafkaError, shared_clients};
+use crate::remote::kafka::KafkaAdmin;
 use crate::remote::pipeline::{Outcome, converge, plan};
-use crate::remote::release::{self, Component as Lives, Release};
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
+use crate::remote::release::{self, Release};
+use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicStatus};
 use crate::types::GROUP;
 
@@ -64,6 +65,13 @@ impl Component for Topics {
             &["get", "list", "watch"],
             "Find the cluster of a topic and wait until it is available.",
         ));
+        rules.push(reach::rule());
+        rules.push(Rule::new(
+            "",
+            &["secrets"],
+            &["get"],
+            "Read the connection details of a Kafka that somebody else runs.",
+        ));
         rules
     }
 
@@ -79,26 +87,22 @@ impl Component for Topics {
             affected(
                 &store,
                 cluster.namespace().as_deref(),
-                |topic: &KafkaTopic| topic.spec.kafka == name,
+                |topic: &KafkaTopic| topic.spec.kafka.as_ref() == Some(&name),
             )
         })
     }
 
     async fn prepare(context: &Context, topic: &KafkaTopic) -> Result<Preparation, TopicError> {
         let namespace = topic.namespace().unwrap_or_default();
-        let mine = claim::claim(&topic.spec.kafka, topic.topic_name());
+        let mine = claim::claim(&topic.home(), topic.topic_name());
         let all = claim::claimants::<KafkaTopic>(context, &namespace, &mine)
             .await
             .map_err(TopicError::kubernetes("list KafkaTopics"))?;
         if let Some(owner) = claim::older_rival(topic, &all) {
             return Ok(Preparation::refuses(rival(topic, owner)));
         }
-        let cluster = context
-            .namespaced::<KafkaCluster>(&namespace)
-            .get_opt(&topic.spec.kafka)
-            .await
-            .map_err(TopicError::kubernetes("read the KafkaCluster"))?;
-        let admin = match reach(&namespace, &topic.spec.kafka, cluster.as_ref())? {
+        let kafka = Home::of(context, topic).await?;
+        let admin = match kafka.reach(context, &namespace).await? {
             Ok(admin) => admin,
             Err(waiting) => return Ok(Preparation::waits(waiting.to_string())),
         };
@@ -122,15 +126,11 @@ impl Component for Topics {
         topic: &KafkaTopic,
     ) -> Result<Reconciled<KafkaTopicStatus>, TopicError> {
         let namespace = topic.namespace().unwrap_or_default();
-        let cluster = context
-            .namespaced::<KafkaCluster>(&namespace)
-            .get_opt(&topic.spec.kafka)
-            .await
-            .map_err(TopicError::kubernetes("read the KafkaCluster"))?;
+        let kafka = Home::of(context, topic).await?;
         if topic.meta().deletion_timestamp.is_some() {
-            return delete(context, topic, cluster.as_ref()).await;
+            return delete(context, topic, &kafka).await;
         }
-        let mine = claim::claim(&topic.spec.kafka, topic.topic_name());
+        let mine = claim::claim(&topic.home(), topic.topic_name());
         let schema = schema_name(topic);
         let labels = [
             (claim::CLAIM_LABEL, mine.as_str()),
@@ -150,42 +150,12 @@ impl Component for Topics {
         if let Some(owner) = claim::older_rival(topic, &all) {
             return Ok(claimed_by(topic, status, owner));
         }
-        let admin = match reach(&namespace, &topic.spec.kafka, cluster.as_ref())? {
+        let admin = match kafka.reach(context, &namespace).await? {
             Ok(admin) => admin,
             Err(waiting) => return Ok(wait_for_kafka(topic, status, waiting)),
         };
         bring_about(context, topic, status, &admin).await
     }
-}
-
-/// A client of the cluster, or why there is none yet.
-fn reach(
-    namespace: &str,
-    name: &str,
-    cluster: Option<&KafkaCluster>,
-) -> Result<Result<Arc<KafkaAdmin>, Invalid>, KafkaError> {
-    let refer = |problem: &str, cure: &str| Err(Invalid::new("spec.kafka", name, problem, cure));
-    let Some(cluster) = cluster else {
-        return Ok(refer(
-            "there is no KafkaCluster of that name in the namespace",
-            "create it, or name one that exists",
-        ));
-    };
-    let status = cluster.status.as_ref();
-    let bootstrap = status
-        .filter(|status| is_true(&status.conditions, AVAILABLE))
-        .and_then(|status| status.bootstrap_servers.as_deref());
-    let Some(bootstrap) = bootstrap else {
-        return Ok(refer(
-            "the KafkaCluster is not available yet",
-            "nothing to do: the topic follows as soon as it is",
-        ));
-    };
-    let key = ClusterKey {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
-    };
-    Ok(Ok(shared_clients().client(&key, bootstrap)?))
 }
 
 async fn bring_about(
@@ -390,17 +360,13 @@ fn claimed_by(
 async fn delete(
     context: &Context,
     topic: &KafkaTopic,
-    cluster: Option<&KafkaCluster>,
+    kafka: &Home,
 ) -> Result<Reconciled<KafkaTopicStatus>, TopicError> {
     if !topic.finalizers().iter().any(|f| f == FINALIZER) {
         return Ok(Reconciled::Gone);
     }
     let name = topic.topic_name();
-    let lives = match cluster {
-        None => Lives::Gone,
-        Some(cluster) if cluster.meta().deletion_timestamp.is_some() => Lives::Going,
-        Some(_) => Lives::Present,
-    };
+    let lives = kafka.lives();
     // Only what this resource was seen to own is removed.
     let remove = topic.spec.deletion_policy == DeletionPolicy::Delete
         && topic
@@ -425,7 +391,7 @@ async fn delete(
         Release::Now(why) => why,
         Release::AfterRemoval => {
             let namespace = topic.namespace().unwrap_or_default();
-            match reach(&namespace, &topic.spec.kafka, cluster)? {
+            match kafka.reach(context, &namespace).await? {
                 Ok(admin) => match admin.delete_topic(name).await {
                     Ok(()) => format!("{what} was deleted with its records"),
                     Err(error) if error.is_unknown_topic() => format!("{what} was gone already"),

@@ -1,0 +1,109 @@
+//! The one table of who may speak to whom.
+
+use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
+use crate::openwhisk::API_PORT;
+
+/// One end of an edge.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Peer {
+    /// Pods of a component, by the label `app.kubernetes.io/name`, in the same namespace.
+    Component(&'static str),
+    /// The operator.
+    Operator,
+    /// Pods of users, in any namespace, with the label `millrace.dev/uses-COMPONENT: "true"`.
+    Clients,
+    /// Pods in the namespaces that may read metrics.
+    Monitoring,
+    /// Any address, of pods too, but for the link-local ones, where clouds serve credentials.
+    Anywhere,
+}
+
+/// Who may open connections to whom, and why. All are TCP.
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    /// Who connects.
+    pub from: Peer,
+    /// To whom.
+    pub to: Peer,
+    /// To which ports; all of them when empty.
+    pub ports: &'static [i32],
+    /// Why.
+    pub why: &'static str,
+}
+
+const KAFKA: Peer = Peer::Component("kafka");
+const GATEWAY: Peer = Peer::Component("gateway");
+const DETECT: Peer = Peer::Component("detect");
+const DISPATCH: Peer = Peer::Component("dispatch");
+const OPENWHISK: Peer = Peer::Component("openwhisk");
+
+/// Listeners of Kafka for its clients: without and with TLS.
+const KAFKA_CLIENTS: &[i32] = &[9092, 9094];
+/// Listeners of Kafka for its own nodes: brokers by mutual TLS, without TLS, the quorum.
+const KAFKA_NODES: &[i32] = &[9091, 9092, 9093];
+/// Listeners of Kafka that the operator administers it by.
+const KAFKA_ADMIN: &[i32] = &[9091, 9092, 9093, 9094];
+const KAFKA_EXTERNAL: &[i32] = &[9095];
+const GATEWAY_PORTS: &[i32] = &[HTTP_PORT, MQTT_PORT, HTTPS_PORT, MQTTS_PORT];
+const GATEWAY_HTTP: &[i32] = &[HTTP_PORT, HTTPS_PORT];
+const METRICS: &[i32] = &[METRICS_PORT];
+const WHISK: &[i32] = &[API_PORT];
+
+const fn edge(from: Peer, to: Peer, ports: &'static [i32], why: &'static str) -> Edge {
+    Edge {
+        from,
+        to,
+        ports,
+        why,
+    }
+}
+
+/// All edges. DNS, which everybody needs, is not among them: see [`policy`](super::policy).
+pub const EDGES: &[Edge] = &[
+    edge(KAFKA, KAFKA, KAFKA_NODES, "replication and the quorum"),
+    edge(
+        GATEWAY,
+        KAFKA,
+        KAFKA_CLIENTS,
+        "telemetry in, notifications out",
+    ),
+    edge(DETECT, KAFKA, KAFKA_CLIENTS, "telemetry, alerts, its state"),
+    edge(
+        DISPATCH,
+        KAFKA,
+        KAFKA_CLIENTS,
+        "records to bring, dead letters",
+    ),
+    edge(Peer::Clients, KAFKA, KAFKA_CLIENTS, "clients of users"),
+    edge(Peer::Operator, KAFKA, KAFKA_ADMIN, "topics, users, rolls"),
+    edge(
+        Peer::Anywhere,
+        KAFKA,
+        KAFKA_EXTERNAL,
+        "the external listener",
+    ),
+    edge(
+        Peer::Anywhere,
+        GATEWAY,
+        GATEWAY_PORTS,
+        "vehicles and people",
+    ),
+    edge(Peer::Operator, GATEWAY, GATEWAY_HTTP, "the flow of events"),
+    edge(OPENWHISK, GATEWAY, GATEWAY_HTTP, "actions notify vehicles"),
+    edge(
+        OPENWHISK,
+        Peer::Anywhere,
+        &[],
+        "webhooks and mail of actions",
+    ),
+    edge(DISPATCH, OPENWHISK, WHISK, "invocations"),
+    edge(Peer::Clients, OPENWHISK, WHISK, "clients of users"),
+    edge(Peer::Operator, OPENWHISK, WHISK, "actions, triggers, rules"),
+    edge(Peer::Monitoring, GATEWAY, METRICS, "metrics"),
+    edge(Peer::Monitoring, DETECT, METRICS, "metrics"),
+    edge(Peer::Monitoring, DISPATCH, METRICS, "metrics"),
+    edge(Peer::Monitoring, OPENWHISK, METRICS, "metrics"),
+    edge(Peer::Operator, GATEWAY, METRICS, "lag and throughput"),
+    edge(Peer::Operator, DETECT, METRICS, "lag and throughput"),
+    edge(Peer::Operator, DISPATCH, METRICS, "lag and throughput"),
+];

@@ -1,0 +1,70 @@
+//! Parts of a platform that somebody else runs: whether what is known of them is enough.
+
+use k8s_openapi::api::core::v1::Secret;
+use millrace_contract::Invalid;
+
+use super::crd::{PlatformSpec, WaitingOn};
+use crate::context::Context;
+use crate::openwhisk::external as openwhisk;
+use crate::reconcile::{Error, Owner};
+use crate::remote::kafka::outside as kafka;
+use crate::status::told;
+
+const KAFKA: &str = "spec.kafka.external.bindingSecret";
+const OPENWHISK: &str = "spec.openwhisk.external.bindingSecret";
+
+/// What is known of the parts that somebody else runs.
+#[derive(Clone, Debug, Default)]
+pub struct Outside {
+    /// The Secret of the Kafka, if that is somebody else's and the Secret will do.
+    pub kafka: Option<Secret>,
+    /// What is missing, with the cure.
+    pub missing: Vec<Invalid>,
+}
+
+impl Outside {
+    /// What is waited for.
+    #[must_use]
+    pub fn waiting_on(&self) -> Vec<WaitingOn> {
+        let waits = |invalid: &Invalid| WaitingOn {
+            component: format!("Secret {}", invalid.value),
+            reason: told(&invalid.to_string()),
+        };
+        self.missing.iter().map(waits).collect()
+    }
+}
+
+/// Reads the Secrets and checks them.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn look(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Result<Outside, Error> {
+    let secrets = context.namespaced::<Secret>(&owner.namespace);
+    let mut outside = Outside::default();
+    if let Some(external) = spec
+        .kafka
+        .as_ref()
+        .and_then(|kafka| kafka.external.as_ref())
+    {
+        let name = &external.binding_secret;
+        let secret = secrets
+            .get_opt(name)
+            .await
+            .map_err(Error::doing("reading the binding of the Kafka"))?;
+        match kafka::check(name, secret.as_ref(), KAFKA) {
+            Ok(_) => outside.kafka = secret,
+            Err(invalid) => outside.missing.push(invalid),
+        }
+    }
+    let whisk = spec.openwhisk.as_ref();
+    if let Some(external) = whisk.and_then(|openwhisk| openwhisk.external.as_ref()) {
+        let name = &external.binding_secret;
+        let secret = secrets
+            .get_opt(name)
+            .await
+            .map_err(Error::doing("reading the binding of the OpenWhisk"))?;
+        let checked = openwhisk::check(name, secret.as_ref(), OPENWHISK);
+        outside.missing.extend(checked.err());
+    }
+    Ok(outside)
+}

@@ -1,0 +1,176 @@
+//! What is read of Kubernetes before anything is decided about a user.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use millrace_contract::Invalid;
+
+use super::ROTATE;
+use super::binding::{self, Data, binding_name, connection_name};
+use super::change::WantedUser;
+use super::error::UserError;
+use super::password::{self, Password};
+use super::wanted;
+use crate::context::Context;
+use crate::kafka::crd::KafkaCluster;
+use crate::reconcile::{ApplyError, Error, Owner};
+use crate::remote::{claim, kafka};
+use crate::user::crd::KafkaUser;
+
+/// As much of an annotation as a status takes.
+const ASKED_MAX: usize = 256;
+
+/// What is read of Kubernetes before anything is decided.
+pub(super) struct Found {
+    /// The resource.
+    pub(super) owner: Owner,
+    /// The cluster, if it is there.
+    pub(super) cluster: Option<KafkaCluster>,
+    /// Whether the Secret of the user belongs to somebody else.
+    taken: bool,
+    /// The connection details of the cluster.
+    pub(super) connection: Option<Data>,
+    /// What Kafka was last told.
+    pub(super) known: Option<Password>,
+    /// The password that the user brings, or why there is none.
+    given: Result<Option<String>, Invalid>,
+    /// What the annotation asks.
+    asked: Option<String>,
+}
+
+impl Found {
+    pub(super) async fn look(context: &Context, user: &KafkaUser) -> Result<Self, UserError> {
+        let owner = Owner::of(user).map_err(Error::from)?;
+        let cluster = context
+            .namespaced::<KafkaCluster>(&owner.namespace)
+            .get_opt(&user.spec.kafka)
+            .await
+            .map_err(UserError::kubernetes("read the KafkaCluster"))?;
+        let secrets = context.namespaced::<Secret>(&owner.namespace);
+        let read = async |name: &str| {
+            let secret = secrets.get_opt(name).await;
+            secret.map_err(UserError::kubernetes("read a Secret"))
+        };
+        let own = read(&binding_name(&owner.name)).await?;
+        let is_ours = |own: &Secret| owner.owns(&own.metadata) || owner.lost(&own.metadata);
+        let taken = own.as_ref().is_some_and(|own| !is_ours(own));
+        let connection = read(&connection_name(&user.spec.kafka)).await?;
+        let given = match user.given_password() {
+            None => Ok(None),
+            Some(reference) => {
+                let secret = read(&reference.name).await?;
+                let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+                kafka::password(&data, &reference.key)
+                    .map(Some)
+                    .map_err(|problem| {
+                        Invalid::new(
+                            "spec.authentication.passwordSecret",
+                            format!("{}, key {}", reference.name, reference.key),
+                            format!("holds no password: {}", problem.problem),
+                            "make the Secret with that key",
+                        )
+                    })
+            }
+        };
+        let asked = user.annotations().get(ROTATE);
+        Ok(Self {
+            taken,
+            known: own.filter(is_ours).as_ref().and_then(binding::known),
+            owner,
+            cluster,
+            connection: connection.and_then(|secret| secret.data),
+            given,
+            asked: asked.map(|asked| asked.chars().take(ASKED_MAX).collect()),
+        })
+    }
+
+    /// Asked before Kafka is told anything: a Secret of somebody else would never take the password up.
+    pub(super) fn has_its_secret(&self) -> Result<(), UserError> {
+        if !self.taken {
+            return Ok(());
+        }
+        Err(Error::from(ApplyError::Foreign {
+            kind: "Secret".into(),
+            name: binding_name(&self.owner.name),
+        })
+        .into())
+    }
+
+    /// Why the cluster cannot have users, if it is there.
+    pub(super) fn insecure(&self, user: &KafkaUser) -> Option<Invalid> {
+        let listeners = self.cluster.as_ref()?.spec.listeners.as_ref();
+        let secure = listeners.is_some_and(|listeners| listeners.secure.is_some());
+        (!secure).then(|| {
+            Invalid::new(
+                "spec.kafka",
+                &user.spec.kafka,
+                "the KafkaCluster has no secure listener, so that it knows neither passwords nor access rules",
+                "name one with spec.listeners.secure; clients of this one need no user",
+            )
+        })
+    }
+
+    /// A new password that is asked for and is not ours to make.
+    pub(super) fn unfollowed(&self, user: &KafkaUser) -> Option<Invalid> {
+        let asked = self.asked.as_ref()?;
+        let followed = self.known.as_ref()?.rotated_for.as_ref() == Some(asked);
+        let given = user.given_password()?;
+        (!followed).then(|| {
+            Invalid::new(
+                format!("metadata.annotations[{ROTATE}]"),
+                asked,
+                "the password comes from spec.authentication.passwordSecret",
+                format!(
+                    "change it in the Secret {}, and remove the annotation",
+                    given.name
+                ),
+            )
+        })
+    }
+
+    pub(super) fn wanted(&self, user: &KafkaUser) -> Result<WantedUser, UserError> {
+        let given = self.given.clone().map_err(|invalid| UserError::Refused {
+            invalid,
+            absent: self.known.is_none(),
+        })?;
+        let password = password::decide(self.known.clone(), given, self.asked.as_deref())?;
+        Ok(self.wanted_with(user, password))
+    }
+
+    pub(super) fn wanted_with(&self, user: &KafkaUser, password: Password) -> WantedUser {
+        WantedUser {
+            name: user.user_name().to_owned(),
+            password,
+            acls: wanted::acls(&user.spec),
+            quotas: wanted::quotas(user.spec.quotas.as_ref()),
+        }
+    }
+}
+
+pub(super) fn no_connection(user: &KafkaUser) -> Invalid {
+    Invalid::new(
+        "spec.kafka",
+        &user.spec.kafka,
+        "the connection details of the KafkaCluster are not made yet",
+        "nothing to do: this resource follows as soon as they are",
+    )
+}
+
+/// The older resource of the same user, told as field, value and cure.
+pub(super) async fn rival(
+    context: &Context,
+    user: &KafkaUser,
+) -> Result<Option<String>, UserError> {
+    let namespace = user.namespace().unwrap_or_default();
+    let mine = claim::claim(&user.spec.kafka, user.user_name());
+    let all = claim::claimants::<KafkaUser>(context, &namespace, &mine)
+        .await
+        .map_err(UserError::kubernetes("list KafkaUsers"))?;
+    Ok(claim::older_rival(user, &all).map(|owner| {
+        let problem = format!(
+            "the user belongs to the older KafkaUser {}",
+            owner.name_any()
+        );
+        let cure = "delete one of the two, or give another name";
+        Invalid::new("spec.userName", user.user_name(), problem, cure).to_string()
+    }))
+}

@@ -1,0 +1,3 @@
+//! KafkaUser: who may do what in a Kafka.
+
+pub mod crd;
