@@ -8,7 +8,7 @@ mod dereference;
 pub mod external;
 mod files;
 pub mod gate;
-mod inside;
+pub mod inside;
 pub mod membership;
 pub mod metadata_version;
 pub mod moves;

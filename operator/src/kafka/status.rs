@@ -85,9 +85,7 @@ pub(super) fn status(
     status.volume_replacement = seen.replacement.clone();
     status.restarts = seen.rolling.restarts.clone();
     if let Some(moved) = &seen.inside.moved {
-        status.drain = moved.plan.drain.clone();
-        status.rebalance = moved.plan.rebalance.clone();
-        status.moves = moved.moves.clone();
+        moved.tell(&mut status);
     }
     conditions(cluster, kafka, &mut status, &seen);
     tell_stopped(

@@ -9,13 +9,13 @@ use crate::remote::kafka::{KafkaAdmin, KafkaError, METADATA_VERSION};
 
 /// What was seen of the version of the metadata, and done about it.
 #[derive(Clone, Debug, Default)]
-pub(in crate::kafka) struct Version {
+pub struct Version {
     /// The version in force.
-    pub(in crate::kafka) finalized: Option<String>,
+    pub finalized: Option<String>,
     /// What goes on.
-    pub(in crate::kafka) told: Option<String>,
+    pub told: Option<String>,
     /// Why it cannot be as it is asked for.
-    pub(in crate::kafka) refused: Option<String>,
+    pub refused: Option<String>,
 }
 
 /// Raises it if it is to be raised. `all_run` says whether all nodes run what the spec asks for.

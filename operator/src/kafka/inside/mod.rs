@@ -17,20 +17,20 @@ use super::view::View;
 use crate::context::Context;
 use crate::remote::kafka::{ClusterKey, KafkaAdmin, KafkaError};
 
-pub(super) use features::Version;
-pub(super) use moves::Moved;
+pub use features::Version;
+pub use moves::Moved;
 
 /// What was seen and done inside.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen {
+pub struct Seen {
     /// The quorum.
-    pub(super) quorum: Option<QuorumStatus>,
+    pub quorum: Option<QuorumStatus>,
     /// The id that the cluster has.
-    pub(super) cluster_id: Option<String>,
+    pub cluster_id: Option<String>,
     /// A change of the quorum under way.
-    pub(super) changing: Option<String>,
+    pub changing: Option<String>,
     /// Replicas that are moved; `None` when Kafka could not be asked.
-    pub(super) moved: Option<Moved>,
+    pub moved: Option<Moved>,
 }
 
 /// The way into a cluster that has worked and has a ready node; `None` where there is no hope of an answer.
@@ -53,11 +53,11 @@ async fn admin(context: &Context, cluster: &KafkaCluster) -> Option<Arc<KafkaAdm
 }
 
 /// A cluster that can be asked, and what it said.
-pub(super) struct Inside {
+pub struct Inside {
     /// The way in.
-    pub(super) admin: Arc<KafkaAdmin>,
+    pub admin: Arc<KafkaAdmin>,
     /// What was seen.
-    pub(super) view: View,
+    pub view: View,
 }
 
 /// Looks into the cluster; `None` when Kafka cannot be asked.
@@ -73,7 +73,7 @@ pub(super) async fn look(context: &Context, cluster: &KafkaCluster) -> Option<In
 }
 
 /// Takes one step towards the membership and the placement that are asked for. `asked` are the controllers of the spec.
-pub(super) async fn settle(
+pub async fn settle(
     cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
     asked: &BTreeSet<i32>,
@@ -114,7 +114,7 @@ pub(super) async fn refreshed(
 }
 
 /// Raises the version of the metadata if it is to be raised. `all_run` says whether all nodes run what is asked for.
-pub(super) async fn raise_metadata(
+pub async fn raise_metadata(
     kafka: &ValidatedKafka,
     inside: Option<&Inside>,
     all_run: bool,

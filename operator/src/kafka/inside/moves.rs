@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 
-use crate::kafka::crd::{KafkaCluster, MovesStatus};
+use crate::kafka::crd::{KafkaCluster, KafkaClusterStatus, MovesStatus};
 use crate::kafka::moves::{self, Plan};
 use crate::kafka::validate::ValidatedKafka;
 use crate::kafka::view::View;
@@ -15,13 +15,22 @@ use crate::remote::kafka::{Factor, KafkaAdmin, KafkaError, Moves};
 
 /// What was planned and done.
 #[derive(Clone, Debug, Default)]
-pub(in crate::kafka) struct Moved {
+pub struct Moved {
     /// The plan.
-    pub(in crate::kafka) plan: Plan,
+    pub plan: Plan,
     /// For the status; `None` when nothing moves and no throttle is left.
-    pub(in crate::kafka) moves: Option<MovesStatus>,
+    pub moves: Option<MovesStatus>,
     /// What Kafka did not let happen; the next look tries again.
-    pub(in crate::kafka) failed: Option<String>,
+    pub failed: Option<String>,
+}
+
+impl Moved {
+    /// Tells it in a status.
+    pub fn tell(&self, status: &mut KafkaClusterStatus) {
+        status.drain.clone_from(&self.plan.drain);
+        status.rebalance.clone_from(&self.plan.rebalance);
+        status.moves.clone_from(&self.moves);
+    }
 }
 
 /// Takes one step of what is asked for.
