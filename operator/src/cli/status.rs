@@ -220,10 +220,16 @@ fn further(status: &Value) -> Vec<String> {
     }
     lines.extend(list("drain").iter().map(drained));
     for restart in list("restarts") {
+        let reasons = restart["reasons"].as_array();
+        let reasons: Vec<String> = reasons.into_iter().flatten().map(text).collect();
+        let waits = match restart["waitsFor"].as_str() {
+            Some(waits) => format!("; waits: {waits}"),
+            None => String::new(),
+        };
         lines.push(format!(
-            "restart of {}: {}",
+            "restart of {}: {}{waits}",
             text(&restart["pod"]),
-            text(&restart["reason"])
+            reasons.join("; ")
         ));
     }
     let certificates = &status["certificates"];
@@ -278,13 +284,14 @@ mod tests {
         kafka["status"]["pendingRestarts"] =
             json!([{"workload": "StatefulSet/k", "reason": "image"}]);
         kafka["status"]["drain"] = json!([{"node": 3, "replicasLeft": 7, "bytesLeft": 100, "done": false}, {"node": 4, "done": true}]);
-        kafka["status"]["restarts"] = json!([{"pod": "k-0", "reason": "certificate"}]);
+        kafka["status"]["restarts"] =
+            json!([{"pod": "k-0", "reasons": ["certificate"], "waitsFor": "k-1"}]);
         kafka["status"]["certificates"] =
             json!({"phase": "Settled", "notAfter": "t1", "authorityNotAfter": "t2"});
         let alone = object("StreamJob", "alone", None, "True");
         assert_eq!(
             text(&[platform, kafka, alone]),
-            "-- Platform/p  p says\n     waits for KafkaCluster k: 0 of 1\n  -- KafkaCluster/k  k says\n       restart of StatefulSet/k waits for approval (millrace approve): image\n       drain of node 3: 7 replicas and 100 bytes left\n       drain of node 4: done\n       restart of k-0: certificate\n       certificates: Settled, the first ends t1, their authority t2\n"
+            "-- Platform/p  p says\n     waits for KafkaCluster k: 0 of 1\n  -- KafkaCluster/k  k says\n       restart of StatefulSet/k waits for approval (millrace approve): image\n       drain of node 3: 7 replicas and 100 bytes left\n       drain of node 4: done\n       restart of k-0: certificate; waits: k-1\n       certificates: Settled, the first ends t1, their authority t2\n"
         );
     }
 

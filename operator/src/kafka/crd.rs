@@ -10,13 +10,13 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
-use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Storage};
+use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Quantity, Storage};
 
 pub use listeners::{CaSecret, External, ExternalType, Listeners, Rack, Secure};
 pub use pool::{Pool, Role, Volume};
 pub use status::{
-    CertificatePhase, CertificateStatus, DrainStatus, KafkaClusterStatus, NodeRestart, PoolStatus,
-    QuorumStatus,
+    CertificatePhase, CertificateStatus, DrainStatus, KafkaClusterStatus, MovesStatus, NodeRestart,
+    PoolStatus, QuorumStatus, RebalanceStatus, VolumeReplacementPhase, VolumeReplacementStatus,
 };
 
 /// An Apache Kafka cluster in KRaft mode: either `nodes` that are brokers and controllers in one, or `pools` of nodes.
@@ -106,6 +106,11 @@ pub struct KafkaClusterSpec {
     #[schemars(length(max = 16))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]+[.][0-9]+(-IV[0-9]+)?$')").message(Message::Expression("'spec.metadataVersion: ' + self + ': is no version of metadata; write it like 4.0 or 4.0-IV3'".into())))]
     pub metadata_version: Option<String>,
+    /// Bytes per second that each broker sends, and takes, at most while the operator moves replicas (drain, rebalance);
+    /// 50Mi when absent. It holds at once, also for what moves already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('64Ki')) >= 0").message(Message::Expression("'spec.replicaMoveRate: ' + self + ': with so little a move never ends; give at least 64Ki'".into())))]
+    pub replica_move_rate: Option<Quantity>,
     /// What is laid over the pods of all nodes, in the form of a pod template (`metadata` and `spec`), merged as
     /// Kubernetes does by strategic merge. The container is called `kafka`.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]

@@ -99,8 +99,10 @@ impl Inside {
     }
 }
 
-/// Keeps the nodes that cannot go yet. Says why for each pool that has one; nodes go from the highest id down.
+/// Keeps the nodes that cannot go yet. Says why for each pool that has one; nodes go from the highest id down. What is
+/// not known holds a node, and a cluster that is stopped cannot be asked.
 pub fn hold(kafka: &mut ValidatedKafka, inside: Option<&Inside>) -> Vec<String> {
+    let stopped = kafka.stopped;
     let owner = kafka.owner.clone();
     let mut held = Vec::new();
     for pool in kafka.pools.iter_mut().filter(|pool| shrinks(pool)) {
@@ -109,6 +111,7 @@ pub fn hold(kafka: &mut ValidatedKafka, inside: Option<&Inside>) -> Vec<String> 
             .filter_map(|ordinal| {
                 let node = pool.node(&owner, ordinal);
                 let why = match inside {
+                    _ if stopped => "the cluster is stopped, so that nobody can see what the node holds; let the cluster run, and drain the node".to_owned(),
                     None => "Kafka could not be asked whether it may go".to_owned(),
                     Some(inside) => stays(inside, pool, node.id)?,
                 };
@@ -121,24 +124,6 @@ pub fn hold(kafka: &mut ValidatedKafka, inside: Option<&Inside>) -> Vec<String> 
         held.extend(reasons.into_iter().map(|(_, reason)| reason));
     }
     held
-}
-
-/// The first partition that lacks a copy in sync: a further broker less might take it away.
-#[must_use]
-pub fn unsynced(topics: &[TopicView]) -> Option<String> {
-    topics.iter().find_map(|topic| {
-        let lacking = topic
-            .partitions
-            .iter()
-            .find(|p| p.in_sync.len() < p.replicas.len())?;
-        Some(format!(
-            "partition {} of topic {} has {} of {} copies in sync",
-            lacking.index,
-            topic.name,
-            lacking.in_sync.len(),
-            lacking.replicas.len()
-        ))
-    })
 }
 
 /// Whether a pool is to have fewer nodes than it has.
@@ -274,6 +259,41 @@ mod tests {
         let mut kafka = five_to_three();
         assert!(hold(&mut kafka, Some(&inside(&[0, 1, 2], &[(0, 9)]))).is_empty());
         assert_eq!(kafka.pools[0].replicas, 3);
+        kafka = five_to_three();
+        kafka.stopped = true;
+        let held = hold(&mut kafka, Some(&inside(&[0, 1, 2], &[])));
+        assert_eq!((held.len(), kafka.pools[0].replicas), (2, 5), "{held:?}");
+        assert!(held[0].contains("stopped"));
+    }
+
+    #[test]
+    fn a_stopped_cluster_remembers_how_many_nodes_it_had() {
+        let mut three = cluster(json!({"nodes": 3, "storage": {"size": "1Gi"}, "stopped": true}));
+        let status = json!({"bootstrapped": true, "pools": [{"nodes": 5, "ready": 0}]});
+        three.status = serde_json::from_value(status).unwrap();
+        let found = Found {
+            replicas: [("k".to_owned(), 0)].into(),
+            ..Found::default()
+        };
+        let kafka = validate(&three, &found, &images()).unwrap();
+        assert!(shrinks(&kafka.pools[0]));
+        assert_eq!(kafka.pools[0].live_replicas, 5);
+    }
+
+    #[test]
+    fn a_pool_with_nodes_cannot_leave_the_spec() {
+        let pool = |name: &str, first: i32| {
+            json!({"name": name, "roles": ["controller", "broker"], "replicas": 1, "firstNodeId": first,
+                "lastNodeId": first + 9, "volumes": [{"size": "1Gi"}]})
+        };
+        let mut one = cluster(json!({"pools": [pool("a", 0)]}));
+        for (nodes, refused) in [(1, true), (0, false)] {
+            let status =
+                json!({"bootstrapped": true, "pools": [{"name": "b", "nodes": nodes, "ready": 0}]});
+            one.status = serde_json::from_value(status).unwrap();
+            let valid = validate(&one, &Found::default(), &images());
+            assert_eq!(valid.is_err(), refused, "{nodes}");
+        }
     }
 
     #[test]

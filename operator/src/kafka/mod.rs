@@ -7,13 +7,20 @@ pub mod crd;
 mod dereference;
 pub mod external;
 mod files;
-mod inside;
+pub mod gate;
+pub mod inside;
 pub mod membership;
+pub mod metadata_version;
+pub mod moves;
 mod nodes;
+pub mod placement;
 pub mod reach;
 mod reconcile;
+mod rolling;
 mod status;
 pub mod validate;
+pub mod view;
+pub mod volume;
 
 pub use nodes::{Node, NodeVolume, Pool};
 pub use reconcile::Kafka;
@@ -43,6 +50,13 @@ pub const CONTROLLER_LABEL: &str = "millrace.dev/kafka-controller";
 /// On a cluster: lets the controller with the lowest id found the cluster anew on an empty volume. Each new value lets it
 /// once.
 pub const ALLOW_FORMAT: &str = "millrace.dev/allow-format";
+
+/// On a cluster: ids of the nodes whose replicas are to move elsewhere, separated by commas.
+pub const DRAIN: &str = "millrace.dev/drain";
+/// On a cluster: spreads replicas over all brokers. Each new value asks once.
+pub const REBALANCE: &str = "millrace.dev/rebalance";
+/// On a cluster: the pod whose volumes are to be replaced by new ones.
+pub const REPLACE_VOLUME: &str = "millrace.dev/replace-volume";
 
 /// Name of the Secret with the connection details of a cluster, for its clients.
 #[must_use]

@@ -6,22 +6,21 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt;
 
 use super::crd::{KafkaCluster, KafkaClusterStatus};
 use super::dereference::{self, dereference};
+use super::inside::Inside;
+use super::rolling::Rolling;
 use super::status::{Seen, status};
 use super::validate::{ValidatedKafka, set_names, validate};
-use super::{COMPONENT, authority, build, inside, membership};
+use super::{COMPONENT, authority, build, inside, membership, rolling, volume};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{
-    self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
-};
+use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, storage};
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -39,6 +38,7 @@ impl Component for Kafka {
         ));
         rules.extend(storage::rules());
         rules.extend(dereference::rules());
+        rules.extend(volume::rules());
         rules
     }
 
@@ -70,7 +70,12 @@ impl Component for Kafka {
     }
 
     async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
-        let (kafka, resources, held) = prepare(context, cluster).await?;
+        let inside = if has_worked(cluster) {
+            inside::look(context, cluster).await
+        } else {
+            None
+        };
+        let (kafka, resources, held) = prepare(context, cluster, inside.as_ref()).await?;
         let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
         for pool in &kafka.pools {
             let status = cluster.status.as_ref();
@@ -88,7 +93,10 @@ impl Component for Kafka {
         context: &Context,
         cluster: &KafkaCluster,
     ) -> Result<Reconciled<KafkaClusterStatus>, Error> {
-        let (mut kafka, mut prepared, mut held) = prepare(context, cluster).await?;
+        // Once, for everything that follows.
+        let inside = inside::look(context, cluster).await;
+        let (mut kafka, mut prepared, mut held) =
+            prepare(context, cluster, inside.as_ref()).await?;
         if kafka.lacks_addresses() {
             // Nodes wait until they know what to advertise: so that is brought about first.
             let mut services = Resources::new();
@@ -96,15 +104,26 @@ impl Component for Kafka {
                 services.add(&service)?;
             }
             reconcile::ensure(context, &kafka.owner, services).await?;
-            (kafka, prepared, held) = prepare(context, cluster).await?;
+            (kafka, prepared, held) = prepare(context, cluster, inside.as_ref()).await?;
         }
         // Before what it issued: what an authority issues that nobody remembers is worth nothing.
         authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
         let volumes = grow(context, &kafka).await?;
         let asked = asked_controllers(&kafka);
-        let inside = inside::settle(context, cluster, &kafka, &asked).await;
-        let rolling = roll(context, &kafka, &applied, inside.unsynced.as_deref()).await?;
+        let settled = inside::settle(cluster, &kafka, &asked, inside.as_ref()).await;
+        let inside = inside::refreshed(context, cluster, inside).await;
+        let view = inside.as_ref().map(|inside| &inside.view);
+        let members = rolling::members(context, &kafka, &applied).await?;
+        let replacement = volume::replace(context, cluster, &kafka, &members, view).await?;
+        // What is to be deleted with its volumes is not restarted beside it.
+        let pending = applied.pending();
+        let rolling = if volume::is_deleting(replacement.as_ref()) {
+            Rolling::default()
+        } else {
+            rolling::roll(context, cluster, &kafka, &members, pending, view).await?
+        };
+        let version = inside::raise_metadata(&kafka, inside.as_ref(), rolling.settled).await;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;
         Ok(status(
             cluster,
@@ -115,7 +134,9 @@ impl Component for Kafka {
                 rolling,
                 trouble,
                 held,
-                inside,
+                inside: settled,
+                replacement,
+                version,
             },
         ))
     }
@@ -125,14 +146,15 @@ impl Component for Kafka {
 async fn prepare(
     context: &Context,
     cluster: &KafkaCluster,
+    inside: Option<&Inside>,
 ) -> Result<(ValidatedKafka, Resources<Prepared>, Vec<String>), Error> {
     let found = dereference(context, cluster).await?;
     let mut kafka = validate(cluster, &found, &context.settings.images)?;
     let mut held = Vec::new();
-    let worked = cluster.status.as_ref().is_some_and(|s| s.bootstrapped);
-    if worked && !kafka.stopped && kafka.pools.iter().any(membership::shrinks) {
-        let inside = inside::look(context, cluster).await;
-        held = membership::hold(&mut kafka, inside.as_ref());
+    if has_worked(cluster) && kafka.pools.iter().any(membership::shrinks) {
+        let known =
+            inside.map(|inside| membership::Inside::of(&inside.view.quorum, &inside.view.topics));
+        held = membership::hold(&mut kafka, known.as_ref());
     }
     let mut prepared = build::build(&kafka)?;
     network::add(
@@ -143,6 +165,11 @@ async fn prepare(
         Reach::Table,
     )?;
     Ok((kafka, prepared, held))
+}
+
+fn has_worked(cluster: &KafkaCluster) -> bool {
+    let status = cluster.status.as_ref();
+    status.is_some_and(|status| status.bootstrapped)
 }
 
 /// The controllers of the spec, without those that are only held.
@@ -175,53 +202,4 @@ async fn grow(context: &Context, kafka: &ValidatedKafka) -> Result<Vec<(String, 
         }
     }
     Ok(all)
-}
-
-/// Restarts at most one node of all pools. A working one waits until all others work and all partitions are in sync.
-async fn roll(
-    context: &Context,
-    kafka: &ValidatedKafka,
-    applied: &Resources<Applied>,
-    unsynced: Option<&str>,
-) -> Result<Option<String>, Error> {
-    let sets: Vec<StatefulSet> = kafka
-        .pools
-        .iter()
-        .filter_map(|pool| applied.get(&pool.set))
-        .collect();
-    for set in sets.iter().filter(|set| lags(set)) {
-        let unready = sets.iter().find(|set| !is_ready(set));
-        // One that does not work may always be restarted: it may be what the others wait for.
-        let waits = match unready {
-            Some(other) if is_ready(set) => Some(format!("{} is not ready", other.name_any())),
-            None => unsynced.map(str::to_owned),
-            Some(_) => None,
-        };
-        if let Some(waits) = waits {
-            let name = set.name_any();
-            return Ok(Some(format!("{name} must be restarted; waiting: {waits}")));
-        }
-        let rolling = roll::roll(context, &kafka.owner, set)
-            .await
-            .map_err(Error::doing("restarting nodes"))?;
-        if rolling.is_some() {
-            return Ok(rolling);
-        }
-    }
-    Ok(None)
-}
-
-/// Whether a pod of it does not run its template. A status of an older generation does not know.
-fn lags(set: &StatefulSet) -> bool {
-    let Some(status) = &set.status else {
-        return false;
-    };
-    status.observed_generation == set.metadata.generation
-        && status.updated_replicas.unwrap_or_default() < status.replicas
-}
-
-fn is_ready(set: &StatefulSet) -> bool {
-    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas);
-    let ready = set.status.as_ref().and_then(|status| status.ready_replicas);
-    ready.unwrap_or_default() >= wanted.unwrap_or(1)
 }

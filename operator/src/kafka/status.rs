@@ -9,30 +9,36 @@ use kube::ResourceExt;
 use super::certificates::Certificates;
 use super::crd::{
     CertificatePhase, CertificateStatus, KafkaCluster, KafkaClusterStatus, PoolStatus,
+    VolumeReplacementPhase, VolumeReplacementStatus,
 };
 use super::files;
 use super::nodes::Pool;
+use super::rolling::Rolling;
 use super::validate::{Founding, ValidatedKafka};
-use super::{ALLOW_FORMAT, binding_name, build, inside};
+use super::{ALLOW_FORMAT, binding_name, build, inside, volume};
 use crate::controller::{Reconciled, status_of};
 use crate::pki::{Phase, not_after};
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{Applied, Resources};
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
+use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::types::{BindingStatus, Quantity, moment, tell_stopped};
 
 /// What was seen after the objects were applied.
 pub(super) struct Seen {
     /// Volumes, by StatefulSet.
     pub(super) volumes: Vec<(String, Volumes)>,
-    /// A restart under way, and what it waits for.
-    pub(super) rolling: Option<String>,
+    /// Restarts, and what they wait for.
+    pub(super) rolling: Rolling,
     /// What keeps pods from being ready.
     pub(super) trouble: Option<String>,
     /// Nodes that cannot go yet, and why.
     pub(super) held: Vec<String>,
     /// What was seen and done inside.
     pub(super) inside: inside::Seen,
+    /// A replacement of volumes.
+    pub(super) replacement: Option<VolumeReplacementStatus>,
+    /// The version of the metadata.
+    pub(super) version: inside::Version,
 }
 
 pub(super) fn status(
@@ -73,6 +79,14 @@ pub(super) fn status(
     if let Some(id) = &seen.inside.cluster_id {
         status.cluster_id = Some(id.clone());
     }
+    if let Some(version) = &seen.version.finalized {
+        status.metadata_version = Some(version.clone());
+    }
+    status.volume_replacement = seen.replacement.clone();
+    status.restarts = seen.rolling.restarts.clone();
+    if let Some(moved) = &seen.inside.moved {
+        moved.tell(&mut status);
+    }
     conditions(cluster, kafka, &mut status, &seen);
     tell_stopped(
         &mut status.conditions,
@@ -80,11 +94,29 @@ pub(super) fn status(
         pods(kafka, applied),
         cluster.metadata.generation,
     );
-    let settled = is_true(&status.conditions, AVAILABLE)
-        && seen.rolling.is_none()
-        && seen.inside.changing.is_none()
-        && seen.held.is_empty();
-    Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
+    let next = again(cluster, &status, &seen);
+    Reconciled::Status(status, next)
+}
+
+/// When to look again.
+fn again(cluster: &KafkaCluster, status: &KafkaClusterStatus, seen: &Seen) -> Duration {
+    let seconds = if status.moves.is_some() {
+        // What was only noted goes on at once.
+        let noted = cluster.status.as_ref().is_some_and(|s| s.moves.is_some());
+        if noted { 5 } else { 1 }
+    } else if volume::is_deleting(status.volume_replacement.as_ref()) {
+        2
+    } else if is_true(&status.conditions, PROGRESSING)
+        || !is_true(&status.conditions, AVAILABLE)
+        || !seen.held.is_empty()
+        // New topics may have come to nodes that are to be empty.
+        || status.drain.iter().any(|drain| !drain.gone)
+    {
+        15
+    } else {
+        300
+    };
+    Duration::from_secs(seconds)
 }
 
 fn pool_status(
@@ -92,18 +124,14 @@ fn pool_status(
     applied: &Resources<Applied>,
     volumes: &[(String, Volumes)],
 ) -> PoolStatus {
-    let set = applied.get::<StatefulSet>(&pool.set);
-    let nodes = set
-        .as_ref()
-        .and_then(|set| set.spec.as_ref()?.replicas)
-        .unwrap_or(pool.replicas);
-    let ready = set
+    let ready = applied
+        .get::<StatefulSet>(&pool.set)
         .and_then(|set| set.status?.ready_replicas)
         .unwrap_or_default();
     let own = volumes.iter().filter(|(set, _)| *set == pool.set);
     PoolStatus {
         name: pool.name.clone(),
-        nodes,
+        nodes: pool.replicas,
         ready,
         storage: smallest(own.map(|(_, volumes)| volumes)),
     }
@@ -156,6 +184,7 @@ fn conditions(
         let told = "spec.stopped is true";
         set_condition(conditions, AVAILABLE, false, "Stopped", told, generation);
         set_condition(conditions, PROGRESSING, false, "Stopped", "", generation);
+        tell_held(conditions, &seen.held, generation);
         return;
     }
     let available = ready >= nodes;
@@ -172,23 +201,10 @@ fn conditions(
         &told,
         generation,
     );
-    match &seen.rolling {
-        Some(step) => set_condition(
-            conditions,
-            PROGRESSING,
-            true,
-            "Restarting",
-            step,
-            generation,
-        ),
-        None if available && seen.inside.changing.is_some() => set_condition(
-            conditions,
-            PROGRESSING,
-            true,
-            "ChangingQuorum",
-            seen.inside.changing.as_deref().unwrap_or_default(),
-            generation,
-        ),
+    match progress(kafka, seen) {
+        Some((reason, told)) => {
+            set_condition(conditions, PROGRESSING, true, reason, &told, generation)
+        }
         None if available => {
             set_condition(conditions, PROGRESSING, false, "Settled", "", generation)
         }
@@ -202,14 +218,22 @@ fn conditions(
     if let Some(lost) = lost {
         set_condition(conditions, DEGRADED, true, "VolumeLost", lost, generation);
     } else if !seen.held.is_empty() {
-        let holds = seen.held.iter().any(|reason| reason.contains("copies"));
-        let reason = if holds {
-            "BrokersHoldReplicas"
-        } else {
-            "NodesCannotGo"
-        };
-        let told = seen.held.join("; ");
-        set_condition(conditions, DEGRADED, true, reason, &told, generation);
+        tell_held(conditions, &seen.held, generation);
+    } else if let Some(told) = replacement_refused(seen) {
+        let reason = "VolumeCannotBeReplaced";
+        set_condition(conditions, DEGRADED, true, reason, told, generation);
+    } else if let Some(told) = &seen.version.refused {
+        let reason = "MetadataVersionRefused";
+        set_condition(conditions, DEGRADED, true, reason, told, generation);
+    } else if let Some(told) = drain_refused(seen) {
+        set_condition(
+            conditions,
+            DEGRADED,
+            true,
+            "DrainImpossible",
+            told,
+            generation,
+        );
     } else if let Some(refused) = refused {
         set_condition(
             conditions,
@@ -220,4 +244,87 @@ fn conditions(
             generation,
         );
     }
+}
+
+/// Nodes that cannot go yet.
+fn tell_held(conditions: &mut Vec<Condition>, held: &[String], generation: Option<i64>) {
+    if held.is_empty() {
+        return;
+    }
+    let reason = if held.iter().any(|reason| reason.contains("it holds")) {
+        "BrokersHoldReplicas"
+    } else {
+        "NodesCannotGo"
+    };
+    let told = held.join("; ");
+    set_condition(conditions, DEGRADED, true, reason, &told, generation);
+}
+
+/// What is under way, beyond nodes that start: one word, and a sentence.
+fn progress(kafka: &ValidatedKafka, seen: &Seen) -> Option<(&'static str, String)> {
+    if let Some(told) = replacing(seen.replacement.as_ref()) {
+        return Some(("ReplacingVolume", told));
+    }
+    if let Some(step) = &seen.rolling.told {
+        return Some(("Restarting", step.clone()));
+    }
+    if let Some(changing) = &seen.inside.changing {
+        return Some(("ChangingQuorum", changing.clone()));
+    }
+    if let Some(moved) = &seen.inside.moved {
+        let failed = moved.failed.as_ref();
+        let told = moved.plan.told().or_else(|| {
+            Some(
+                moved
+                    .moves
+                    .as_ref()
+                    .map(|_| "moves come to their end")?
+                    .to_owned(),
+            )
+        });
+        if let Some(told) = told {
+            let failed = failed.map(|failed| format!("; {failed}"));
+            return Some((
+                "MovingReplicas",
+                format!("{told}{}", failed.unwrap_or_default()),
+            ));
+        }
+    }
+    if let Some(told) = &seen.version.told {
+        return Some(("RaisingMetadataVersion", told.clone()));
+    }
+    let phase = kafka.certificates.as_ref().map(|c| c.rotation.phase)?;
+    (phase != Phase::Settled).then(|| {
+        let told = format!(
+            "the certificate authority is replaced, phase {}",
+            phase.name()
+        );
+        ("ReplacingAuthority", told)
+    })
+}
+
+/// A replacement of volumes under way.
+fn replacing(replacement: Option<&VolumeReplacementStatus>) -> Option<String> {
+    let replacement = replacement?;
+    let step = match replacement.phase {
+        VolumeReplacementPhase::Refused | VolumeReplacementPhase::Done => return None,
+        VolumeReplacementPhase::Waiting => "are to be replaced",
+        VolumeReplacementPhase::Deleting => "are deleted",
+        VolumeReplacementPhase::Filling => "are new and are filled",
+    };
+    let waits = match &replacement.message {
+        Some(message) => format!("; waiting: {message}"),
+        None => String::new(),
+    };
+    Some(format!("volumes of {} {step}{waits}", replacement.pod))
+}
+
+fn replacement_refused(seen: &Seen) -> Option<&str> {
+    let replacement = seen.replacement.as_ref()?;
+    let refused = replacement.phase == VolumeReplacementPhase::Refused;
+    replacement.message.as_deref().filter(|_| refused)
+}
+
+fn drain_refused(seen: &Seen) -> Option<&str> {
+    seen.inside.moved.as_ref()?.plan.refused.as_deref()
 }

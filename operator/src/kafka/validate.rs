@@ -11,7 +11,7 @@ use millrace_contract::Invalid;
 
 use super::ALLOW_FORMAT;
 use super::certificates::{self, Certificates, Secrets, Wanted};
-use super::crd::{self, KafkaCluster, KafkaClusterSpec, Role};
+use super::crd::{self, KafkaCluster, KafkaClusterSpec, KafkaClusterStatus, Role};
 use super::external::{self, Address, External};
 use super::nodes::{Node, NodeVolume, Pool};
 use crate::context::Images;
@@ -21,6 +21,8 @@ use crate::types::{DeletionPolicy, FreeForm, PodResources, Quantity, Storage, Wi
 /// Memory of a node when none is asked for.
 const MEMORY: &str = "512Mi";
 const MEBIBYTE: u64 = 1024 * 1024;
+/// Bytes per second of moves when none are asked for.
+const MOVE_RATE: u64 = 50 * MEBIBYTE;
 
 /// Settings that the operator sets and nobody else.
 const RESERVED: &[&str] = &[
@@ -104,6 +106,8 @@ pub struct ValidatedKafka {
     pub deletion_policy: DeletionPolicy,
     /// Whether no node is to run.
     pub stopped: bool,
+    /// Bytes per second that each broker sends, and takes, at most while replicas are moved.
+    pub move_rate: u64,
 }
 
 impl ValidatedKafka {
@@ -143,6 +147,14 @@ impl ValidatedKafka {
         brokers.map(|pool| pool.replicas).sum()
     }
 
+    /// How many controllers the spec asks for.
+    #[must_use]
+    pub fn controller_count(&self) -> usize {
+        let controllers = self.pools.iter().filter(|pool| pool.controller);
+        let asked: i32 = controllers.map(|pool| pool.asked).sum();
+        usize::try_from(asked).unwrap_or_default()
+    }
+
     /// How many nodes are asked for.
     #[must_use]
     pub fn node_count(&self) -> i32 {
@@ -170,11 +182,12 @@ pub fn validate(
         windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
         ..Owner::of(cluster)?
     };
-    let pools = pools(spec, &owner, found)?;
+    let status = cluster.status.as_ref();
+    check_removed(spec, status)?;
+    let pools = pools(spec, &owner, found, status)?;
     for (name, value) in &spec.config {
         check_setting(name, value)?;
     }
-    let status = cluster.status.as_ref();
     let cluster_id = match status.and_then(|status| status.cluster_id.clone()) {
         Some(id) => id,
         None => cluster_id(&owner.uid)?,
@@ -193,6 +206,10 @@ pub fn validate(
         racks: spec.rack.as_ref().map(|_| found.racks.clone()),
         deletion_policy: spec.deletion_policy,
         stopped: spec.stopped,
+        move_rate: match &spec.replica_move_rate {
+            Some(rate) => size("spec.replicaMoveRate", rate)?,
+            None => MOVE_RATE,
+        },
         image: spec.image.clone().unwrap_or_else(|| images.kafka.clone()),
         founding: founding(cluster, &owner, &pools, found),
         pools,
@@ -215,7 +232,44 @@ pub fn set_names(spec: &KafkaClusterSpec, cluster: &str) -> Vec<String> {
         .collect()
 }
 
-fn pools(spec: &KafkaClusterSpec, owner: &Owner, found: &Found) -> Result<Vec<Pool>, Error> {
+/// The nodes that a pool had when it was looked at last, in a cluster that has worked.
+fn known_nodes(status: Option<&KafkaClusterStatus>, pool: Option<&str>) -> i32 {
+    let worked = status.filter(|status| status.bootstrapped);
+    let pools = worked
+        .map(|status| status.pools.as_slice())
+        .unwrap_or_default();
+    let known = pools.iter().find(|known| known.name.as_deref() == pool);
+    known.map(|known| known.nodes).unwrap_or_default()
+}
+
+/// A pool that had nodes cannot leave the spec: they would be gone at once, with the only copies of partitions perhaps.
+fn check_removed(
+    spec: &KafkaClusterSpec,
+    status: Option<&KafkaClusterStatus>,
+) -> Result<(), Invalid> {
+    let worked = status.filter(|status| status.bootstrapped);
+    for known in worked.iter().flat_map(|status| &status.pools) {
+        let Some(name) = known.name.as_deref().filter(|_| known.nodes > 0) else {
+            continue;
+        };
+        if !spec.pools.iter().any(|pool| pool.name == name) {
+            return Err(Invalid::new(
+                "spec.pools",
+                name,
+                format!("was removed, and it has {} nodes", known.nodes),
+                "put it back with replicas 0, drain its brokers, and remove it when it has no nodes",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn pools(
+    spec: &KafkaClusterSpec,
+    owner: &Owner,
+    found: &Found,
+    status: Option<&KafkaClusterStatus>,
+) -> Result<Vec<Pool>, Error> {
     let mut pools = match (spec.nodes, &spec.storage) {
         (Some(nodes), Some(storage)) if spec.pools.is_empty() => {
             vec![nodes_alike(spec, owner, nodes, storage)?]
@@ -243,7 +297,9 @@ fn pools(spec: &KafkaClusterSpec, owner: &Owner, found: &Found) -> Result<Vec<Po
             let of_all = ("spec.podOverrides".to_owned(), spec.pod_overrides.clone());
             pool.pod_overrides.insert(0, of_all);
         }
-        pool.live_replicas = found.replicas.get(&pool.set).copied().unwrap_or_default();
+        // A stopped cluster has no pods, and its nodes are there nevertheless.
+        let live = found.replicas.get(&pool.set).copied().unwrap_or_default();
+        pool.live_replicas = live.max(known_nodes(status, pool.name.as_deref()));
         pool.live_templates = found.templates.get(&pool.set).cloned().unwrap_or_default();
     }
     Ok(pools)

@@ -1,55 +1,284 @@
-//! Restarts of the pods of a StatefulSet whose update strategy is OnDelete: nothing but [`roll`] restarts a data pod.
+//! Restarts of pods whose StatefulSets have the update strategy OnDelete: nothing but this restarts a data pod.
 //!
-//! One pod at a time: the first pod that [`need`]s it is deleted when the [`gate`] lets it, and the next reconcile goes
-//! on. Each decision is a small function of what was read, so that systems of several nodes can put their own health
-//! before it.
+//! One pod at a time, over all StatefulSets of a system. What is read becomes [`Member`]s: each pod with where it stands
+//! and every reason to restart it. [`next`] decides, and is pure: who is first ([`Rank`]) and whether the system itself
+//! lets it happen ([`Gate`]) are functions that a system gives. [`restart`] carries the decision out, and the next
+//! reconcile goes on.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 
 use super::Owner;
 use crate::context::{Context, is_status};
 
-/// Why a pod has to be restarted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Need {
-    /// The pod.
-    pub pod: String,
-    /// In words, for status and events.
-    pub reason: String,
+/// Where a pod stands.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It says that it is ready.
+    Ready,
+    /// It is there and not ready.
+    Unready {
+        /// Whether any of its containers runs.
+        runs: bool,
+    },
+    /// It is on its way out.
+    Leaving,
+    /// Its StatefulSet is to have it, and it is not there.
+    Missing,
 }
 
-/// Whether the pod differs from what its StatefulSet would make now.
+/// A pod of a system, as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// The pod.
+    pub pod: String,
+    /// Its uid, so that no other pod of the same name is restarted in its place.
+    pub uid: Option<String>,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Why it has to be restarted, in words; empty when it has not.
+    pub reasons: Vec<String>,
+}
+
+/// What the system itself says to the restart of a pod.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Gate {
+    /// It may happen now.
+    Open,
+    /// It must wait, and for what.
+    Shut(String),
+}
+
+/// The order: who has a lower one is restarted before others.
+pub type Rank = u8;
+
+/// A pod that has to be restarted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Restart {
+    /// The pod.
+    pub pod: String,
+    /// Why.
+    pub reasons: Vec<String>,
+    /// What it waits for; `None` for the one that is restarted now.
+    pub waits_for: Option<String>,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// The pod to restart.
+    pub now: Option<Member>,
+    /// All pods that have to be restarted, in order.
+    pub restarts: Vec<Restart>,
+}
+
+impl Decision {
+    /// What happens, in one sentence; `None` when nobody has to be restarted.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let first = self.restarts.first()?;
+        let because = first.reasons.join("; ");
+        let more = match self.restarts.len() {
+            1 => String::new(),
+            count => format!(" ({} more to follow)", count - 1),
+        };
+        Some(match &first.waits_for {
+            None => format!("restarting {}: {because}{more}", first.pod),
+            Some(waits) => format!(
+                "{} must be restarted: {because}; waiting: {waits}{more}",
+                first.pod
+            ),
+        })
+    }
+}
+
+/// Decides which pod is restarted now: one that does not work before one that does, then by rank and name.
+///
+/// A pod that works waits until all others are ready; one that does not work may be what the others wait for, so that
+/// only the gate keeps it. A pod that is not ready and needs no restart is on its way up, and is waited for.
 #[must_use]
-pub fn need(set: &StatefulSet, pod: &Pod) -> Option<Need> {
+pub fn next(
+    members: &[Member],
+    rank: impl Fn(&Member) -> Rank,
+    gate: impl Fn(&Member) -> Gate,
+) -> Decision {
+    let is_ready = |member: &Member| member.standing == Standing::Ready;
+    let mut needing: Vec<&Member> = members
+        .iter()
+        .filter(|member| !member.reasons.is_empty())
+        .filter(|member| is_ready(member) || matches!(member.standing, Standing::Unready { .. }))
+        .collect();
+    needing.sort_by(|a, b| (is_ready(a), rank(a), &a.pod).cmp(&(is_ready(b), rank(b), &b.pod)));
+    let between = members.iter().find_map(|member| match member.standing {
+        Standing::Leaving => Some(format!("{} is on its way out", member.pod)),
+        Standing::Missing => Some(format!("{} is not there yet", member.pod)),
+        Standing::Ready | Standing::Unready { .. } => None,
+    });
+    let waits = |member: &Member| -> Option<String> {
+        if between.is_some() {
+            return between.clone();
+        }
+        let unready = members
+            .iter()
+            .find(|other| other.pod != member.pod && !is_ready(other));
+        match (is_ready(member), unready) {
+            (true, Some(other)) => Some(format!("{} is not ready", other.pod)),
+            _ => match gate(member) {
+                Gate::Open => None,
+                Gate::Shut(reason) => Some(reason),
+            },
+        }
+    };
+    let mut decision = Decision::default();
+    for member in needing {
+        let waits_for = match &decision.now {
+            Some(now) => Some(format!("{} is restarted first", now.pod)),
+            // The first that works says what is waited for; nobody behind it goes before it.
+            None if is_ready(member) && !decision.restarts.is_empty() => {
+                Some(format!("{} comes first", decision.restarts[0].pod))
+            }
+            None => waits(member),
+        };
+        if waits_for.is_none() {
+            decision.now = Some(member.clone());
+        }
+        decision.restarts.push(Restart {
+            pod: member.pod.clone(),
+            reasons: member.reasons.clone(),
+            waits_for,
+        });
+    }
+    // The one that is restarted stands first, whoever was passed over.
+    decision
+        .restarts
+        .sort_by_key(|restart| restart.waits_for.is_some());
+    decision
+}
+
+/// The pods that a StatefulSet has and is to have. `named` are annotations of its template that say, in words, what a
+/// pod has to be restarted for.
+#[must_use]
+pub fn members(set: &StatefulSet, pods: &[Pod], named: &[(&str, &str)]) -> Vec<Member> {
+    let name = set.name_any();
+    let wanted = set.spec.as_ref().and_then(|spec| spec.replicas);
+    let mut members: Vec<Member> = pods
+        .iter()
+        .map(|pod| Member {
+            pod: pod.name_any(),
+            uid: pod.metadata.uid.clone(),
+            standing: standing(pod),
+            reasons: reasons(set, pod, named),
+        })
+        .collect();
+    for ordinal in 0..wanted.unwrap_or(1) {
+        let pod = format!("{name}-{ordinal}");
+        if !members.iter().any(|member| member.pod == pod) {
+            members.push(Member {
+                pod,
+                uid: None,
+                standing: Standing::Missing,
+                reasons: Vec::new(),
+            });
+        }
+    }
+    members.sort_by(|a, b| a.pod.cmp(&b.pod));
+    members
+}
+
+/// Why a pod differs from what its StatefulSet would make now; empty when it does not.
+#[must_use]
+pub fn reasons(set: &StatefulSet, pod: &Pod, named: &[(&str, &str)]) -> Vec<String> {
+    let Some((has, wanted)) = revisions(set, pod).filter(|(has, wanted)| has != wanted) else {
+        return Vec::new();
+    };
+    let template = set.spec.as_ref().map(|spec| &spec.template);
+    let annotations =
+        template.and_then(|template| template.metadata.as_ref()?.annotations.as_ref());
+    let mut reasons: Vec<String> = named
+        .iter()
+        .filter(|(annotation, _)| {
+            let of_template = annotations.and_then(|all| all.get(*annotation));
+            of_template != pod.annotations().get(*annotation)
+        })
+        .map(|(_, words)| (*words).to_owned())
+        .collect();
+    let specs = template.and_then(|template| Some((pod.spec.as_ref()?, template.spec.as_ref()?)));
+    if let Some((from, to)) = specs {
+        reasons.extend(differing_containers(from, to));
+    }
+    if reasons.is_empty() {
+        reasons.push(format!(
+            "its template changed from revision {has} to {wanted}"
+        ));
+    }
+    reasons
+}
+
+/// The revision that a pod has, and the one that its StatefulSet makes. A status of an older generation does not know.
+fn revisions<'a>(set: &'a StatefulSet, pod: &'a Pod) -> Option<(&'a str, &'a str)> {
     let status = set.status.as_ref()?;
-    // A status of an older generation does not know the new revision yet.
     if status.observed_generation != set.metadata.generation {
         return None;
     }
     let wanted = status.update_revision.as_deref()?;
     let has = pod.labels().get("controller-revision-hash")?;
-    (has != wanted).then(|| Need {
-        pod: pod.name_any(),
-        reason: format!("its template changed from revision {has} to {wanted}"),
+    Some((has, wanted))
+}
+
+fn differing_containers(from: &PodSpec, to: &PodSpec) -> Vec<String> {
+    let mut differences = Vec::new();
+    for container in &to.containers {
+        let Some(former) = from.containers.iter().find(|c| c.name == container.name) else {
+            continue;
+        };
+        if let (Some(image), former) = (&container.image, former.image.as_deref())
+            && former != Some(image)
+        {
+            let former = former.unwrap_or("none");
+            differences.push(format!("its image changes from {former} to {image}"));
+        }
+        if resized(container, former) {
+            differences.push("its memory or CPU changes".to_owned());
+        }
+    }
+    differences
+}
+
+/// What the template does not say may have been added to the pod by Kubernetes.
+fn resized(wanted: &Container, has: &Container) -> bool {
+    let Some(wanted) = &wanted.resources else {
+        return false;
+    };
+    let has = has.resources.clone().unwrap_or_default();
+    [
+        (&wanted.requests, has.requests.unwrap_or_default()),
+        (&wanted.limits, has.limits.unwrap_or_default()),
+    ]
+    .into_iter()
+    .any(|(wanted, has)| {
+        let mut all = wanted.iter().flatten();
+        all.any(|(name, quantity)| has.get(name) != Some(quantity))
     })
 }
 
-/// Why a restart must wait, or `None` when it may happen. A pod that does not work may always be restarted; a working
-/// one only while all others are ready.
-#[must_use]
-pub fn gate(pods: &[Pod], candidate: &str) -> Option<String> {
-    if pods
-        .iter()
-        .any(|pod| pod.name_any() == candidate && !is_ready(pod))
-    {
-        return None;
+fn standing(pod: &Pod) -> Standing {
+    if pod.metadata.deletion_timestamp.is_some() {
+        Standing::Leaving
+    } else if is_ready(pod) {
+        Standing::Ready
+    } else {
+        let status = pod.status.as_ref();
+        let containers = status.and_then(|status| status.container_statuses.as_ref());
+        let runs = containers.into_iter().flatten().any(|container| {
+            container
+                .state
+                .as_ref()
+                .is_some_and(|state| state.running.is_some())
+        });
+        Standing::Unready { runs }
     }
-    pods.iter()
-        .find(|pod| pod.name_any() != candidate && !is_ready(pod))
-        .map(|pod| format!("{} is not ready", pod.name_any()))
 }
 
 /// Whether a pod says that it is ready and is not on its way out.
@@ -65,15 +294,15 @@ pub fn is_ready(pod: &Pod) -> bool {
         })
 }
 
-/// Restarts at most one pod; says which, and why, or what it waits for.
+/// The pods of a StatefulSet, by name.
 ///
 /// # Errors
 /// Kubernetes could not be asked.
-pub async fn roll(
+pub async fn pods(
     context: &Context,
     owner: &Owner,
     set: &StatefulSet,
-) -> Result<Option<String>, kube::Error> {
+) -> Result<Vec<Pod>, kube::Error> {
     let api = context.namespaced::<Pod>(&owner.namespace);
     let labels = set
         .spec
@@ -84,75 +313,53 @@ pub async fn roll(
         .flatten()
         .map(|(k, v)| format!("{k}={v}"))
         .collect();
-    let mut pods = api
-        .list(&ListParams::default().labels(&selector.join(",")))
-        .await?
-        .items;
+    let params = ListParams::default().labels(&selector.join(","));
+    let mut pods = api.list(&params).await?.items;
     pods.sort_by_key(ResourceExt::name_any);
-    let Some(need) = pods.iter().find_map(|pod| need(set, pod)) else {
-        return Ok(None);
-    };
-    if let Some(pod) = pods
-        .iter()
-        .find(|pod| pod.metadata.deletion_timestamp.is_some())
-    {
-        return Ok(Some(format!("{} is on its way out", pod.name_any())));
-    }
-    if let Some(waits) = gate(&pods, &need.pod) {
-        return Ok(Some(format!(
-            "{} must be restarted, {}; waiting: {waits}",
-            need.pod, need.reason
-        )));
-    }
-    let uid = pods
-        .iter()
-        .find(|pod| pod.name_any() == need.pod)
-        .and_then(|pod| pod.metadata.uid.clone());
+    Ok(pods)
+}
+
+/// Deletes exactly this pod, so that its StatefulSet makes it anew.
+///
+/// # Errors
+/// Kubernetes could not be asked. That the pod is gone already is none.
+pub async fn restart(context: &Context, owner: &Owner, member: &Member) -> Result<(), kube::Error> {
+    let api = context.namespaced::<Pod>(&owner.namespace);
     let exactly_this = DeleteParams::default().preconditions(Preconditions {
-        uid,
+        uid: member.uid.clone(),
         resource_version: None,
     });
-    match api.delete(&need.pod, &exactly_this).await {
+    match api.delete(&member.pod, &exactly_this).await {
         Ok(_) => context.metrics.count_write("Pod"),
         Err(error) if is_status(&error, 404) || is_status(&error, 409) => {}
         Err(error) => return Err(error),
     }
-    tracing::info!(pod = need.pod, reason = need.reason, "restarting");
-    Ok(Some(format!("restarting {}: {}", need.pod, need.reason)))
+    tracing::info!(
+        pod = member.pod,
+        reasons = member.reasons.join("; "),
+        "restarting"
+    );
+    Ok(())
+}
+
+/// Rolls a StatefulSet that says nothing of its own health: at most one pod, while all others are ready. Says which, and
+/// why, or what it waits for.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn roll(
+    context: &Context,
+    owner: &Owner,
+    set: &StatefulSet,
+) -> Result<Option<String>, kube::Error> {
+    let pods = pods(context, owner, set).await?;
+    let decision = next(&members(set, &pods, &[]), |_| 0, |_| Gate::Open);
+    if let Some(member) = &decision.now {
+        restart(context, owner, member).await?;
+    }
+    Ok(decision.told())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn set(observed: i64) -> StatefulSet {
-        serde_json::from_value(json!({"metadata": {"name": "k", "generation": 2},
-            "status": {"replicas": 1, "observedGeneration": observed, "updateRevision": "k-2"}}))
-        .unwrap()
-    }
-
-    fn pod(name: &str, revision: &str, ready: bool) -> Pod {
-        serde_json::from_value(json!({"metadata": {"name": name, "labels": {"controller-revision-hash": revision}},
-            "status": {"conditions": [{"type": "Ready", "status": if ready {"True"} else {"False"}}]}}))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_pod_of_the_former_template_needs_a_restart() {
-        assert!(need(&set(2), &pod("k-0", "k-1", true)).is_some());
-        assert!(need(&set(2), &pod("k-0", "k-2", true)).is_none());
-        assert!(
-            need(&set(1), &pod("k-0", "k-1", true)).is_none(),
-            "the status is older than the spec"
-        );
-    }
-
-    #[test]
-    fn a_working_pod_waits_for_the_others_and_a_broken_one_does_not() {
-        let pods = [pod("k-0", "k-1", true), pod("k-1", "k-1", false)];
-        assert_eq!(gate(&pods, "k-0"), Some("k-1 is not ready".into()));
-        assert_eq!(gate(&pods, "k-1"), None);
-        assert_eq!(gate(&pods[..1], "k-0"), None);
-    }
-}
+#[path = "roll_tests.rs"]
+mod tests;

@@ -69,6 +69,16 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub drain: Vec<DrainStatus>,
+    /// The last rebalance that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<RebalanceStatus>,
+    /// Replicas that the operator moves now. As long as this stands here, throttles of replication in Kafka are the
+    /// operator's, and it takes them away at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<MovesStatus>,
+    /// The last replacement of volumes that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_replacement: Option<VolumeReplacementStatus>,
     /// Nodes that have to be restarted, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -87,7 +97,8 @@ pub struct PoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub name: Option<String>,
-    /// Nodes that it is to have now. More than asked for while nodes cannot be removed yet.
+    /// Nodes that it is to have now, and has again when a stopped cluster goes on. More than asked for while nodes cannot
+    /// be removed yet.
     #[serde(default)]
     pub nodes: i32,
     /// Nodes that are ready.
@@ -159,6 +170,68 @@ pub struct DrainStatus {
     pub bytes_left: Option<i64>,
     /// Whether it is empty.
     pub done: bool,
+    /// Whether the node was taken away after that. Then the drain is over: a new node with this id is not emptied until it
+    /// is asked for anew.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub gone: bool,
+}
+
+/// A rebalance.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebalanceStatus {
+    /// The value of the annotation `millrace.dev/rebalance` that asked for it.
+    #[schemars(length(max = 256))]
+    pub value: String,
+    /// Partitions that are still to be moved, or move.
+    pub partitions_left: i32,
+    /// Whether it is over.
+    pub done: bool,
+}
+
+/// Replicas that are moved.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MovesStatus {
+    /// Partitions that are still to be moved, or move.
+    pub partitions_left: i32,
+    /// Bytes per second that each broker sends, and takes, at most for it.
+    pub bytes_per_second: i64,
+}
+
+/// How far a replacement of volumes is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum VolumeReplacementPhase {
+    /// It waits until the node can be spared.
+    #[default]
+    Waiting,
+    /// It cannot be done.
+    Refused,
+    /// The claims and the pod are deleted.
+    Deleting,
+    /// The node is there with new volumes, and is filled by the others.
+    Filling,
+    /// It is over.
+    Done,
+}
+
+/// A replacement of the volumes of a node by new ones.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeReplacementStatus {
+    /// The pod, as the annotation `millrace.dev/replace-volume` names it.
+    #[schemars(length(max = 253))]
+    pub pod: String,
+    /// How far it is.
+    pub phase: VolumeReplacementPhase,
+    /// What it waits for, or why it cannot be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// Uids of what is deleted, the pod and its claims, so that nothing that comes after them is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)))]
+    pub former: Vec<String>,
 }
 
 /// A node that has to be restarted.
@@ -168,7 +241,12 @@ pub struct NodeRestart {
     /// The pod.
     #[schemars(length(max = 253))]
     pub pod: String,
-    /// Why it has to be, and what it waits for.
+    /// Why, one reason after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(max = 2048)))]
+    pub reasons: Vec<String>,
+    /// What it waits for; absent while it is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
-    pub reason: String,
+    pub waits_for: Option<String>,
 }

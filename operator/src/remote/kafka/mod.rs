@@ -18,6 +18,7 @@ mod quorum;
 mod quotas;
 mod replicas;
 pub mod scram;
+mod settings;
 mod waiting;
 
 pub use access::{Access, Login, Protocol, password};
@@ -38,5 +39,6 @@ pub use quorum::{
     Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
 };
 pub use quotas::Quotas;
-pub use replicas::{LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
+pub use replicas::{Factor, LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
+pub use settings::TopicSettings;
 pub use waiting::Waiting;

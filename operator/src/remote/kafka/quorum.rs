@@ -22,6 +22,10 @@ use super::message::{lacks, text, topic_name};
 const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The feature that the format of the metadata log depends on.
 pub const METADATA_VERSION: &str = "metadata.version";
+/// Who had all of the log so many milliseconds ago has caught up.
+const CAUGHT_UP_MS: i64 = 10_000;
+/// So many records behind counts as caught up, where no times are told.
+const CAUGHT_UP_RECORDS: i64 = 1000;
 /// Upgrades that lose nothing, in the terms of UpdateFeatures.
 const UPGRADE: i8 = 1;
 
@@ -66,6 +70,21 @@ pub struct QuorumView {
     pub observers: Vec<QuorumReplica>,
     /// Where voters are reached, by node id.
     pub endpoints: BTreeMap<i32, Vec<Endpoint>>,
+}
+
+impl QuorumView {
+    /// Whether a controller or broker has all of the log but what came in the last moments.
+    #[must_use]
+    pub fn has_caught_up(&self, replica: &QuorumReplica) -> bool {
+        let leader = self.voters.iter().find(|voter| voter.id == self.leader);
+        match leader.map(|leader| leader.last_caught_up_ms) {
+            // A quiet log grows slowly, so that offsets alone would not tell that somebody is away.
+            Some(now) if now >= 0 && replica.last_caught_up_ms >= 0 => {
+                replica.last_caught_up_ms + CAUGHT_UP_MS >= now
+            }
+            _ => replica.log_end_offset + CAUGHT_UP_RECORDS >= self.high_watermark,
+        }
+    }
 }
 
 /// A broker as the controllers know it.
@@ -300,9 +319,27 @@ impl KafkaAdmin {
     /// # Errors
     /// [`KafkaError`] once the time of a call is up.
     pub async fn features(&self) -> Result<BTreeMap<String, FeatureLevel>, KafkaError> {
+        self.features_of(Target::Any).await
+    }
+
+    /// The same of the broker at an address, `host:port`.
+    ///
+    /// # Errors
+    /// [`KafkaError`]; the broker has to be reachable itself.
+    pub async fn features_at(
+        &self,
+        address: &str,
+    ) -> Result<BTreeMap<String, FeatureLevel>, KafkaError> {
+        self.features_of(Target::At(address)).await
+    }
+
+    async fn features_of(
+        &self,
+        target: Target<'_>,
+    ) -> Result<BTreeMap<String, FeatureLevel>, KafkaError> {
         let asked = "tell its features";
         self.call(
-            Target::Any,
+            target,
             asked,
             |_| {
                 ApiVersionsRequest::default()

@@ -70,7 +70,22 @@ pub struct LogDirectory {
 /// New replicas of partitions; `None` cancels what moves.
 pub type Moves = BTreeMap<TopicPartition, Option<Vec<i32>>>;
 
-fn reassign_request(moves: &Moves, timeout_ms: i32) -> AlterPartitionReassignmentsRequest {
+/// Whether a move may change how many replicas a partition has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Factor {
+    /// It keeps them: the controllers refuse anything else (Kafka 4.1), such as a move that was computed from metadata
+    /// that had fallen behind.
+    Kept,
+    /// It may have more or fewer.
+    Changed,
+}
+
+fn reassign_request(
+    moves: &Moves,
+    factor: Factor,
+    version: i16,
+    timeout_ms: i32,
+) -> AlterPartitionReassignmentsRequest {
     let mut topics: BTreeMap<&str, Vec<ReassignablePartition>> = BTreeMap::new();
     for (at, replicas) in moves {
         let replicas = replicas
@@ -84,7 +99,7 @@ fn reassign_request(moves: &Moves, timeout_ms: i32) -> AlterPartitionReassignmen
     }
     AlterPartitionReassignmentsRequest::default()
         .with_timeout_ms(timeout_ms)
-        .with_allow_replication_factor_change(true)
+        .with_allow_replication_factor_change(factor == Factor::Changed || version < 1)
         .with_topics(
             topics
                 .into_iter()
@@ -209,7 +224,7 @@ impl KafkaAdmin {
     ///
     /// # Errors
     /// [`KafkaError`] of the first partition that cannot have them; others may have been accepted.
-    pub async fn reassign(&self, moves: &Moves) -> Result<(), KafkaError> {
+    pub async fn reassign(&self, moves: &Moves, factor: Factor) -> Result<(), KafkaError> {
         if moves.is_empty() {
             return Ok(());
         }
@@ -217,7 +232,7 @@ impl KafkaAdmin {
         self.call(
             Target::Controller,
             &asked,
-            |_| reassign_request(moves, self.request_ms()),
+            |version| reassign_request(moves, factor, version, self.request_ms()),
             |answer| read_reassign(answer, &asked),
         )
         .await

@@ -1,0 +1,137 @@
+//! Carries drains and rebalances out.
+//!
+//! What is planned is told in the status before anything is throttled, so that whoever goes on after a crash knows whose
+//! the throttles are.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use crate::kafka::crd::{KafkaCluster, KafkaClusterStatus, MovesStatus};
+use crate::kafka::moves::{self, Plan};
+use crate::kafka::validate::ValidatedKafka;
+use crate::kafka::view::View;
+use crate::remote::kafka::{Factor, KafkaAdmin, KafkaError, Moves};
+
+/// What was planned and done.
+#[derive(Clone, Debug, Default)]
+pub struct Moved {
+    /// The plan.
+    pub plan: Plan,
+    /// For the status; `None` when nothing moves and no throttle is left.
+    pub moves: Option<MovesStatus>,
+    /// What Kafka did not let happen; the next look tries again.
+    pub failed: Option<String>,
+}
+
+impl Moved {
+    /// Tells it in a status.
+    pub fn tell(&self, status: &mut KafkaClusterStatus) {
+        status.drain.clone_from(&self.plan.drain);
+        status.rebalance.clone_from(&self.plan.rebalance);
+        status.moves.clone_from(&self.moves);
+    }
+}
+
+/// Takes one step of what is asked for.
+pub(super) async fn step(
+    admin: &KafkaAdmin,
+    cluster: &KafkaCluster,
+    kafka: &ValidatedKafka,
+    view: &View,
+) -> Moved {
+    let before = cluster.status.as_ref();
+    let asked = moves::asked(cluster.annotations());
+    let mut plan = moves::plan(asked, view, kafka, before);
+    let noted = before.is_some_and(|status| status.moves.is_some());
+    count_bytes(admin, view, &mut plan).await;
+    if !noted && plan.batch.is_empty() {
+        return Moved {
+            plan,
+            ..Moved::default()
+        };
+    }
+    let status = MovesStatus {
+        partitions_left: i32::try_from(plan.left).unwrap_or(i32::MAX),
+        bytes_per_second: i64::try_from(kafka.move_rate).unwrap_or(i64::MAX),
+    };
+    let mut moved = Moved {
+        plan,
+        moves: Some(status),
+        failed: None,
+    };
+    if !noted {
+        // It has to be in the status first.
+        return moved;
+    }
+    match carry_out(admin, kafka, view, &moved.plan).await {
+        Ok(true) => moved.moves = None,
+        Ok(false) => {}
+        Err(error) => moved.failed = Some(error.to_string()),
+    }
+    moved
+}
+
+/// Throttles and moves. Says whether it is all over, and the throttles are gone.
+async fn carry_out(
+    admin: &KafkaAdmin,
+    kafka: &ValidatedKafka,
+    view: &View,
+    plan: &Plan,
+) -> Result<bool, KafkaError> {
+    let over = plan.batch.is_empty() && view.reassignments.is_empty();
+    let rate = (!over).then_some(kafka.move_rate);
+    let set = admin
+        .settings_of_all_brokers(&[moves::LEADER_RATE, moves::FOLLOWER_RATE])
+        .await?;
+    let changes = moves::rate_changes(rate, &set);
+    if !changes.is_empty() {
+        admin.change_all_brokers(&changes).await?;
+    }
+    let topics: Vec<&str> = view.topics.iter().map(|t| t.name.as_str()).collect();
+    let lists = admin
+        .settings_of_topics(&topics, &[moves::LEADERS, moves::FOLLOWERS])
+        .await?;
+    let wanted = moves::throttled(view, &plan.batch);
+    admin
+        .change_topics(&moves::list_changes(&wanted, &lists))
+        .await?;
+    if !plan.batch.is_empty() {
+        let batch: Moves = plan
+            .batch
+            .iter()
+            .map(|(at, to)| (at.clone(), Some(to.clone())))
+            .collect();
+        admin.reassign(&batch, Factor::Kept).await?;
+        tracing::info!(
+            cluster = kafka.owner.name,
+            partitions = batch.len(),
+            left = plan.left,
+            "replicas are moved"
+        );
+    }
+    Ok(over)
+}
+
+/// Asks brokers that are emptied how many bytes are left on them. What is not known is not told.
+async fn count_bytes(admin: &KafkaAdmin, view: &View, plan: &mut Plan) {
+    let addresses: BTreeMap<i32, &str> = view
+        .registered
+        .iter()
+        .filter(|broker| !broker.fenced)
+        .map(|broker| (broker.id, broker.address.as_str()))
+        .collect();
+    for drain in plan.drain.iter_mut().filter(|drain| !drain.done) {
+        let Some(address) = addresses.get(&drain.node) else {
+            continue;
+        };
+        match admin.log_directories(address).await {
+            Ok(directories) => {
+                let replicas = directories.iter().flat_map(|d| &d.replicas);
+                let bytes = replicas.filter(|r| !r.future).map(|r| r.bytes.max(0));
+                drain.bytes_left = Some(bytes.sum());
+            }
+            Err(error) => tracing::debug!(%error, node = drain.node, "bytes are not known"),
+        }
+    }
+}
