@@ -18,9 +18,9 @@ mod exposure;
 mod external;
 mod flow;
 mod kafka;
-mod leader;
 #[path = "../kafka_support/mod.rs"]
 mod kafka_support;
+mod leader;
 mod links;
 mod ownership;
 mod plan;
