@@ -16,6 +16,8 @@ mod cli;
 mod drift;
 mod exposure;
 mod kafka;
+#[path = "../kafka_support/mod.rs"]
+mod kafka_support;
 mod links;
 mod plan;
 mod platform;
@@ -23,6 +25,8 @@ mod reconcile;
 mod refused;
 mod samples;
 mod support;
+mod topic;
+mod user;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
 
@@ -73,6 +77,10 @@ fn the_operator_against_a_real_api_server() {
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
+            topic::records_bind_a_topic_to_its_schema,
+            user::good_and_bad_users,
+            user::users_need_a_secure_cluster,
+            user::users_are_made_corrected_and_removed,
             samples::samples_are_accepted,
             samples::definitions_applied_twice_do_not_change,
             reconcile::a_cluster_appears_and_a_second_look_writes_nothing,

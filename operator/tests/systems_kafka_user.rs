@@ -1,0 +1,211 @@
+//! Users of a real Kafka with secure listeners: who gets in, who may do what, and what is put back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by a panic"
+)]
+
+mod kafka_support;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::ByteString;
+use kafka_support::{Data, SecureKafka, limits, login, write};
+use millrace_operator::pki::Authority;
+use millrace_operator::remote::kafka::scram::Mechanism;
+use millrace_operator::remote::kafka::{
+    Access, Acl, AclOperation, AclPattern, AclPermission, AclResource, Credential, KafkaAdmin,
+    KafkaError, NewTopic, Quotas, ResponseError, TopicView,
+};
+use millrace_operator::remote::pipeline::converge;
+use millrace_operator::remote::user::{News, Password, RemoteUser, UserChange, WantedUser, Why};
+
+fn admin(data: &Data) -> KafkaAdmin {
+    KafkaAdmin::connect(&Access::from_secret(data).unwrap(), limits()).unwrap()
+}
+
+async fn topic(admin: &KafkaAdmin, name: &str) -> TopicView {
+    let new = NewTopic {
+        name: name.into(),
+        partitions: 1,
+        replication_factor: 1,
+        config: BTreeMap::new(),
+    };
+    admin.create_topic(&new).await.unwrap();
+    for _ in 0..100 {
+        match admin.topic(name).await.unwrap() {
+            Some(view) if !view.partitions.is_empty() => return view,
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+    }
+    panic!("{name} did not come");
+}
+
+fn rule(name: &str, operation: AclOperation) -> Acl {
+    Acl {
+        resource: AclResource::Topic,
+        name: name.into(),
+        pattern: AclPattern::Literal,
+        operation,
+        host: "*".into(),
+        permission: AclPermission::Allow,
+    }
+}
+
+fn wanted(password: &str, iterations: u32, news: Option<News>) -> WantedUser {
+    WantedUser {
+        name: "alice".into(),
+        password: Password {
+            text: password.into(),
+            iterations,
+            rotated_for: None,
+            news,
+        },
+        acls: [rule("alerts", AclOperation::Write)].into(),
+        quotas: Quotas::from([
+            ("producer_byte_rate".into(), 1_048_576.0),
+            ("request_percentage".into(), 12.5),
+        ]),
+    }
+}
+
+/// Brings the user about and gives the changes that were made.
+async fn make(admin: &KafkaAdmin, wanted: &WantedUser) -> Vec<UserChange> {
+    converge(&RemoteUser { admin, wanted }).await.unwrap().made
+}
+
+#[tokio::test]
+#[ignore = "systems tier"]
+async fn users_get_in_by_their_password_and_do_what_rules_let() {
+    let Some(kafka) = SecureKafka::start("ns", 26) else {
+        return;
+    };
+    // A topic is made over TLS in both directions, by the operator's own Secret.
+    let admin = admin(&kafka.admin);
+    let (alerts, other) = (topic(&admin, "alerts").await, topic(&admin, "other").await);
+    certificates_are_told_apart(&kafka).await;
+
+    let alice = |password: &str| login(&kafka.binding, "alice", password);
+    let denied = |answer| matches!(answer, Err(KafkaError::Login { .. }));
+    assert!(denied(write(&alice("one"), &alerts).await));
+    let first = wanted("one", 8200, Some(News::First));
+    assert_eq!(make(&admin, &first).await.len(), 4);
+    assert_eq!(write(&alice("one"), &alerts).await.unwrap(), None);
+    let refused = Some(ResponseError::TopicAuthorizationFailed);
+    assert_eq!(write(&alice("one"), &other).await.unwrap(), refused);
+    assert!(denied(write(&alice("two"), &alerts).await));
+    let quotas = admin.quotas("alice").await.unwrap();
+    assert_eq!(quotas, first.quotas);
+    let settled = wanted("one", 8200, None);
+    assert_eq!(make(&admin, &settled).await, []);
+
+    // Another password lets in, and the former one no more.
+    make(&admin, &wanted("two", 8300, Some(News::Rotation))).await;
+    assert_eq!(write(&alice("two"), &alerts).await.unwrap(), None);
+    assert!(denied(write(&alice("one"), &alerts).await));
+
+    drift_is_put_back(&admin, &wanted("two", 8300, None)).await;
+    assert_eq!(write(&alice("two"), &alerts).await.unwrap(), None);
+    assert_eq!(write(&alice("two"), &other).await.unwrap(), refused);
+}
+
+async fn certificates_are_told_apart(kafka: &SecureKafka) {
+    let with = |key: &str, value: Option<String>| {
+        let mut data = kafka.admin.clone();
+        match value {
+            Some(value) => drop(data.insert(key.into(), ByteString(value.into_bytes()))),
+            None => drop(data.remove(key)),
+        }
+        data
+    };
+    let stranger = Authority::make("stranger", jiff::Timestamp::now()).unwrap();
+    let distrusted = admin(&with("certificates", Some(stranger.certificate)));
+    let error = distrusted.cluster().await.unwrap_err();
+    let by_us = matches!(
+        error,
+        KafkaError::Tls {
+            by_broker: false,
+            ..
+        }
+    );
+    assert!(
+        by_us && error.to_string().contains("certificates"),
+        "{error}"
+    );
+    let mut without = with("client-certificate", None);
+    without.remove("private-key");
+    let error = admin(&without).cluster().await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            KafkaError::Tls {
+                by_broker: true,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+async fn drift_is_put_back(admin: &KafkaAdmin, wanted: &WantedUser) {
+    let (own, foreign) = (
+        rule("alerts", AclOperation::Write),
+        rule("other", AclOperation::Write),
+    );
+    admin
+        .remove_acls("User:alice", std::slice::from_ref(&own))
+        .await
+        .unwrap();
+    admin
+        .add_acls("User:alice", std::slice::from_ref(&foreign))
+        .await
+        .unwrap();
+    let changes = [
+        ("producer_byte_rate".to_owned(), Some(5.0)),
+        ("consumer_byte_rate".to_owned(), Some(6.0)),
+        ("request_percentage".to_owned(), None),
+    ];
+    admin.change_quotas("alice", &changes.into()).await.unwrap();
+    for mechanism in [Mechanism::Sha256, Mechanism::Sha512] {
+        let credential = Credential {
+            mechanism,
+            iterations: 4096,
+        };
+        admin.set_password("alice", credential, "x").await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let made = make(admin, wanted).await;
+    let user = || "alice".to_owned();
+    for change in [
+        UserChange::AddAcl {
+            user: user(),
+            acl: own.clone(),
+        },
+        UserChange::RemoveAcl {
+            user: user(),
+            acl: foreign,
+        },
+        UserChange::UnsetQuota {
+            user: user(),
+            key: "consumer_byte_rate".into(),
+            from: 6.0,
+        },
+        UserChange::SetPassword {
+            user: user(),
+            why: Why::Foreign,
+        },
+        UserChange::RemovePassword {
+            user: user(),
+            mechanism: Mechanism::Sha256,
+        },
+    ] {
+        assert!(made.contains(&change), "{change}: {made:?}");
+    }
+    assert_eq!(admin.acls("User:alice").await.unwrap(), [own].into());
+    assert_eq!(admin.quotas("alice").await.unwrap(), wanted.quotas);
+    assert_eq!(admin.credentials("alice").await.unwrap().len(), 1);
+    assert_eq!(make(admin, wanted).await, []);
+}
