@@ -31,6 +31,7 @@ mod rules;
 mod samples;
 mod stopped;
 mod support;
+mod topic;
 mod upgrade;
 mod user;
 #[path = "../whisk_support/mod.rs"]
@@ -79,6 +80,7 @@ fn the_operator_against_a_real_api_server() {
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
+            topic::records_bind_a_topic_to_its_schema,
             user::good_and_bad_users,
             user::users_need_a_secure_cluster,
             user::users_are_made_corrected_and_removed,

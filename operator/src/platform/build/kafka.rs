@@ -1,7 +1,7 @@
 //! Kafka and OpenWhisk of a platform, and the topics. Pure.
 
-use super::users::User;
 use super::meta;
+use super::users::User;
 use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec, Pool, Rack, Role, Volume};
 use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec};
 use crate::platform::crd::{ExternalKafka, PlatformKafka, PlatformOpenWhisk};

@@ -7,6 +7,10 @@ use millrace_contract::Invalid;
 
 use crate::remote::kafka::{ConfigEntry, ConfigSource, NewTopic, TopicView};
 use crate::remote::pipeline::Plan;
+use crate::topic::crd::TopicSchema;
+
+/// What another schema is refused by.
+pub(super) const SCHEMA_FIELD: &str = "spec.schema";
 
 /// A topic as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct WantedTopic {
     pub config: BTreeMap<String, String>,
     /// Settings that were ours before: those that left `config` are unset.
     pub managed: BTreeSet<String>,
+    /// The schema that it is bound to, and the one that is asked for, where these differ.
+    pub rebind: Option<(TopicSchema, TopicSchema)>,
 }
 
 /// A topic as it is.
@@ -30,6 +36,8 @@ pub struct ObservedTopic {
     pub view: TopicView,
     /// All its settings.
     pub config: BTreeMap<String, ConfigEntry>,
+    /// Whether it holds records; not looked at while no other schema is asked for.
+    pub holds_records: bool,
 }
 
 /// One change of a topic.
@@ -65,6 +73,15 @@ pub enum TopicChange {
         key: String,
         /// The value it has.
         from: Option<String>,
+    },
+    /// Its records will be of another schema. Nothing changes in Kafka, which knows no schemas.
+    Bind {
+        /// The topic.
+        topic: String,
+        /// The schema that it was bound to.
+        from: TopicSchema,
+        /// The schema that it is bound to from now on.
+        to: TopicSchema,
     },
 }
 
@@ -109,6 +126,9 @@ impl fmt::Display for TopicChange {
                 "topic {topic}: {key}: {} → (default)",
                 from.as_deref().unwrap_or("(hidden)")
             ),
+            TopicChange::Bind { topic, from, to } => {
+                write!(f, "topic {topic}: schema: {} → {}", from.name(), to.name())
+            }
         }
     }
 }
@@ -132,7 +152,37 @@ pub fn diff(wanted: &WantedTopic, observed: Option<&ObservedTopic>) -> Plan<Topi
     };
     compare_shape(wanted, &observed.view, &mut plan);
     compare_config(wanted, &observed.config, &mut plan);
+    compare_schema(wanted, observed, &mut plan);
     plan
+}
+
+/// A record is read by the schema that its topic is bound to, and no schema of the data contract understands records of
+/// another one: so a topic can be bound anew while it holds none.
+fn compare_schema(wanted: &WantedTopic, observed: &ObservedTopic, plan: &mut Plan<TopicChange>) {
+    let Some((from, to)) = wanted.rebind else {
+        return;
+    };
+    if observed.holds_records {
+        plan.refused.push(Invalid::new(
+            SCHEMA_FIELD,
+            to.name(),
+            format!(
+                "the topic holds records of schema {}, which no reader of {} understands",
+                from.name(),
+                to.name()
+            ),
+            format!(
+                "put {} back, or make a KafkaTopic with another spec.topicName",
+                from.name()
+            ),
+        ));
+    } else {
+        plan.changes.push(TopicChange::Bind {
+            topic: wanted.name.clone(),
+            from,
+            to,
+        });
+    }
 }
 
 fn compare_shape(wanted: &WantedTopic, view: &TopicView, plan: &mut Plan<TopicChange>) {

@@ -12,6 +12,7 @@ fn wanted() -> WantedTopic {
             ("retention.ms".to_owned(), "1000".to_owned()),
         ]),
         managed: BTreeSet::new(),
+        rebind: None,
     }
 }
 
@@ -44,6 +45,7 @@ fn observed(
                 ((*key).to_owned(), entry)
             })
             .collect(),
+        holds_records: true,
     }
 }
 
@@ -117,6 +119,22 @@ fn what_kafka_cannot_do_is_refused_with_a_cure_while_the_rest_is_done() {
 }
 
 #[test]
+fn a_topic_with_records_stays_bound_to_its_schema() {
+    let mut wanted = wanted();
+    wanted.rebind = Some((TopicSchema::Alert, TopicSchema::Audit));
+    let mut now = observed(6, 1, &AS_WANTED);
+    assert_eq!(
+        diff(&wanted, Some(&now)).to_string(),
+        "refused: spec.schema: audit: the topic holds records of schema alert, which no reader of audit understands; put alert back, or make a KafkaTopic with another spec.topicName"
+    );
+    now.holds_records = false;
+    assert_eq!(
+        diff(&wanted, Some(&now)).to_string(),
+        "topic alerts: schema: alert → audit"
+    );
+}
+
+#[test]
 fn values_are_compared_as_kafka_reads_them() {
     for (one, other) in [
         ("true", "TRUE"),
@@ -156,6 +174,7 @@ fn after(observed: Option<ObservedTopic>, changes: &[TopicChange]) -> ObservedTo
             TopicChange::UnsetConfig { key, .. } => {
                 topic.config.remove(key);
             }
+            TopicChange::Bind { .. } => {}
         }
     }
     topic
@@ -185,6 +204,7 @@ proptest! {
             replication_factor: 1,
             config: ours,
             managed: managed.clone(),
+            rebind: None,
         };
         let before = exists.then(|| {
             let mut topic = observed(has, 1, &[]);

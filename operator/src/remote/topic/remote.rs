@@ -31,10 +31,20 @@ impl Remote for RemoteTopic<'_> {
         let Some(view) = self.admin.topic(name).await? else {
             return Ok(None);
         };
-        match self.admin.topic_config(name).await {
-            Ok(config) => Ok(Some(ObservedTopic { view, config })),
-            // Deleted between the two questions.
-            Err(error) if error.is_unknown_topic() => Ok(None),
+        let looked = async {
+            Ok(ObservedTopic {
+                view,
+                config: self.admin.topic_config(name).await?,
+                holds_records: match self.wanted.rebind {
+                    Some(_) => self.admin.holds_records(name).await?,
+                    None => false,
+                },
+            })
+        };
+        match looked.await {
+            Ok(observed) => Ok(Some(observed)),
+            // Deleted between the questions.
+            Err(error) if KafkaError::is_unknown_topic(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -66,6 +76,7 @@ impl Remote for RemoteTopic<'_> {
                 TopicChange::UnsetConfig { key, .. } => {
                     config.push(ConfigChange::Unset(key.clone()))
                 }
+                TopicChange::Bind { .. } => {}
             }
         }
         self.admin
@@ -166,6 +177,7 @@ mod tests {
                 ("delete.retention.ms".to_owned(), "soon".to_owned()),
             ]),
             managed: BTreeSet::new(),
+            rebind: None,
         }
     }
 
