@@ -29,7 +29,7 @@ use millrace_operator::remote::kafka::{
 };
 use serde_json::{Value, json};
 
-const RECORDS: usize = 4000;
+const RECORDS: usize = 40_000;
 
 struct Scene {
     nodes: Nodes,

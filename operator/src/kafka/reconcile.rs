@@ -72,12 +72,12 @@ impl Component for Kafka {
     }
 
     async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
-        let inside = if has_worked(cluster) {
-            inside::look(context, cluster).await
-        } else {
-            None
-        };
-        let (kafka, resources, held) = prepare(context, cluster, inside.as_ref()).await?;
+        let (mut kafka, mut resources, mut held) = prepare(context, cluster, None).await?;
+        if !held.is_empty() {
+            // Whether nodes may go is known inside only.
+            let inside = inside::look(context, cluster).await;
+            (kafka, resources, held) = prepare(context, cluster, inside.as_ref()).await?;
+        }
         let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
         for pool in &kafka.pools {
             let status = cluster.status.as_ref();
@@ -116,14 +116,15 @@ impl Component for Kafka {
         let volumes = grow(context, cluster, &kafka, &settled.volumes).await?;
         let inside = inside::refreshed(context, cluster, inside).await;
         let view = inside.as_ref().map(|inside| &inside.view);
-        let members = rolling::members(context, &kafka, &applied).await?;
-        let replacement = volume::replace(context, cluster, &kafka, &members, view).await?;
+        let pods_now = rolling::pods(context, &kafka, &applied).await?;
+        let members = &pods_now.members;
+        let replacement = volume::replace(context, cluster, &kafka, members, view).await?;
         // What is to be deleted with its volumes is not restarted beside it.
         let pending = applied.pending();
         let rolling = if volume::is_deleting(replacement.as_ref()) {
             Rolling::default()
         } else {
-            rolling::roll(context, cluster, &kafka, &members, pending, view).await?
+            rolling::roll(context, cluster, &kafka, &pods_now, pending, view).await?
         };
         let version = inside::raise_metadata(&kafka, inside.as_ref(), rolling.settled).await;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;

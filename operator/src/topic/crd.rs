@@ -100,10 +100,10 @@ pub struct KafkaTopicSpec {
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("partitions may grow but not shrink; give the former number or more"))]
     pub partitions: i32,
-    /// Copies of each partition; at most as many as the cluster has nodes. It cannot be changed in this version.
+    /// Copies of each partition; at most as many as the cluster has brokers. A change is made in the background, at full
+    /// speed.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 7))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("this version does not move replicas; put the former number back"))]
     pub replication_factor: i32,
     /// Settings of the topic, for example `retention.ms` or `cleanup.policy`. Others keep the cluster's default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -77,6 +77,7 @@ fn the_operator_against_a_real_api_server() {
             kafka::certificates_are_issued_once_and_rotated_in_three_phases,
             kafka::external_addresses_are_told_to_brokers,
             kafka::a_stopped_cluster_goes_to_zero_and_comes_back,
+            kafka::nodes_are_held_while_a_cluster_is_stopped_or_cannot_be_asked,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,

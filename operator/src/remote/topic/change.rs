@@ -12,6 +12,9 @@ use crate::topic::crd::TopicSchema;
 /// What another schema is refused by.
 pub(super) const SCHEMA_FIELD: &str = "spec.schema";
 
+/// How many copies in sync a partition must have to take records that all of them have to acknowledge.
+const MIN_IN_SYNC: &str = "min.insync.replicas";
+
 /// A topic as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedTopic {
@@ -52,6 +55,15 @@ pub enum TopicChange {
         /// How many it has.
         from: usize,
         /// How many it shall have.
+        to: i32,
+    },
+    /// Its partitions have more or fewer copies.
+    SetReplicationFactor {
+        /// The topic.
+        topic: String,
+        /// How many they have.
+        from: i32,
+        /// How many they shall have.
         to: i32,
     },
     /// A setting has another value, or none.
@@ -105,6 +117,9 @@ impl fmt::Display for TopicChange {
                 f,
                 "topic {topic}: add partitions, {from} → {to} (new records of a key may land in another partition)"
             ),
+            TopicChange::SetReplicationFactor { topic, from, to } => {
+                write!(f, "topic {topic}: copies of each partition, {from} → {to}")
+            }
             TopicChange::SetConfig {
                 topic,
                 key,
@@ -152,7 +167,11 @@ pub fn diff(wanted: &WantedTopic, observed: Option<&ObservedTopic>) -> Plan<Topi
     };
     compare_shape(wanted, &observed.view, &mut plan);
     compare_config(wanted, &observed.config, &mut plan);
+<<<<<<< HEAD
     compare_schema(wanted, observed, &mut plan);
+=======
+    compare_factor(wanted, observed, &mut plan);
+>>>>>>> s-day2
     plan
 }
 
@@ -201,15 +220,34 @@ fn compare_shape(wanted: &WantedTopic, view: &TopicView, plan: &mut Plan<TopicCh
         )),
         _ => {}
     }
-    let factor = view.replication_factor();
-    if factor != wanted.replication_factor {
+}
+
+fn compare_factor(wanted: &WantedTopic, observed: &ObservedTopic, plan: &mut Plan<TopicChange>) {
+    let factor = observed.view.replication_factor();
+    if factor == wanted.replication_factor {
+        return;
+    }
+    let in_sync = wanted
+        .config
+        .get(MIN_IN_SYNC)
+        .cloned()
+        .or_else(|| observed.config.get(MIN_IN_SYNC)?.value.clone());
+    let needed = in_sync.and_then(|value| value.parse::<i32>().ok());
+    // Where it is so already, nothing gets worse.
+    if let Some(needed) = needed.filter(|n| *n > wanted.replication_factor && *n <= factor) {
         plan.refused.push(Invalid::new(
             "spec.replicationFactor",
             wanted.replication_factor.to_string(),
-            format!("the topic has {factor} and this version does not move replicas"),
-            format!("give {factor}"),
+            format!("{MIN_IN_SYNC} is {needed}, so that nobody could write with acks=all"),
+            format!("give {needed} or more, or lower spec.config[{MIN_IN_SYNC}] with it"),
         ));
+        return;
     }
+    plan.changes.push(TopicChange::SetReplicationFactor {
+        topic: wanted.name.clone(),
+        from: factor,
+        to: wanted.replication_factor,
+    });
 }
 
 fn compare_config(

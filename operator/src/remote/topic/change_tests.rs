@@ -113,12 +113,13 @@ fn what_kafka_cannot_do_is_refused_with_a_cure_while_the_rest_is_done() {
     assert_eq!(
         plan.to_string(),
         "topic alerts: retention.ms: 5 → 1000\n\
-         refused: spec.partitions: 6: the topic has 8 partitions and Kafka cannot take any away; give 8 or more, or delete the topic and create it again\n\
-         refused: spec.replicationFactor: 1: the topic has 3 and this version does not move replicas; give 3"
+         topic alerts: copies of each partition, 3 → 1\n\
+         refused: spec.partitions: 6: the topic has 8 partitions and Kafka cannot take any away; give 8 or more, or delete the topic and create it again"
     );
 }
 
 #[test]
+<<<<<<< HEAD
 fn a_topic_with_records_stays_bound_to_its_schema() {
     let mut wanted = wanted();
     wanted.rebind = Some((TopicSchema::Alert, TopicSchema::Audit));
@@ -132,6 +133,23 @@ fn a_topic_with_records_stays_bound_to_its_schema() {
         diff(&wanted, Some(&now)).to_string(),
         "topic alerts: schema: alert → audit"
     );
+=======
+fn too_few_copies_for_writers_are_refused() {
+    let mut config = AS_WANTED.to_vec();
+    config.push(("min.insync.replicas", "2", ConfigSource::Broker));
+    let plan = diff(&wanted(), Some(&observed(6, 3, &config)));
+    assert_eq!(
+        plan.to_string(),
+        "refused: spec.replicationFactor: 1: min.insync.replicas is 2, so that nobody could write with acks=all; give 2 or more, or lower spec.config[min.insync.replicas] with it"
+    );
+    let mut lowered = wanted();
+    lowered
+        .config
+        .insert("min.insync.replicas".to_owned(), "1".to_owned());
+    let plan = diff(&lowered, Some(&observed(6, 3, &config)));
+    assert!(plan.refused.is_empty(), "{plan}");
+    assert_eq!(plan.changes.len(), 2);
+>>>>>>> s-day2
 }
 
 #[test]
@@ -169,6 +187,11 @@ fn after(observed: Option<ObservedTopic>, changes: &[TopicChange]) -> ObservedTo
                 let config = std::mem::take(&mut topic.config);
                 topic = self::observed(*to, topic.view.replication_factor(), &[]);
                 topic.config = config;
+            }
+            TopicChange::SetReplicationFactor { to, .. } => {
+                for partition in &mut topic.view.partitions {
+                    partition.replicas = (0..*to).collect();
+                }
             }
             TopicChange::SetConfig { key, to, .. } => set(&mut topic, key, to),
             TopicChange::UnsetConfig { key, .. } => {

@@ -6,6 +6,7 @@ use millrace_contract::Invalid;
 use tokio::time::{Instant, sleep};
 
 use super::change::{ObservedTopic, TopicChange, WantedTopic, diff};
+use super::factor::set_factor;
 use crate::remote::kafka::{ConfigChange, KafkaAdmin, KafkaError, ResponseError};
 use crate::remote::pipeline::{Plan, Remote};
 
@@ -56,6 +57,7 @@ impl Remote for RemoteTopic<'_> {
     async fn act(&self, _: &Self::Observed, changes: &[TopicChange]) -> Result<(), KafkaError> {
         let mut config = Vec::new();
         let mut partitions = None;
+        let mut factor = None;
         for change in changes {
             match change {
                 TopicChange::Create(new) => {
@@ -70,6 +72,7 @@ impl Remote for RemoteTopic<'_> {
                     self.admin.grow_topic(topic, *to).await?;
                     partitions = Some(*to);
                 }
+                TopicChange::SetReplicationFactor { to, .. } => factor = Some(*to),
                 TopicChange::SetConfig { key, to, .. } => {
                     config.push(ConfigChange::Set(key.clone(), to.clone()));
                 }
@@ -84,6 +87,9 @@ impl Remote for RemoteTopic<'_> {
             .await?;
         if let Some(partitions) = partitions {
             self.wait_for(partitions).await?;
+        }
+        if let Some(factor) = factor {
+            set_factor(self.admin, &self.wanted.name, factor).await?;
         }
         Ok(())
     }
