@@ -167,11 +167,8 @@ pub fn diff(wanted: &WantedTopic, observed: Option<&ObservedTopic>) -> Plan<Topi
     };
     compare_shape(wanted, &observed.view, &mut plan);
     compare_config(wanted, &observed.config, &mut plan);
-<<<<<<< HEAD
     compare_schema(wanted, observed, &mut plan);
-=======
     compare_factor(wanted, observed, &mut plan);
->>>>>>> s-day2
     plan
 }
 

@@ -119,7 +119,6 @@ fn what_kafka_cannot_do_is_refused_with_a_cure_while_the_rest_is_done() {
 }
 
 #[test]
-<<<<<<< HEAD
 fn a_topic_with_records_stays_bound_to_its_schema() {
     let mut wanted = wanted();
     wanted.rebind = Some((TopicSchema::Alert, TopicSchema::Audit));
@@ -133,7 +132,9 @@ fn a_topic_with_records_stays_bound_to_its_schema() {
         diff(&wanted, Some(&now)).to_string(),
         "topic alerts: schema: alert → audit"
     );
-=======
+}
+
+#[test]
 fn too_few_copies_for_writers_are_refused() {
     let mut config = AS_WANTED.to_vec();
     config.push(("min.insync.replicas", "2", ConfigSource::Broker));
@@ -149,7 +150,6 @@ fn too_few_copies_for_writers_are_refused() {
     let plan = diff(&lowered, Some(&observed(6, 3, &config)));
     assert!(plan.refused.is_empty(), "{plan}");
     assert_eq!(plan.changes.len(), 2);
->>>>>>> s-day2
 }
 
 #[test]
