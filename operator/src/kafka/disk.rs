@@ -120,7 +120,7 @@ pub fn grown(
         ids.contains(&volume.node) && is_of_claim && volume.percent() >= FILLING
     });
     let step = u64::try_from(growth.step_percent).unwrap_or_default();
-    let wanted = live.saturating_add(live / 100 * step);
+    let wanted = live.saturating_add(live.saturating_mul(step) / 100);
     let wanted = wanted.min(growth.maximum.bytes()?);
     const MEBIBYTE: u64 = 1024 * 1024;
     let mebibytes = wanted / MEBIBYTE;

@@ -177,7 +177,10 @@ impl Component for Platforms {
             &build::exposing_kinds(),
         )
         .await;
-        let bodies: Vec<_> = applied.bodies().chain(exposed.bodies()).collect();
+        // A ConfigMap is no part that could be ready.
+        let is_part = |body: &&serde_json::Value| body["kind"] != "ConfigMap";
+        let bodies = applied.bodies().chain(exposed.bodies());
+        let bodies: Vec<_> = bodies.filter(is_part).collect();
         let mut troubles = exposure::missing_apis(&platform);
         troubles.extend(refused.iter().map(exposure::trouble));
         troubles.extend(
