@@ -92,6 +92,9 @@ enum Task {
         /// Only this one
         #[arg(long, value_name = "WHAT")]
         only: Option<soak::Drill>,
+        /// Leave the cluster up: the next run goes on with it, and `down` removes it
+        #[arg(long, requires = "only")]
+        keep: bool,
     },
     /// Run the benchmarks against their peers and print the ratios
     Bench,
@@ -120,7 +123,7 @@ fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
         }
         Task::Generate { check } => builds::generate(&context, check)?,
         Task::Packages => packages::ensure(&context).map(|_| ())?,
-        Task::Soak { only } => return soak::soak(&context, only),
+        Task::Soak { only, keep } => return soak::soak(&context, only, keep),
         Task::Bench => builds::bench(&context)?,
     }
     Ok(std::process::ExitCode::SUCCESS)

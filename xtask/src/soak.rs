@@ -20,14 +20,16 @@ pub enum Drill {
     Kafka,
 }
 
-/// Runs the drills, each on a cluster made for it.
+/// Runs the drills, each on a cluster made for it. With `keep` the cluster stays, and the next run goes on with it.
 ///
 /// # Errors
 /// A build fails, or a cluster cannot be made.
-pub fn soak(context: &Context, only: Option<Drill>) -> anyhow::Result<ExitCode> {
+pub fn soak(context: &Context, only: Option<Drill>, keep: bool) -> anyhow::Result<ExitCode> {
     let (steps, mut count) = (Steps::new(), Count::default());
-    let tiers = BTreeSet::from([Tier::Cluster]);
-    tests::prepare(context, &tiers, &steps, true, &mut Vec::new())?;
+    if only != Some(Drill::Kafka) {
+        let tiers = BTreeSet::from([Tier::Cluster]);
+        tests::prepare(context, &tiers, &steps, true, &mut Vec::new())?;
+    }
     let own = context.of_tests();
     std::fs::create_dir_all(&own.state)?;
     for drill in [Drill::Platform, Drill::Kafka] {
@@ -45,7 +47,9 @@ pub fn soak(context: &Context, only: Option<Drill>) -> anyhow::Result<ExitCode> 
         if result.is_err() || count.failed > before {
             tests::keep_evidence(context, &own);
         }
-        up::down(&own, &Target::default())?;
+        if !keep {
+            up::down(&own, &Target::default())?;
+        }
         result?;
     }
     println!("{} passed, {} failed", count.passed, count.failed);

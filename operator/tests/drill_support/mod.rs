@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+pub mod load;
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -66,7 +68,8 @@ impl Nodes {
 
     /// `kubectl`, which has to succeed.
     pub fn kubectl(&self, arguments: &[&str]) -> String {
-        self.try_kubectl(arguments).unwrap_or_else(|said| panic!("{said}"))
+        self.try_kubectl(arguments)
+            .unwrap_or_else(|said| panic!("{said}"))
     }
 
     /// Applies manifests.
@@ -77,7 +80,12 @@ impl Nodes {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(manifest.as_bytes())
+            .unwrap();
         assert!(child.wait().unwrap().success(), "{manifest}");
     }
 
@@ -130,7 +138,7 @@ impl Nodes {
                 .split(|byte| *byte == 0)
                 .any(|variable| variable == wanted.as_bytes());
             let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-            if !is_of_pod || !command.windows(11).any(|part| part == b"kafka.Kafka") {
+            if !is_of_pod || !command.starts_with(b"java\0") {
                 continue;
             }
             let pid = entry.file_name().to_string_lossy().into_owned();
