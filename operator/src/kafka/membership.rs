@@ -35,10 +35,9 @@ pub enum Change {
 /// The next change of the quorum, so that the controllers that are asked for vote and nobody else.
 #[must_use]
 pub fn change(view: &QuorumView, asked: &BTreeSet<i32>) -> Option<Change> {
-    let follows = |id: i32| view.observers.iter().find(|observer| observer.id == id);
     // A dead vote first: it counts towards the majority and never comes back.
     for voter in view.voters.iter().filter(|voter| asked.contains(&voter.id)) {
-        if follows(voter.id).is_some_and(|node| node.directory != voter.directory) {
+        if view.has_lost_its_volume(voter) {
             return Some(Change::Remove {
                 id: voter.id,
                 directory: voter.directory,
@@ -49,8 +48,9 @@ pub fn change(view: &QuorumView, asked: &BTreeSet<i32>) -> Option<Change> {
     // More votes before fewer.
     for id in asked {
         let votes = view.voters.iter().any(|voter| voter.id == *id);
-        if let Some(node) = follows(*id).filter(|_| !votes)
+        if let Some(node) = view.observer(*id).filter(|_| !votes)
             && node.log_end_offset + BEHIND >= view.high_watermark
+            && view.has_caught_up(node)
         {
             return Some(Change::Add {
                 id: *id,
@@ -211,10 +211,36 @@ mod tests {
 
     #[test]
     fn a_vote_without_its_volume_goes_before_the_new_one_comes() {
-        let lost = view(&[(1, 2), (0, 1), (2, 3)], &[(0, 7, 5000)]);
+        let mut lost = view(&[(1, 2), (0, 1), (2, 3)], &[(0, 7, 5000)]);
+        // The former directory asks no more.
+        lost.observers[0].last_fetch_ms = 9;
         assert_eq!(next(&lost, &[0, 1, 2]), "remove 0");
-        let without = view(&[(1, 2), (2, 3)], &[(0, 7, 5000)]);
-        assert_eq!(next(&without, &[0, 1, 2]), "add 0");
+        // It stays among the observers for a while, and is not the one that votes next.
+        let mut without = view(&[(1, 2), (2, 3)], &[(0, 1, 5000), (0, 7, 5000)]);
+        without.observers[1].last_fetch_ms = 9;
+        assert_eq!(
+            change(&without, &[0, 1, 2].into()),
+            Some(Change::Add {
+                id: 0,
+                directory: Uuid::from_u128(7),
+            })
+        );
+        // Nor is the new vote taken away for it.
+        let mut done = view(&[(1, 2), (0, 7), (2, 3)], &[(0, 1, 5000)]);
+        done.voters[1].last_fetch_ms = 19;
+        done.observers[0].last_fetch_ms = 9;
+        assert_eq!(next(&done, &[0, 1, 2]), "nothing");
+    }
+
+    #[test]
+    fn a_controller_that_is_away_does_not_come_to_vote() {
+        let mut away = view(&[(0, 1), (1, 2)], &[(2, 3, 4999)]);
+        for voter in &mut away.voters {
+            voter.last_caught_up_ms = 60_000;
+        }
+        assert_eq!(next(&away, &[0, 1, 2]), "nothing");
+        away.observers[0].last_caught_up_ms = 59_000;
+        assert_eq!(next(&away, &[0, 1, 2]), "add 2");
     }
 
     #[test]
