@@ -12,6 +12,8 @@ pub const PROGRESSING: &str = "Progressing";
 pub const DEGRADED: &str = "Degraded";
 /// Reconciling is switched off by `spec.paused`.
 pub const PAUSED: &str = "Paused";
+/// A volume runs full.
+pub const DISK_PRESSURE: &str = "DiskPressure";
 /// There are no pods, because `spec.stopped` asks for it.
 pub const STOPPED: &str = "Stopped";
 

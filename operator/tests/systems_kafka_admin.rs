@@ -6,14 +6,18 @@
     reason = "a test fails by panicking"
 )]
 
+mod kafka_support;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kafka_support::write;
 use millrace_operator::remote::kafka::{
-    ConfigChange, ConfigSource, Isolation, KafkaAdmin, NewTopic, Timeouts, lag,
+    Access, ConfigChange, ConfigSource, Isolation, KafkaAdmin, NewTopic, Timeouts, lag,
 };
 use millrace_operator::remote::pipeline::converge;
 use millrace_operator::remote::topic::{RemoteTopic, WantedTopic, explain};
+use millrace_operator::topic::crd::TopicSchema;
 use millrace_testkit::Kafka;
 
 fn limits() -> Timeouts {
@@ -104,6 +108,7 @@ async fn topics_live_and_change_and_survive_a_restart() {
 
     positions(&admin).await;
     the_pipeline_corrects_drift(&admin).await;
+    records_bind_a_topic_to_its_schema(&admin, &Access::plain(&kafka.bootstrap())).await;
 
     admin.delete_topic("telemetry").await.unwrap();
     settles(None, async || admin.topic("telemetry").await.unwrap()).await;
@@ -240,6 +245,7 @@ async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
             ("min.cleanable.dirty.ratio", "0.10"),
         ]),
         managed: Default::default(),
+        rebind: None,
     };
     let made = |outcome: Vec<_>| outcome.iter().map(ToString::to_string).collect::<Vec<_>>();
     let first = converge(&RemoteTopic {
@@ -322,6 +328,34 @@ async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
         told.starts_with("spec.config.retention.ms: soon: Kafka says: "),
         "{told}"
     );
+}
+
+/// A topic is bound to another schema while it holds no records, and not afterwards.
+async fn records_bind_a_topic_to_its_schema(admin: &KafkaAdmin, access: &Access) {
+    let wanted = WantedTopic {
+        name: "bound".to_owned(),
+        partitions: 1,
+        replication_factor: 1,
+        config: BTreeMap::new(),
+        managed: Default::default(),
+        rebind: Some((TopicSchema::Alert, TopicSchema::Audit)),
+    };
+    let remote = RemoteTopic {
+        admin,
+        wanted: &wanted,
+    };
+    converge(&remote).await.unwrap();
+    let empty = converge(&remote).await.unwrap();
+    assert!(empty.refused.is_empty(), "{:?}", empty.refused);
+    assert_eq!(
+        empty.made[0].to_string(),
+        "topic bound: schema: alert → audit"
+    );
+    let view = empty.observed.unwrap().view;
+    assert_eq!(write(access, &view).await.unwrap(), None);
+    let held = converge(&remote).await.unwrap();
+    assert!(held.made.is_empty(), "{:?}", held.made);
+    assert_eq!(held.refused[0].field, "spec.schema");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use millrace_operator::remote::kafka::{
 };
 use serde_json::{Value, json};
 
-const RECORDS: usize = 4000;
+const RECORDS: usize = 40_000;
 
 struct Scene {
     nodes: Nodes,
@@ -106,7 +106,7 @@ impl Scene {
     async fn throttled(&self) -> Vec<String> {
         let keys = [LEADERS, FOLLOWERS];
         let settings = self.admin.settings_of_topics(&["t"], &keys).await.unwrap();
-        let topic = settings.into_iter().flat_map(|(_, settings)| settings);
+        let topic = settings.into_values().flatten();
         let set = topic.filter(|(_, entry)| entry.source == ConfigSource::Topic);
         set.map(|(key, entry)| format!("{key}={}", entry.value.unwrap_or_default()))
             .collect()

@@ -156,11 +156,11 @@ async fn drift_is_put_back(admin: &KafkaAdmin, wanted: &WantedUser) {
         rule("other", AclOperation::Write),
     );
     admin
-        .remove_acls("User:alice", &[own.clone()])
+        .remove_acls("User:alice", std::slice::from_ref(&own))
         .await
         .unwrap();
     admin
-        .add_acls("User:alice", &[foreign.clone()])
+        .add_acls("User:alice", std::slice::from_ref(&foreign))
         .await
         .unwrap();
     let changes = [

@@ -2,7 +2,9 @@
 //! operator on kopf that makes the same objects, each on a fresh API server on this machine, in one run. There are no
 //! nodes: a stand-in for the kubelet marks Deployments ready as soon as it sees them, for all three.
 //!
-//! `cargo run --release -p millrace-operator --example bench_operator -- [JOBS,…] [SECONDS]`
+//! Then KafkaTopics in a real Kafka, beside a bare client that makes the same requests of the API server and of Kafka.
+//!
+//! `cargo run --release -p millrace-operator --example bench_operator -- [JOBS,…] [SECONDS] [TOPICS]`
 //!
 //! For each number of JOBS (1000,10000):
 //! - `ready_per_second`: from the first job created to the last one Available; ours, the bare client's, ours divided by it;
@@ -10,11 +12,14 @@
 //! - `resident_growth_mib`: resident memory of the operator over that before the first job; ours, kopf's;
 //! - `idle_writes`: writing requests that the API server saw in SECONDS (20) after all was done, leases left out;
 //! - `restart_to_synced_s`: the operator started anew until it has looked at every job.
+//!
+//! For TOPICS (1000; 0 leaves them out): `topics_ready_per_second`; ours, the bare client's, ours divided by it.
 
 mod kopf;
 mod kubelet;
 mod ours;
 mod raw;
+mod topics;
 mod world;
 
 use std::time::Duration;
@@ -57,6 +62,12 @@ async fn main() -> anyhow::Result<()> {
             .with_context(|| format!("SECONDS: {seconds}: is not a number"))?,
         None => 20,
     };
+    let topics: usize = match arguments.next() {
+        Some(count) => count
+            .parse()
+            .with_context(|| format!("TOPICS: {count}: is not a number"))?,
+        None => 1000,
+    };
     for (nth, count) in counts.into_iter().enumerate() {
         println!("# {count} StreamJobs");
         let (ours, growth) = operator(count, Duration::from_secs(idle)).await?;
@@ -77,6 +88,16 @@ async fn main() -> anyhow::Result<()> {
         } else {
             line("resident_growth_mib", growth, None);
         }
+    }
+    if topics > 0 {
+        println!("# {topics} KafkaTopics");
+        let ours = topics::by_the_operator(topics, LIMIT).await?;
+        let bare = topics::by_a_bare_client(topics, LIMIT).await?;
+        line(
+            "topics_ready_per_second",
+            per_second(topics, ours),
+            Some(per_second(topics, bare)),
+        );
     }
     Ok(())
 }

@@ -99,7 +99,9 @@ pub async fn write(
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<()>>();
     tokio::time::timeout(limit, writing).await??;
-    world.wait_available(count + 1, started, limit).await
+    world
+        .wait_available::<StreamJob>(count + 1, started, limit)
+        .await
 }
 
 async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()> {

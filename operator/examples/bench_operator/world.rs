@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
 use millrace_operator::generate::crd_json;
 use millrace_operator::job::crd::StreamJob;
 use millrace_operator::registry::registry;
@@ -98,24 +98,25 @@ impl World {
             .buffer_unordered(USERS)
             .try_collect::<Vec<_>>()
             .await?;
-        self.wait_available(count, started, limit).await
+        self.wait_available::<StreamJob>(count, started, limit)
+            .await
     }
 
-    /// Waits until `count` jobs say that they are available.
-    pub async fn wait_available(
+    /// Waits until `count` resources of a kind say that they are available.
+    pub async fn wait_available<K: Resource<DynamicType = ()>>(
         &self,
         count: usize,
         started: Instant,
         limit: Duration,
     ) -> anyhow::Result<Duration> {
         loop {
-            let available = self.available().await?;
+            let available = self.available::<K>().await?;
             if available >= count {
                 return Ok(started.elapsed());
             }
             anyhow::ensure!(
                 started.elapsed() < limit,
-                "{available} of {count} jobs are available after {limit:?}"
+                "{available} of {count} are available after {limit:?}"
             );
             // Each look reads all of them: seldom enough not to be the load.
             let pause = if count > 2000 { 2000 } else { 250 };
@@ -123,8 +124,8 @@ impl World {
         }
     }
 
-    async fn available(&self) -> anyhow::Result<usize> {
-        let resource = kube::api::ApiResource::erase::<StreamJob>(&());
+    async fn available<K: Resource<DynamicType = ()>>(&self) -> anyhow::Result<usize> {
+        let resource = kube::api::ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
         let mut available = 0;

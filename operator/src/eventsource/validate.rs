@@ -90,7 +90,7 @@ pub fn validate(
         .into());
     }
     if let Some(filter) = &spec.filter {
-        filter::check(filter, topic.spec.schema)?;
+        filter::check(filter, topic.schema())?;
     }
     if spec.batch.is_none() && (spec.partial_failure || spec.bisect) {
         let field = if spec.bisect {

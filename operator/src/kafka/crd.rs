@@ -15,8 +15,9 @@ use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Qu
 pub use listeners::{CaSecret, External, ExternalType, Listeners, Rack, Secure};
 pub use pool::{Pool, Role, Volume};
 pub use status::{
-    CertificatePhase, CertificateStatus, DrainStatus, KafkaClusterStatus, MovesStatus, NodeRestart,
-    PoolStatus, QuorumStatus, RebalanceStatus, VolumeReplacementPhase, VolumeReplacementStatus,
+    CertificatePhase, CertificateStatus, DiskStatus, DrainStatus, KafkaClusterStatus, MovesStatus,
+    NodeRestart, PoolStatus, QuorumStatus, RebalanceStatus, VolumeReplacementPhase,
+    VolumeReplacementStatus,
 };
 
 /// An Apache Kafka cluster in KRaft mode: either `nodes` that are brokers and controllers in one, or `pools` of nodes.
@@ -83,6 +84,9 @@ pub struct KafkaClusterSpec {
     /// The volume of each of the `nodes`, for the log of records.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// Volumes that run full grow by themselves, where the storage class can. They do not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of a node, where its pool does not say. The Java heap is computed from the memory; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': a Kafka node does not start with so little; give at least 256Mi'".into())))]
@@ -129,6 +133,22 @@ pub struct KafkaClusterSpec {
     /// Stop reconciling this cluster; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
+}
+
+/// How far volumes grow by themselves.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageGrowth {
+    /// The size that no volume grows beyond.
+    pub maximum: Quantity,
+    /// By how much a volume grows that is 80 % full, in percent of its size.
+    #[serde(default = "step_percent")]
+    #[schemars(range(min = 5, max = 100))]
+    pub step_percent: i32,
+}
+
+fn step_percent() -> i32 {
+    25
 }
 
 fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

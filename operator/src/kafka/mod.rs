@@ -5,6 +5,7 @@ pub mod build;
 pub mod certificates;
 pub mod crd;
 mod dereference;
+pub mod disk;
 pub mod external;
 mod files;
 pub mod gate;

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Resource;
 
 use super::crd::{KafkaCluster, KafkaClusterStatus};
 use super::dereference::{self, dereference};
@@ -13,7 +14,7 @@ use super::inside::Inside;
 use super::rolling::Rolling;
 use super::status::{Seen, status};
 use super::validate::{ValidatedKafka, set_names, validate};
-use super::{COMPONENT, authority, build, inside, membership, rolling, volume};
+use super::{COMPONENT, authority, build, disk, inside, membership, rolling, volume};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, managed};
 use crate::network::{self, Reach};
@@ -21,6 +22,7 @@ use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, storage};
+use crate::types::Quantity;
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -70,12 +72,12 @@ impl Component for Kafka {
     }
 
     async fn prepare(context: &Context, cluster: &KafkaCluster) -> Result<Preparation, Error> {
-        let inside = if has_worked(cluster) {
-            inside::look(context, cluster).await
-        } else {
-            None
-        };
-        let (kafka, resources, held) = prepare(context, cluster, inside.as_ref()).await?;
+        let (mut kafka, mut resources, mut held) = prepare(context, cluster, None).await?;
+        if !held.is_empty() {
+            // Whether nodes may go is known inside only.
+            let inside = inside::look(context, cluster).await;
+            (kafka, resources, held) = prepare(context, cluster, inside.as_ref()).await?;
+        }
         let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
         for pool in &kafka.pools {
             let status = cluster.status.as_ref();
@@ -109,23 +111,24 @@ impl Component for Kafka {
         // Before what it issued: what an authority issues that nobody remembers is worth nothing.
         authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
-        let volumes = grow(context, &kafka).await?;
         let asked = asked_controllers(&kafka);
         let settled = inside::settle(cluster, &kafka, &asked, inside.as_ref()).await;
+        let volumes = grow(context, cluster, &kafka, &settled.volumes).await?;
         let inside = inside::refreshed(context, cluster, inside).await;
         let view = inside.as_ref().map(|inside| &inside.view);
-        let members = rolling::members(context, &kafka, &applied).await?;
-        let replacement = volume::replace(context, cluster, &kafka, &members, view).await?;
+        let pods_now = rolling::pods(context, &kafka, &applied).await?;
+        let members = &pods_now.members;
+        let replacement = volume::replace(context, cluster, &kafka, members, view).await?;
         // What is to be deleted with its volumes is not restarted beside it.
         let pending = applied.pending();
         let rolling = if volume::is_deleting(replacement.as_ref()) {
             Rolling::default()
         } else {
-            rolling::roll(context, cluster, &kafka, &members, pending, view).await?
+            rolling::roll(context, cluster, &kafka, &pods_now, pending, view).await?
         };
         let version = inside::raise_metadata(&kafka, inside.as_ref(), rolling.settled).await;
         let trouble = pods::trouble(context, &kafka.owner, COMPONENT).await;
-        Ok(status(
+        let (status, event) = status(
             cluster,
             &kafka,
             &applied,
@@ -138,7 +141,12 @@ impl Component for Kafka {
                 replacement,
                 version,
             },
-        ))
+        );
+        if let Some((reason, told)) = event {
+            let object = cluster.object_ref(&());
+            context.event(&object, true, reason, &told).await;
+        }
+        Ok(status)
     }
 }
 
@@ -182,12 +190,27 @@ fn asked_controllers(kafka: &ValidatedKafka) -> BTreeSet<i32> {
         .collect()
 }
 
-/// Grows the volumes of all pools. Gives them by StatefulSet.
-async fn grow(context: &Context, kafka: &ValidatedKafka) -> Result<Vec<(String, Volumes)>, Error> {
+/// Grows the volumes of all pools. Gives them by StatefulSet. `seen` says how full they are.
+async fn grow(
+    context: &Context,
+    cluster: &KafkaCluster,
+    kafka: &ValidatedKafka,
+    seen: &[disk::Volume],
+) -> Result<Vec<(String, Volumes)>, Error> {
+    let status = cluster.status.as_ref();
     let mut all = Vec::new();
     for pool in &kafka.pools {
+        let live = status.and_then(|s| s.pools.iter().find(|known| known.name == pool.name));
+        let live = live.and_then(|live| live.storage.clone()).map(Quantity);
+        let grown = match (&cluster.spec.storage_growth, live) {
+            (Some(growth), Some(live)) => disk::grown(growth, pool, seen, &live),
+            _ => None,
+        };
         for volume in &pool.volumes {
-            let size = &volume.storage.size;
+            // What is asked for may be more by now.
+            let asked = &volume.storage.size;
+            let larger = grown.as_ref().filter(|size| size.bytes() > asked.bytes());
+            let size = larger.unwrap_or(asked);
             let grown = storage::grow(
                 context,
                 &kafka.owner,

@@ -30,17 +30,26 @@ pub(super) struct Rolling {
 }
 
 /// The pods of all pools, as they are.
-pub(super) async fn members(
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pods {
+    /// One by one.
+    pub(super) members: Vec<Member>,
+    /// A StatefulSet whose change Kubernetes has not looked at yet: which of its pods differ is not known.
+    unseen: Option<String>,
+}
+
+/// Reads the pods of all pools.
+pub(super) async fn pods(
     context: &Context,
     kafka: &ValidatedKafka,
     applied: &Resources<Applied>,
-) -> Result<Vec<Member>, Error> {
+) -> Result<Pods, Error> {
     let certificates = certificates(kafka);
     let named = [
         (CONFIG, "its settings changed"),
         (REVISION, certificates.as_str()),
     ];
-    let mut members = Vec::new();
+    let mut all = Pods::default();
     for pool in &kafka.pools {
         let Some(set) = applied.get::<StatefulSet>(&pool.set) else {
             continue;
@@ -48,9 +57,13 @@ pub(super) async fn members(
         let pods = roll::pods(context, &kafka.owner, &set)
             .await
             .map_err(Error::doing("listing the pods"))?;
-        members.extend(roll::members(&set, &pods, &named));
+        all.members.extend(roll::members(&set, &pods, &named));
+        let seen = set.status.and_then(|status| status.observed_generation);
+        if seen != set.metadata.generation {
+            all.unseen = Some(pool.set.clone());
+        }
     }
-    Ok(members)
+    Ok(all)
 }
 
 /// Restarts at most one node.
@@ -58,7 +71,7 @@ pub(super) async fn roll(
     context: &Context,
     cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
-    members: &[Member],
+    pods: &Pods,
     pending: &[PendingRestart],
     view: Option<&View>,
 ) -> Result<Rolling, Error> {
@@ -66,6 +79,7 @@ pub(super) async fn roll(
         return Ok(Rolling::default());
     }
     let worked = cluster.status.as_ref().is_some_and(|s| s.bootstrapped);
+    let members = &pods.members;
     let decision = decide(kafka, members, view, worked);
     if let Some(member) = &decision.now {
         roll::restart(context, &kafka.owner, member)
@@ -75,10 +89,13 @@ pub(super) async fn roll(
     let settled = members
         .iter()
         .all(|m| m.standing == Standing::Ready && m.reasons.is_empty());
+    let unseen = pods.unseen.as_ref();
     Ok(Rolling {
-        told: decision.told(),
+        told: decision
+            .told()
+            .or_else(|| unseen.map(|set| format!("Kubernetes has not looked at {set} yet"))),
         restarts: told(&decision, members, pending),
-        settled: settled && pending.is_empty(),
+        settled: settled && unseen.is_none() && pending.is_empty(),
     })
 }
 

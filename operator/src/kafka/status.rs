@@ -15,7 +15,7 @@ use super::files;
 use super::nodes::Pool;
 use super::rolling::Rolling;
 use super::validate::{Founding, ValidatedKafka};
-use super::{ALLOW_FORMAT, binding_name, build, inside, volume};
+use super::{ALLOW_FORMAT, binding_name, build, disk, inside, volume};
 use crate::controller::{Reconciled, status_of};
 use crate::pki::{Phase, not_after};
 use crate::reconcile::storage::Volumes;
@@ -41,12 +41,15 @@ pub(super) struct Seen {
     pub(super) version: inside::Version,
 }
 
+/// What is to be told as an event of trouble: the reason and the sentence.
+type Event = (&'static str, String);
+
 pub(super) fn status(
     cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
     applied: &Resources<Applied>,
     seen: Seen,
-) -> Reconciled<KafkaClusterStatus> {
+) -> (Reconciled<KafkaClusterStatus>, Option<Event>) {
     let mut status = status_of(cluster);
     let (host, port) = build::bootstrap(kafka);
     status.bootstrap_servers = Some(format!("{host}:{port}"));
@@ -87,6 +90,9 @@ pub(super) fn status(
     if let Some(moved) = &seen.inside.moved {
         moved.tell(&mut status);
     }
+    if let Some(disk) = disk::disk(&seen.inside.volumes, status.disk.as_ref()) {
+        status.disk = Some(disk);
+    }
     conditions(cluster, kafka, &mut status, &seen);
     tell_stopped(
         &mut status.conditions,
@@ -94,8 +100,9 @@ pub(super) fn status(
         pods(kafka, applied),
         cluster.metadata.generation,
     );
+    let event = disk::tell(&mut status, cluster.metadata.generation);
     let next = again(cluster, &status, &seen);
-    Reconciled::Status(status, next)
+    (Reconciled::Status(status, next), event)
 }
 
 /// When to look again.
@@ -113,6 +120,9 @@ fn again(cluster: &KafkaCluster, status: &KafkaClusterStatus, seen: &Seen) -> Du
         || status.drain.iter().any(|drain| !drain.gone)
     {
         15
+    } else if status.disk.is_some() {
+        // Volumes fill without a word.
+        60
     } else {
         300
     };

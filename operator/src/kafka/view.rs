@@ -99,32 +99,7 @@ impl View {
     /// Partitions with the replicas that they have, or are on their way to have.
     #[must_use]
     pub fn placement(&self) -> Vec<Partition> {
-        let moving: BTreeMap<&TopicPartition, &Reassignment> = self
-            .reassignments
-            .iter()
-            .map(|reassignment| (&reassignment.at, reassignment))
-            .collect();
-        self.partitions()
-            .map(|(topic, partition)| {
-                let at = TopicPartition {
-                    topic: topic.name.clone(),
-                    partition: partition.index,
-                };
-                let reassignment = moving.get(&at);
-                let replicas = match reassignment {
-                    None => partition.replicas.clone(),
-                    Some(moving) => {
-                        let all = moving.replicas.iter().copied();
-                        all.filter(|id| !moving.removing.contains(id)).collect()
-                    }
-                };
-                Partition {
-                    moves: reassignment.is_some(),
-                    at,
-                    replicas,
-                }
-            })
-            .collect()
+        placement(&self.topics, &self.reassignments)
     }
 
     /// Whether a partition is led by another than its preferred leader, which could lead.
@@ -139,6 +114,39 @@ impl View {
             })
         })
     }
+}
+
+/// Partitions with the replicas that they have, or are on their way to have.
+#[must_use]
+pub fn placement(topics: &[TopicView], reassignments: &[Reassignment]) -> Vec<Partition> {
+    let moving: BTreeMap<&TopicPartition, &Reassignment> = reassignments
+        .iter()
+        .map(|reassignment| (&reassignment.at, reassignment))
+        .collect();
+    let partitions = topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
+    partitions
+        .map(|(topic, partition)| {
+            let at = TopicPartition {
+                topic: topic.name.clone(),
+                partition: partition.index,
+            };
+            let reassignment = moving.get(&at);
+            let replicas = match reassignment {
+                None => partition.replicas.clone(),
+                Some(moving) => {
+                    let all = moving.replicas.iter().copied();
+                    all.filter(|id| !moving.removing.contains(id)).collect()
+                }
+            };
+            Partition {
+                moves: reassignment.is_some(),
+                at,
+                replicas,
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ impl Component for Platforms {
             .owns(context.scoped::<StreamJob>(scope), managed())
             .owns(context.scoped::<EventSource>(scope), managed())
             .owns(context.scoped::<Ingress>(scope), managed())
+            .owns(context.scoped::<ConfigMap>(scope), managed())
             // Made by users: no label says that they matter.
             .watches(
                 context.scoped::<PartialObjectMeta<ConfigMap>>(scope),
@@ -176,7 +177,10 @@ impl Component for Platforms {
             &build::exposing_kinds(),
         )
         .await;
-        let bodies: Vec<_> = applied.bodies().chain(exposed.bodies()).collect();
+        // A ConfigMap is no part that could be ready.
+        let is_part = |body: &&serde_json::Value| body["kind"] != "ConfigMap";
+        let bodies = applied.bodies().chain(exposed.bodies());
+        let bodies: Vec<_> = bodies.filter(is_part).collect();
         let mut troubles = exposure::missing_apis(&platform);
         troubles.extend(refused.iter().map(exposure::trouble));
         troubles.extend(
@@ -344,11 +348,25 @@ async fn dereference(context: &Context, owner: &Owner, spec: &PlatformSpec) -> R
             .get_opt(&build::kafka_admin(&owner.name))
             .await
             .map_err(Error::doing("reading the way into the Kafka"))?,
+        kafka_full: kafka_full(context, owner).await?,
         outside: external::look(context, owner, spec).await?,
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait: topics_wait.or(users_wait),
     })
+}
+
+/// Whether a volume of the platform's Kafka is so full that nothing more is to be written.
+async fn kafka_full(context: &Context, owner: &Owner) -> Result<bool, Error> {
+    let kafka = context
+        .namespaced::<KafkaCluster>(&owner.namespace)
+        .get_opt(&build::kafka_cluster(&owner.name))
+        .await
+        .map_err(Error::doing("reading the KafkaCluster"))?;
+    let status = kafka.and_then(|kafka| kafka.status);
+    Ok(status
+        .and_then(|status| status.disk)
+        .is_some_and(|disk| disk.full))
 }
 
 /// The users that cannot log in yet, if there are any.

@@ -35,6 +35,8 @@ pub struct Live {
     pub gateway_token: Option<Token>,
     /// The operator's own way into the platform's Kafka.
     pub kafka_admin: Option<Secret>,
+    /// Whether a volume of the platform's Kafka is so full that nothing more is to be written.
+    pub kafka_full: bool,
     /// The APIs of others that this cluster has, of those that the spec asks for.
     pub apis: Vec<Served>,
     /// What is known of the parts that somebody else runs.
@@ -70,6 +72,8 @@ pub struct ValidatedPlatform {
     pub gateway_token: Option<Token>,
     /// The operator's own way into the platform's Kafka.
     pub kafka_admin: Option<Secret>,
+    /// Whether a volume of the platform's Kafka is so full that nothing more is to be written.
+    pub kafka_full: bool,
     /// How the flow is watched.
     pub flow: PlatformFlow,
     /// When restarts may happen without approval.
@@ -191,6 +195,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway_additions,
         gateway_token: live.gateway_token,
         kafka_admin: live.kafka_admin,
+        kafka_full: live.kafka_full,
         flow: spec.flow.clone().unwrap_or_default(),
         windows: spec.maintenance_windows.clone(),
         level: stop::level(spec.stopped, conditions),
@@ -237,6 +242,7 @@ pub(super) mod tests {
             gateway_lacks: Vec::new(),
             gateway_token: None,
             kafka_admin: None,
+            kafka_full: false,
             apis: Vec::new(),
             outside: Outside::default(),
             jobs: Vec::new(),

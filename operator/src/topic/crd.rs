@@ -100,16 +100,17 @@ pub struct KafkaTopicSpec {
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("partitions may grow but not shrink; give the former number or more"))]
     pub partitions: i32,
-    /// Copies of each partition; at most as many as the cluster has nodes. It cannot be changed in this version.
+    /// Copies of each partition; at most as many as the cluster has brokers. A change is made in the background, at full
+    /// speed.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 7))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("this version does not move replicas; put the former number back"))]
     pub replication_factor: i32,
     /// Settings of the topic, for example `retention.ms` or `cleanup.policy`. Others keep the cluster's default.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "config_schema")]
     pub config: BTreeMap<String, String>,
-    /// What the records are: a schema of the data contract.
+    /// What the records are: a schema of the data contract. No reader of one schema understands records of another, so it
+    /// can be changed only while the topic holds no record.
     pub schema: TopicSchema,
     /// What happens to the topic and its records when this resource is deleted.
     #[serde(default)]
@@ -150,6 +151,24 @@ pub enum TopicSchema {
     VehicleSession,
     /// Who changed what.
     Audit,
+}
+
+impl TopicSchema {
+    /// Its name, as it stands in the specification.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Telemetry => "telemetry",
+            Self::Alert => "alert",
+            Self::Notification => "notification",
+            Self::DeadLetter => "dead-letter",
+            Self::DetectState => "detect-state",
+            Self::Notified => "notified",
+            Self::VehicleCredential => "vehicle-credential",
+            Self::VehicleSession => "vehicle-session",
+            Self::Audit => "audit",
+        }
+    }
 }
 
 /// What was seen of a topic.
@@ -206,6 +225,13 @@ impl KafkaTopic {
         }
     }
 
+    /// What its records are: the schema that it is bound to, else the one that is asked for.
+    #[must_use]
+    pub fn schema(&self) -> TopicSchema {
+        let bound = self.status.as_ref().and_then(|status| status.schema);
+        bound.unwrap_or(self.spec.schema)
+    }
+
     /// The name of the topic in Kafka.
     #[must_use]
     pub fn topic_name(&self) -> &str {
@@ -217,3 +243,25 @@ impl KafkaTopic {
 }
 
 conditioned!(KafkaTopic, KafkaTopicStatus);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemas_are_named_as_they_are_written() {
+        for schema in [
+            TopicSchema::Telemetry,
+            TopicSchema::Alert,
+            TopicSchema::Notification,
+            TopicSchema::DeadLetter,
+            TopicSchema::DetectState,
+            TopicSchema::Notified,
+            TopicSchema::VehicleCredential,
+            TopicSchema::VehicleSession,
+            TopicSchema::Audit,
+        ] {
+            assert_eq!(serde_json::to_value(schema).unwrap(), schema.name());
+        }
+    }
+}

@@ -256,3 +256,35 @@ pub async fn a_stopped_cluster_goes_to_zero_and_comes_back(scene: &Scene) {
     let (stopped, ..) = scene.condition::<KafkaCluster>("k", "Stopped").await;
     assert_eq!(stopped, "False");
 }
+
+pub async fn nodes_are_held_while_a_cluster_is_stopped_or_cannot_be_asked(scene: &Scene) {
+    let nodes = |count: i32| json!({"nodes": count, "storage": {"size": "2Gi"}});
+    assert!(scene.make::<Kafka>("k", nodes(5)).await);
+    let ready =
+        |count: i32| json!({"replicas": 5, "readyReplicas": count, "observedGeneration": 1});
+    scene.set_status::<StatefulSet>("k", ready(5)).await;
+    assert!(scene.look::<Kafka>("k").await);
+    assert!(status(scene).await.bootstrapped);
+    scene.set_status::<StatefulSet>("k", ready(0)).await;
+    assert!(scene.look::<Kafka>("k").await);
+    let replicas = || async {
+        let set = scene.api::<StatefulSet>().get("k").await.unwrap();
+        set.spec.unwrap().replicas
+    };
+    for (spec, pods) in [
+        // No node is ready, so nobody can say what they hold.
+        (nodes(3), 5),
+        (changed(nodes(3), "/stopped", json!(true)), 0),
+        (nodes(3), 5),
+    ] {
+        assert!(scene.make::<Kafka>("k", spec.clone()).await);
+        assert_eq!(replicas().await, Some(pods), "{spec}");
+        assert_eq!(status(scene).await.pools[0].nodes, 5, "{spec}");
+        let (held, reason, message) = scene.condition::<KafkaCluster>("k", "Degraded").await;
+        assert_eq!((held.as_str(), reason.as_str()), ("True", "NodesCannotGo"));
+        assert!(message.contains("node 4"), "{message}");
+    }
+    assert!(scene.make::<Kafka>("k", nodes(5)).await);
+    let (held, ..) = scene.condition::<KafkaCluster>("k", "Degraded").await;
+    assert_eq!(held, "False");
+}

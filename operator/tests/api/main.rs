@@ -18,9 +18,9 @@ mod exposure;
 mod external;
 mod flow;
 mod kafka;
-mod leader;
 #[path = "../kafka_support/mod.rs"]
 mod kafka_support;
+mod leader;
 mod links;
 mod ownership;
 mod plan;
@@ -31,6 +31,7 @@ mod rules;
 mod samples;
 mod stopped;
 mod support;
+mod topic;
 mod upgrade;
 mod user;
 #[path = "../whisk_support/mod.rs"]
@@ -76,9 +77,11 @@ fn the_operator_against_a_real_api_server() {
             kafka::certificates_are_issued_once_and_rotated_in_three_phases,
             kafka::external_addresses_are_told_to_brokers,
             kafka::a_stopped_cluster_goes_to_zero_and_comes_back,
+            kafka::nodes_are_held_while_a_cluster_is_stopped_or_cannot_be_asked,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
+            topic::records_bind_a_topic_to_its_schema,
             user::good_and_bad_users,
             user::users_need_a_secure_cluster,
             user::users_are_made_corrected_and_removed,

@@ -69,6 +69,7 @@ fn contains(kept: &Value, given: &Value) -> bool {
         (Value::Object(kept), Value::Object(given)) => given
             .iter()
             .all(|(key, value)| kept.get(key).is_some_and(|kept| contains(kept, value))),
+        // Entries of a list get their defaults too.
         (Value::Array(kept), Value::Array(given)) => {
             kept.len() == given.len() && kept.iter().zip(given).all(|(k, g)| contains(k, g))
         }

@@ -79,6 +79,9 @@ pub struct KafkaClusterStatus {
     /// The last replacement of volumes that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_replacement: Option<VolumeReplacementStatus>,
+    /// The fullest volume of all brokers, as they say themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskStatus>,
     /// Nodes that have to be restarted, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -87,6 +90,23 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub pending_restarts: Vec<PendingRestart>,
+}
+
+/// The fullest volume of all brokers.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskStatus {
+    /// How full it is, in percent, in steps of 5.
+    pub used_percent: i32,
+    /// Id of the node.
+    pub node: i32,
+    /// Kafka's directory on the volume.
+    #[schemars(length(max = 256))]
+    pub directory: String,
+    /// Whether nothing more is to be written: from 95 % until it is under 90 %. The gateway of a Platform takes no
+    /// telemetry in meanwhile.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub full: bool,
 }
 
 /// A pool as it is.

@@ -2,6 +2,7 @@
 //!
 //! That it cannot be reached is no failure of a reconcile: nodes may be on their way. What is not known is not done.
 
+mod disks;
 mod features;
 mod moves;
 mod quorum;
@@ -10,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::crd::{KafkaCluster, QuorumStatus};
+use super::disk::Volume;
 use super::membership;
 use super::reach;
 use super::validate::ValidatedKafka;
@@ -29,6 +31,8 @@ pub struct Seen {
     pub cluster_id: Option<String>,
     /// A change of the quorum under way.
     pub changing: Option<String>,
+    /// Volumes of the brokers that could be asked.
+    pub volumes: Vec<Volume>,
     /// Replicas that are moved; `None` when Kafka could not be asked.
     pub moved: Option<Moved>,
 }
@@ -91,6 +95,7 @@ pub async fn settle(
         tracing::info!(cluster = kafka.owner.name, %error, "a broker that is gone could not be unregistered");
     }
     seen.changing = quorum::step(admin, kafka, asked, view).await;
+    seen.volumes = disks::volumes(admin, view).await;
     seen.moved = Some(moves::step(admin, cluster, kafka, view).await);
     if view.reassignments.is_empty() && view.wants_election() {
         // Brokers do it too, minutes later and only where much is out of place.

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use serde_json::json;
 
+use super::ingest;
 use super::kafka::kafka_binding;
 use super::users::User;
 use super::warnings::vehicle_groups;
@@ -99,7 +100,7 @@ pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGatewa
                 part(platform, "gateway"),
             ],
             config,
-            files: Vec::new(),
+            files: ingest::files(platform).into_iter().collect(),
             tls: tls_secret(platform, gateway).map(|secret_name| JobTls {
                 secret_name,
                 only: only_tls(gateway),

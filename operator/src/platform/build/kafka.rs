@@ -1,7 +1,7 @@
 //! Kafka and OpenWhisk of a platform, and the topics. Pure.
 
+use super::meta;
 use super::users::User;
-use super::{meta, part};
 use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec, Pool, Rack, Role, Volume};
 use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec};
 use crate::platform::crd::{ExternalKafka, PlatformKafka, PlatformOpenWhisk};
@@ -35,7 +35,7 @@ pub(super) fn kafka_binding(platform: &ValidatedPlatform, user: User) -> String 
 
 /// Name of the platform's KafkaCluster.
 pub(super) fn kafka_name(platform: &ValidatedPlatform) -> String {
-    part(platform, "kafka")
+    kafka_cluster(&platform.owner.name)
 }
 
 fn external(platform: &ValidatedPlatform) -> Option<&ExternalKafka> {
@@ -74,10 +74,16 @@ fn pools(platform: &ValidatedPlatform, storage: &Storage, kafka: PodResources) -
     ]
 }
 
+/// Name of the KafkaCluster of a platform.
+#[must_use]
+pub fn kafka_cluster(platform: &str) -> String {
+    format!("{platform}-kafka")
+}
+
 /// Name of the Secret with the operator's own way into the Kafka of a platform.
 #[must_use]
 pub fn kafka_admin(platform: &str) -> String {
-    crate::kafka::admin_name(&format!("{platform}-kafka"))
+    crate::kafka::admin_name(&kafka_cluster(platform))
 }
 
 pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> KafkaCluster {

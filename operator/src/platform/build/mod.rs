@@ -3,13 +3,16 @@
 mod detect;
 mod exposure;
 mod gateway;
+mod ingest;
 mod kafka;
 mod outside;
 mod users;
 mod warnings;
 
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, ObjectMeta};
 
+use super::crd::PlatformKafka;
 use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::Action;
@@ -23,7 +26,7 @@ use crate::user::crd::KafkaUser;
 
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
-pub use kafka::kafka_admin;
+pub use kafka::{kafka_admin, kafka_cluster};
 pub use warnings::dispatch_groups;
 
 /// The component's name in labels.
@@ -33,6 +36,7 @@ pub const COMPONENT: &str = "platform";
 #[must_use]
 pub fn own_kinds() -> Vec<ApiResource> {
     vec![
+        ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<KafkaCluster>(&()),
         ApiResource::erase::<KafkaTopic>(&()),
         ApiResource::erase::<KafkaUser>(&()),
@@ -94,6 +98,9 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     }
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&kafka::whisk(platform, openwhisk))?;
+    }
+    if let Some(order) = ingest::order(platform) {
+        resources.add(&order)?;
     }
     if let Some(wanted) = &platform.gateway {
         add_job(&mut resources, gateway::gateway_job(platform, wanted))?;

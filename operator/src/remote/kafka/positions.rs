@@ -46,6 +46,42 @@ impl KafkaAdmin {
         Ok(ends)
     }
 
+    /// Whether a topic holds a record, or a mark of a transaction: readers would have to pass it.
+    ///
+    /// # Errors
+    /// As [`KafkaAdmin::end_offsets`].
+    pub async fn holds_records(&self, topic: &str) -> Result<bool, KafkaError> {
+        let asked = format!("tell whether topic {topic} holds records");
+        let ends = self.end_offsets(topic, Isolation::ReadUncommitted).await?;
+        let starts = self
+            .until_settled(|| self.starts_once(topic, &asked))
+            .await?;
+        Ok(ends
+            .iter()
+            .any(|(index, end)| starts.get(index).is_none_or(|start| start < end)))
+    }
+
+    async fn starts_once(
+        &self,
+        topic: &str,
+        asked: &str,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let view = self.existing(topic, asked).await?;
+        let mut starts = BTreeMap::new();
+        for (leader, indexes) in self.by_leader(&view, asked).await? {
+            let part = self
+                .call(
+                    Target::At(&leader),
+                    asked,
+                    |_| offsets::list_starts_request(topic, &indexes),
+                    |answer| offsets::read_list_offsets(answer, asked),
+                )
+                .await?;
+            starts.extend(part);
+        }
+        Ok(starts)
+    }
+
     /// The partitions of a topic, by the address of their leader.
     ///
     /// # Errors

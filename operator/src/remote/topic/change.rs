@@ -7,6 +7,13 @@ use millrace_contract::Invalid;
 
 use crate::remote::kafka::{ConfigEntry, ConfigSource, NewTopic, TopicView};
 use crate::remote::pipeline::Plan;
+use crate::topic::crd::TopicSchema;
+
+/// What another schema is refused by.
+pub(super) const SCHEMA_FIELD: &str = "spec.schema";
+
+/// How many copies in sync a partition must have to take records that all of them have to acknowledge.
+const MIN_IN_SYNC: &str = "min.insync.replicas";
 
 /// A topic as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub struct WantedTopic {
     pub config: BTreeMap<String, String>,
     /// Settings that were ours before: those that left `config` are unset.
     pub managed: BTreeSet<String>,
+    /// The schema that it is bound to, and the one that is asked for, where these differ.
+    pub rebind: Option<(TopicSchema, TopicSchema)>,
 }
 
 /// A topic as it is.
@@ -30,6 +39,8 @@ pub struct ObservedTopic {
     pub view: TopicView,
     /// All its settings.
     pub config: BTreeMap<String, ConfigEntry>,
+    /// Whether it holds records; not looked at while no other schema is asked for.
+    pub holds_records: bool,
 }
 
 /// One change of a topic.
@@ -44,6 +55,15 @@ pub enum TopicChange {
         /// How many it has.
         from: usize,
         /// How many it shall have.
+        to: i32,
+    },
+    /// Its partitions have more or fewer copies.
+    SetReplicationFactor {
+        /// The topic.
+        topic: String,
+        /// How many they have.
+        from: i32,
+        /// How many they shall have.
         to: i32,
     },
     /// A setting has another value, or none.
@@ -65,6 +85,15 @@ pub enum TopicChange {
         key: String,
         /// The value it has.
         from: Option<String>,
+    },
+    /// Its records will be of another schema. Nothing changes in Kafka, which knows no schemas.
+    Bind {
+        /// The topic.
+        topic: String,
+        /// The schema that it was bound to.
+        from: TopicSchema,
+        /// The schema that it is bound to from now on.
+        to: TopicSchema,
     },
 }
 
@@ -88,6 +117,9 @@ impl fmt::Display for TopicChange {
                 f,
                 "topic {topic}: add partitions, {from} → {to} (new records of a key may land in another partition)"
             ),
+            TopicChange::SetReplicationFactor { topic, from, to } => {
+                write!(f, "topic {topic}: copies of each partition, {from} → {to}")
+            }
             TopicChange::SetConfig {
                 topic,
                 key,
@@ -109,6 +141,9 @@ impl fmt::Display for TopicChange {
                 "topic {topic}: {key}: {} → (default)",
                 from.as_deref().unwrap_or("(hidden)")
             ),
+            TopicChange::Bind { topic, from, to } => {
+                write!(f, "topic {topic}: schema: {} → {}", from.name(), to.name())
+            }
         }
     }
 }
@@ -132,7 +167,38 @@ pub fn diff(wanted: &WantedTopic, observed: Option<&ObservedTopic>) -> Plan<Topi
     };
     compare_shape(wanted, &observed.view, &mut plan);
     compare_config(wanted, &observed.config, &mut plan);
+    compare_schema(wanted, observed, &mut plan);
+    compare_factor(wanted, observed, &mut plan);
     plan
+}
+
+/// A record is read by the schema that its topic is bound to, and no schema of the data contract understands records of
+/// another one: so a topic can be bound anew while it holds none.
+fn compare_schema(wanted: &WantedTopic, observed: &ObservedTopic, plan: &mut Plan<TopicChange>) {
+    let Some((from, to)) = wanted.rebind else {
+        return;
+    };
+    if observed.holds_records {
+        plan.refused.push(Invalid::new(
+            SCHEMA_FIELD,
+            to.name(),
+            format!(
+                "the topic holds records of schema {}, which no reader of {} understands",
+                from.name(),
+                to.name()
+            ),
+            format!(
+                "put {} back, or make a KafkaTopic with another spec.topicName",
+                from.name()
+            ),
+        ));
+    } else {
+        plan.changes.push(TopicChange::Bind {
+            topic: wanted.name.clone(),
+            from,
+            to,
+        });
+    }
 }
 
 fn compare_shape(wanted: &WantedTopic, view: &TopicView, plan: &mut Plan<TopicChange>) {
@@ -151,15 +217,34 @@ fn compare_shape(wanted: &WantedTopic, view: &TopicView, plan: &mut Plan<TopicCh
         )),
         _ => {}
     }
-    let factor = view.replication_factor();
-    if factor != wanted.replication_factor {
+}
+
+fn compare_factor(wanted: &WantedTopic, observed: &ObservedTopic, plan: &mut Plan<TopicChange>) {
+    let factor = observed.view.replication_factor();
+    if factor == wanted.replication_factor {
+        return;
+    }
+    let in_sync = wanted
+        .config
+        .get(MIN_IN_SYNC)
+        .cloned()
+        .or_else(|| observed.config.get(MIN_IN_SYNC)?.value.clone());
+    let needed = in_sync.and_then(|value| value.parse::<i32>().ok());
+    // Where it is so already, nothing gets worse.
+    if let Some(needed) = needed.filter(|n| *n > wanted.replication_factor && *n <= factor) {
         plan.refused.push(Invalid::new(
             "spec.replicationFactor",
             wanted.replication_factor.to_string(),
-            format!("the topic has {factor} and this version does not move replicas"),
-            format!("give {factor}"),
+            format!("{MIN_IN_SYNC} is {needed}, so that nobody could write with acks=all"),
+            format!("give {needed} or more, or lower spec.config[{MIN_IN_SYNC}] with it"),
         ));
+        return;
     }
+    plan.changes.push(TopicChange::SetReplicationFactor {
+        topic: wanted.name.clone(),
+        from: factor,
+        to: wanted.replication_factor,
+    });
 }
 
 fn compare_config(

@@ -12,6 +12,7 @@ fn wanted() -> WantedTopic {
             ("retention.ms".to_owned(), "1000".to_owned()),
         ]),
         managed: BTreeSet::new(),
+        rebind: None,
     }
 }
 
@@ -44,6 +45,7 @@ fn observed(
                 ((*key).to_owned(), entry)
             })
             .collect(),
+        holds_records: true,
     }
 }
 
@@ -111,9 +113,43 @@ fn what_kafka_cannot_do_is_refused_with_a_cure_while_the_rest_is_done() {
     assert_eq!(
         plan.to_string(),
         "topic alerts: retention.ms: 5 → 1000\n\
-         refused: spec.partitions: 6: the topic has 8 partitions and Kafka cannot take any away; give 8 or more, or delete the topic and create it again\n\
-         refused: spec.replicationFactor: 1: the topic has 3 and this version does not move replicas; give 3"
+         topic alerts: copies of each partition, 3 → 1\n\
+         refused: spec.partitions: 6: the topic has 8 partitions and Kafka cannot take any away; give 8 or more, or delete the topic and create it again"
     );
+}
+
+#[test]
+fn a_topic_with_records_stays_bound_to_its_schema() {
+    let mut wanted = wanted();
+    wanted.rebind = Some((TopicSchema::Alert, TopicSchema::Audit));
+    let mut now = observed(6, 1, &AS_WANTED);
+    assert_eq!(
+        diff(&wanted, Some(&now)).to_string(),
+        "refused: spec.schema: audit: the topic holds records of schema alert, which no reader of audit understands; put alert back, or make a KafkaTopic with another spec.topicName"
+    );
+    now.holds_records = false;
+    assert_eq!(
+        diff(&wanted, Some(&now)).to_string(),
+        "topic alerts: schema: alert → audit"
+    );
+}
+
+#[test]
+fn too_few_copies_for_writers_are_refused() {
+    let mut config = AS_WANTED.to_vec();
+    config.push(("min.insync.replicas", "2", ConfigSource::Broker));
+    let plan = diff(&wanted(), Some(&observed(6, 3, &config)));
+    assert_eq!(
+        plan.to_string(),
+        "refused: spec.replicationFactor: 1: min.insync.replicas is 2, so that nobody could write with acks=all; give 2 or more, or lower spec.config[min.insync.replicas] with it"
+    );
+    let mut lowered = wanted();
+    lowered
+        .config
+        .insert("min.insync.replicas".to_owned(), "1".to_owned());
+    let plan = diff(&lowered, Some(&observed(6, 3, &config)));
+    assert!(plan.refused.is_empty(), "{plan}");
+    assert_eq!(plan.changes.len(), 2);
 }
 
 #[test]
@@ -152,10 +188,16 @@ fn after(observed: Option<ObservedTopic>, changes: &[TopicChange]) -> ObservedTo
                 topic = self::observed(*to, topic.view.replication_factor(), &[]);
                 topic.config = config;
             }
+            TopicChange::SetReplicationFactor { to, .. } => {
+                for partition in &mut topic.view.partitions {
+                    partition.replicas = (0..*to).collect();
+                }
+            }
             TopicChange::SetConfig { key, to, .. } => set(&mut topic, key, to),
             TopicChange::UnsetConfig { key, .. } => {
                 topic.config.remove(key);
             }
+            TopicChange::Bind { .. } => {}
         }
     }
     topic
@@ -185,6 +227,7 @@ proptest! {
             replication_factor: 1,
             config: ours,
             managed: managed.clone(),
+            rebind: None,
         };
         let before = exists.then(|| {
             let mut topic = observed(has, 1, &[]);

@@ -2,6 +2,7 @@
 
 mod change;
 mod error;
+mod factor;
 mod home;
 mod reconcile;
 mod remote;

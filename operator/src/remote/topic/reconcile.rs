@@ -11,7 +11,7 @@ use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use millrace_contract::Invalid;
 
-use super::change::{ObservedTopic, TopicChange, WantedTopic};
+use super::change::{ObservedTopic, SCHEMA_FIELD, TopicChange, WantedTopic};
 use super::error::TopicError;
 use super::home::Home;
 use super::remote::{RemoteTopic, explain};
@@ -131,10 +131,9 @@ impl Component for Topics {
             return delete(context, topic, &kafka).await;
         }
         let mine = claim::claim(&topic.home(), topic.topic_name());
-        let schema = schema_name(topic);
         let labels = [
             (claim::CLAIM_LABEL, mine.as_str()),
-            (SCHEMA_LABEL, schema.as_str()),
+            (SCHEMA_LABEL, topic.schema().name()),
         ];
         let removed_with_it = topic.spec.deletion_policy == DeletionPolicy::Delete;
         claim::set_metadata(context, topic, &labels, FINALIZER, removed_with_it)
@@ -143,7 +142,7 @@ impl Component for Topics {
 
         let mut status = status_of(topic);
         status.topic_name = Some(topic.topic_name().to_owned());
-        status.schema = Some(topic.spec.schema);
+        status.schema = Some(topic.schema());
         let all = claim::claimants::<KafkaTopic>(context, &namespace, &mine)
             .await
             .map_err(TopicError::kubernetes("list KafkaTopics"))?;
@@ -209,6 +208,7 @@ fn wanted(topic: &KafkaTopic, status: &KafkaTopicStatus) -> WantedTopic {
             .iter()
             .cloned()
             .collect::<BTreeSet<_>>(),
+        rebind: (topic.schema() != topic.spec.schema).then(|| (topic.schema(), topic.spec.schema)),
     }
 }
 
@@ -222,6 +222,10 @@ fn seen(
     let mut status = std::mem::take(status);
     let generation = topic.meta().generation;
     status.managed_config = wanted.config.keys().cloned().collect();
+    // What is refused leaves the topic as it was bound. The label follows with the next look.
+    if outcome.refused.iter().all(|i| i.field != SCHEMA_FIELD) {
+        status.schema = Some(topic.spec.schema);
+    }
     let Some(ObservedTopic { view, .. }) = &outcome.observed else {
         // Created a moment ago and not yet known to the broker that was asked.
         set_condition(
@@ -422,13 +426,4 @@ async fn delete(
         .await
         .map_err(TopicError::kubernetes("let the KafkaTopic go"))?;
     Ok(Reconciled::Gone)
-}
-
-/// The schema in the form in which it stands in the specification.
-fn schema_name(topic: &KafkaTopic) -> String {
-    match serde_json::to_value(topic.spec.schema) {
-        Ok(serde_json::Value::String(name)) => name,
-        // A unit variant is always written as a string.
-        _ => String::new(),
-    }
 }

@@ -6,6 +6,7 @@ use millrace_contract::Invalid;
 use tokio::time::{Instant, sleep};
 
 use super::change::{ObservedTopic, TopicChange, WantedTopic, diff};
+use super::factor::set_factor;
 use crate::remote::kafka::{ConfigChange, KafkaAdmin, KafkaError, ResponseError};
 use crate::remote::pipeline::{Plan, Remote};
 
@@ -31,10 +32,20 @@ impl Remote for RemoteTopic<'_> {
         let Some(view) = self.admin.topic(name).await? else {
             return Ok(None);
         };
-        match self.admin.topic_config(name).await {
-            Ok(config) => Ok(Some(ObservedTopic { view, config })),
-            // Deleted between the two questions.
-            Err(error) if error.is_unknown_topic() => Ok(None),
+        let looked = async {
+            Ok(ObservedTopic {
+                view,
+                config: self.admin.topic_config(name).await?,
+                holds_records: match self.wanted.rebind {
+                    Some(_) => self.admin.holds_records(name).await?,
+                    None => false,
+                },
+            })
+        };
+        match looked.await {
+            Ok(observed) => Ok(Some(observed)),
+            // Deleted between the questions.
+            Err(error) if KafkaError::is_unknown_topic(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -46,6 +57,7 @@ impl Remote for RemoteTopic<'_> {
     async fn act(&self, _: &Self::Observed, changes: &[TopicChange]) -> Result<(), KafkaError> {
         let mut config = Vec::new();
         let mut partitions = None;
+        let mut factor = None;
         for change in changes {
             match change {
                 TopicChange::Create(new) => {
@@ -60,12 +72,14 @@ impl Remote for RemoteTopic<'_> {
                     self.admin.grow_topic(topic, *to).await?;
                     partitions = Some(*to);
                 }
+                TopicChange::SetReplicationFactor { to, .. } => factor = Some(*to),
                 TopicChange::SetConfig { key, to, .. } => {
                     config.push(ConfigChange::Set(key.clone(), to.clone()));
                 }
                 TopicChange::UnsetConfig { key, .. } => {
                     config.push(ConfigChange::Unset(key.clone()))
                 }
+                TopicChange::Bind { .. } => {}
             }
         }
         self.admin
@@ -73,6 +87,9 @@ impl Remote for RemoteTopic<'_> {
             .await?;
         if let Some(partitions) = partitions {
             self.wait_for(partitions).await?;
+        }
+        if let Some(factor) = factor {
+            set_factor(self.admin, &self.wanted.name, factor).await?;
         }
         Ok(())
     }
@@ -166,6 +183,7 @@ mod tests {
                 ("delete.retention.ms".to_owned(), "soon".to_owned()),
             ]),
             managed: BTreeSet::new(),
+            rebind: None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
+use sha2::{Digest, Sha256};
 
 use super::password::Password;
 use crate::kafka;
@@ -18,6 +19,9 @@ use crate::reconcile::Owner;
 const COMPONENT: &str = "kafka-user";
 /// On the Secret: how many iterations its password was told to Kafka with.
 const ITERATIONS: &str = "millrace.dev/scram-iterations";
+/// In the Secret: a hash of the password that Kafka was told, to see that somebody has changed it by hand. It stands in
+/// the content, where nobody can read it who cannot read the password.
+const TOLD: &str = "password-told";
 /// On the Secret: what was last followed of those who asked for a new password.
 const ROTATED_FOR: &str = "millrace.dev/rotated-for";
 
@@ -50,17 +54,28 @@ pub fn connection_name(cluster: &str) -> String {
     kafka::binding_name(cluster)
 }
 
-/// What Kafka was last told, if it was.
+/// What Kafka was last told, if it was. Where that is not sure, the number of iterations is 0.
 pub(super) fn known(secret: &Secret) -> Option<Password> {
-    let password = secret.data.as_ref()?.get("password")?;
+    let data = secret.data.as_ref()?;
+    let text = String::from_utf8(data.get("password")?.0.clone()).ok()?;
     let noted = secret.annotations();
+    let told = data
+        .get(TOLD)
+        .is_some_and(|told| told.0 == hash(&text).as_bytes());
     let iterations = noted.get(ITERATIONS).and_then(|text| text.parse().ok());
     Some(Password {
-        text: String::from_utf8(password.0.clone()).ok()?,
-        iterations: iterations.unwrap_or_default(),
+        text,
+        iterations: iterations.filter(|_| told).unwrap_or_default(),
         rotated_for: noted.get(ROTATED_FOR).cloned(),
         news: None,
     })
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The Secret of a user.
@@ -73,6 +88,7 @@ pub(super) fn secret(owner: &Owner, connection: &Data, user: &str, password: &Pa
     data.extend(secret_data([
         ("username", user.to_owned()),
         ("password", password.text.clone()),
+        (TOLD, hash(&password.text)),
     ]));
     let mut metadata = owner.meta(binding_name(&owner.name), COMPONENT);
     let mut noted = BTreeMap::from([(ITERATIONS.to_owned(), password.iterations.to_string())]);
@@ -130,6 +146,15 @@ mod tests {
         assert_eq!(access.protocol, Protocol::SaslSsl);
         assert_eq!(access.login.unwrap().username, "alice@cars");
         assert_eq!(known(&made), Some(password));
+        let mut edited = made.clone();
+        let by_hand = ByteString(b"by hand".to_vec());
+        edited
+            .data
+            .as_mut()
+            .unwrap()
+            .insert("password".into(), by_hand);
+        let edited = known(&edited).unwrap();
+        assert_eq!((edited.text.as_str(), edited.iterations), ("by hand", 0));
         made.metadata.annotations = None;
         assert_eq!(known(&made).unwrap().iterations, 0);
         made.data = None;

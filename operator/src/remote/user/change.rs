@@ -121,7 +121,7 @@ impl fmt::Display for UserChange {
                     Why::News(News::First) => "the first one",
                     Why::News(News::Rotation) => "a new one was asked for",
                     Why::News(News::Given) => "the Secret that gives it holds another one",
-                    Why::News(News::Unnoted) => "it is not noted what Kafka was told",
+                    Why::News(News::Unnoted) => "the Secret was changed by hand",
                     Why::Missing => "Kafka has none",
                     Why::Foreign => "Kafka has one that is not of the Secret",
                 };

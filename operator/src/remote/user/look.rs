@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::kafka::crd::KafkaCluster;
 use crate::reconcile::{ApplyError, Error, Owner};
 use crate::remote::{claim, kafka};
+use crate::types::KeyRef;
 use crate::user::crd::KafkaUser;
 
 /// As much of an annotation as a status takes.
@@ -38,6 +39,10 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// Kubernetes could not be asked.
     pub(super) async fn look(context: &Context, user: &KafkaUser) -> Result<Self, UserError> {
         let owner = Owner::of(user).map_err(Error::from)?;
         let cluster = context
@@ -59,16 +64,7 @@ impl Found {
             Some(reference) => {
                 let secret = read(&reference.name).await?;
                 let data = secret.and_then(|secret| secret.data).unwrap_or_default();
-                kafka::password(&data, &reference.key)
-                    .map(Some)
-                    .map_err(|problem| {
-                        Invalid::new(
-                            "spec.authentication.passwordSecret",
-                            format!("{}, key {}", reference.name, reference.key),
-                            format!("holds no password: {}", problem.problem),
-                            "make the Secret with that key",
-                        )
-                    })
+                given(&data, reference).map(Some)
             }
         };
         let asked = user.annotations().get(ROTATE);
@@ -110,11 +106,10 @@ impl Found {
     }
 
     /// A new password that is asked for and is not ours to make.
-    pub(super) fn unfollowed(&self, user: &KafkaUser) -> Option<Invalid> {
+    pub(super) fn unfollowed(&self, user: &KafkaUser, password: &Password) -> Option<Invalid> {
         let asked = self.asked.as_ref()?;
-        let followed = self.known.as_ref()?.rotated_for.as_ref() == Some(asked);
         let given = user.given_password()?;
-        (!followed).then(|| {
+        (password.rotated_for.as_ref() != Some(asked)).then(|| {
             Invalid::new(
                 format!("metadata.annotations[{ROTATE}]"),
                 asked,
@@ -146,6 +141,26 @@ impl Found {
     }
 }
 
+/// The password that somebody brings.
+fn given(data: &Data, reference: &KeyRef) -> Result<String, Invalid> {
+    let wrong = |problem: &str, cure: &str| {
+        let value = format!("{}, key {}", reference.name, reference.key);
+        Invalid::new("spec.authentication.passwordSecret", value, problem, cure)
+    };
+    let password = kafka::password(data, &reference.key).map_err(|invalid| {
+        let problem = format!("holds no password: {}", invalid.problem);
+        wrong(&problem, "make the Secret with that key")
+    })?;
+    // Clients that read a binding from files cut blanks off, so that they would never get in.
+    if password.trim() != password {
+        return Err(wrong(
+            "holds a password that begins or ends with a blank",
+            "give one without",
+        ));
+    }
+    Ok(password)
+}
+
 pub(super) fn no_connection(user: &KafkaUser) -> Invalid {
     Invalid::new(
         "spec.kafka",
@@ -173,4 +188,30 @@ pub(super) async fn rival(
         let cure = "delete one of the two, or give another name";
         Invalid::new("spec.userName", user.user_name(), problem, cure).to_string()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::ByteString;
+
+    #[test]
+    fn a_given_password_is_one_that_every_client_reads() {
+        let reference = KeyRef {
+            name: "s".into(),
+            key: "p".into(),
+        };
+        let of = |text: &str| {
+            let data = Data::from([("p".to_owned(), ByteString(text.as_bytes().to_vec()))]);
+            given(&data, &reference)
+        };
+        assert_eq!(of("open sesame\n").unwrap(), "open sesame");
+        for bad in ["", " x", "x \n"] {
+            let error = of(bad).unwrap_err();
+            assert_eq!(error.field, "spec.authentication.passwordSecret");
+            assert_eq!(error.value, "s, key p");
+        }
+        let none = given(&Data::new(), &reference).unwrap_err();
+        assert!(none.problem.starts_with("holds no password"), "{none}");
+    }
 }

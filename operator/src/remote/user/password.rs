@@ -20,7 +20,7 @@ pub enum News {
     Rotation,
     /// The Secret that it is given by holds another one.
     Given,
-    /// Somebody took away what was noted beside it.
+    /// Somebody changed it by hand, or took away what was noted beside it.
     Unnoted,
 }
 

@@ -116,9 +116,11 @@ impl Component for Users {
         let wanted = found.wanted(user)?;
         let bound = bound(&found.owner, connection, &wanted)?;
         let mut preparation = Preparation::of(found.owner.clone(), bound, kinds());
-        preparation
-            .refused
-            .extend(found.unfollowed(user).map(|i| i.to_string()));
+        preparation.refused.extend(
+            found
+                .unfollowed(user, &wanted.password)
+                .map(|i| i.to_string()),
+        );
         let remote = RemoteUser {
             admin: &admin,
             wanted: &wanted,
@@ -162,7 +164,9 @@ impl Component for Users {
         }
         found.has_its_secret()?;
         // Certificates change while Kafka may not be asked; the password that was told goes with them.
-        if let (Some(known), Some(connection)) = (&found.known, &found.connection) {
+        if let (Some(known), Some(connection)) = (&found.known, &found.connection)
+            && known.iterations > 0
+        {
             let told = found.wanted_with(user, known.clone());
             keep(context, &found.owner, connection, &told).await?;
         }
@@ -236,7 +240,7 @@ async fn bring_about(
             .event(&user.object_ref(&()), false, status::reason(change), &note)
             .await;
     }
-    let refused = found.unfollowed(user);
+    let refused = found.unfollowed(user, &wanted.password);
     Ok(status::seen(user, status, wanted, &outcome, refused))
 }
 

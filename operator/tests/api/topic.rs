@@ -1,0 +1,88 @@
+//! A topic of a real Kafka stays bound to the schema of the records that it holds.
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::{ObjectMeta, PostParams};
+use millrace_operator::kafka::crd::KafkaCluster;
+use millrace_operator::remote::kafka::{Access, KafkaAdmin};
+use millrace_operator::remote::topic::{SCHEMA_LABEL, Topics};
+use millrace_operator::topic::crd::KafkaTopic;
+use millrace_testkit::Kafka;
+use serde_json::json;
+
+use crate::kafka_support::{limits, write};
+use crate::support::Scene;
+
+async fn plain_cluster(scene: &Scene, bootstrap: &str) {
+    let spec = json!({"nodes": 1, "storage": {"size": "1Gi"}});
+    scene.apply("KafkaCluster", "k", spec).await.unwrap();
+    let available = json!({"conditions": [{"type": "Available", "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "Ready", "message": ""}]});
+    scene.set_status::<KafkaCluster>("k", available).await;
+    let admin = Secret {
+        metadata: ObjectMeta {
+            name: Some("k-admin".to_owned()),
+            ..ObjectMeta::default()
+        },
+        data: Some(
+            [(
+                "bootstrap-servers".to_owned(),
+                ByteString(bootstrap.as_bytes().to_vec()),
+            )]
+            .into(),
+        ),
+        ..Secret::default()
+    };
+    let api = scene.api::<Secret>();
+    api.create(&PostParams::default(), &admin).await.unwrap();
+}
+
+/// Schema in the status, label, and whether the condition Degraded stands.
+async fn bound(scene: &Scene) -> (String, String, bool) {
+    let topic = scene.api::<KafkaTopic>().get("t").await.unwrap();
+    let degraded = scene.condition::<KafkaTopic>("t", "Degraded").await;
+    (
+        topic.schema().name().to_owned(),
+        topic.labels()[SCHEMA_LABEL].clone(),
+        degraded.0 == "True",
+    )
+}
+
+pub async fn records_bind_a_topic_to_its_schema(scene: &Scene) {
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    plain_cluster(scene, &kafka.bootstrap()).await;
+    let of = |schema: &str| json!({"kafka": "k", "partitions": 1, "schema": schema});
+    let is = |schema: &str, degraded| (schema.to_owned(), schema.to_owned(), degraded);
+    assert!(scene.make::<Topics>("t", of("alert")).await);
+    assert_eq!(bound(scene).await, is("alert", false));
+    // While it is empty it can be bound anew.
+    assert!(scene.make::<Topics>("t", of("audit")).await);
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(bound(scene).await, is("audit", false));
+
+    let access = Access::plain(&kafka.bootstrap());
+    let admin = KafkaAdmin::connect(&access, limits()).unwrap();
+    let view = admin.topic("t").await.unwrap().unwrap();
+    assert_eq!(write(&access, &view).await.unwrap(), None);
+    let mut other = of("alert");
+    other["config"] = json!({"retention.ms": "1000"});
+    assert!(scene.make::<Topics>("t", other).await);
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(bound(scene).await, is("audit", true));
+    let (_, reason, message) = scene.condition::<KafkaTopic>("t", "Degraded").await;
+    assert_eq!(reason, "Refused");
+    assert!(message.contains("put audit back"), "{message}");
+    // The rest is done, and the topic works.
+    let config = admin.topic_config("t").await.unwrap();
+    assert_eq!(config["retention.ms"].value.as_deref(), Some("1000"));
+    let (available, ..) = scene.condition::<KafkaTopic>("t", "Available").await;
+    assert_eq!(available, "True");
+    let writes = scene.writes();
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(scene.writes(), writes, "a further look writes nothing");
+    assert!(scene.make::<Topics>("t", of("audit")).await);
+    assert_eq!(bound(scene).await, is("audit", false));
+}

@@ -1,0 +1,262 @@
+//! A platform whose Kafka lets only its users in, on real nodes: records go through it, every edge of the network that is
+//! not needed is closed, and broken as it may be it goes away with its namespace.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod probes;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use millrace_operator::network::{EDGES, Peer, client_label};
+use millrace_testkit::Platform;
+use probes::{Probe, Target};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "secure";
+const OPERATOR_NAMESPACE: &str = "millrace-system";
+/// Two cores start seven containers one after the other.
+const LIMIT: Duration = Duration::from_secs(420);
+/// The user deletes a namespace and goes on when it is gone.
+const GONE: Duration = Duration::from_secs(120);
+
+fn get(platform: &Platform, arguments: &[&str]) -> Value {
+    let mut all = vec!["-n", NAMESPACE, "get", "-o", "json"];
+    all.extend(arguments);
+    let text = platform.kubectl(&all).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+fn wait<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    panic!("{what} did not come within {} s", limit.as_secs());
+}
+
+fn condition<'a>(object: &'a Value, type_: &str) -> &'a str {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == type_)
+        .and_then(|condition| condition["status"].as_str())
+        .unwrap_or_default()
+}
+
+fn make(platform: &Platform) {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE,
+        "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    platform.apply(&namespace.to_string()).unwrap();
+    let small = |memory: &str| json!({"memory": memory, "cpu": "10m"});
+    let wanted = json!({"apiVersion": "millrace.dev/v1alpha1", "kind": "Platform",
+    "metadata": {"name": "s", "namespace": NAMESPACE},
+    "spec": {
+        "kafka": {"listeners": {"secure": {}}, "resources": small("512Mi"), "storage": {"size": "256Mi"}},
+        "gateway": {"resources": small("128Mi")}, "detect": {"resources": small("128Mi")},
+        "flow": {"canarySeconds": 10},
+    }});
+    platform.apply(&wanted.to_string()).unwrap();
+}
+
+/// Records pass the gateway and detect, each of which is a user of its own, and the operator sees it.
+fn records_go_through(platform: &Platform) {
+    wait("the platform", LIMIT, || {
+        let object = get(platform, &["platform", "s"]);
+        (condition(&object, "Available") == "True").then_some(())
+    });
+    wait("a canary", LIMIT, || {
+        let object = get(platform, &["platform", "s"]);
+        let stages = object["status"]["flow"]["stages"].as_array()?.clone();
+        let through = |name: &str| {
+            let stage = stages.iter().find(|stage| stage["stage"] == name);
+            stage.is_some_and(|stage| stage["canarySeconds"].is_number())
+        };
+        (through("detected") && through("notified")).then_some(())
+    });
+    for user in ["s-gateway", "s-detect"] {
+        let object = get(platform, &["kafkauser", user]);
+        assert_eq!(condition(&object, "Available"), "True", "{object}");
+    }
+}
+
+/// The ports on which pods of a component listen, with an address of one.
+fn targets(platform: &Platform) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for component in ["kafka", "gateway", "detect"] {
+        let selector = format!("app.kubernetes.io/name={component}");
+        let pods = get(platform, &["pods", "-l", &selector]);
+        let pod = &pods["items"][0];
+        let ports = pod["spec"]["containers"][0]["ports"].as_array().unwrap();
+        for port in ports {
+            targets.push(Target {
+                component,
+                address: pod["status"]["podIP"].as_str().unwrap().to_owned(),
+                port: i32::try_from(port["containerPort"].as_i64().unwrap()).unwrap(),
+            });
+        }
+    }
+    assert!(targets.len() >= 6, "{targets:?}");
+    targets
+}
+
+/// Whether the table lets a pod in.
+fn is_open(from: Peer, target: &Target) -> bool {
+    let to = Peer::Component(target.component);
+    EDGES.iter().any(|edge| {
+        let comes = edge.from == from || edge.from == Peer::Anywhere;
+        edge.to == to && comes && (edge.ports.is_empty() || edge.ports.contains(&target.port))
+    })
+}
+
+/// Pods with the labels of each component, of clients and of nobody: each reaches what the table says, and nothing else.
+fn edges_are_open_and_all_others_closed(platform: &Platform) {
+    let targets = targets(platform);
+    let image = get(platform, &["pods", "-l", "app.kubernetes.io/name=kafka"]);
+    let image = image["items"][0]["spec"]["containers"][0]["image"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let labels = |component: &str| -> BTreeMap<String, String> {
+        let policy = get(
+            platform,
+            &["networkpolicy", &format!("s-{component}-{component}")],
+        );
+        serde_json::from_value(policy["spec"]["podSelector"]["matchLabels"].clone()).unwrap()
+    };
+    let one = |key: String, value: &str| BTreeMap::from([(key, value.to_owned())]);
+    let mut probes: Vec<(Peer, Probe)> = ["kafka", "gateway", "detect"]
+        .into_iter()
+        .map(|component| {
+            let probe = Probe::new(component, NAMESPACE, labels(component));
+            (Peer::Component(component), probe)
+        })
+        .collect();
+    let client = one(client_label("kafka"), "true");
+    probes.push((
+        Peer::Clients,
+        Probe::new("client", NAMESPACE, client.clone()),
+    ));
+    // Clients may be anywhere.
+    probes.push((Peer::Clients, Probe::new("client", "default", client)));
+    let operator = one("app.kubernetes.io/name".into(), "millrace-operator");
+    probes.push((
+        Peer::Operator,
+        Probe::new("operator", OPERATOR_NAMESPACE, operator.clone()),
+    ));
+    // The label alone makes nobody the operator, and a stranger is let in nowhere but where everybody is.
+    probes.push((
+        Peer::Anywhere,
+        Probe::new("false-operator", NAMESPACE, operator),
+    ));
+    probes.push((
+        Peer::Anywhere,
+        Probe::new("stranger", NAMESPACE, BTreeMap::new()),
+    ));
+    for (_, probe) in &probes {
+        probe.start(platform, &image, &targets);
+    }
+    let mut wrong = Vec::new();
+    let (mut open, mut closed) = (0, 0);
+    for (peer, probe) in &probes {
+        let seen = wait(probe.name(), LIMIT, || probe.result(platform, &targets));
+        for (target, reached) in targets.iter().zip(seen) {
+            let wanted = is_open(*peer, target);
+            *(if wanted { &mut open } else { &mut closed }) += 1;
+            if wanted != reached {
+                let is = if reached { "open" } else { "closed" };
+                wrong.push(format!(
+                    "{} -> {} {} is {is}",
+                    probe.name(),
+                    target.component,
+                    target.port
+                ));
+            }
+        }
+        probe.stop(platform);
+    }
+    println!("{open} edges open, {closed} closed");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(open >= 8 && closed >= 20, "{open} open, {closed} closed");
+}
+
+/// An image that is nowhere, a broker that is gone with its volume, users whose Kafka never answers again: the namespace
+/// goes all the same.
+fn what_is_broken_goes_with_its_namespace(platform: &Platform) {
+    let patch = json!({"spec": {"kafka": {"image": "localhost/nowhere:1"}, "gateway": {"image": "localhost/nowhere:1"}}});
+    let kubectl = |arguments: &[&str]| {
+        let mut all = vec!["-n", NAMESPACE];
+        all.extend(arguments);
+        platform.kubectl(&all).unwrap()
+    };
+    kubectl(&[
+        "patch",
+        "platform",
+        "s",
+        "--type=merge",
+        "-p",
+        &patch.to_string(),
+    ]);
+    wait("the image that is nowhere", LIMIT, || {
+        let set = get(platform, &["statefulset", "s-kafka"]);
+        let image = &set["spec"]["template"]["spec"]["containers"][0]["image"];
+        (image == "localhost/nowhere:1").then_some(())
+    });
+    kubectl(&[
+        "delete",
+        "pvc",
+        "-l",
+        "app.kubernetes.io/instance=s-kafka",
+        "--wait=false",
+    ]);
+    kubectl(&["delete", "pod", "s-kafka-0", "--grace-period=0", "--force"]);
+    wait("Kafka to be away", LIMIT, || {
+        let object = get(platform, &["kafkacluster", "s-kafka"]);
+        (condition(&object, "Available") == "False").then_some(())
+    });
+    let users = get(platform, &["kafkausers"]);
+    let held = users["items"][0]["metadata"]["finalizers"].as_array();
+    assert!(
+        held.is_some_and(|held| !held.is_empty()),
+        "what could hold it up is there"
+    );
+    let started = Instant::now();
+    platform
+        .kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"])
+        .unwrap();
+    wait("the end of the namespace", GONE, || {
+        let left = platform.kubectl(&[
+            "get",
+            "namespace",
+            NAMESPACE,
+            "--ignore-not-found",
+            "-o",
+            "name",
+        ]);
+        left.is_ok_and(|left| left.trim().is_empty()).then_some(())
+    });
+    println!(
+        "the namespace was gone after {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
+}
+
+#[test]
+#[ignore = "cluster tier"]
+fn a_secure_platform_is_closed_works_and_goes() {
+    let Some(platform) = Platform::find().unwrap() else {
+        return;
+    };
+    make(&platform);
+    records_go_through(&platform);
+    edges_are_open_and_all_others_closed(&platform);
+    what_is_broken_goes_with_its_namespace(&platform);
+}
