@@ -38,7 +38,7 @@ impl Load {
         let topic = json!({
             "apiVersion": "millrace.dev/v1alpha1", "kind": "KafkaTopic",
             "metadata": {"name": TOPIC, "namespace": NAMESPACE},
-            "spec": {"kafka": cluster, "partitions": 6, "replicationFactor": 3,
+            "spec": {"kafka": cluster, "partitions": 6, "replicationFactor": 3, "schema": "telemetry",
                      "config": {"min.insync.replicas": "2"}},
         });
         let user = json!({

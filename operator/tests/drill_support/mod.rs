@@ -124,21 +124,17 @@ impl Nodes {
         }
     }
 
-    /// Kills the process of a pod's first container with SIGKILL, from outside: a pod's first process cannot be killed
-    /// from inside it.
+    /// Kills the Kafka of a pod with SIGKILL, from outside: a pod's first process cannot be killed from inside it.
     pub fn kill(&self, pod: &str) {
-        let wanted = format!("HOSTNAME={pod}");
+        // Control groups are named after the pod's uid; a pod of another cluster on this machine may have the same name.
+        let seen = self.get("pod", pod).unwrap();
+        let wanted = format!("/pod{}/", seen["metadata"]["uid"].as_str().unwrap());
         let mut killed = 0;
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let path = entry.path();
-            let Ok(environment) = std::fs::read(path.join("environ")) else {
-                continue;
-            };
-            let is_of_pod = environment
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == wanted.as_bytes());
+            let groups = std::fs::read_to_string(path.join("cgroup")).unwrap_or_default();
             let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-            if !is_of_pod || !command.starts_with(b"java\0") {
+            if !groups.contains(&wanted) || !command.starts_with(b"java\0") {
                 continue;
             }
             let pid = entry.file_name().to_string_lossy().into_owned();
