@@ -20,7 +20,7 @@ pub struct Load {
 /// What became of the records of one row.
 pub struct Outcome {
     pub acknowledged: u64,
-    /// Not acknowledged in the two minutes that a record has; they may be there all the same.
+    /// The producer was told that they were not acknowledged (30 s after they were sent); they may be there all the same.
     pub failed: u64,
     /// Acknowledged, and not there when all has been read from the beginning.
     pub lost: u64,
