@@ -15,7 +15,7 @@ use super::crd::{ComponentStatus, Platform, PlatformStatus, WaitingOn};
 use super::dereference::dereference;
 use super::exposure;
 use super::progress;
-use super::state::{component, fault, waiting_on};
+use super::state::{component, fault, pending_restarts, waiting_on};
 use super::validate::{ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
 use crate::action::crd::Action;
@@ -30,6 +30,9 @@ use crate::reconcile::{self, Batch, Error, Owner, Preparation};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::topic::crd::KafkaTopic;
 use crate::user::crd::KafkaUser;
+
+/// So many restarts are told at once, as the definition has it.
+const MOST_RESTARTS: usize = 128;
 
 /// The reconciler of Platform.
 pub struct Platforms;
@@ -198,6 +201,8 @@ impl Component for Platforms {
             }
         }
         let mut reconciled = status(object, parts, &held_back, &zones.absent);
+        let pending = bodies.iter().flat_map(|body| pending_restarts(body));
+        reconciled.pending_restarts = pending.take(MOST_RESTARTS).collect();
         troubles.extend(bodies.iter().find_map(|body| {
             let told = fault(body)?;
             Some(("ComponentDegraded", told))
