@@ -136,30 +136,51 @@ fn zip(program: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The version before ours: what the drill of an upgrade starts from.
+const FORMER_KAFKA: &str = "4.2.1";
+
 /// Kafka's jars from Maven; gives the directory that holds them.
 ///
 /// # Errors
 /// Maven cannot fetch them.
 pub fn kafka_libs(context: &Context) -> anyhow::Result<PathBuf> {
+    kafka_jars(context, None)
+}
+
+/// The jars of the version before ours.
+///
+/// # Errors
+/// Maven cannot fetch them.
+pub fn former_kafka_libs(context: &Context) -> anyhow::Result<PathBuf> {
+    kafka_jars(context, Some(FORMER_KAFKA))
+}
+
+fn kafka_jars(context: &Context, version: Option<&str>) -> anyhow::Result<PathBuf> {
     let pom = context.root.join("images/kafka/pom.xml");
-    let out = context
-        .cache
-        .join(format!("kafka-{}", files::key(std::slice::from_ref(&pom))?));
+    let key = files::key(std::slice::from_ref(&pom))?;
+    // Not `kafka-*`, the newest of which tests take for ours.
+    let name = match version {
+        None => format!("kafka-{key}"),
+        Some(version) => format!("former-kafka-{version}-{key}"),
+    };
+    let out = context.cache.join(&name);
     let libs = out.join("libs");
     if !libs.is_dir() {
         let fresh = out.join("libs.new");
         if fresh.exists() {
             std::fs::remove_dir_all(&fresh)?;
         }
-        run::logged(
-            Command::new("mvn")
-                .args(["-q", "-B", "-f"])
-                .arg(&pom)
-                .arg("dependency:copy-dependencies")
-                .arg("-DincludeScope=runtime")
-                .arg(format!("-DoutputDirectory={}", fresh.display())),
-            &context.log("fetch-kafka")?,
-        )?;
+        let mut fetch = Command::new("mvn");
+        fetch
+            .args(["-q", "-B", "-f"])
+            .arg(&pom)
+            .arg("dependency:copy-dependencies")
+            .arg("-DincludeScope=runtime")
+            .arg(format!("-DoutputDirectory={}", fresh.display()));
+        if let Some(version) = version {
+            fetch.arg(format!("-Dkafka.version={version}"));
+        }
+        run::logged(&mut fetch, &context.log(&format!("fetch-{name}"))?)?;
         std::fs::rename(&fresh, &libs)?;
     }
     Ok(libs)

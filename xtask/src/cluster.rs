@@ -285,6 +285,22 @@ impl Cluster {
         Ok(true)
     }
 
+    /// What lets a test cut nodes off and heal them again: the script of the local cluster, and its settings.
+    #[must_use]
+    pub fn drill(&self) -> Vec<(&'static str, String)> {
+        let Kind::Local(local) = &self.kind else {
+            return Vec::new();
+        };
+        let shown = |path: &Path| path.display().to_string();
+        vec![
+            ("MILLRACE_CLUSTER_SCRIPT", shown(&local.script)),
+            ("LC_BASE", shown(&local.base)),
+            ("LC_NAME", local.name.clone()),
+            ("LC_API_PORT", local.port.to_string()),
+            ("LC_BIN", shown(&local.built)),
+        ]
+    }
+
     /// Where its kubeconfig is.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {

@@ -20,6 +20,8 @@ pub struct Image {
 /// What goes into an image.
 struct Recipe {
     name: &'static str,
+    /// Where its Containerfile is, in `images/`.
+    directory: &'static str,
     /// The image below it: a Debian file system.
     base: &'static str,
     /// Files of the context: name in the context, source.
@@ -55,6 +57,20 @@ pub fn build(context: &Context, prefix: &str) -> anyhow::Result<Vec<Image>> {
         .collect()
 }
 
+/// The image of the Kafka before ours.
+///
+/// # Errors
+/// Its jars cannot be fetched, no engine answers, or the build fails.
+pub fn former_kafka(context: &Context, prefix: &str) -> anyhow::Result<Image> {
+    let recipe = Recipe {
+        name: "former-kafka",
+        directory: "kafka",
+        base: "java",
+        inputs: vec![("libs".to_owned(), builds::former_kafka_libs(context)?)],
+    };
+    one(context, &Engine::find(context)?, prefix, &recipe)
+}
+
 fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
     let binary = |name: &str| (name.to_owned(), context.binary(name));
     let zips = context.target().join("actions");
@@ -66,21 +82,25 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
     Ok(vec![
         Recipe {
             name: "kafka",
+            directory: "kafka",
             base: "java",
             inputs: vec![("libs".to_owned(), builds::kafka_libs(context)?)],
         },
         Recipe {
             name: "millrace-operator",
+            directory: "millrace-operator",
             base: "debian",
             inputs: operator,
         },
         Recipe {
             name: "millrace-stream",
+            directory: "millrace-stream",
             base: "debian",
             inputs: vec![binary("millrace-stream")],
         },
         Recipe {
             name: "millrace-whisk",
+            directory: "millrace-whisk",
             base: "debian",
             inputs: vec![binary("millrace-whisk")],
         },
@@ -91,7 +111,7 @@ fn one(context: &Context, engine: &Engine, prefix: &str, recipe: &Recipe) -> any
     let containerfile = context
         .root
         .join("images")
-        .join(recipe.name)
+        .join(recipe.directory)
         .join("Containerfile");
     let (_, packages) = BASES
         .iter()

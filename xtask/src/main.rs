@@ -13,6 +13,7 @@ mod install;
 mod packages;
 mod report;
 mod run;
+mod soak;
 mod steps;
 mod tests;
 mod up;
@@ -86,8 +87,15 @@ enum Task {
     },
     /// Install the Debian packages that a build needs, or print the line that does
     Packages,
-    /// Let each part of a platform fail under load and print the table of docs/reliability.md
-    Soak,
+    /// Let each part of a platform fail under load and print the tables of docs/reliability.md
+    Soak {
+        /// Only this one
+        #[arg(long, value_name = "WHAT")]
+        only: Option<soak::Drill>,
+        /// Leave the cluster up: the next run goes on with it, and `down` removes it
+        #[arg(long, requires = "only")]
+        keep: bool,
+    },
     /// Run the benchmarks against their peers and print the ratios
     Bench,
 }
@@ -115,7 +123,7 @@ fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
         }
         Task::Generate { check } => builds::generate(&context, check)?,
         Task::Packages => packages::ensure(&context).map(|_| ())?,
-        Task::Soak => return tests::soak(&context),
+        Task::Soak { only, keep } => return soak::soak(&context, only, keep),
         Task::Bench => builds::bench(&context)?,
     }
     Ok(std::process::ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ use std::thread;
 
 use clap::ValueEnum;
 
+use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
 use crate::{Target, access, builds, cluster, images, install, packages, run, up};
@@ -26,10 +27,16 @@ pub enum Tier {
 
 const ALL: [Tier; 4] = [Tier::Unit, Tier::Api, Tier::Systems, Tier::Cluster];
 
+/// An environment variable of a test.
+pub type Variable = (&'static str, String);
+
+/// What became of tests.
 #[derive(Default)]
-struct Count {
-    passed: u64,
-    failed: u64,
+pub struct Count {
+    /// Those that passed.
+    pub passed: u64,
+    /// Those that failed.
+    pub failed: u64,
     skipped: u64,
 }
 
@@ -84,7 +91,10 @@ pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<
 }
 
 /// Builds side by side what the tiers need; gives the tiers that can run.
-fn prepare(
+///
+/// # Errors
+/// A build fails, or what is required is missing.
+pub fn prepare(
     context: &Context,
     tiers: &BTreeSet<Tier>,
     steps: &Steps,
@@ -164,13 +174,16 @@ fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> a
 }
 
 /// The tests of one tier are ignored by default, because a plain `cargo test` has no servers.
-fn ignored(
+///
+/// # Errors
+/// They cannot be run.
+pub fn ignored(
     context: &Context,
     steps: &Steps,
     name: &str,
     targets: &str,
     require: bool,
-    variables: &[(&str, String)],
+    variables: &[Variable],
     count: &mut Count,
 ) -> anyhow::Result<()> {
     steps.step(name, || {
@@ -187,7 +200,7 @@ fn ignored(
             "--test-threads",
             "1",
         ]);
-        if name == "soak" {
+        if matches!(name, "soak" | "drill") {
             // Its table is what it is run for.
             command.arg("--nocapture");
         }
@@ -223,7 +236,8 @@ fn on_nodes(
     steps.step("cluster: the local Kubernetes itself", || {
         script(context, "cluster/test/live.sh", &own, &built, count)
     })?;
-    let result = end_to_end(context, &own, steps, require, "cluster", count);
+    let none = |_: &Cluster| Ok(Vec::new());
+    let result = end_to_end(context, &own, steps, require, "cluster", none, count);
     if result.is_err() || count.failed > 0 {
         keep_evidence(context, &own);
     }
@@ -231,38 +245,17 @@ fn on_nodes(
     result
 }
 
-/// Runs the fault matrix, and the gateway behind others' controllers, on a cluster made for it; it takes long and is part
-/// of no other task.
+/// Brings up a platform and runs the tests whose files are called `NAME_*`.
 ///
 /// # Errors
-/// A build fails, or the cluster cannot be made.
-pub fn soak(context: &Context) -> anyhow::Result<ExitCode> {
-    let (steps, mut count) = (Steps::new(), Count::default());
-    let tiers = BTreeSet::from([Tier::Cluster]);
-    prepare(context, &tiers, &steps, true, &mut Vec::new())?;
-    let own = context.of_tests();
-    std::fs::create_dir_all(&own.state)?;
-    let result = end_to_end(context, &own, &steps, true, "soak", &mut count);
-    if result.is_err() || count.failed > 0 {
-        keep_evidence(context, &own);
-    }
-    up::down(&own, &Target::default())?;
-    result?;
-    println!("{} passed, {} failed", count.passed, count.failed);
-    Ok(if count.failed > 0 {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
-}
-
-/// Brings up a platform and runs the tests whose files are called `NAME_*`.
-fn end_to_end(
+/// The platform does not come up, or the tests cannot be run.
+pub fn end_to_end(
     context: &Context,
     own: &Context,
     steps: &Steps,
     require: bool,
     name: &str,
+    more: impl FnOnce(&Cluster) -> anyhow::Result<Vec<Variable>>,
     count: &mut Count,
 ) -> anyhow::Result<()> {
     let target = Target::default();
@@ -282,19 +275,7 @@ fn end_to_end(
         ("MILLRACE_NAMESPACE", install::NAMESPACE.to_owned()),
         ("MILLRACE_PLATFORM", install::PLATFORM.to_owned()),
     ];
-    if name == "soak" {
-        let controllers = steps.step("Traefik and cert-manager (Go)", || {
-            let built = builds::controllers(context)?;
-            let images = ["traefik", "cert-manager"].map(|name| images::Image {
-                name,
-                reference: format!("localhost/{name}:1"),
-                archive: built.join(format!("{name}.tar")),
-            });
-            cluster.load(own, &images)?;
-            Ok(built)
-        })?;
-        variables.push(("MILLRACE_CONTROLLERS", controllers.display().to_string()));
-    }
+    variables.extend(more(&cluster)?);
     ignored(
         context,
         steps,
@@ -307,7 +288,7 @@ fn end_to_end(
 }
 
 /// What the pods said, beside the logs, before the cluster goes.
-fn keep_evidence(context: &Context, own: &Context) {
+pub fn keep_evidence(context: &Context, own: &Context) {
     let Ok(cluster) = cluster::running(own, &Target::default()) else {
         return;
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cluster::{self, Cluster};
 use crate::context::Context;
 use crate::drive::{self, Driven};
+use crate::images::Image;
 use crate::install::{self, READY_STEP};
 use crate::steps::Steps;
 use crate::{Target, access, builds, files, images, packages, report, run};
@@ -56,6 +57,29 @@ pub fn platform(
     nodes: Option<u8>,
     steps: &Steps,
 ) -> anyhow::Result<(Cluster, Vec<String>)> {
+    let (cluster, built) = operator(context, target, nodes, steps)?;
+    steps.step("platform applied", || {
+        install::environment(context, &cluster)
+    })?;
+    steps.step(READY_STEP, || {
+        install::wait_ready(&cluster, steps, Duration::from_secs(420))
+    })?;
+    Ok((
+        cluster,
+        built.into_iter().map(|image| image.reference).collect(),
+    ))
+}
+
+/// A cluster with the operator, and the images that were loaded.
+///
+/// # Errors
+/// The step that failed, with the end of its log.
+pub fn operator(
+    context: &Context,
+    target: &Target,
+    nodes: Option<u8>,
+    steps: &Steps,
+) -> anyhow::Result<(Cluster, Vec<Image>)> {
     let local = cluster::is_local(target);
     if local {
         let installed = steps.step("Debian packages", || packages::ensure(context))?;
@@ -67,16 +91,7 @@ pub fn platform(
     let built = steps.step("images", || images::build(context, cluster.image_prefix()))?;
     steps.step("images loaded", || cluster.load(context, &built))?;
     steps.step("operator", || install::operator(context, &cluster, &built))?;
-    steps.step("platform applied", || {
-        install::environment(context, &cluster)
-    })?;
-    steps.step(READY_STEP, || {
-        install::wait_ready(&cluster, steps, Duration::from_secs(420))
-    })?;
-    Ok((
-        cluster,
-        built.into_iter().map(|image| image.reference).collect(),
-    ))
+    Ok((cluster, built))
 }
 
 /// Go, Rust and downloads side by side; the cluster boots as soon as its own binaries are there.
