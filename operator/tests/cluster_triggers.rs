@@ -108,6 +108,11 @@ async fn a_trigger_counts_as_served_only_when_its_actions_succeeded() {
         rule(true)
     );
     platform.apply(&manifest).unwrap();
+    // This test reads the metrics through the API server, which no policy of the operator lets in.
+    let scrape = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "scrape-by-trigger"},
+        "spec": {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "by-trigger"}}, "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"port": 9090}]}]}});
+    platform.apply(&scrape.to_string()).unwrap();
     for name in [
         "trigger/alarm",
         "rule.millrace.dev/on-alarm",
@@ -147,6 +152,7 @@ async fn a_trigger_counts_as_served_only_when_its_actions_succeeded() {
         "eventsource/by-trigger",
         "rule.millrace.dev/on-alarm",
         "trigger/alarm",
+        "networkpolicy/scrape-by-trigger",
     ] {
         platform.kubectl(&["delete", name]).unwrap();
     }

@@ -14,4 +14,4 @@ pub use apiserver::ApiServer;
 pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
 pub use platform::{Platform, fresh};
-pub use process::{Server, free_port, wait_for_port};
+pub use process::{Server, free_port, own_loopback, wait_for_port};

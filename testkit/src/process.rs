@@ -1,7 +1,7 @@
 //! A child process with a log file, ended with its value.
 
 use std::fs::File;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -86,6 +86,13 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// An address of the loopback network that no other run of tests has, for servers whose ports cannot be chosen.
+#[must_use]
+pub fn own_loopback(net: u8, host: u8) -> Ipv4Addr {
+    let run = u8::try_from(1 + std::process::id() % 250).unwrap_or(1);
+    Ipv4Addr::new(127, run, net, host)
 }
 
 /// Ports that [`free_port`] gives out: below those that Linux takes for outgoing connections (32768 and up by default),

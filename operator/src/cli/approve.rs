@@ -57,6 +57,10 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     let mut waiting = Vec::new();
     for component in registry() {
         let names = (component.crd)().spec.names;
+        if names.kind == "Platform" {
+            // It tells what waits in its parts, each of which stands here itself.
+            continue;
+        }
         let kind = GroupVersionKind::gvk(GROUP, VERSION, &names.kind);
         let resource = ApiResource::from_gvk_with_plural(&kind, &names.plural);
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);

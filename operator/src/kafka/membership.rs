@@ -6,13 +6,10 @@ use uuid::Uuid;
 
 use super::nodes::Pool;
 use super::validate::ValidatedKafka;
-use crate::remote::kafka::{QuorumReplica, QuorumView, RegisteredBroker, TopicView};
+use crate::remote::kafka::{QuorumView, RegisteredBroker, TopicView};
 
 /// A controller that is so few records behind has caught up.
 const BEHIND: i64 = 1000;
-
-/// Who has fetched nothing for so much longer than the others is away. Nodes fetch several times a second.
-const STALE_MS: i64 = 10_000;
 
 /// A change of the quorum. Kafka takes one at a time.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -38,22 +35,9 @@ pub enum Change {
 /// The next change of the quorum, so that the controllers that are asked for vote and nobody else.
 #[must_use]
 pub fn change(view: &QuorumView, asked: &BTreeSet<i32>) -> Option<Change> {
-    // A directory that is gone goes on being told for minutes, as an observer that fetches nothing.
-    let latest = view.voters.iter().chain(&view.observers);
-    let latest = latest.map(|replica| replica.last_fetch_ms).max();
-    let fetches = |node: &&QuorumReplica| {
-        latest.is_some_and(|latest| node.last_fetch_ms + STALE_MS >= latest)
-    };
-    let follows = |id: i32| {
-        let of = view.observers.iter().filter(|observer| observer.id == id);
-        of.filter(fetches).max_by_key(|node| node.last_fetch_ms)
-    };
     // A dead vote first: it counts towards the majority and never comes back.
     for voter in view.voters.iter().filter(|voter| asked.contains(&voter.id)) {
-        let is_other = |node: &QuorumReplica| {
-            node.directory != voter.directory && node.last_fetch_ms > voter.last_fetch_ms
-        };
-        if follows(voter.id).is_some_and(is_other) {
+        if view.has_lost_its_volume(voter) {
             return Some(Change::Remove {
                 id: voter.id,
                 directory: voter.directory,
@@ -64,8 +48,9 @@ pub fn change(view: &QuorumView, asked: &BTreeSet<i32>) -> Option<Change> {
     // More votes before fewer.
     for id in asked {
         let votes = view.voters.iter().any(|voter| voter.id == *id);
-        if let Some(node) = follows(*id).filter(|_| !votes)
+        if let Some(node) = view.observer(*id).filter(|_| !votes)
             && node.log_end_offset + BEHIND >= view.high_watermark
+            && view.has_caught_up(node)
         {
             return Some(Change::Add {
                 id: *id,
@@ -178,16 +163,15 @@ mod tests {
     use super::super::validate::tests::{cluster, images};
     use super::super::validate::{Found, validate};
     use super::*;
+    use crate::remote::kafka::QuorumReplica;
     use serde_json::json;
-
-    const NOW: i64 = 1_800_000_000_000;
 
     fn replica(id: i32, directory: u128, end: i64) -> QuorumReplica {
         QuorumReplica {
             id,
             directory: Uuid::from_u128(directory),
             log_end_offset: end,
-            last_fetch_ms: NOW,
+            last_fetch_ms: 0,
             last_caught_up_ms: 0,
         }
     }
@@ -228,32 +212,35 @@ mod tests {
     #[test]
     fn a_vote_without_its_volume_goes_before_the_new_one_comes() {
         let mut lost = view(&[(1, 2), (0, 1), (2, 3)], &[(0, 7, 5000)]);
-        lost.voters[1].last_fetch_ms = NOW - 20_000;
+        // The former directory asks no more.
+        lost.observers[0].last_fetch_ms = 9;
         assert_eq!(next(&lost, &[0, 1, 2]), "remove 0");
-        let without = view(&[(1, 2), (2, 3)], &[(0, 7, 5000)]);
-        assert_eq!(next(&without, &[0, 1, 2]), "add 0");
+        // It stays among the observers for a while, and is not the one that votes next.
+        let mut without = view(&[(1, 2), (2, 3)], &[(0, 1, 5000), (0, 7, 5000)]);
+        without.observers[1].last_fetch_ms = 9;
+        assert_eq!(
+            change(&without, &[0, 1, 2].into()),
+            Some(Change::Add {
+                id: 0,
+                directory: Uuid::from_u128(7),
+            })
+        );
+        // Nor is the new vote taken away for it.
+        let mut done = view(&[(1, 2), (0, 7), (2, 3)], &[(0, 1, 5000)]);
+        done.voters[1].last_fetch_ms = 19;
+        done.observers[0].last_fetch_ms = 9;
+        assert_eq!(next(&done, &[0, 1, 2]), "nothing");
     }
 
     #[test]
-    fn a_directory_that_is_gone_is_not_taken_for_the_node() {
-        // The volume of 0 was lost: its former directory is told on as an observer, beside the new one.
-        let mut both = view(&[(1, 2), (2, 3)], &[(0, 1, 5000), (0, 7, 5000)]);
-        both.observers[1].last_fetch_ms = NOW;
-        both.observers[0].last_fetch_ms = NOW - 60_000;
-        assert_eq!(
-            change(&both, &[0, 1, 2].into()),
-            Some(Change::Add {
-                id: 0,
-                directory: Uuid::from_u128(7)
-            })
-        );
-        // And while the new one votes.
-        let mut votes = view(&[(1, 2), (2, 3), (0, 7)], &[(0, 1, 5000)]);
-        votes.observers[0].last_fetch_ms = NOW - 60_000;
-        assert_eq!(next(&votes, &[0, 1, 2]), "nothing");
-        // One that has just come to vote and is not known to have fetched yet.
-        votes.voters[2].last_fetch_ms = -1;
-        assert_eq!(next(&votes, &[0, 1, 2]), "nothing");
+    fn a_controller_that_is_away_does_not_come_to_vote() {
+        let mut away = view(&[(0, 1), (1, 2)], &[(2, 3, 4999)]);
+        for voter in &mut away.voters {
+            voter.last_caught_up_ms = 60_000;
+        }
+        assert_eq!(next(&away, &[0, 1, 2]), "nothing");
+        away.observers[0].last_caught_up_ms = 59_000;
+        assert_eq!(next(&away, &[0, 1, 2]), "add 2");
     }
 
     #[test]

@@ -93,10 +93,18 @@ pub(super) async fn roll(
     Ok(Rolling {
         told: decision
             .told()
-            .or_else(|| unseen.map(|set| format!("Kubernetes has not looked at {set} yet"))),
+            .or_else(|| unseen.map(|set| format!("Kubernetes has not looked at {set} yet")))
+            .or_else(|| leaving(members)),
         restarts: told(&decision, members, pending),
         settled: settled && unseen.is_none() && pending.is_empty(),
     })
+}
+
+/// A node that is still on its way out: its StatefulSet counts it as ready until it is gone.
+fn leaving(members: &[Member]) -> Option<String> {
+    let mut leaving = members.iter().filter(|m| m.standing == Standing::Leaving);
+    let pod = &leaving.next()?.pod;
+    Some(format!("{pod} ends, to come anew"))
 }
 
 /// Who is restarted, and who waits for what. Pure.
@@ -168,4 +176,26 @@ fn reasons(restart: &Restart) -> Vec<String> {
 
 fn short(text: &str, most: usize) -> String {
     text.chars().take(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_ends_is_told_until_it_is_gone() {
+        let member = |pod: &str, standing| Member {
+            pod: pod.into(),
+            uid: None,
+            standing,
+            reasons: Vec::new(),
+        };
+        let mut all = [
+            member("k-0", Standing::Ready),
+            member("k-1", Standing::Leaving),
+        ];
+        assert!(leaving(&all).is_some_and(|told| told.starts_with("k-1 ")));
+        all[1].standing = Standing::Ready;
+        assert_eq!(leaving(&all), None);
+    }
 }

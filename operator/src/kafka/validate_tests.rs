@@ -177,10 +177,3 @@ fn a_cluster_is_founded_once() {
     );
     assert_eq!(founding(&one, followed, Some("b"), false), Founding::By(0));
 }
-
-#[test]
-fn the_heap_follows_the_memory() {
-    assert_eq!(heap(256 * MEBIBYTE), 96);
-    assert_eq!(heap(1024 * MEBIBYTE), 384);
-    assert_eq!(heap(64 * 1024 * MEBIBYTE), 6144);
-}

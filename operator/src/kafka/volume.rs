@@ -243,10 +243,8 @@ fn unfilled(facts: &Facts<'_>) -> Option<String> {
     if node.broker && behind > 0 {
         return Some(format!("{behind} partitions are not in sync yet"));
     }
-    let mut voters = view.quorum.voters.iter();
-    let mut observers = view.quorum.observers.iter();
-    let stale = observers.any(|observer| observer.id == node.id);
-    if node.controller && (stale || !voters.any(|voter| voter.id == node.id)) {
+    let vote = view.quorum.voters.iter().find(|voter| voter.id == node.id);
+    if node.controller && vote.is_none_or(|vote| view.quorum.has_lost_its_volume(vote)) {
         return Some("the controller does not vote yet".to_owned());
     }
     None

@@ -158,9 +158,12 @@ fn a_controller_is_filled_when_it_votes_again() {
     let quorum = &mut scene.view.as_mut().unwrap().quorum;
     let mut new = quorum.voters[1].clone();
     new.directory = uuid::Uuid::from_u128(7);
+    new.last_fetch_ms += 1;
     quorum.observers.push(new);
     assert_eq!(phase(&scene.next(Some(&status))), Phase::Filling);
-    scene.view.as_mut().unwrap().quorum.observers.clear();
+    // It votes; its former directory is still listed.
+    let quorum = &mut scene.view.as_mut().unwrap().quorum;
+    std::mem::swap(&mut quorum.voters[1], &mut quorum.observers[0]);
     assert_eq!(phase(&scene.next(Some(&status))), Phase::Done);
 }
 

@@ -223,6 +223,10 @@ pub struct PlatformStatus {
     #[serde(default)]
     #[schemars(length(max = 128))]
     pub waiting_on: Vec<WaitingOn>,
+    /// Restarts of its components that wait for approval: `millrace approve`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 128))]
+    pub pending_restarts: Vec<ComponentRestart>,
     /// Where records wait on their way through the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<FlowStatus>,
@@ -243,6 +247,21 @@ pub struct ComponentStatus {
     /// What it says of itself.
     #[schemars(length(max = 4096))]
     pub message: String,
+}
+
+/// A restart of a component that waits for approval.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ComponentRestart {
+    /// Kind and name of the component, for example `KafkaCluster/dev-kafka`: what `millrace approve` takes.
+    #[schemars(length(max = 320))]
+    pub component: String,
+    /// Kind and name of the workload whose pods would restart.
+    #[schemars(length(max = 300))]
+    pub workload: String,
+    /// What differs, for people.
+    #[schemars(length(max = 2048))]
+    pub reason: String,
 }
 
 /// What a platform waits for.

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod crd;
+mod dereference;
 mod exposure;
 mod external;
 mod flow;

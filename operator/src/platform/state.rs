@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::build::Waiting;
-use super::crd::{ComponentStatus, WaitingOn};
+use super::crd::{ComponentRestart, ComponentStatus, WaitingOn};
 use super::foreign;
 use crate::status::{AVAILABLE, DEGRADED, told};
 
@@ -33,6 +33,25 @@ pub fn fault(body: &Value) -> Option<String> {
             text(&degraded["message"])
         )
     })
+}
+
+/// The restarts of a part that wait for approval.
+pub fn pending_restarts(body: &Value) -> impl Iterator<Item = ComponentRestart> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let component = format!(
+        "{}/{}",
+        text(&body["kind"]),
+        text(&body["metadata"]["name"])
+    );
+    let waiting = body["status"]["pendingRestarts"].as_array();
+    waiting
+        .into_iter()
+        .flatten()
+        .map(move |restart| ComponentRestart {
+            component: component.clone(),
+            workload: text(&restart["workload"]),
+            reason: text(&restart["reason"]),
+        })
 }
 
 /// Reads the state of one part from its resource.
@@ -93,6 +112,17 @@ mod tests {
     fn body(status: &str, generation: i64, observed: i64) -> Value {
         json!({"kind": "OpenWhisk", "metadata": {"name": "w", "generation": generation}, "status": {"conditions": [
             {"type": "Available", "status": status, "observedGeneration": observed, "message": "m"}]}})
+    }
+
+    #[test]
+    fn restarts_that_wait_are_told_with_their_component() {
+        let body = json!({"kind": "KafkaCluster", "metadata": {"name": "p-kafka"},
+            "status": {"pendingRestarts": [{"workload": "StatefulSet/p-kafka", "revision": "1", "reason": "image"}]}});
+        let told: Vec<_> = pending_restarts(&body).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].component, "KafkaCluster/p-kafka");
+        assert_eq!(told[0].workload, "StatefulSet/p-kafka");
+        assert_eq!(pending_restarts(&json!({})).count(), 0);
     }
 
     #[test]

@@ -82,7 +82,6 @@ fn the_operator_against_a_real_api_server() {
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
             topic::records_bind_a_topic_to_its_schema,
-            user::good_and_bad_users,
             user::users_need_a_secure_cluster,
             user::users_are_made_corrected_and_removed,
             samples::samples_are_accepted,

@@ -16,7 +16,7 @@ use millrace_operator::kafka::ValidatedKafka;
 use millrace_operator::kafka::build::build;
 use millrace_operator::kafka::crd::KafkaCluster;
 use millrace_operator::kafka::validate::{Found, validate};
-use millrace_testkit::{Server, left_out};
+use millrace_testkit::{Server, left_out, own_loopback};
 use serde_json::{Value, json};
 
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -71,7 +71,8 @@ impl Nodes {
         };
         let mut hosts = String::new();
         for (number, node) in kafka.nodes().enumerate() {
-            hosts += &format!("127.0.{net}.{} {}\n", 10 + number, node.host);
+            let address = own_loopback(net, 10 + number as u8);
+            hosts += &format!("{address} {}\n", node.host);
         }
         fs::write(nodes.hosts(), hosts).unwrap();
         nodes
@@ -83,7 +84,7 @@ impl Nodes {
 
     pub fn address(&self, kafka: &ValidatedKafka, pod: &str, port: u16) -> SocketAddr {
         let number = kafka.nodes().position(|node| node.pod == pod).unwrap();
-        SocketAddr::from(([127, 0, self.net, 10 + number as u8], port))
+        SocketAddr::from((own_loopback(self.net, 10 + number as u8), port))
     }
 
     /// Paths of a container become paths of a directory.

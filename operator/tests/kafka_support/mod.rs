@@ -26,7 +26,7 @@ use millrace_operator::kafka::validate::{Found, validate};
 use millrace_operator::remote::kafka::{
     Access, Connection, Credentials, KafkaError, ResponseError, Timeouts, TopicView,
 };
-use millrace_testkit::{Server, left_out};
+use millrace_testkit::{Server, left_out, own_loopback};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -54,7 +54,7 @@ pub struct SecureKafka {
 }
 
 impl SecureKafka {
-    /// Starts it on 127.0.`net`.10, as if it were in this namespace. `None`, after saying why, where it cannot be had.
+    /// Starts it on an address of its own, as if it were in this namespace. `None`, after saying why, where it cannot be had.
     pub fn start(namespace: &str, net: u8) -> Option<Self> {
         let libs = std::env::var_os("MILLRACE_KAFKA_LIBS").map(PathBuf::from);
         let libs = libs.filter(|libs| libs.is_dir());
@@ -63,7 +63,7 @@ impl SecureKafka {
             left_out("a secure Kafka", "$MILLRACE_KAFKA_LIBS and java are needed").unwrap();
             return None;
         };
-        let ip = format!("127.0.{net}.10");
+        let ip = own_loopback(net, 10).to_string();
         // With this address among the external ones, it is in the certificate: there is no DNS here.
         let cluster: KafkaCluster = serde_json::from_value(json!({
             "apiVersion": "millrace.dev/v1alpha1", "kind": "KafkaCluster",

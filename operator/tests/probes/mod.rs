@@ -34,6 +34,12 @@ impl Probe {
         }
     }
 
+    fn home(&self, platform: &Platform) -> Platform {
+        let mut home = platform.clone();
+        home.namespace = self.namespace.to_owned();
+        home
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -59,14 +65,12 @@ impl Probe {
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 "resources": {"requests": {"memory": "32Mi", "cpu": "5m"}, "limits": {"memory": "64Mi"}}}],
         }});
-        platform.apply(&pod.to_string()).unwrap();
+        self.home(platform).apply(&pod.to_string()).unwrap();
     }
 
     /// What it reached, target by target; `None` until it is through with all.
     pub fn result(&self, platform: &Platform, targets: &[Target]) -> Option<Vec<bool>> {
-        let log = platform
-            .kubectl(&["-n", self.namespace, "logs", &self.name])
-            .ok()?;
+        let log = self.home(platform).kubectl(&["logs", &self.name]).ok()?;
         let is_done = log.lines().any(|line| line == "done");
         is_done.then(|| {
             targets
@@ -84,13 +88,7 @@ impl Probe {
     }
 
     pub fn stop(&self, platform: &Platform) {
-        let _: Result<String, _> = platform.kubectl(&[
-            "-n",
-            self.namespace,
-            "delete",
-            "pod",
-            &self.name,
-            "--wait=false",
-        ]);
+        let home = self.home(platform);
+        let _: Result<String, _> = home.kubectl(&["delete", "pod", &self.name, "--wait=false"]);
     }
 }

@@ -73,6 +73,24 @@ pub struct QuorumView {
 }
 
 impl QuorumView {
+    /// The observer with this id that lives. A node that got a new volume stands there with its former directory too, for
+    /// minutes after that one lost its vote: who asked last is the one that lives.
+    #[must_use]
+    pub fn observer(&self, id: i32) -> Option<&QuorumReplica> {
+        let of_node = self.observers.iter().filter(|observer| observer.id == id);
+        of_node.max_by_key(|observer| observer.last_fetch_ms)
+    }
+
+    /// Whether a voter's directory is gone: its node asks with another one since.
+    #[must_use]
+    pub fn has_lost_its_volume(&self, voter: &QuorumReplica) -> bool {
+        voter.id != self.leader
+            && self.observer(voter.id).is_some_and(|observer| {
+                observer.directory != voter.directory
+                    && observer.last_fetch_ms > voter.last_fetch_ms
+            })
+    }
+
     /// Whether a controller or broker has all of the log but what came in the last moments.
     #[must_use]
     pub fn has_caught_up(&self, replica: &QuorumReplica) -> bool {

@@ -1,0 +1,154 @@
+//! What is read before a platform is built.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use super::crd::PlatformSpec;
+use super::validate::{ADDED_TOKENS, Live};
+use super::{build, exposure, external};
+use crate::context::{Context, MANAGER};
+use crate::flow::Token;
+use crate::job::crd::StreamJob;
+use crate::kafka::crd::KafkaCluster;
+use crate::reconcile::{Error, OWNER_LABEL, Owner};
+use crate::status::{AVAILABLE, is_true};
+use crate::topic::crd::KafkaTopic;
+use crate::user::crd::KafkaUser;
+
+/// Reads what a platform is built from.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub(super) async fn dereference(
+    context: &Context,
+    owner: &Owner,
+    spec: &PlatformSpec,
+) -> Result<Live, Error> {
+    let wants_topics = spec.kafka.is_some();
+    let ours = ListParams::default().labels(&format!("{OWNER_LABEL}={}", owner.uid));
+    let jobs = context
+        .namespaced::<StreamJob>(&owner.namespace)
+        .list_metadata(&ours)
+        .await;
+    let jobs = jobs
+        .map_err(Error::doing("listing StreamJobs"))?
+        .iter()
+        .map(ResourceExt::name_any)
+        .collect();
+    let topics = context
+        .namespaced::<KafkaTopic>(&owner.namespace)
+        .list(&ours)
+        .await;
+    let topics = topics.map_err(Error::doing("listing KafkaTopics"))?.items;
+    let waits: Vec<String> = topics
+        .iter()
+        .filter(|topic| {
+            !topic
+                .status
+                .as_ref()
+                .is_some_and(|status| is_true(&status.conditions, AVAILABLE))
+        })
+        .map(ResourceExt::name_any)
+        .collect();
+    let topics_wait = if !wants_topics {
+        None
+    } else if topics.is_empty() {
+        Some("its topics".to_owned())
+    } else if waits.is_empty() {
+        None
+    } else {
+        Some(format!("KafkaTopic {}", waits.join(", ")))
+    };
+    let users_wait = match &spec.kafka {
+        Some(kafka) if kafka.is_secure() => users_wait(context, owner, &ours).await?,
+        _ => None,
+    };
+    let secret = context
+        .namespaced::<Secret>(&owner.namespace)
+        .get_opt(&build::gateway_secret_name(&owner.name))
+        .await
+        .map_err(Error::doing("reading the gateway's Secret"))?
+        // One on its way out is waited for: until it is gone, making another is refused.
+        .filter(|secret| secret.metadata.deletion_timestamp.is_none());
+    Ok(Live {
+        gateway_secret: secret.is_some(),
+        gateway_lacks: secret
+            .iter()
+            .filter(|_| spec.gateway.is_some())
+            .flat_map(lacks)
+            .collect(),
+        gateway_token: secret.as_ref().and_then(token),
+        kafka_admin: context
+            .namespaced::<Secret>(&owner.namespace)
+            .get_opt(&build::kafka_admin(&owner.name))
+            .await
+            .map_err(Error::doing("reading the way into the Kafka"))?,
+        kafka_full: kafka_full(context, owner).await?,
+        outside: external::look(context, owner, spec).await?,
+        apis: exposure::apis(context, spec.gateway.as_ref()).await?,
+        jobs,
+        topics_wait: topics_wait.or(users_wait),
+    })
+}
+
+/// Whether a volume of the platform's Kafka is so full that nothing more is to be written.
+async fn kafka_full(context: &Context, owner: &Owner) -> Result<bool, Error> {
+    let kafka = context
+        .namespaced::<KafkaCluster>(&owner.namespace)
+        .get_opt(&build::kafka_cluster(&owner.name))
+        .await
+        .map_err(Error::doing("reading the KafkaCluster"))?;
+    let status = kafka.and_then(|kafka| kafka.status);
+    Ok(status
+        .and_then(|status| status.disk)
+        .is_some_and(|disk| disk.full))
+}
+
+/// The users that cannot log in yet, if there are any.
+async fn users_wait(
+    context: &Context,
+    owner: &Owner,
+    ours: &ListParams,
+) -> Result<Option<String>, Error> {
+    let users = context
+        .namespaced::<KafkaUser>(&owner.namespace)
+        .list(ours)
+        .await
+        .map_err(Error::doing("listing KafkaUsers"))?;
+    if users.items.is_empty() {
+        return Ok(Some("its users of Kafka".into()));
+    }
+    let waits: Vec<String> = users
+        .iter()
+        .filter(|user| {
+            let status = user.status.as_ref();
+            !status.is_some_and(|status| is_true(&status.conditions, AVAILABLE))
+        })
+        .map(ResourceExt::name_any)
+        .collect();
+    Ok((!waits.is_empty()).then(|| format!("KafkaUser {}", waits.join(", "))))
+}
+
+/// The least that opens the flow and canaries.
+fn token(secret: &Secret) -> Option<Token> {
+    let data = secret.data.as_ref()?;
+    let token = ["operations-token", "admin-token"]
+        .into_iter()
+        .find_map(|name| data.get(name))?;
+    let text = String::from_utf8_lossy(&token.0).trim().to_owned();
+    Some(Token(text))
+}
+
+/// The tokens that a Secret lacks. One that somebody else made is used as it is.
+fn lacks(secret: &Secret) -> Vec<&'static str> {
+    let ours = secret
+        .labels()
+        .get("app.kubernetes.io/managed-by")
+        .is_some_and(|manager| manager == MANAGER);
+    let has = |name: &str| secret.data.iter().any(|data| data.contains_key(name));
+    ADDED_TOKENS
+        .into_iter()
+        .filter(|name| ours && !has(name))
+        .collect()
+}
