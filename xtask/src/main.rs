@@ -7,6 +7,7 @@ mod builds;
 mod cluster;
 mod context;
 mod drive;
+mod evidence;
 mod files;
 mod images;
 mod install;

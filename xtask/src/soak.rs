@@ -9,7 +9,7 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
 use crate::tests::{self, Count, Tier, Variable};
-use crate::{Target, builds, images, up};
+use crate::{Target, builds, evidence, images, up};
 
 /// What is let fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,7 +45,7 @@ pub fn soak(context: &Context, only: Option<Drill>, keep: bool) -> anyhow::Resul
             Drill::Kafka => kafka(context, &own, &steps, &mut count),
         };
         if result.is_err() || count.failed > before {
-            tests::keep_evidence(context, &own);
+            evidence::keep(context, &own);
         }
         if !keep {
             up::down(&own, &Target::default())?;

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
-use crate::{Target, access, builds, cluster, images, install, packages, run, up};
+use crate::{Target, access, builds, cluster, evidence, images, install, packages, run, up};
 
 /// A tier of tests, by what it needs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Debug)]
@@ -239,7 +239,7 @@ fn on_nodes(
     let none = |_: &Cluster| Ok(Vec::new());
     let result = end_to_end(context, &own, steps, require, "cluster", none, count);
     if result.is_err() || count.failed > 0 {
-        keep_evidence(context, &own);
+        evidence::keep(context, &own);
     }
     up::down(&own, &Target::default())?;
     result
@@ -285,50 +285,6 @@ pub fn end_to_end(
         &variables,
         count,
     )
-}
-
-/// What the pods said, beside the logs, before the cluster goes.
-pub fn keep_evidence(context: &Context, own: &Context) {
-    let Ok(cluster) = cluster::running(own, &Target::default()) else {
-        return;
-    };
-    let Ok(log) = context.log("cluster-evidence") else {
-        return;
-    };
-    let _ = std::fs::remove_file(&log);
-    for arguments in [
-        &["get", "pods,pvc,millrace", "-A", "-o", "wide"][..],
-        &[
-            "-n",
-            install::NAMESPACE,
-            "get",
-            "platform",
-            install::PLATFORM,
-            "-o",
-            "yaml",
-        ],
-        &["get", "events", "-A", "--sort-by=.lastTimestamp"],
-        &[
-            "-n",
-            install::OPERATOR_NAMESPACE,
-            "logs",
-            "deploy/millrace-operator",
-            "--tail=300",
-        ],
-        &[
-            "-n",
-            install::NAMESPACE,
-            "logs",
-            "-l",
-            "app.kubernetes.io/part-of=millrace",
-            "--tail=200",
-            "--prefix",
-            "--all-containers",
-        ],
-    ] {
-        let _ = run::logged(cluster.kubectl().args(arguments), &log);
-    }
-    eprintln!("    what the pods said is in {}", log.display());
 }
 
 fn script(
