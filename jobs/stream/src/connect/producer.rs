@@ -21,7 +21,7 @@ const DELIVERY: Duration = Duration::from_secs(30);
 
 /// When the login changes, what was sent before is waited for so long before more is sent, which keeps the order of a
 /// key. Callers wait meanwhile. A client that is no longer let in does not get further by more.
-const HAND_OVER: Duration = Duration::from_millis(500);
+const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// Sends records; each is acknowledged by all in-sync replicas and stored once, whatever is retried.
 /// Clones share one client, which is exchanged when the login changes.
