@@ -30,8 +30,8 @@ use crate::status::{
 pub use tell::chain;
 use tell::{failed, tell_availability, unreadable, write};
 
-/// Reconciles of one kind that run at once.
-const CONCURRENCY: u16 = 8;
+/// Reconciles of one kind that run at once. Each waits for the API server nearly all of its time.
+const CONCURRENCY: u16 = 32;
 
 /// The status type of a component's kind.
 pub type StatusOf<C> = <<C as Component>::Kind as Conditioned>::Status;
