@@ -91,6 +91,12 @@ pub struct ValidatedPlatform {
 }
 
 impl ValidatedPlatform {
+    /// Whether the platform's own Kafka lets in its users only, each job being one.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.kafka.as_ref().is_some_and(PlatformKafka::is_secure)
+    }
+
     /// In which version an API of others can be used, if it can.
     #[must_use]
     pub fn served(&self, api: Api) -> Option<Served> {

@@ -95,8 +95,9 @@ pub async fn settle(
         tracing::info!(cluster = kafka.owner.name, %error, "a broker that is gone could not be unregistered");
     }
     seen.changing = quorum::step(admin, kafka, asked, view).await;
-    seen.volumes = disks::volumes(admin, view).await;
-    seen.moved = Some(moves::step(admin, cluster, kafka, view).await);
+    let directories = disks::look(admin, view).await;
+    seen.volumes = disks::volumes(&directories);
+    seen.moved = Some(moves::step(admin, cluster, kafka, view, &directories).await);
     if view.reassignments.is_empty() && view.wants_election() {
         // Brokers do it too, minutes later and only where much is out of place.
         if let Err(error) = admin.elect_preferred_leaders().await {

@@ -3,10 +3,9 @@
 //! What is planned is told in the status before anything is throttled, so that whoever goes on after a crash knows whose
 //! the throttles are.
 
-use std::collections::BTreeMap;
-
 use kube::ResourceExt;
 
+use super::disks::Directories;
 use crate::kafka::crd::{KafkaCluster, KafkaClusterStatus, MovesStatus};
 use crate::kafka::moves::{self, Plan};
 use crate::kafka::validate::ValidatedKafka;
@@ -39,12 +38,13 @@ pub(super) async fn step(
     cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
     view: &View,
+    directories: &Directories,
 ) -> Moved {
     let before = cluster.status.as_ref();
     let asked = moves::asked(cluster.annotations());
     let mut plan = moves::plan(asked, view, kafka, before);
     let noted = before.is_some_and(|status| status.moves.is_some());
-    count_bytes(admin, view, &mut plan).await;
+    count_bytes(directories, &mut plan);
     if !noted && plan.batch.is_empty() {
         return Moved {
             plan,
@@ -113,25 +113,13 @@ async fn carry_out(
     Ok(over)
 }
 
-/// Asks brokers that are emptied how many bytes are left on them. What is not known is not told.
-async fn count_bytes(admin: &KafkaAdmin, view: &View, plan: &mut Plan) {
-    let addresses: BTreeMap<i32, &str> = view
-        .registered
-        .iter()
-        .filter(|broker| !broker.fenced)
-        .map(|broker| (broker.id, broker.address.as_str()))
-        .collect();
+/// Tells how many bytes are left on brokers that are emptied. What is not known is not told.
+fn count_bytes(directories: &Directories, plan: &mut Plan) {
     for drain in plan.drain.iter_mut().filter(|drain| !drain.done) {
-        let Some(address) = addresses.get(&drain.node) else {
-            continue;
-        };
-        match admin.log_directories(address).await {
-            Ok(directories) => {
-                let replicas = directories.iter().flat_map(|d| &d.replicas);
-                let bytes = replicas.filter(|r| !r.future).map(|r| r.bytes.max(0));
-                drain.bytes_left = Some(bytes.sum());
-            }
-            Err(error) => tracing::debug!(%error, node = drain.node, "bytes are not known"),
-        }
+        drain.bytes_left = directories.get(&drain.node).map(|directories| {
+            let replicas = directories.iter().flat_map(|d| &d.replicas);
+            let bytes = replicas.filter(|r| !r.future).map(|r| r.bytes.max(0));
+            bytes.sum()
+        });
     }
 }

@@ -23,11 +23,7 @@ pub(super) fn kafka_binding(platform: &ValidatedPlatform, user: User) -> String 
     if let Some(external) = external(platform) {
         return external.binding_secret.clone();
     }
-    if platform
-        .kafka
-        .as_ref()
-        .is_some_and(PlatformKafka::is_secure)
-    {
+    if platform.has_users() {
         return binding_name(&user.name(platform));
     }
     crate::kafka::binding_name(&kafka_name(platform))

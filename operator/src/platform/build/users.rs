@@ -4,7 +4,6 @@ use millrace_contract::topics;
 
 use super::kafka::kafka_name;
 use super::{meta, part};
-use crate::platform::crd::PlatformKafka;
 use crate::platform::validate::ValidatedPlatform;
 use crate::user::crd::{
     AclRule, DeletionPolicy, KafkaUser, KafkaUserSpec, Operation, PatternType, Permission,
@@ -44,11 +43,7 @@ impl User {
 
 /// The users of the jobs that are wanted; none where Kafka lets everybody in.
 pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
-    if !platform
-        .kafka
-        .as_ref()
-        .is_some_and(PlatformKafka::is_secure)
-    {
+    if !platform.has_users() {
         return Vec::new();
     }
     let wanted = [

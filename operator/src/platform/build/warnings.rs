@@ -12,7 +12,7 @@ use crate::action::crd::{Action, ActionCode, ActionLimits, ActionSpec, SecretPar
 use crate::eventsource::crd::{
     Backoff, EventSource, EventSourceSpec, MAX_ATTEMPTS, StartingPosition,
 };
-use crate::platform::crd::{Channel, PlatformKafka, PlatformWarnings};
+use crate::platform::crd::{Channel, PlatformWarnings};
 use crate::platform::validate::ValidatedPlatform;
 use crate::topic::crd::DeletionPolicy;
 use crate::types::{FreeForm, KeyRef, Operation};
@@ -256,10 +256,7 @@ fn event_source(
         let all = ways(warnings).filter(|way| way.channel != Channel::Vehicle);
         outside(platform, all.count(), asked)
     };
-    let secure = platform
-        .kafka
-        .as_ref()
-        .is_some_and(PlatformKafka::is_secure);
+    let secure = platform.has_users();
     let user = secure.then(|| User::Dispatch.name(platform));
     EventSource {
         metadata: meta(platform, way.name),

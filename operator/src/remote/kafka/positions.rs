@@ -69,17 +69,29 @@ impl KafkaAdmin {
         let view = self.existing(topic, asked).await?;
         let mut starts = BTreeMap::new();
         for (leader, indexes) in self.by_leader(&view, asked).await? {
-            let part = self
-                .call(
-                    Target::At(&leader),
-                    asked,
-                    |_| offsets::list_starts_request(topic, &indexes),
-                    |answer| offsets::read_list_offsets(answer, asked),
-                )
-                .await?;
-            starts.extend(part);
+            starts.extend(self.starts_at(&leader, topic, &indexes, asked).await?);
         }
         Ok(starts)
+    }
+
+    /// The first offsets of partitions that one broker leads.
+    ///
+    /// # Errors
+    /// As the broker says.
+    pub(super) async fn starts_at(
+        &self,
+        leader: &str,
+        topic: &str,
+        indexes: &[i32],
+        asked: &str,
+    ) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        self.call(
+            Target::At(leader),
+            asked,
+            |_| offsets::list_starts_request(topic, indexes),
+            |answer| offsets::read_list_offsets(answer, asked),
+        )
+        .await
     }
 
     /// The partitions of a topic, by the address of their leader.

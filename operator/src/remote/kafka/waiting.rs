@@ -11,7 +11,6 @@ use kafka_protocol::messages::{BrokerId, FetchRequest};
 use super::admin::{KafkaAdmin, Target};
 use super::error::KafkaError;
 use super::message::{TopicView, topic_name};
-use super::offsets;
 
 /// Size of the head of a batch in its present form.
 const HEAD: usize = 61;
@@ -207,14 +206,7 @@ impl KafkaAdmin {
         let view = self.existing(topic, asked).await?;
         let mut found = BTreeMap::new();
         for (leader, indexes) in self.by_leader(&view, asked).await? {
-            let starts = self
-                .call(
-                    Target::At(&leader),
-                    asked,
-                    |_| offsets::list_starts_request(topic, &indexes),
-                    |answer| offsets::read_list_offsets(answer, asked),
-                )
-                .await?;
+            let starts = self.starts_at(&leader, topic, &indexes, asked).await?;
             let from = starts
                 .into_iter()
                 .map(|(index, start)| {
@@ -267,6 +259,7 @@ impl KafkaAdmin {
 
 #[cfg(test)]
 mod tests {
+    use super::super::offsets;
     use super::*;
     use bytes::{BufMut, BytesMut};
     use kafka_protocol::messages::ProducerId;
