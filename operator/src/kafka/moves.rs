@@ -104,6 +104,8 @@ pub fn plan(
     let brokers = available(view, kafka, &away);
     plan.waits = down(view, kafka, &away);
     let partitions = view.placement();
+    let room = AT_ONCE.saturating_sub(view.reassignments.len());
+    let mut first = None;
     let mut targets = match drain(&partitions, &brokers, &away) {
         Ok(targets) => targets,
         Err(too_few) => {
@@ -117,7 +119,8 @@ pub fn plan(
         let emptying = plan.drain.iter().any(|drain| !drain.done);
         // After a drain, so that nothing moves twice.
         if targets.is_empty() && !emptying && plan.waits.is_none() {
-            targets = spread(&partitions, &brokers);
+            let spread = spread(&partitions, &brokers, room);
+            (targets, first) = (spread.all, Some(spread.first));
         }
         let left = remaining(&targets, &partitions);
         plan.rebalance = Some(RebalanceStatus {
@@ -128,7 +131,7 @@ pub fn plan(
     }
     plan.left = remaining(&targets, &partitions);
     if plan.waits.is_none() {
-        plan.batch = batch(targets, &partitions);
+        plan.batch = first.unwrap_or_else(|| batch(targets, &partitions, room));
     }
     plan
 }
@@ -228,13 +231,12 @@ fn remaining(targets: &Targets, partitions: &[Partition]) -> usize {
 }
 
 /// As many as may begin. Those that move already and have to turn are not more of them.
-fn batch(targets: Targets, partitions: &[Partition]) -> Targets {
+fn batch(targets: Targets, partitions: &[Partition], mut room: usize) -> Targets {
     let moving: BTreeSet<_> = partitions
         .iter()
         .filter(|p| p.moves)
         .map(|p| &p.at)
         .collect();
-    let mut room = AT_ONCE.saturating_sub(moving.len());
     targets
         .into_iter()
         .filter(|(at, _)| {

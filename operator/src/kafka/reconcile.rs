@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::Resource;
+use kube::api::ApiResource;
 
 use super::crd::{KafkaCluster, KafkaClusterStatus};
 use super::dereference::{self, dereference};
@@ -16,7 +13,7 @@ use super::status::{Seen, status};
 use super::validate::{ValidatedKafka, set_names, validate};
 use super::{COMPONENT, authority, build, disk, inside, membership, rolling, volume};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, managed};
+use crate::controller::{Component, Reconciled};
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
@@ -44,18 +41,8 @@ impl Component for Kafka {
         rules
     }
 
-    fn watches(
-        controller: ControllerOf<Self>,
-        context: &Context,
-        scope: Option<&str>,
-    ) -> ControllerOf<Self> {
-        controller
-            .owns(context.scoped::<StatefulSet>(scope), managed())
-            .owns(context.scoped::<ConfigMap>(scope), managed())
-            .owns(context.scoped::<Service>(scope), managed())
-            .owns(context.scoped::<Secret>(scope), managed())
-            .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
-            .owns(context.scoped::<NetworkPolicy>(scope), managed())
+    fn owned() -> Vec<ApiResource> {
+        build::kinds()
     }
 
     async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::remote::kafka::TopicPartition;
 
 pub use factor::with_factor;
-pub use spread::spread;
+pub use spread::{Spread, spread};
 
 /// A partition with its replicas.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -1,37 +1,69 @@
 //! Replicas spread evenly over all brokers, with few moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Brokers, Counts, Partition, Targets, best, racks_of};
 
+/// Replicas spread.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Spread {
+    /// All that is to change.
+    pub all: Targets,
+    /// What is to change first, of so many partitions as were asked for. Each step of the way there makes something
+    /// better and nothing that counts for more worse, so that one such part after the other comes to an end, which an
+    /// arbitrary part of `all` may not.
+    pub first: Targets,
+}
+
 /// Spreads replicas over the brokers: each partition over as many racks as it can have, each topic evenly, all replicas
 /// evenly, then the preferred leaders, for which nothing has to be copied. What moves already counts as arrived. Nothing
-/// is to be done where nothing gets better, so that repeating it ends.
+/// is to be done where nothing gets better, so that repeating it ends. At most `most` partitions are to change first.
 #[must_use]
-pub fn spread(partitions: &[Partition], brokers: &Brokers) -> Targets {
+pub fn spread(partitions: &[Partition], brokers: &Brokers, most: usize) -> Spread {
     let mut state = State {
         before: partitions,
         replicas: partitions.iter().map(|p| p.replicas.clone()).collect(),
         counts: Counts::of(partitions),
         brokers,
+        most,
+        touched: BTreeSet::new(),
+        first: None,
     };
     state.over_racks();
     let mut topics: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, partition) in partitions.iter().enumerate() {
         topics.entry(&partition.at.topic).or_default().push(index);
     }
-    for (topic, indexes) in &topics {
-        while state.move_one(indexes, |counts, id| counts.of_topic(topic, id), 0) {}
-    }
     let all: Vec<usize> = (0..partitions.len()).collect();
-    while state.move_one(&all, Counts::total, 1) {}
+    // With racks, what one round moves may open the way for the other. A move of the first makes its topic more even; one
+    // of the second leaves topics as even as they are, and makes all replicas more even: so this ends.
+    loop {
+        let mut moved = false;
+        for (topic, indexes) in &topics {
+            while state.move_one(indexes, |counts, id| counts.of_topic(topic, id), 0) {
+                moved = true;
+            }
+        }
+        while state.move_one(&all, Counts::total, 1) {
+            moved = true;
+        }
+        if !moved {
+            break;
+        }
+    }
     state.spread_leaders();
-    partitions
-        .iter()
-        .zip(state.replicas)
-        .filter(|(before, replicas)| before.replicas != *replicas)
-        .map(|(before, replicas)| (before.at.clone(), replicas))
-        .collect()
+    let targets = |replicas: &[Vec<i32>]| {
+        partitions
+            .iter()
+            .zip(replicas)
+            .filter(|(before, replicas)| before.replicas != **replicas)
+            .map(|(before, replicas)| (before.at.clone(), replicas.clone()))
+            .collect()
+    };
+    Spread {
+        first: targets(state.first.as_deref().unwrap_or(&state.replicas)),
+        all: targets(&state.replicas),
+    }
 }
 
 struct State<'a> {
@@ -39,6 +71,10 @@ struct State<'a> {
     replicas: Vec<Vec<i32>>,
     counts: Counts<'a>,
     brokers: &'a Brokers,
+    most: usize,
+    touched: BTreeSet<usize>,
+    // The replicas before the first change of one partition too many.
+    first: Option<Vec<Vec<i32>>>,
 }
 
 impl<'a> State<'a> {
@@ -46,7 +82,15 @@ impl<'a> State<'a> {
         &self.before[index].at.topic
     }
 
+    fn touch(&mut self, index: usize) {
+        self.touched.insert(index);
+        if self.touched.len() > self.most && self.first.is_none() {
+            self.first = Some(self.replicas.clone());
+        }
+    }
+
     fn replace(&mut self, index: usize, from: i32, to: i32) {
+        self.touch(index);
         let topic = self.topic(index);
         for id in self.replicas[index].iter_mut().filter(|id| **id == from) {
             *id = to;
@@ -164,6 +208,7 @@ impl<'a> State<'a> {
                         (ahead, std::cmp::Reverse(*index))
                     });
                 if let Some(index) = found {
+                    self.touch(index);
                     let topic = self.topic(index);
                     let replicas = &mut self.replicas[index];
                     if let Some(place) = replicas.iter().position(|id| id == to) {
