@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use futures::{StreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
+use kube::api::ApiResource;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -84,7 +85,12 @@ pub trait Component: Send + Sync + Sized + 'static {
     /// What the operator must be allowed to do for this component.
     fn rules() -> Vec<Rule>;
 
-    /// Adds what else is watched: owned kinds by `owns`, referenced kinds by `watches`.
+    /// Kinds of the objects that it makes and must hear of.
+    fn owned() -> Vec<ApiResource> {
+        Vec::new()
+    }
+
+    /// Adds what else is watched: kinds that it refers to.
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
@@ -207,7 +213,16 @@ async fn run_scope<C: Component>(
     mut stop: watch::Receiver<bool>,
 ) {
     let api = context.scoped::<DeserializeGuard<C::Kind>>(scope.as_deref());
-    let controller = Controller::new(api, watcher::Config::default())
+    let (store, writer) = reflector::store();
+    let objects = watcher(api, watcher::Config::default())
+        // Nobody reads it, and it is half of an object.
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .applied_objects();
+    let kind = C::Kind::kind(&());
+    let changed = context.made.listen(&kind, scope.as_deref());
+    let controller = Controller::for_stream(objects, store)
+        .reconcile_on(changed.map(|of| ObjectRef::new(&of.name).within(&of.namespace)))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move {
             // An error means that the sender is gone, which is as good as a stop.

@@ -10,6 +10,7 @@ pub mod generate;
 pub mod job;
 pub mod kafka;
 pub mod leader;
+pub mod made;
 pub mod metrics;
 mod names;
 pub mod network;

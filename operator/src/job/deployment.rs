@@ -228,6 +228,19 @@ pub fn deployment_state(deployment: &Deployment) -> DeploymentState {
     }
 }
 
+/// What keeps the pods of a Deployment that is not settled from being ready. Where it has none yet, none has a problem.
+pub async fn deployment_trouble(
+    context: &Context,
+    owner: &Owner,
+    component: &str,
+    state: DeploymentState,
+) -> Option<String> {
+    if state.settled || state.replicas == 0 {
+        return None;
+    }
+    pods::trouble(context, owner, component).await
+}
+
 /// Whether the Deployment of an owner serves; `None` when there is none.
 ///
 /// # Errors

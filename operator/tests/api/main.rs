@@ -34,6 +34,7 @@ mod support;
 mod topic;
 mod upgrade;
 mod user;
+mod watched;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
 
@@ -102,6 +103,7 @@ fn the_operator_against_a_real_api_server() {
             reconcile::a_job_needs_its_bindings,
             claims::the_older_event_source_has_the_group,
             reconcile::a_running_controller_reacts_and_stops,
+            watched::a_settled_job_is_not_even_read_and_drift_is_still_seen,
             exposure::bad_rules_leave_the_last_good_ones,
             exposure::zones_are_checked_and_never_hold_anything_up,
             exposure::a_job_goes_on_without_its_files,

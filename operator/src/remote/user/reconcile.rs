@@ -69,6 +69,10 @@ impl Component for Users {
         rules
     }
 
+    fn owned() -> Vec<ApiResource> {
+        kinds()
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
@@ -77,7 +81,6 @@ impl Component for Users {
         let (by_cluster, by_binding) = (controller.store(), controller.store());
         let clusters = context.scoped::<DeserializeGuard<KafkaCluster>>(scope);
         controller
-            .owns(context.scoped::<Secret>(scope), managed())
             .watches(clusters, watcher::Config::default(), move |cluster| {
                 let name = cluster.name_any();
                 let namespace = cluster.namespace();
