@@ -5,6 +5,7 @@
     reason = "printer columns say the same of different things"
 )]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
@@ -208,11 +209,11 @@ pub struct KafkaTopicStatus {
 impl KafkaTopic {
     /// What tells the Kafka of the topic from others of the namespace.
     #[must_use]
-    pub fn home(&self) -> String {
+    pub fn home(&self) -> Cow<'_, str> {
         match (&self.spec.kafka, &self.spec.binding) {
-            (Some(cluster), _) => cluster.clone(),
+            (Some(cluster), _) => cluster.into(),
             // No KafkaCluster has a slash in its name.
-            (None, binding) => format!("binding/{}", binding.as_deref().unwrap_or_default()),
+            (None, binding) => format!("binding/{}", binding.as_deref().unwrap_or_default()).into(),
         }
     }
 
