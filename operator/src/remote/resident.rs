@@ -239,6 +239,21 @@ pub fn there<K: Resident>(
     Reconciled::Status(status, RESYNC)
 }
 
+/// The same of a thing that is there and still changes.
+pub fn goes_on<K: Resident>(
+    object: &K,
+    there: Reconciled<K::Status>,
+    reason: &str,
+    text: &str,
+    again: Duration,
+) -> Reconciled<K::Status> {
+    let Reconciled::Status(mut status, _) = there else {
+        return there;
+    };
+    tell_condition(object, &mut status, PROGRESSING, true, reason, text);
+    Reconciled::Status(status, again)
+}
+
 fn tell_condition<K: Resident>(
     object: &K,
     status: &mut K::Status,

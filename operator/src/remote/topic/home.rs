@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
 
+use super::factor::Mover;
 use crate::context::Context;
 use crate::kafka::crd::KafkaCluster;
 use crate::kafka::reach::{ReachError, reach};
@@ -54,6 +55,15 @@ impl Home {
             Self::Cluster(_, cluster) => Lives::of(cluster.as_deref()),
             Self::Outside(_, None) => Lives::Gone,
             Self::Outside(_, Some(_)) => Lives::Present,
+        }
+    }
+
+    /// Who makes and removes copies of partitions there.
+    #[must_use]
+    pub fn mover(&self) -> Mover {
+        match self {
+            Self::Cluster(..) => Mover::Cluster,
+            Self::Outside(..) => Mover::Topic,
         }
     }
 

@@ -8,5 +8,6 @@ mod remote;
 mod status;
 
 pub use change::{ObservedTopic, TopicChange, WantedTopic, diff};
+pub use factor::Mover;
 pub use reconcile::{FINALIZER, SCHEMA_LABEL, Topics};
 pub use remote::{RemoteTopic, explain};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use kube::{Resource, ResourceExt};
 
-use super::change::WantedTopic;
+use super::change::{TopicChange, WantedTopic};
+use super::factor::Mover;
 use super::home::Home;
 use super::remote::{RemoteTopic, explain};
 use super::status;
@@ -58,6 +59,7 @@ impl Resident for KafkaTopic {
     fn disown(status: &mut KafkaTopicStatus) {
         // What this resource once set belongs to the owner now.
         (status.topic_id, status.managed_config) = (None, Vec::new());
+        status.asked_replication_factor = None;
     }
 }
 
@@ -108,6 +110,7 @@ impl Component for Topics {
         let remote = RemoteTopic {
             admin: &admin,
             wanted: &wanted,
+            mover: kafka.mover(),
         };
         Ok(match look(&remote).await {
             Ok(plan) => plan.into(),
@@ -131,7 +134,7 @@ impl Component for Topics {
         };
         status.schema = Some(topic.schema());
         match kafka.reach(context, &namespace).await? {
-            Ok(admin) => bring_about(context, topic, status, &admin).await,
+            Ok(admin) => bring_about(context, topic, status, &admin, kafka.mover()).await,
             Err(waiting) => Ok(resident::wait_for_home(topic, status, &waiting)),
         }
     }
@@ -142,11 +145,13 @@ async fn bring_about(
     topic: &KafkaTopic,
     status: KafkaTopicStatus,
     admin: &KafkaAdmin,
+    mover: Mover,
 ) -> Result<Reconciled<KafkaTopicStatus>, KafkaResidentError> {
     let wanted = wanted(topic, &status);
     let remote = RemoteTopic {
         admin,
         wanted: &wanted,
+        mover,
     };
     let outcome = converge(&remote)
         .await
@@ -158,11 +163,16 @@ async fn bring_about(
             },
             None => KafkaResidentError::Kafka(error),
         })?;
+    let asked = status.asked_replication_factor;
     for change in &outcome.made {
+        if matches!(change, TopicChange::SetReplicationFactor { to, .. } if Some(*to) == asked) {
+            // Told when it was asked for.
+            continue;
+        }
         let reason = status::reason(change);
         resident::tell(context, topic, reason, &change.to_string()).await;
     }
-    Ok(status::seen(topic, status, &wanted, &outcome))
+    Ok(status::seen(topic, status, &remote, &outcome))
 }
 
 fn wanted(topic: &KafkaTopic, status: &KafkaTopicStatus) -> WantedTopic {
