@@ -8,27 +8,38 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Secret, Service};
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
-use kube::core::PartialObjectMeta;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 
 use super::certificates::{self, Secrets};
 use super::crd::{KafkaCluster, Rack, Role};
+use super::moves::Factors;
 use super::validate::{Found, set_names};
 use super::{COMPONENT, admin_name, external};
 use crate::context::Context;
 use crate::rbac::Rule;
 use crate::reconcile::{Error, Owner, storage};
+use crate::topic::crd::KafkaTopic;
+use crate::types::GROUP;
 
 /// Entries of a page of a list.
 const PAGE: u32 = 500;
 
 /// What the operator must be allowed to read, beyond what it makes.
 pub(super) fn rules() -> Vec<Rule> {
-    vec![Rule::new(
-        "",
-        &["nodes"],
-        &["list"],
-        "Tell brokers their rack (spec.rack of a KafkaCluster); used for nothing else.",
-    )]
+    vec![
+        Rule::new(
+            "",
+            &["nodes"],
+            &["list"],
+            "Tell brokers their rack (spec.rack of a KafkaCluster); used for nothing else.",
+        ),
+        Rule::new(
+            GROUP,
+            &["kafkatopics"],
+            &["list", "watch"],
+            "Make and remove copies of partitions where a topic asks for another number.",
+        ),
+    ]
 }
 
 pub(super) async fn dereference(context: &Context, cluster: &KafkaCluster) -> Result<Found, Error> {
@@ -83,6 +94,21 @@ pub(super) async fn dereference(context: &Context, cluster: &KafkaCluster) -> Re
         found.racks = racks(context, rack).await?;
     }
     Ok(found)
+}
+
+/// How many copies the partitions of topics are to have, where a KafkaTopic asks for another number.
+pub(super) async fn factors(context: &Context, owner: &Owner) -> Result<Factors, Error> {
+    let topics = context
+        .namespaced::<DeserializeGuard<KafkaTopic>>(&owner.namespace)
+        .list(&ListParams::default())
+        .await
+        .map_err(Error::doing("listing KafkaTopics"))?;
+    Ok(topics
+        .into_iter()
+        .filter_map(|topic| topic.0.ok())
+        .filter(|topic| topic.spec.kafka.as_deref() == Some(owner.name.as_str()))
+        .filter_map(|topic| Some((topic.topic_name().to_owned(), topic.asked_factor()?)))
+        .collect())
 }
 
 async fn pods(context: &Context, owner: &Owner) -> Result<Vec<Pod>, Error> {
