@@ -83,6 +83,7 @@ fn the_operator_against_a_real_api_server() {
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
             topic::records_bind_a_topic_to_its_schema,
+            topic::a_cluster_hears_how_many_copies_a_topic_asks_for,
             user::users_need_a_secure_cluster,
             user::users_are_made_corrected_and_removed,
             samples::samples_are_accepted,
