@@ -211,3 +211,17 @@ pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
         .context("VmRSS is not told")?;
     Ok(kib.parse::<f64>()? / 1024.0)
 }
+
+/// Processor time that a process has used, in ms.
+pub fn processor_ms(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // After the name, which is in brackets: the 12th and 13th are user and system time in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum();
+    Ok(f64::from(u32::try_from(ticks)?) * 10.0)
+}
