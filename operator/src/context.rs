@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
@@ -15,7 +16,7 @@ use serde_json::json;
 use crate::made::Made;
 use crate::metrics::Metrics;
 use crate::network::NetworkSettings;
-use crate::reconcile::Cache;
+use crate::reconcile::{Cache, key};
 use crate::status::{Conditioned, ConditionedStatus};
 
 /// The field manager of everything that the operator writes, and the value of `app.kubernetes.io/managed-by`.
@@ -198,7 +199,12 @@ impl Context {
             )
             .await
         {
-            Ok(_) => {
+            Ok(answer) => {
+                if let Some(version) = resource_version(answer.meta()) {
+                    let namespace = answer.meta().namespace.as_deref().unwrap_or_default();
+                    let owner = key(&K::kind(&()), namespace, &name);
+                    self.cache.wrote_status(&owner, version);
+                }
                 self.metrics
                     .count_write(&format!("{}/status", K::kind(&())));
                 Ok(true)
@@ -212,6 +218,12 @@ impl Context {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The resourceVersion of an object as a number: they grow with time.
+#[must_use]
+pub fn resource_version(meta: &ObjectMeta) -> Option<u64> {
+    meta.resource_version.as_deref()?.parse().ok()
 }
 
 /// Whether Kubernetes answered with this HTTP status.

@@ -10,7 +10,7 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, future};
+use futures::{StreamExt, TryStreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ApiResource;
 use kube::core::DeserializeGuard;
@@ -21,7 +21,7 @@ use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::context::{Context, MANAGER};
+use crate::context::{Context, MANAGER, resource_version};
 use crate::rbac::Rule;
 use crate::reconcile::{Preparation, key};
 use crate::status::{
@@ -33,6 +33,11 @@ use tell::{failed, tell_availability, unreadable, write};
 
 /// Reconciles of one kind that run at once. Each waits for the API server nearly all of its time.
 const CONCURRENCY: u16 = 32;
+
+/// When to look again for what the watch is to show any moment.
+const SOON: Duration = Duration::from_millis(50);
+/// A watch that does not show after this time what we wrote is not waited for.
+const STALE: Duration = Duration::from_secs(5);
 
 /// The status type of a component's kind.
 pub type StatusOf<C> = <<C as Component>::Kind as Conditioned>::Status;
@@ -81,6 +86,9 @@ pub trait Component: Send + Sync + Sized + 'static {
     const NAME: &'static str;
     /// Whether objects that are being deleted come to `reconcile` too (because of a finalizer).
     const HANDLES_DELETION: bool = false;
+
+    /// Whether a reconcile is through when it has written its status, so that this is no reason for the next one.
+    const DONE_BY_STATUS: bool = false;
 
     /// What the operator must be allowed to do for this component.
     fn rules() -> Vec<Rule>;
@@ -219,6 +227,10 @@ async fn run_scope<C: Component>(
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .applied_objects();
+    let by_us = Arc::clone(&context);
+    let objects = objects.try_filter(move |object| {
+        future::ready(!(C::DONE_BY_STATUS && is_ours::<C>(&by_us, object)))
+    });
     let kind = C::Kind::kind(&());
     let changed = context.made.listen(&kind, scope.as_deref());
     let controller = Controller::for_stream(objects, store)
@@ -257,11 +269,44 @@ async fn reconcile<C: Component>(
     guard: Arc<DeserializeGuard<C::Kind>>,
     context: Arc<Context>,
 ) -> Result<Action, Retry> {
+    if is_stale::<C>(&context, &guard) {
+        return Ok(Action::requeue(SOON));
+    }
     let object = match &guard.0 {
         Ok(object) => object,
         Err(invalid) => return Err(unreadable::<C>(&context, &guard, &invalid.error).await),
     };
     reconcile_one::<C>(&context, object).await
+}
+
+fn last_status<C: Component>(
+    context: &Context,
+    object: &DeserializeGuard<C::Kind>,
+) -> Option<(u64, Duration)> {
+    let meta = object.meta();
+    let namespace = meta.namespace.as_deref()?;
+    let owner = key(&C::Kind::kind(&()), namespace, meta.name.as_deref()?);
+    context.cache.status_written(&owner)
+}
+
+/// Whether an object is as we left it by writing its status for what is asked of it now.
+fn is_ours<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) -> bool {
+    let written = last_status::<C>(context, object).map(|(version, _)| version);
+    let generation = object.meta().generation;
+    let conditions = object.0.as_ref().ok().and_then(C::Kind::status_ref);
+    written.is_some()
+        && written == resource_version(object.meta())
+        && conditions.is_some_and(|status| {
+            let mut told = status.conditions().iter();
+            told.any(|condition| condition.observed_generation == generation)
+        })
+}
+
+/// Whether an object is older than the status that we wrote: what was told would be told again.
+fn is_stale<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) -> bool {
+    last_status::<C>(context, object).is_some_and(|(written, ago)| {
+        ago < STALE && resource_version(object.meta()).is_some_and(|version| version < written)
+    })
 }
 
 /// Reconciles one object once and writes its status: what the controller does at each change, and what tests call.

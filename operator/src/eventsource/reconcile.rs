@@ -31,6 +31,7 @@ impl Component for EventSources {
     type Kind = EventSource;
     type Error = Error;
     const NAME: &'static str = "eventsource";
+    const DONE_BY_STATUS: bool = true;
 
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("eventsources");

@@ -29,6 +29,7 @@ impl Component for Jobs {
     type Kind = StreamJob;
     type Error = Error;
     const NAME: &'static str = "job";
+    const DONE_BY_STATUS: bool = true;
 
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("streamjobs");

@@ -21,6 +21,7 @@ use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
+use crate::context::resource_version;
 use crate::reconcile::OWNER_LABEL;
 use crate::types::GROUP;
 
@@ -281,7 +282,7 @@ impl Made {
 }
 
 fn number(seen: &Seen) -> Option<u64> {
-    seen.metadata.resource_version.as_deref()?.parse().ok()
+    resource_version(&seen.metadata)
 }
 
 impl Watch {

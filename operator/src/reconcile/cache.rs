@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What was applied for one object.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ struct PerOwner {
     /// Fingerprint of the set of objects for which no orphan was left, by the name of the set.
     tidy: Vec<(&'static str, u64)>,
     settled: Option<Settled>,
+    /// The resourceVersion of the owner after we wrote its status, and when that was.
+    status: Option<(u64, Instant)>,
     /// What a look at something costly came to, and the fingerprint of what was looked at.
     seen: Option<(String, Option<String>)>,
 }
@@ -78,6 +81,19 @@ impl Cache {
 
     pub(super) fn set_settled(&self, owner: &str, settled: Option<Settled>) {
         self.lock().entry(owner.to_owned()).or_default().settled = settled;
+    }
+
+    /// Notes the resourceVersion that an owner has got by a status of ours.
+    pub fn wrote_status(&self, owner: &str, resource_version: u64) {
+        let mut lock = self.lock();
+        lock.entry(owner.to_owned()).or_default().status = Some((resource_version, Instant::now()));
+    }
+
+    /// The resourceVersion that an owner got by our last status, and how long ago that was.
+    #[must_use]
+    pub fn status_written(&self, owner: &str) -> Option<(u64, Duration)> {
+        let (version, at) = self.lock().get(owner)?.status?;
+        Some((version, at.elapsed()))
     }
 
     /// What a costly look came to, if what was looked at has this fingerprint.
