@@ -130,9 +130,9 @@ pub async fn a_platform_goes_to_zero_in_order_and_comes_back(scene: &Scene) {
         .status
         .unwrap();
     assert!(waits.waiting_on.is_empty(), "{:?}", waits.waiting_on);
-    let writes = scene.writes();
+    let written = scene.written();
     assert!(scene.look::<Platforms>("p").await);
-    assert_eq!(scene.writes(), writes, "a stopped platform is left alone");
+    assert_eq!(scene.written(), written, "a stopped platform is left alone");
 
     assert!(scene.make::<Platforms>("p", spec(false)).await);
     let mut steps: Vec<Vec<&str>> = vec![stopped(scene).await];
