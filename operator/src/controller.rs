@@ -177,6 +177,21 @@ fn settle_degraded<K: Resource + Conditioned>(object: &K, status: &mut K::Status
     );
 }
 
+/// A condition that is as it was has not changed since, whatever it was said to be on the way there.
+fn keep_transitions<K: Conditioned>(object: &K, status: &mut K::Status) {
+    let before = object.status_ref().map(ConditionedStatus::conditions);
+    for condition in status.conditions_mut() {
+        let mut same = before.into_iter().flatten();
+        if let Some(same) =
+            same.find(|was| was.type_ == condition.type_ && was.status == condition.status)
+        {
+            condition
+                .last_transition_time
+                .clone_from(&same.last_transition_time);
+        }
+    }
+}
+
 /// A watch of everything that the operator has made.
 #[must_use]
 pub fn managed() -> watcher::Config {
@@ -360,6 +375,7 @@ pub async fn reconcile_one<C: Component>(
             if was_available(object) != is_true(status.conditions(), AVAILABLE) {
                 tell_availability::<C>(context, object, &status).await;
             }
+            keep_transitions(object, &mut status);
             write::<C>(context, object, &status).await?;
             context
                 .metrics
