@@ -116,7 +116,7 @@ fn build_and_boot(
             })
         });
         let downloads = scope
-            .spawn(|| steps.step("Debian, Java, Kafka (downloads)", || images::fetch(context)));
+            .spawn(|| steps.step("Debian, Java, Kafka, HDFS (downloads)", || images::fetch(context)));
         let booted = (|| {
             let built = if local {
                 steps.step("Kubernetes and helm (Go)", || builds::cluster(context))?
