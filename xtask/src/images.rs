@@ -92,7 +92,10 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             name: "zookeeper",
             directory: "zookeeper",
             base: "java",
-            inputs: vec![("lib".to_owned(), builds::zookeeper_libs(context)?.join("lib"))],
+            inputs: vec![(
+                "lib".to_owned(),
+                builds::zookeeper_libs(context)?.join("lib"),
+            )],
         },
         Recipe {
             name: "hadoop",

@@ -131,7 +131,11 @@ pub fn prepare(
             scope.spawn(|| steps.step("Kubernetes and helm (Go)", || builds::cluster(context)))
         });
         let fetched = jars.then(|| {
-            scope.spawn(|| steps.step("Debian, Java, Kafka, HDFS (downloads)", || images::fetch(context)))
+            scope.spawn(|| {
+                steps.step("Debian, Java, Kafka, HDFS (downloads)", || {
+                    images::fetch(context)
+                })
+            })
         });
         let rust = steps.step("tests and binaries (Rust)", || {
             let mut command = builds::cargo(context);
