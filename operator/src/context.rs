@@ -27,6 +27,10 @@ pub const MANAGER: &str = "millrace-operator";
 pub struct Images {
     /// Apache Kafka, in the layout of apache/kafka.
     pub kafka: String,
+    /// Apache ZooKeeper, in the layout of the upstream image.
+    pub zookeeper: String,
+    /// HDFS, in the layout of apache/hadoop.
+    pub hadoop: String,
     /// The jobs, `millrace-stream`.
     pub stream: String,
     /// The embedded OpenWhisk, `millrace-whisk`.

@@ -98,6 +98,8 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::kafka::Kafka>(),
         Registered::of::<crate::remote::topic::Topics>(),
         Registered::of::<crate::remote::user::Users>(),
+        Registered::of::<crate::zookeeper::ZooKeepers>(),
+        Registered::of::<crate::hdfs::Hdfs>(),
         Registered::of::<crate::openwhisk::Whisks>(),
         Registered::of::<crate::remote::action::Actions>(),
         Registered::of::<crate::remote::trigger::Triggers>(),

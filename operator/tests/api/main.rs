@@ -17,6 +17,7 @@ mod drift;
 mod exposure;
 mod external;
 mod flow;
+mod hdfs;
 mod kafka;
 #[path = "../kafka_support/mod.rs"]
 mod kafka_support;
@@ -79,6 +80,11 @@ fn the_operator_against_a_real_api_server() {
             kafka::external_addresses_are_told_to_brokers,
             kafka::a_stopped_cluster_goes_to_zero_and_comes_back,
             kafka::nodes_are_held_while_a_cluster_is_stopped_or_cannot_be_asked,
+            hdfs::a_file_system_is_founded_once,
+            hdfs::volumes_of_a_former_file_system_are_not_formatted,
+            hdfs::several_name_nodes_wait_for_their_zookeeper,
+            hdfs::a_data_node_stays_until_it_is_known_to_be_empty,
+            hdfs::a_stopped_file_system_goes_to_zero_and_comes_back,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,

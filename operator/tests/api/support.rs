@@ -89,6 +89,8 @@ pub fn settings(namespace: &str) -> Settings {
     Settings {
         images: Images {
             kafka: "kafka:4".into(),
+            zookeeper: "zookeeper:3".into(),
+            hadoop: "hadoop:3".into(),
             stream: "stream:1".into(),
             whisk: "whisk:1".into(),
         },
