@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 
 use super::gate::{self, Of};
-use super::roles::{Role, RoleKind};
+use super::roles::RoleKind;
 use super::validate::ValidatedHdfs;
 use super::view::View;
 use crate::context::Context;
@@ -41,7 +41,9 @@ fn decide(
 ) -> Decision {
     let kind = |member: &Member| {
         let mut roles = hdfs.roles();
-        roles.find(|role| is_of(member, role)).map(|role| role.kind)
+        roles
+            .find(|role| member.is_of(&role.set))
+            .map(|role| role.kind)
     };
     let data_nodes: Vec<String> = hdfs
         .nodes(&hdfs.data_nodes)
@@ -72,14 +74,6 @@ fn decide(
             }
         },
     )
-}
-
-fn is_of(member: &Member, role: &Role) -> bool {
-    let ordinal = member
-        .pod
-        .strip_prefix(&role.set)
-        .and_then(|rest| rest.strip_prefix('-'));
-    ordinal.is_some_and(|ordinal| ordinal.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -86,13 +86,6 @@ pub struct Changed {
     pub name: String,
 }
 
-// Objects are looked for by kind, namespace and name.
-struct At<'a> {
-    kind: &'a str,
-    namespace: &'a str,
-    name: &'a str,
-}
-
 impl Made {
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
@@ -170,7 +163,7 @@ impl Made {
             index.watches[watch].kind.clone(),
             index.watches[watch].epoch,
         );
-        let resource_version = number(seen);
+        let resource_version = resource_version(&seen.metadata);
         let records = index.owners.entry(owner).or_default();
         let of_object = |record: &&mut Record| record.watch == watch && *record.name == *name;
         let record = match records.iter_mut().find(of_object) {
@@ -209,7 +202,7 @@ impl Made {
         };
         // With the label changed, it is kept under what the label was.
         let owner = index.names.get(&object).copied().unwrap_or(owner);
-        let at = number(seen);
+        let at = resource_version(&seen.metadata);
         let newer = index.owners.get(&owner).into_iter().flatten().any(|r| {
             r.watch == watch && *r.name == *name && at.is_some() && r.resource_version > at
         });
@@ -261,12 +254,8 @@ impl Made {
             let records = index.owners.get(&self.hasher.hash_one(uid))?;
             let mut versions = versions.iter();
             for (kind, name) in objects {
-                let at = At {
-                    kind,
-                    namespace,
-                    name,
-                };
-                let record = index.sound(records, &at)?;
+                let watch = index.watch_of(kind, namespace)?;
+                let record = index.sound(records, watch, name)?;
                 if versions.next() != Some(&record.version) {
                     return None;
                 }
@@ -279,10 +268,6 @@ impl Made {
         let bodies = summaries.into_iter();
         Some(bodies.map(|(name, summary)| summary.body(name)).collect())
     }
-}
-
-fn number(seen: &Seen) -> Option<u64> {
-    resource_version(&seen.metadata)
 }
 
 impl Watch {
@@ -302,10 +287,9 @@ impl Index {
         })
     }
 
-    fn sound<'a>(&self, records: &'a [Record], at: &At<'_>) -> Option<&'a Record> {
-        let watch = self.watch_of(at.kind, at.namespace)?;
+    fn sound<'a>(&self, records: &'a [Record], watch: usize, name: &str) -> Option<&'a Record> {
         let mut found = records.iter();
-        let record = found.find(|record| record.watch == watch && *record.name == *at.name)?;
+        let record = found.find(|record| record.watch == watch && *record.name == *name)?;
         let confirmed = record.written.is_none_or(|at| at.elapsed() < UNCONFIRMED);
         (self.watches[watch].is_sound() && confirmed).then_some(record)
     }

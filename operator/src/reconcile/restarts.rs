@@ -125,10 +125,9 @@ fn told(decision: &Decision, members: &[Member], pending: &[PendingRestart]) -> 
     });
     let approvals = pending.iter().flat_map(|pending| {
         let set = pending.workload.strip_prefix("StatefulSet/");
-        let pods = members.iter().filter(move |member| {
-            let ordinal = set.and_then(|set| member.pod.strip_prefix(set)?.strip_prefix('-'));
-            ordinal.is_some_and(|ordinal| ordinal.bytes().all(|b| b.is_ascii_digit()))
-        });
+        let pods = members
+            .iter()
+            .filter(move |member| set.is_some_and(|set| member.is_of(set)));
         pods.map(|member| NodeRestart {
             pod: member.pod.clone(),
             reasons: vec![short(&pending.reason, 2048)],

@@ -45,6 +45,16 @@ pub struct Member {
     pub reasons: Vec<String>,
 }
 
+impl Member {
+    /// Whether it is a pod of this StatefulSet.
+    #[must_use]
+    pub fn is_of(&self, set: &str) -> bool {
+        let rest = self.pod.strip_prefix(set);
+        let ordinal = rest.and_then(|rest| rest.strip_prefix('-'));
+        ordinal.is_some_and(|ordinal| ordinal.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
 /// What the system itself says to the restart of a pod.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Gate {
