@@ -51,6 +51,11 @@ impl Server {
         let _ = self.child.wait();
     }
 
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(Some(_)))
+    }
+
     /// Waits until a loopback port accepts connections.
     ///
     /// # Errors

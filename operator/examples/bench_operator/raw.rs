@@ -23,6 +23,7 @@ const AT_ONCE: usize = 32;
 /// What there is for one job.
 pub struct Sample {
     job: Value,
+    waiting: Value,
     status: Value,
     parts: Vec<(ApiResource, Value)>,
 }
@@ -54,13 +55,25 @@ impl Sample {
             }
         }
         anyhow::ensure!(!parts.is_empty(), "the operator made nothing");
-        let status = json!({"status": job["status"]});
+        let status = job["status"].clone();
         Ok(Self {
             job: bare(job),
+            waiting: waiting(status.clone()),
             status,
             parts,
         })
     }
+}
+
+/// A status of the size of that which is told before the pods are ready.
+fn waiting(mut status: Value) -> Value {
+    for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+        if condition["type"] == "Available" {
+            condition["status"] = json!("False");
+            condition["reason"] = json!("PodsNotReady");
+        }
+    }
+    status
 }
 
 /// Without what only the server writes.
@@ -100,10 +113,9 @@ pub async fn write(
         .map(|number| one(world, sample, name(number)))
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<()>>();
-    tokio::time::timeout(limit, writing).await??;
-    world
-        .wait_available::<StreamJob>(count + 1, started, limit)
-        .await
+    let available = world.wait_available::<StreamJob>(count + 1, started, limit);
+    let (_, took) = futures::try_join!(writing, available)?;
+    Ok(took)
 }
 
 async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()> {
@@ -123,9 +135,7 @@ async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()>
             .await?;
     }
     // The operator tells twice as well: that it waits, and that it is available.
-    let waiting = json!({"status": {"conditions": []}});
-    jobs.patch_status(&name, &PatchParams::default(), &Patch::Merge(&waiting))
-        .await?;
+    tell(&jobs, &name, &sample.waiting).await?;
     let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), NAMESPACE);
     await_condition(deployments, &name, is_ready()).await?;
     let event = json!({
@@ -140,12 +150,17 @@ async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()>
     events
         .create(&PostParams::default(), &serde_json::from_value(event)?)
         .await?;
-    jobs.patch_status(
-        &name,
-        &PatchParams::default(),
-        &Patch::Merge(&sample.status),
-    )
-    .await?;
+    tell(&jobs, &name, &sample.status).await
+}
+
+async fn tell(jobs: &Api<StreamJob>, name: &str, status: &Value) -> anyhow::Result<()> {
+    let body = json!({
+        "apiVersion": StreamJob::api_version(&()), "kind": StreamJob::kind(&()),
+        "metadata": {"name": name}, "status": renamed(status, name)?,
+    });
+    let apply = PatchParams::apply("bench").force();
+    jobs.patch_status(name, &apply, &Patch::Apply(&body))
+        .await?;
     Ok(())
 }
 

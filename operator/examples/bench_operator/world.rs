@@ -1,15 +1,17 @@
 //! An API server with our definitions, and what is asked of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DynamicObject, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, Resource};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Client, Config, Resource, ResourceExt as _};
 use millrace_operator::generate::crd_json;
 use millrace_operator::job::crd::StreamJob;
 use millrace_operator::registry::registry;
@@ -87,7 +89,7 @@ impl World {
     pub async fn all_available(&self, count: usize, limit: Duration) -> anyhow::Result<Duration> {
         let started = Instant::now();
         let api: Api<StreamJob> = Api::namespaced(self.client.clone(), NAMESPACE);
-        stream::iter(0..count)
+        let creating = stream::iter(0..count)
             .map(|number| {
                 let api = &api;
                 async move {
@@ -97,47 +99,45 @@ impl World {
                 }
             })
             .buffer_unordered(USERS)
-            .try_collect::<Vec<_>>()
-            .await?;
-        self.wait_available::<StreamJob>(count, started, limit)
-            .await
+            .try_collect::<Vec<_>>();
+        let available = self.wait_available::<StreamJob>(count, started, limit);
+        let (_, took) = futures::try_join!(creating, available)?;
+        Ok(took)
     }
 
-    /// Waits until `count` resources of a kind say that they are available.
+    /// Waits until `count` resources of a kind say that they are available, by one watch.
     pub async fn wait_available<K: Resource<DynamicType = ()>>(
         &self,
         count: usize,
         started: Instant,
         limit: Duration,
     ) -> anyhow::Result<Duration> {
-        loop {
-            let available = self.available::<K>().await?;
-            if available >= count {
-                return Ok(started.elapsed());
-            }
-            anyhow::ensure!(
-                started.elapsed() < limit,
-                "{available} of {count} are available after {limit:?}"
-            );
-            // Each look reads all of them: seldom enough not to be the load.
-            let pause = if count > 2000 { 2000 } else { 250 };
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-        }
-    }
-
-    async fn available<K: Resource<DynamicType = ()>>(&self) -> anyhow::Result<usize> {
-        let resource = kube::api::ApiResource::erase::<K>(&());
+        let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
-        let mut available = 0;
-        let mut parameters = ListParams::default().limit(500);
-        loop {
-            let page = api.list(&parameters).await?;
-            available += page.items.iter().filter(|job| is_available(job)).count();
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => parameters = parameters.continue_token(&token),
-                None => return Ok(available),
+        let mut objects = pin!(
+            watcher(api, watcher::Config::default())
+                .default_backoff()
+                .applied_objects()
+        );
+        let mut available = HashSet::new();
+        let watching = async {
+            while available.len() < count {
+                let object = objects.try_next().await?.context("the watch ended")?;
+                if is_available(&object) {
+                    available.insert(object.name_any());
+                } else {
+                    available.remove(&object.name_any());
+                }
             }
+            Ok(started.elapsed())
+        };
+        match tokio::time::timeout(limit, watching).await {
+            Ok(took) => took,
+            Err(_) => anyhow::bail!(
+                "{} of {count} are available after {limit:?}",
+                available.len()
+            ),
         }
     }
 

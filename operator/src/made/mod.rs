@@ -60,6 +60,8 @@ struct Watch {
 
 #[derive(Debug)]
 struct Record {
+    // As in `names`.
+    object: u64,
     watch: usize,
     epoch: u32,
     name: Box<str>,
@@ -170,6 +172,7 @@ impl Made {
             Some(record) => record,
             None => {
                 records.push(Record {
+                    object,
                     watch,
                     epoch,
                     name: name.into(),
@@ -239,6 +242,16 @@ impl Made {
         })
     }
 
+    /// Whether the watch of this kind is sound and shows no object of this name that the operator has made.
+    pub(crate) fn lacks(&self, kind: &str, namespace: &str, name: &str) -> bool {
+        let index = self.lock();
+        let Some(watch) = index.watch_of(kind, namespace) else {
+            return false;
+        };
+        let object = self.hasher.hash_one((watch, Some(namespace), name));
+        index.watches[watch].is_sound() && !index.names.contains_key(&object)
+    }
+
     /// The objects, given as kind and name, in so far as reconcilers read them, if all of them are known and of these
     /// versions.
     pub(crate) fn unchanged<'a>(
@@ -306,8 +319,15 @@ impl Index {
     // What a new list did not show is gone.
     fn prune(&mut self, watch: usize) {
         let epoch = self.watches[watch].epoch;
+        let names = &mut self.names;
         self.owners.retain(|_, records| {
-            records.retain(|record| record.watch != watch || record.epoch == epoch);
+            records.retain(|record| {
+                let kept = record.watch != watch || record.epoch == epoch;
+                if !kept {
+                    names.remove(&record.object);
+                }
+                kept
+            });
             !records.is_empty()
         });
     }

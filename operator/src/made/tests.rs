@@ -150,3 +150,19 @@ fn of_other_kinds_all_has_to_be_read() {
     assert_eq!(made.names(UID, "StatefulSet", "n").unwrap(), ["d"]);
     assert_eq!(made.names(UID, "StatefulSet", "m"), None, "out of scope");
 }
+
+#[test]
+fn a_name_is_free_only_when_a_sound_watch_shows_nothing_of_it() {
+    let (made, watch, _) = listed();
+    assert!(made.lacks("Deployment", "n", "d"));
+    assert!(!made.lacks("Secret", "n", "d"), "not watched");
+    made.take(watch, Event::Apply(seen("Deployment", "d", 1)));
+    assert!(!made.lacks("Deployment", "n", "d"));
+    assert!(made.lacks("Deployment", "m", "d"), "another namespace");
+    made.fails(watch);
+    assert!(!made.lacks("Deployment", "m", "d"));
+    // A new list without it.
+    made.take(watch, Event::Init);
+    made.take(watch, Event::InitDone);
+    assert!(made.lacks("Deployment", "n", "d"));
+}

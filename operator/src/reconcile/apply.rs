@@ -1,16 +1,13 @@
 //! Server-side apply of what was built, and removal of what is no longer built.
 
-use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions,
-};
-use kube::core::PartialObjectMeta;
-
+use kube::api::{Api, ApiResource, DynamicObject, GetParams, Patch, PatchParams};
 use serde_json::Value;
 
 use super::approval::{self, Seen};
 use super::cache::{LastApply, Settled};
 use super::difference::contains;
-use super::owner::{OWNER_LABEL, Owner};
+use super::orphans::remove_orphans;
+use super::owner::Owner;
 use super::resources::{Applied, Entry, Prepared, Resources, body_of, digest};
 use crate::context::{Context, MANAGER, is_status};
 use crate::made;
@@ -225,7 +222,11 @@ pub(super) async fn read(
     owner: &Owner,
     entry: &Entry,
 ) -> Result<Option<DynamicObject>, ApplyError> {
-    let live = objects(context, owner, entry)
+    let api = objects(context, owner, entry);
+    if is_free(context, owner, entry, &api).await? {
+        return Ok(None);
+    }
+    let live = api
         .get_opt(&entry.name)
         .await
         .map_err(|source| failure(entry, source))?;
@@ -237,6 +238,25 @@ pub(super) async fn read(
             })
         }
         live => Ok(live),
+    }
+}
+
+// Whether nobody has an object of this name, ours being known from the watch. The API server's cache may answer, as the
+// watch itself does: that spares it a read of etcd for each object that is made.
+async fn is_free(
+    context: &Context,
+    owner: &Owner,
+    entry: &Entry,
+    api: &Api<DynamicObject>,
+) -> Result<bool, ApplyError> {
+    let kind = &entry.resource.kind;
+    if !context.made.lacks(kind, &owner.namespace, &entry.name) {
+        return Ok(false);
+    }
+    match api.get_metadata_with(&entry.name, &GetParams::any()).await {
+        Ok(_) => Ok(false),
+        Err(error) if is_status(&error, 404) => Ok(true),
+        Err(source) => Err(failure(entry, source)),
     }
 }
 
@@ -341,63 +361,6 @@ fn version_of(object: &DynamicObject) -> u64 {
         Some(generation) => digest(&(&meta.uid, generation)),
         None => digest(&meta.resource_version),
     }
-}
-
-async fn remove_orphans(
-    context: &Context,
-    owner: &Owner,
-    kind: &ApiResource,
-    keep: &[(String, String)],
-) -> Result<(), ApplyError> {
-    let failed = |name: &str, source| ApplyError::Kubernetes {
-        kind: kind.kind.clone(),
-        name: name.to_owned(),
-        source: Box::new(source),
-    };
-    let known = context.made.names(&owner.uid, &kind.kind, &owner.namespace);
-    let is_kept = |name: &str| keep.iter().any(|(k, n)| *k == kind.kind && n == name);
-    if known.is_some_and(|names| names.iter().all(|name| is_kept(name))) {
-        return Ok(());
-    }
-    let api: Api<PartialObjectMeta<DynamicObject>> =
-        Api::namespaced_with(context.client.clone(), &owner.namespace, kind);
-    let params = ListParams::default().labels(&format!("{OWNER_LABEL}={}", owner.uid));
-    let made = match api.list_metadata(&params).await {
-        Ok(made) => made,
-        // An API that is not installed here has no objects.
-        Err(error) if is_status(&error, 404) => return Ok(()),
-        Err(error) => return Err(failed("", error)),
-    };
-    for object in made {
-        let Some(name) = object.metadata.name.clone() else {
-            continue;
-        };
-        // The label may have been copied by somebody; the owner reference is what counts.
-        if is_kept(&name)
-            || !owner.owns(&object.metadata)
-            || object.metadata.deletion_timestamp.is_some()
-        {
-            continue;
-        }
-        let exactly_this = DeleteParams::background().preconditions(Preconditions {
-            uid: object.metadata.uid.clone(),
-            resource_version: None,
-        });
-        match api.delete(&name, &exactly_this).await {
-            Ok(_) => {
-                context.metrics.count_write(&kind.kind);
-                tracing::info!(
-                    kind = kind.kind,
-                    name,
-                    owner = owner.name,
-                    "removed: it is built no longer"
-                );
-            }
-            Err(error) if is_status(&error, 404) => {}
-            Err(error) => return Err(failed(&name, error)),
-        }
-    }
-    Ok(())
 }
 
 /// What the operator must be allowed to do to apply a kind.

@@ -9,6 +9,7 @@ mod cache;
 mod difference;
 mod error;
 mod forecast;
+mod orphans;
 mod owner;
 mod preparation;
 pub mod racks;

@@ -217,6 +217,19 @@ impl Nodes {
         }
     }
 
+    /// Waits for a node, and starts it again when it ends, as the kubelet does.
+    pub fn wait_restarting(&mut self, kafka: &ValidatedKafka, pod: &str, port: u16) {
+        let address = self.address(kafka, pod, port);
+        let end = Instant::now() + LIMIT;
+        while TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_err() {
+            assert!(Instant::now() < end, "{pod}: {}", self.log(pod));
+            if self.running.get_mut(pod).is_some_and(Server::has_ended) {
+                self.start(pod);
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Runs one of Kafka's own tools. Gives what it says, or what went wrong.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<String, String> {
         self.tool_reading(class, arguments, Path::new("/dev/null"))
