@@ -89,6 +89,8 @@ async def make(name, namespace, uid, spec, meta, **_):
     }
     labels = {"app.kubernetes.io/name": "detect", "app.kubernetes.io/instance": name}
     metadata = {"name": name, "labels": labels, "ownerReferences": [owner]}
+    # Before there is a Deployment: it may be ready, and told to be, before its request is answered.
+    await Api.status(namespace, name, condition(False, meta.get("generation")))
     await Api.apply(
         f"/api/v1/namespaces/{namespace}/configmaps/{name}-config",
         {
@@ -124,7 +126,6 @@ async def make(name, namespace, uid, spec, meta, **_):
             },
         },
     )
-    await Api.status(namespace, name, condition(False, meta.get("generation")))
 
 
 @kopf.on.event("apps", "v1", "deployments")

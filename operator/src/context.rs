@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -13,6 +13,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::controller::References;
 use crate::made::Made;
 use crate::metrics::Metrics;
 use crate::network::NetworkSettings;
@@ -73,6 +74,8 @@ pub struct Context {
     pub cache: Cache,
     /// What its watches show of what it has made.
     pub made: Made,
+    /// Who refers to what.
+    pub references: Arc<References>,
     recorder: Mutex<Remembering>,
 }
 
@@ -93,6 +96,7 @@ impl Context {
             metrics: Metrics::default(),
             cache: Cache::default(),
             made: Made::default(),
+            references: Arc::default(),
             client,
             settings,
         }

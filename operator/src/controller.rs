@@ -3,6 +3,7 @@
 //! A component implements [`Component`] and gets a line in the registry. It returns the status that it wants to be
 //! seen, or an error that becomes a condition, an event and a metric; it never writes its own status.
 
+mod references;
 mod tell;
 
 use std::fmt::Debug;
@@ -28,6 +29,7 @@ use crate::status::{
     AVAILABLE, Conditioned, ConditionedStatus, DEGRADED, PAUSED, is_true, set_condition,
 };
 
+pub use references::References;
 pub use tell::chain;
 use tell::{failed, tell_availability, unreadable, write};
 
@@ -95,6 +97,12 @@ pub trait Component: Send + Sync + Sized + 'static {
 
     /// Kinds of the objects that it makes and must hear of.
     fn owned() -> Vec<ApiResource> {
+        Vec::new()
+    }
+
+    /// The names of the Secrets and ConfigMaps of users that an object refers to, for [`References::to`].
+    fn refers(object: &Self::Kind) -> Vec<String> {
+        let _ = object;
         Vec::new()
     }
 
@@ -237,11 +245,13 @@ async fn run_scope<C: Component>(
 ) {
     let api = context.scoped::<DeserializeGuard<C::Kind>>(scope.as_deref());
     let (store, writer) = reflector::store();
+    let noting = Arc::clone(&context);
     let objects = watcher(api, watcher::Config::default())
         // Nobody reads it, and it is half of an object.
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
-        .applied_objects();
+        .applied_objects()
+        .inspect_ok(move |object| note::<C>(&noting, object));
     let by_us = Arc::clone(&context);
     let objects = objects.try_filter(move |object| {
         future::ready(!(C::DONE_BY_STATUS && is_ours::<C>(&by_us, object)))
@@ -264,12 +274,25 @@ async fn run_scope<C: Component>(
                 Err(kube::runtime::controller::Error::ReconcilerFailed(..)) => {}
                 Err(kube::runtime::controller::Error::ObjectNotFound(gone)) => {
                     let kind = C::Kind::kind(&());
-                    context.cache.forget(&key(&kind, gone.namespace.as_deref().unwrap_or_default(), &gone.name));
+                    let namespace = gone.namespace.as_deref().unwrap_or_default();
+                    context.cache.forget(&key(&kind, namespace, &gone.name));
+                    context.references.note(&kind, namespace, &gone.name, &[]);
                 }
                 Err(error) => tracing::warn!(component = C::NAME, %error, "a watch failed; it is taken up again"),
             }
         })
         .await;
+}
+
+fn note<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) {
+    let meta = object.meta();
+    let (Ok(readable), Some(name)) = (&object.0, &meta.name) else {
+        return;
+    };
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    let refers = C::refers(readable);
+    let kind = C::Kind::kind(&());
+    context.references.note(&kind, namespace, name, &refers);
 }
 
 /// A reconcile that is to be tried again.

@@ -1,5 +1,8 @@
 //! A bare client that writes what the user and the operator write, and no more.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -9,11 +12,12 @@ use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::Resource as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::wait::{Condition, await_condition};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Resource as _, ResourceExt as _};
 use millrace_operator::job::crd::StreamJob;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::world::{NAMESPACE, World, name};
 
@@ -109,16 +113,63 @@ pub async fn write(
     limit: Duration,
 ) -> anyhow::Result<Duration> {
     let started = Instant::now();
-    let writing = stream::iter(1..=count)
-        .map(|number| one(world, sample, name(number)))
-        .buffer_unordered(AT_ONCE)
-        .try_collect::<Vec<()>>();
+    let ready = Ready::default();
+    let writing = async {
+        let writing = stream::iter(1..=count)
+            .map(|number| one(world, sample, &ready, name(number)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<Vec<()>>();
+        tokio::select! {
+            written = writing => written,
+            failed = ready.watch(world) => Err(failed),
+        }
+    };
     let available = world.wait_available::<StreamJob>(count + 1, started, limit);
     let (_, took) = futures::try_join!(writing, available)?;
     Ok(took)
 }
 
-async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()> {
+/// The Deployments that have ready pods, by one watch for all jobs.
+#[derive(Default)]
+struct Ready {
+    names: RefCell<HashSet<String>>,
+    news: Notify,
+}
+
+impl Ready {
+    async fn watch(&self, world: &World) -> anyhow::Error {
+        let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), NAMESPACE);
+        let mut seen = pin!(
+            watcher(deployments, watcher::Config::default())
+                .default_backoff()
+                .applied_objects()
+        );
+        loop {
+            let deployment = match seen.try_next().await {
+                Ok(Some(deployment)) => deployment,
+                Ok(None) => return anyhow::anyhow!("the watch of Deployments ended"),
+                Err(error) => return error.into(),
+            };
+            let status = deployment.status.as_ref();
+            if status.is_some_and(|status| status.ready_replicas > Some(0)) {
+                self.names.borrow_mut().insert(deployment.name_any());
+                self.news.notify_waiters();
+            }
+        }
+    }
+
+    async fn wait(&self, name: &str) {
+        loop {
+            let news = self.news.notified();
+            if self.names.borrow().contains(name) {
+                return;
+            }
+            news.await;
+        }
+    }
+}
+
+async fn one(world: &World, sample: &Sample, ready: &Ready, name: String) -> anyhow::Result<()> {
     let jobs: Api<StreamJob> = Api::namespaced(world.client.clone(), NAMESPACE);
     let job: StreamJob = serde_json::from_value(renamed(&sample.job, &name)?)?;
     let made = jobs.create(&PostParams::default(), &job).await?;
@@ -136,8 +187,7 @@ async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()>
     }
     // The operator tells twice as well: that it waits, and that it is available.
     tell(&jobs, &name, &sample.waiting).await?;
-    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), NAMESPACE);
-    await_condition(deployments, &name, is_ready()).await?;
+    ready.wait(&name).await;
     let event = json!({
         "apiVersion": "events.k8s.io/v1", "kind": "Event",
         "metadata": {"name": format!("{name}.available"), "namespace": NAMESPACE},
@@ -162,12 +212,4 @@ async fn tell(jobs: &Api<StreamJob>, name: &str, status: &Value) -> anyhow::Resu
     jobs.patch_status(name, &apply, &Patch::Apply(&body))
         .await?;
     Ok(())
-}
-
-fn is_ready() -> impl Condition<Deployment> {
-    |deployment: Option<&Deployment>| {
-        deployment
-            .and_then(|d| d.status.as_ref())
-            .is_some_and(|status| status.ready_replicas > Some(0))
-    }
 }

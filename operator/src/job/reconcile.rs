@@ -15,7 +15,7 @@ use super::deployment::{self, DeploymentState, deployment_state, deployment_trou
 use super::service::waits_for_address;
 use super::validate::{ValidatedJob, certificate, missing_binding, validate};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, status_of};
 use crate::network;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
@@ -56,36 +56,31 @@ impl Component for Jobs {
         build::kinds()
     }
 
+    fn refers(job: &StreamJob) -> Vec<String> {
+        let certificate = job.spec.tls.iter().map(|tls| &tls.secret_name);
+        let files = job.spec.files.iter().map(|files| &files.config_map);
+        let bindings = job.spec.bindings.iter();
+        bindings.chain(certificate).chain(files).cloned().collect()
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let (store, by_files) = (controller.store(), controller.store());
+        let (references, by_files) = (context.references.clone(), context.references.clone());
         controller
             // Made by users: no label says that they matter. The names alone are watched.
             .watches(
                 context.scoped::<PartialObjectMeta<Secret>>(scope),
                 watcher::Config::default(),
-                move |secret| {
-                    let name = secret.name_any();
-                    affected(&store, secret.namespace().as_deref(), |job: &StreamJob| {
-                        let mut certificate = job.spec.tls.iter();
-                        job.spec.bindings.contains(&name)
-                            || certificate.any(|tls| tls.secret_name == name)
-                    })
-                },
+                move |secret| references.to(secret.namespace().as_deref(), &secret.name_any()),
             )
             // The same.
             .watches(
                 context.scoped::<PartialObjectMeta<ConfigMap>>(scope),
                 watcher::Config::default(),
-                move |map| {
-                    let name = map.name_any();
-                    affected(&by_files, map.namespace().as_deref(), |job: &StreamJob| {
-                        job.spec.files.iter().any(|files| files.config_map == name)
-                    })
-                },
+                move |map| by_files.to(map.namespace().as_deref(), &map.name_any()),
             )
     }
 

@@ -20,7 +20,7 @@ use super::state::{component, fault, pending_restarts, waiting_on};
 use super::validate::{ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
 use crate::context::{Context, MANAGER};
-use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
 use crate::rbac::Rule;
 use crate::reconcile::{self, Batch, Error, Owner, Preparation};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
@@ -67,43 +67,30 @@ impl Component for Platforms {
         kinds
     }
 
+    fn refers(platform: &Platform) -> Vec<String> {
+        let zones = platform.spec.detect.iter().flat_map(|detect| &detect.zones);
+        let mut names: Vec<String> = zones.map(|zones| zones.config_map.clone()).collect();
+        names.push(build::gateway_secret_name(&platform.name_any()));
+        names
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let (store, by_zones) = (controller.store(), controller.store());
+        let (references, by_zones) = (context.references.clone(), context.references.clone());
         controller
             // Made by users: no label says that they matter.
             .watches(
                 context.scoped::<PartialObjectMeta<ConfigMap>>(scope),
                 watcher::Config::default(),
-                move |map| {
-                    let name = map.name_any();
-                    affected(
-                        &by_zones,
-                        map.namespace().as_deref(),
-                        |platform: &Platform| {
-                            let zones =
-                                platform.spec.detect.iter().flat_map(|detect| &detect.zones);
-                            zones.into_iter().any(|zones| zones.config_map == name)
-                        },
-                    )
-                },
+                move |map| by_zones.to(map.namespace().as_deref(), &map.name_any()),
             )
             .watches(
                 context.scoped::<PartialObjectMeta<Secret>>(scope),
                 managed(),
-                move |secret| {
-                    let name = secret.name_any();
-                    affected(
-                        &store,
-                        secret.namespace().as_deref(),
-                        |platform: &Platform| {
-                            build::gateway_secret_name(&platform.name_any()) == name
-                        },
-                    )
-                },
+                move |secret| references.to(secret.namespace().as_deref(), &secret.name_any()),
             )
     }
 
