@@ -7,7 +7,7 @@
 //! | `seal` | the commit record is written and closed beside them | the same |
 //! | `commit` | the record is renamed to its name for good, never over another | **everything counts**; what follows is redone |
 //! | `publish` | each file is renamed to its name for good | the rest is published by whoever comes next |
-//! | `settle` | the writer's folder is removed | whoever comes next removes it |
+//! | `settle` | the writer's folder is removed, and those of others that can never count | whoever comes next removes them |
 //!
 //! `stage` and `close` are done by whoever has the rows; [`Commit`] does the rest, one change per call of
 //! [`Commit::advance`], each of which may be repeated when it is not known whether it was done.
@@ -37,7 +37,7 @@ pub enum Step {
     Withdraw,
     /// The files get their names.
     Publish,
-    /// Staging is removed.
+    /// Staging that never counts is removed.
     Settle,
     /// Nothing is left to do.
     Done,
@@ -70,6 +70,7 @@ impl fmt::Display for Step {
 #[derive(Debug)]
 pub struct Commit {
     record: CommitRecord,
+    layout: Layout,
     path: String,
     staging: String,
     at: Step,
@@ -88,6 +89,7 @@ impl Commit {
         Self {
             path: layout.commit(&source, record.start_offset),
             staging: layout.staging(&source, record.start_offset, &record.writer),
+            layout: layout.clone(),
             record,
             at,
             published: 0,
@@ -137,7 +139,8 @@ impl Commit {
                 }
             }
             Step::Settle => {
-                storage.remove(&self.staging).await?;
+                let source = self.record.source();
+                sweep(storage, &self.layout, &source, self.record.end_offset).await?;
                 self.at = Step::Done;
             }
             Step::Done => {}
