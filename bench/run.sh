@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --locked -p millrace-stream --examples -p millrace-analytics
-for name in bench_gateway bench_detect bench_dispatch; do
+for name in bench_gateway bench_detect bench_dispatch bench_archive; do
   printf '\n== %s\n' "$name"
   "${CARGO_TARGET_DIR:-target}/release/examples/$name"
 done
