@@ -2,18 +2,21 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::made::Made;
 use crate::metrics::Metrics;
 use crate::network::NetworkSettings;
-use crate::reconcile::Cache;
+use crate::reconcile::{Cache, key};
 use crate::status::{Conditioned, ConditionedStatus};
 
 /// The field manager of everything that the operator writes, and the value of `app.kubernetes.io/managed-by`.
@@ -24,6 +27,10 @@ pub const MANAGER: &str = "millrace-operator";
 pub struct Images {
     /// Apache Kafka, in the layout of apache/kafka.
     pub kafka: String,
+    /// Apache ZooKeeper, in the layout of the upstream image.
+    pub zookeeper: String,
+    /// HDFS, in the layout of apache/hadoop.
+    pub hadoop: String,
     /// The jobs, `millrace-stream`.
     pub stream: String,
     /// The embedded OpenWhisk, `millrace-whisk`.
@@ -45,6 +52,15 @@ pub struct Settings {
     pub network: Option<NetworkSettings>,
 }
 
+/// After so many events those before are forgotten.
+const EVENTS: usize = 256;
+
+struct Remembering {
+    recorder: Recorder,
+    reporter: Reporter,
+    sent: usize,
+}
+
 /// What every reconciler is given: the way to Kubernetes, events, metrics and settings.
 pub struct Context {
     /// The client of Kubernetes.
@@ -55,7 +71,9 @@ pub struct Context {
     pub metrics: Metrics,
     /// What was last applied.
     pub cache: Cache,
-    recorder: Recorder,
+    /// What its watches show of what it has made.
+    pub made: Made,
+    recorder: Mutex<Remembering>,
 }
 
 impl Context {
@@ -67,9 +85,14 @@ impl Context {
             instance: std::env::var("POD_NAME").ok(),
         };
         Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Mutex::new(Remembering {
+                recorder: Recorder::new(client.clone(), reporter.clone()),
+                reporter,
+                sent: 0,
+            }),
             metrics: Metrics::default(),
             cache: Cache::default(),
+            made: Made::default(),
             client,
             settings,
         }
@@ -126,9 +149,21 @@ impl Context {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, regarding).await {
+        if let Err(error) = self.recorder().publish(&event, regarding).await {
             tracing::warn!(%error, reason, "an event could not be sent");
         }
+    }
+
+    // A recorder remembers all events of six minutes, which it joins to series, and goes through all of them at each:
+    // with thousands of resources made at once that is most of what the operator would remember.
+    fn recorder(&self) -> Recorder {
+        let mut remembering = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembering.sent == EVENTS {
+            remembering.recorder = Recorder::new(self.client.clone(), remembering.reporter.clone());
+            remembering.sent = 0;
+        }
+        remembering.sent += 1;
+        remembering.recorder.clone()
     }
 
     /// Writes the status of an object, unless it is what the object already says. Returns whether it wrote.
@@ -168,7 +203,12 @@ impl Context {
             )
             .await
         {
-            Ok(_) => {
+            Ok(answer) => {
+                if let Some(version) = resource_version(answer.meta()) {
+                    let namespace = answer.meta().namespace.as_deref().unwrap_or_default();
+                    let owner = key(&K::kind(&()), namespace, &name);
+                    self.cache.wrote_status(&owner, version);
+                }
                 self.metrics
                     .count_write(&format!("{}/status", K::kind(&())));
                 Ok(true)
@@ -182,6 +222,12 @@ impl Context {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The resourceVersion of an object as a number: they grow with time.
+#[must_use]
+pub fn resource_version(meta: &ObjectMeta) -> Option<u64> {
+    meta.resource_version.as_deref()?.parse().ok()
 }
 
 /// Whether Kubernetes answered with this HTTP status.

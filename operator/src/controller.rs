@@ -10,17 +10,18 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, future};
+use futures::{StreamExt, TryStreamExt, future};
 use k8s_openapi::NamespaceResourceScope;
+use kube::api::ApiResource;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher;
+use kube::runtime::{WatchStreamExt, reflector, watcher};
 use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::context::{Context, MANAGER};
+use crate::context::{Context, MANAGER, resource_version};
 use crate::rbac::Rule;
 use crate::reconcile::{Preparation, key};
 use crate::status::{
@@ -32,6 +33,11 @@ use tell::{failed, tell_availability, unreadable, write};
 
 /// Reconciles of one kind that run at once. Each waits for the API server nearly all of its time.
 const CONCURRENCY: u16 = 32;
+
+/// When to look again for what the watch is to show any moment.
+const SOON: Duration = Duration::from_millis(50);
+/// A watch that does not show after this time what we wrote is not waited for.
+const STALE: Duration = Duration::from_secs(5);
 
 /// The status type of a component's kind.
 pub type StatusOf<C> = <<C as Component>::Kind as Conditioned>::Status;
@@ -81,10 +87,18 @@ pub trait Component: Send + Sync + Sized + 'static {
     /// Whether objects that are being deleted come to `reconcile` too (because of a finalizer).
     const HANDLES_DELETION: bool = false;
 
+    /// Whether a reconcile is through when it has written its status, so that this is no reason for the next one.
+    const DONE_BY_STATUS: bool = false;
+
     /// What the operator must be allowed to do for this component.
     fn rules() -> Vec<Rule>;
 
-    /// Adds what else is watched: owned kinds by `owns`, referenced kinds by `watches`.
+    /// Kinds of the objects that it makes and must hear of.
+    fn owned() -> Vec<ApiResource> {
+        Vec::new()
+    }
+
+    /// Adds what else is watched: kinds that it refers to.
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
@@ -163,6 +177,21 @@ fn settle_degraded<K: Resource + Conditioned>(object: &K, status: &mut K::Status
     );
 }
 
+/// A condition that is as it was has not changed since, whatever it was said to be on the way there.
+fn keep_transitions<K: Conditioned>(object: &K, status: &mut K::Status) {
+    let before = object.status_ref().map(ConditionedStatus::conditions);
+    for condition in status.conditions_mut() {
+        let mut same = before.into_iter().flatten();
+        if let Some(same) =
+            same.find(|was| was.type_ == condition.type_ && was.status == condition.status)
+        {
+            condition
+                .last_transition_time
+                .clone_from(&same.last_transition_time);
+        }
+    }
+}
+
 /// A watch of everything that the operator has made.
 #[must_use]
 pub fn managed() -> watcher::Config {
@@ -207,7 +236,20 @@ async fn run_scope<C: Component>(
     mut stop: watch::Receiver<bool>,
 ) {
     let api = context.scoped::<DeserializeGuard<C::Kind>>(scope.as_deref());
-    let controller = Controller::new(api, watcher::Config::default())
+    let (store, writer) = reflector::store();
+    let objects = watcher(api, watcher::Config::default())
+        // Nobody reads it, and it is half of an object.
+        .modify(|object| object.meta_mut().managed_fields = None)
+        .reflect(writer)
+        .applied_objects();
+    let by_us = Arc::clone(&context);
+    let objects = objects.try_filter(move |object| {
+        future::ready(!(C::DONE_BY_STATUS && is_ours::<C>(&by_us, object)))
+    });
+    let kind = C::Kind::kind(&());
+    let changed = context.made.listen(&kind, scope.as_deref());
+    let controller = Controller::for_stream(objects, store)
+        .reconcile_on(changed.map(|of| ObjectRef::new(&of.name).within(&of.namespace)))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move {
             // An error means that the sender is gone, which is as good as a stop.
@@ -242,11 +284,44 @@ async fn reconcile<C: Component>(
     guard: Arc<DeserializeGuard<C::Kind>>,
     context: Arc<Context>,
 ) -> Result<Action, Retry> {
+    if is_stale::<C>(&context, &guard) {
+        return Ok(Action::requeue(SOON));
+    }
     let object = match &guard.0 {
         Ok(object) => object,
         Err(invalid) => return Err(unreadable::<C>(&context, &guard, &invalid.error).await),
     };
     reconcile_one::<C>(&context, object).await
+}
+
+fn last_status<C: Component>(
+    context: &Context,
+    object: &DeserializeGuard<C::Kind>,
+) -> Option<(u64, Duration)> {
+    let meta = object.meta();
+    let namespace = meta.namespace.as_deref()?;
+    let owner = key(&C::Kind::kind(&()), namespace, meta.name.as_deref()?);
+    context.cache.status_written(&owner)
+}
+
+/// Whether an object is as we left it by writing its status for what is asked of it now.
+fn is_ours<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) -> bool {
+    let written = last_status::<C>(context, object).map(|(version, _)| version);
+    let generation = object.meta().generation;
+    let conditions = object.0.as_ref().ok().and_then(C::Kind::status_ref);
+    written.is_some()
+        && written == resource_version(object.meta())
+        && conditions.is_some_and(|status| {
+            let mut told = status.conditions().iter();
+            told.any(|condition| condition.observed_generation == generation)
+        })
+}
+
+/// Whether an object is older than the status that we wrote: what was told would be told again.
+fn is_stale<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) -> bool {
+    last_status::<C>(context, object).is_some_and(|(written, ago)| {
+        ago < STALE && resource_version(object.meta()).is_some_and(|version| version < written)
+    })
 }
 
 /// Reconciles one object once and writes its status: what the controller does at each change, and what tests call.
@@ -300,6 +375,7 @@ pub async fn reconcile_one<C: Component>(
             if was_available(object) != is_true(status.conditions(), AVAILABLE) {
                 tell_availability::<C>(context, object, &status).await;
             }
+            keep_transitions(object, &mut status);
             write::<C>(context, object, &status).await?;
             context
                 .metrics

@@ -59,6 +59,12 @@ struct RunArguments {
     /// Image of Apache Kafka where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_KAFKA", value_name = "IMAGE")]
     image_kafka: String,
+    /// Image of Apache ZooKeeper where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_ZOOKEEPER", value_name = "IMAGE")]
+    image_zookeeper: String,
+    /// Image of Apache Hadoop where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_HADOOP", value_name = "IMAGE")]
+    image_hadoop: String,
     /// Image of the stream jobs where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_STREAM", value_name = "IMAGE")]
     image_stream: String,
@@ -130,6 +136,8 @@ fn build_of(images: &Images) -> anyhow::Result<String> {
     Ok(fingerprint(&[
         &digest,
         &images.kafka,
+        &images.zookeeper,
+        &images.hadoop,
         &images.stream,
         &images.whisk,
     ]))
@@ -151,6 +159,8 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 .init();
             let images = Images {
                 kafka: arguments.image_kafka,
+                zookeeper: arguments.image_zookeeper,
+                hadoop: arguments.image_hadoop,
                 stream: arguments.image_stream,
                 whisk: arguments.image_whisk,
             };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use kube::api::ApiResource;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -38,6 +39,8 @@ pub struct Registered {
     pub crd: fn() -> CustomResourceDefinition,
     /// What the operator must be allowed to do for it.
     pub rules: fn() -> Vec<Rule>,
+    /// Kinds of the objects that it makes and must hear of.
+    pub owned: fn() -> Vec<ApiResource>,
     /// What a reconcile of an object, as JSON, would do.
     pub prepare: for<'a> fn(&'a Context, Value) -> Preparing<'a>,
     /// Runs it until told to stop.
@@ -52,6 +55,7 @@ impl Registered {
             name: C::NAME,
             crd: C::Kind::crd,
             rules: C::rules,
+            owned: C::owned,
             prepare: |context, object| Box::pin(prepare::<C>(context, object)),
             run: |context, stop| Box::pin(controller::run::<C>(context, stop)),
         }
@@ -71,6 +75,21 @@ async fn prepare<C: Component>(
     }
 }
 
+/// Kinds of the objects that any component makes and must hear of, each once.
+#[must_use]
+pub fn owned() -> Vec<ApiResource> {
+    let mut kinds: Vec<ApiResource> = Vec::new();
+    for kind in registry()
+        .into_iter()
+        .flat_map(|component| (component.owned)())
+    {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    kinds
+}
+
 /// All components. Adding one is a folder and a line here.
 #[must_use]
 pub fn registry() -> Vec<Registered> {
@@ -79,6 +98,8 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::kafka::Kafka>(),
         Registered::of::<crate::remote::topic::Topics>(),
         Registered::of::<crate::remote::user::Users>(),
+        Registered::of::<crate::zookeeper::ZooKeepers>(),
+        Registered::of::<crate::hdfs::Hdfs>(),
         Registered::of::<crate::openwhisk::Whisks>(),
         Registered::of::<crate::remote::action::Actions>(),
         Registered::of::<crate::remote::trigger::Triggers>(),

@@ -22,7 +22,8 @@ use tokio::task::JoinHandle;
 
 use crate::context::{Context, Settings};
 use crate::leader::{Candidate, Elector, Fence, Lost, Timing};
-use crate::registry::registry;
+use crate::made;
+use crate::registry::{owned, registry};
 
 /// Reconciles under way get so long to end.
 const GRACE: Duration = Duration::from_secs(20);
@@ -190,6 +191,10 @@ impl Drop for Tasks {
 }
 
 async fn control(context: Arc<Context>, stopped: watch::Receiver<bool>) -> Result<(), RunError> {
+    let _watches = Tasks(vec![tokio::spawn(made::watch(
+        Arc::clone(&context),
+        owned(),
+    ))]);
     let mut tasks = Tasks(
         registry()
             .into_iter()

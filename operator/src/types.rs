@@ -162,6 +162,20 @@ pub struct PodResources {
     pub cpu: Option<Quantity>,
 }
 
+/// What copies are spread over.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rack {
+    /// The label of the nodes of Kubernetes whose value is the rack.
+    #[serde(default = "zone")]
+    #[schemars(length(min = 1, max = 316))]
+    pub topology_key: String,
+}
+
+fn zone() -> String {
+    "topology.kubernetes.io/zone".into()
+}
+
 /// One key of a Secret.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -16,7 +16,7 @@ use millrace_operator::remote::kafka::{
     Access, ConfigChange, ConfigSource, Isolation, KafkaAdmin, NewTopic, Timeouts, lag,
 };
 use millrace_operator::remote::pipeline::converge;
-use millrace_operator::remote::topic::{RemoteTopic, WantedTopic, explain};
+use millrace_operator::remote::topic::{Mover, RemoteTopic, WantedTopic, explain};
 use millrace_operator::topic::crd::TopicSchema;
 use millrace_testkit::Kafka;
 
@@ -235,6 +235,14 @@ async fn positions(admin: &KafkaAdmin) {
     assert!(missing.is_unknown_topic(), "{missing}");
 }
 
+fn remote<'a>(admin: &'a KafkaAdmin, wanted: &'a WantedTopic) -> RemoteTopic<'a> {
+    RemoteTopic {
+        admin,
+        wanted,
+        mover: Mover::Topic,
+    }
+}
+
 async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
     let mut wanted = WantedTopic {
         name: "detect-state".to_owned(),
@@ -248,12 +256,7 @@ async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
         rebind: None,
     };
     let made = |outcome: Vec<_>| outcome.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let first = converge(&RemoteTopic {
-        admin,
-        wanted: &wanted,
-    })
-    .await
-    .unwrap();
+    let first = converge(&remote(admin, &wanted)).await.unwrap();
     assert_eq!(
         made(first.made),
         [
@@ -263,15 +266,7 @@ async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
     assert_eq!(first.observed.unwrap().view.partitions.len(), 2);
     // Settings arrive at the broker that is asked together with the topic.
     settles(Vec::<String>::new(), async || {
-        made(
-            converge(&RemoteTopic {
-                admin,
-                wanted: &wanted,
-            })
-            .await
-            .unwrap()
-            .made,
-        )
+        made(converge(&remote(admin, &wanted)).await.unwrap().made)
     })
     .await;
 
@@ -293,12 +288,7 @@ async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
     wanted.managed = wanted.config.keys().cloned().collect();
     wanted.config.remove("min.cleanable.dirty.ratio");
     wanted.partitions = 4;
-    let second = converge(&RemoteTopic {
-        admin,
-        wanted: &wanted,
-    })
-    .await
-    .unwrap();
+    let second = converge(&remote(admin, &wanted)).await.unwrap();
     assert_eq!(
         made(second.made),
         [
@@ -317,12 +307,7 @@ async fn the_pipeline_corrects_drift(admin: &KafkaAdmin) {
     wanted
         .config
         .insert("retention.ms".to_owned(), "soon".to_owned());
-    let error = converge(&RemoteTopic {
-        admin,
-        wanted: &wanted,
-    })
-    .await
-    .unwrap_err();
+    let error = converge(&remote(admin, &wanted)).await.unwrap_err();
     let told = explain(&error, &wanted).unwrap().to_string();
     assert!(
         told.starts_with("spec.config.retention.ms: soon: Kafka says: "),
@@ -340,10 +325,7 @@ async fn records_bind_a_topic_to_its_schema(admin: &KafkaAdmin, access: &Access)
         managed: Default::default(),
         rebind: Some((TopicSchema::Alert, TopicSchema::Audit)),
     };
-    let remote = RemoteTopic {
-        admin,
-        wanted: &wanted,
-    };
+    let remote = remote(admin, &wanted);
     converge(&remote).await.unwrap();
     let empty = converge(&remote).await.unwrap();
     assert!(empty.refused.is_empty(), "{:?}", empty.refused);

@@ -9,195 +9,33 @@
 )]
 
 mod kafka_nodes;
+mod kafka_scene;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kafka_nodes::{LIMIT, Nodes, cluster, libs, valid};
+use kafka_nodes::{LIMIT, libs};
+use kafka_scene::{RECORDS, Scene, start};
 use millrace_operator::kafka::ValidatedKafka;
-use millrace_operator::kafka::crd::KafkaCluster;
 use millrace_operator::kafka::inside::{self, Inside, Seen};
 use millrace_operator::kafka::membership;
-use millrace_operator::kafka::moves::{FOLLOWER_RATE, FOLLOWERS, LEADER_RATE, LEADERS};
-use millrace_operator::kafka::validate::Found;
+use millrace_operator::kafka::throttle::FOLLOWERS;
 use millrace_operator::kafka::view::View;
-use millrace_operator::remote::kafka::{
-    ConfigSource, Isolation, KafkaAdmin, KafkaError, NewTopic, Timeouts,
-};
-use serde_json::{Value, json};
-
-const RECORDS: usize = 40_000;
-
-struct Scene {
-    nodes: Nodes,
-    admin: Arc<KafkaAdmin>,
-    resource: KafkaCluster,
-    kafka: ValidatedKafka,
-}
-
-impl Scene {
-    /// Changes what is asked for. Four nodes are there.
-    fn ask(&mut self, nodes: i32, annotations: Value, more: &[(&str, Value)]) {
-        let status = self.resource.status.take();
-        let mut spec = json!({"nodes": nodes, "storage": {"size": "1Gi"}});
-        for (field, value) in more {
-            spec[*field] = value.clone();
-        }
-        self.resource = cluster(spec);
-        self.resource.status = status;
-        self.resource.metadata.annotations = serde_json::from_value(annotations).unwrap();
-        let found = Found {
-            replicas: [("k".to_owned(), 4)].into(),
-            ..Found::default()
-        };
-        self.kafka = valid(&self.resource, &found);
-    }
-
-    async fn view(&self) -> Result<View, KafkaError> {
-        View::look(&self.admin).await
-    }
-
-    /// What a reconcile does inside, with nothing remembered but the status.
-    async fn reconcile(&mut self) -> Option<(Seen, View)> {
-        let view = self.view().await.ok()?;
-        let inside = Inside {
-            admin: Arc::clone(&self.admin),
-            view,
-        };
-        let asked: BTreeSet<i32> = (0..self.kafka.pools[0].asked).collect();
-        let seen = inside::settle(&self.resource, &self.kafka, &asked, Some(&inside)).await;
-        if let (Some(moved), Some(status)) = (&seen.moved, &mut self.resource.status) {
-            moved.tell(status);
-        }
-        Some((seen, inside.view))
-    }
-
-    /// Reconciles until it is as hoped. Gives what was seen on the way.
-    async fn until(&mut self, what: &str, hoped: impl Fn(&Seen, &View) -> bool) -> Vec<String> {
-        let end = Instant::now() + LIMIT * 2;
-        let mut told = Vec::new();
-        loop {
-            let looked = self.reconcile().await;
-            if let Some((seen, view)) = &looked {
-                told.extend(seen.changing.clone());
-                let moved = seen.moved.as_ref();
-                told.extend(moved.and_then(|moved| moved.plan.told()));
-                told.extend(moved.and_then(|moved| moved.failed.clone()));
-                if hoped(seen, view) {
-                    return told;
-                }
-            }
-            let last = looked.map(|(seen, _)| seen);
-            assert!(Instant::now() < end, "{what}: {told:#?}\n{last:#?}");
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-    }
-
-    /// Waits until all brokers are to throttle at this rate: they learn of it a moment after the controller.
-    async fn throttle_at(&self, rate: &str) {
-        let wanted =
-            [LEADER_RATE, FOLLOWER_RATE].map(|key| (key.to_owned(), Some(rate.to_owned())));
-        for _ in 0..50 {
-            if self.rates().await == wanted.clone().into() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("{:?} instead of {rate}", self.rates().await);
-    }
-
-    async fn rates(&self) -> BTreeMap<String, Option<String>> {
-        let keys = [LEADER_RATE, FOLLOWER_RATE];
-        let set = self.admin.settings_of_all_brokers(&keys).await.unwrap();
-        set.into_iter().map(|(key, e)| (key, e.value)).collect()
-    }
-
-    /// Topics with lists of throttled replicas.
-    async fn throttled(&self) -> Vec<String> {
-        let keys = [LEADERS, FOLLOWERS];
-        let settings = self.admin.settings_of_topics(&["t"], &keys).await.unwrap();
-        let topic = settings.into_values().flatten();
-        let set = topic.filter(|(_, entry)| entry.source == ConfigSource::Topic);
-        set.map(|(key, entry)| format!("{key}={}", entry.value.unwrap_or_default()))
-            .collect()
-    }
-
-    async fn nothing_is_throttled(&self) {
-        // Brokers learn of it a moment later.
-        for _ in 0..50 {
-            if self.rates().await.is_empty() && self.throttled().await.is_empty() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("{:?} {:?}", self.rates().await, self.throttled().await);
-    }
-
-    async fn ends(&self) -> i64 {
-        let ends = self
-            .admin
-            .end_offsets("t", Isolation::ReadUncommitted)
-            .await;
-        ends.unwrap().values().sum()
-    }
-
-    fn bootstrap(&self) -> String {
-        let address = |pod| self.nodes.address(&self.kafka, pod, 9092).to_string();
-        [address("k-0"), address("k-2")].join(",")
-    }
-
-    /// The records that are there, each once.
-    fn read(&self) -> BTreeSet<String> {
-        let most = RECORDS.to_string();
-        let said = self.nodes.tool(
-            "org.apache.kafka.tools.consumer.ConsoleConsumer",
-            &[
-                "--bootstrap-server",
-                &self.bootstrap(),
-                "--topic",
-                "t",
-                "--from-beginning",
-                "--max-messages",
-                &most,
-                "--timeout-ms",
-                "60000",
-            ],
-        );
-        said.unwrap().lines().map(str::to_owned).collect()
-    }
-
-    fn write(&self) -> BTreeSet<String> {
-        let file = self.nodes.directory.path().join("records");
-        let mut out = fs::File::create(&file).unwrap();
-        let records: BTreeSet<String> = (0..RECORDS)
-            .map(|number| format!("record-{number:06}-{}", "x".repeat(500)))
-            .collect();
-        for record in &records {
-            writeln!(out, "{record}").unwrap();
-        }
-        drop(out);
-        let said = self.nodes.tool_reading(
-            "org.apache.kafka.tools.ConsoleProducer",
-            &[
-                "--bootstrap-server",
-                &self.bootstrap(),
-                "--topic",
-                "t",
-                "--command-property",
-                "acks=all",
-            ],
-            &file,
-        );
-        said.unwrap();
-        records
-    }
-}
+use millrace_operator::remote::kafka::NewTopic;
+use millrace_operator::remote::pipeline::converge;
+use millrace_operator::remote::topic::{Mover, RemoteTopic, TopicChange, WantedTopic};
+use serde_json::json;
 
 fn copies(view: &View) -> Vec<usize> {
     (0..4).map(|id| view.copies_on(id)).collect()
+}
+
+/// Replicas of the topic with the records.
+fn of_topic(view: &View) -> usize {
+    let partitions = view.partitions().filter(|(topic, _)| topic.name == "t");
+    partitions.map(|(_, p)| p.replicas.len()).sum()
 }
 
 fn is_quiet(seen: &Seen) -> bool {
@@ -212,36 +50,6 @@ fn voters(view: &View) -> BTreeSet<i32> {
 fn is_synced(view: &View) -> bool {
     view.partitions()
         .all(|(_, p)| p.in_sync.len() == p.replicas.len())
-}
-
-async fn start(libs: std::path::PathBuf) -> Scene {
-    let mut resource =
-        cluster(json!({"nodes": 4, "storage": {"size": "1Gi"}, "metadataVersion": "4.2"}));
-    let kafka = valid(&resource, &Found::default());
-    let mut nodes = Nodes::new(libs, 24, &kafka);
-    nodes.by_address = true;
-    nodes.mount(&kafka);
-    let pods = ["k-0", "k-1", "k-2", "k-3"];
-    for pod in pods {
-        nodes.start(pod);
-    }
-    for pod in pods {
-        nodes.wait(&kafka, pod, 9092);
-    }
-    let addresses = pods.map(|pod| nodes.address(&kafka, pod, 9092).to_string());
-    let limits = Timeouts {
-        connect: Duration::from_secs(2),
-        request: Duration::from_secs(10),
-        call: Duration::from_secs(20),
-    };
-    resource.status =
-        serde_json::from_value(json!({"bootstrapped": true, "readyNodes": 4})).unwrap();
-    Scene {
-        admin: Arc::new(KafkaAdmin::new(&addresses.join(","), limits).unwrap()),
-        nodes,
-        resource,
-        kafka,
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -285,6 +93,8 @@ async fn a_cluster_grows_shrinks_and_heals_without_losing_records() {
     drains(&mut scene).await;
     assert_eq!((scene.ends().await, scene.read()), (ends, written.clone()));
     rebalances(&mut scene).await;
+    assert_eq!((scene.ends().await, scene.read()), (ends, written.clone()));
+    a_topic_gets_another_number_of_copies(&mut scene).await;
     assert_eq!((scene.ends().await, scene.read()), (ends, written.clone()));
     a_volume_is_replaced(&mut scene).await;
     assert_eq!((scene.ends().await, scene.read()), (ends, written));
@@ -363,6 +173,80 @@ async fn rebalances(scene: &mut Scene) {
     );
     let remembered = scene.resource.status.clone().unwrap().rebalance.unwrap();
     assert!(remembered.done && remembered.value == "1");
+    scene.nothing_is_throttled().await;
+}
+
+/// What the reconciler of a topic asks its cluster for: another number of copies, if it wants one.
+async fn asks(scene: &Scene, copies: i32) -> Option<usize> {
+    let wanted = WantedTopic {
+        name: "t".into(),
+        partitions: 8,
+        replication_factor: copies,
+        config: Default::default(),
+        managed: Default::default(),
+        rebind: None,
+    };
+    let remote = RemoteTopic {
+        admin: &scene.admin,
+        wanted: &wanted,
+        mover: Mover::Cluster,
+    };
+    let outcome = converge(&remote).await.unwrap();
+    outcome.made.iter().find_map(|change| match change {
+        TopicChange::SetReplicationFactor { to, .. } => usize::try_from(*to).ok(),
+        _ => None,
+    })
+}
+
+/// More copies are made under the throttle, and fewer at once. The topic asks, and the cluster moves.
+async fn a_topic_gets_another_number_of_copies(scene: &mut Scene) {
+    let with_rate = |rate: &str| {
+        [
+            ("metadataVersion", json!("4.2")),
+            ("replicaMoveRate", json!(rate)),
+        ]
+    };
+    scene.ask(4, json!({}), &with_rate("64Ki"));
+    assert_eq!(asks(scene, 4).await, Some(4));
+    // Whoever asks moves nothing.
+    assert!(scene.view().await.unwrap().reassignments.is_empty());
+    scene.factors = [("t".to_owned(), 4)].into();
+    let (first, _) = scene.reconcile().await.unwrap();
+    assert!(first.moved.unwrap().moves.is_some());
+    scene
+        .until("copies are made", |_, view| view.reassignments.len() == 8)
+        .await;
+    scene.throttle_at("65536").await;
+    // All have begun, so that the topic asks no more. What was set for them stays until they are there.
+    assert_eq!(asks(scene, 4).await, None);
+    scene.factors.clear();
+    for _ in 0..5 {
+        let (seen, view) = scene.reconcile().await.unwrap();
+        assert!(seen.moved.unwrap().moves.is_some());
+        assert_eq!(view.reassignments.len(), 8);
+    }
+    scene.throttle_at("65536").await;
+    let lists = scene.throttled().await;
+    let followers = lists.iter().find(|list| list.starts_with(FOLLOWERS));
+    assert_eq!(followers.unwrap().split(',').count(), 8, "{lists:?}");
+    scene.ask(4, json!({}), &with_rate("100Mi"));
+    scene
+        .until("copies are there", |seen, _| is_quiet(seen))
+        .await;
+    let view = scene.view().await.unwrap();
+    assert_eq!(of_topic(&view), 32);
+    assert!(is_synced(&view));
+    scene.nothing_is_throttled().await;
+
+    assert_eq!(asks(scene, 3).await, Some(3));
+    scene.factors = [("t".to_owned(), 3)].into();
+    scene
+        .until("copies are fewer", |seen, view| {
+            is_quiet(seen) && of_topic(view) == 24
+        })
+        .await;
+    assert_eq!(asks(scene, 3).await, None);
+    scene.factors.clear();
     scene.nothing_is_throttled().await;
 }
 

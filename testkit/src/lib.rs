@@ -5,12 +5,14 @@
 //! Every server listens on loopback only, keeps its files in a temporary directory and ends with its value.
 
 mod apiserver;
+mod hdfs;
 mod kafka;
 mod place;
 mod platform;
 mod process;
 
 pub use apiserver::ApiServer;
+pub use hdfs::{Hdfs, hadoop, zookeeper};
 pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
 pub use platform::{Platform, fresh};

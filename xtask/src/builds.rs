@@ -186,6 +186,46 @@ fn kafka_jars(context: &Context, version: Option<&str>) -> anyhow::Result<PathBu
     Ok(libs)
 }
 
+/// ZooKeeper's jars from Maven; gives the directory that holds `lib`.
+///
+/// # Errors
+/// Maven cannot fetch them.
+pub fn zookeeper_libs(context: &Context) -> anyhow::Result<PathBuf> {
+    laid_out(context, "zookeeper", "home")
+}
+
+/// The jars and web pages of HDFS from Maven; gives the directory that is `share/hadoop` of the upstream distribution.
+///
+/// # Errors
+/// Maven cannot fetch them.
+pub fn hadoop_libs(context: &Context) -> anyhow::Result<PathBuf> {
+    laid_out(context, "hadoop", "share")
+}
+
+/// What the pom.xml of an image lays out, kept by the key of that file.
+fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBuf> {
+    let pom = context.root.join("images").join(image).join("pom.xml");
+    let key = files::key(std::slice::from_ref(&pom))?;
+    let home = context.cache.join(format!("{image}-{key}"));
+    let out = home.join(part);
+    if !out.is_dir() {
+        let fresh = home.join("new");
+        if fresh.exists() {
+            std::fs::remove_dir_all(&fresh)?;
+        }
+        run::logged(
+            Command::new("mvn")
+                .args(["-q", "-B", "-f"])
+                .arg(&pom)
+                .arg("package")
+                .arg(format!("-Dout={}", fresh.display())),
+            &context.log(&format!("fetch-{image}"))?,
+        )?;
+        std::fs::rename(&fresh, &out)?;
+    }
+    Ok(out)
+}
+
 /// A root file system of Debian packages as a tar archive.
 ///
 /// # Errors

@@ -42,7 +42,9 @@ pub fn fetch(context: &Context) -> anyhow::Result<()> {
     for (name, packages) in BASES {
         builds::root_file_system(context, name, packages)?;
     }
-    builds::kafka_libs(context).map(|_| ())
+    builds::kafka_libs(context)?;
+    builds::zookeeper_libs(context)?;
+    builds::hadoop_libs(context).map(|_| ())
 }
 
 /// Builds the images that differ from those in the cache.
@@ -85,6 +87,21 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             directory: "kafka",
             base: "java",
             inputs: vec![("libs".to_owned(), builds::kafka_libs(context)?)],
+        },
+        Recipe {
+            name: "zookeeper",
+            directory: "zookeeper",
+            base: "java",
+            inputs: vec![(
+                "lib".to_owned(),
+                builds::zookeeper_libs(context)?.join("lib"),
+            )],
+        },
+        Recipe {
+            name: "hadoop",
+            directory: "hadoop",
+            base: "java",
+            inputs: vec![("share".to_owned(), builds::hadoop_libs(context)?)],
         },
         Recipe {
             name: "millrace-operator",
@@ -172,17 +189,23 @@ fn lay_out(place: &Path, inputs: &[(String, PathBuf)]) -> anyhow::Result<()> {
         if let Some(parent) = to.parent() {
             std::fs::create_dir_all(parent)?;
         }
-        if source.is_dir() {
-            std::fs::create_dir_all(&to)?;
-            for entry in std::fs::read_dir(source)? {
-                let entry = entry?;
-                std::fs::copy(entry.path(), to.join(entry.file_name()))?;
-            }
-        } else {
-            std::fs::copy(source, &to).map_err(|e| anyhow::anyhow!("{}: {e}", source.display()))?;
-        }
+        copy(source, &to)?;
     }
     Ok(())
+}
+
+fn copy(source: &Path, to: &Path) -> anyhow::Result<()> {
+    if source.is_dir() {
+        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(source)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    std::fs::copy(source, to)
+        .map(|_| ())
+        .map_err(|e| anyhow::anyhow!("{}: {e}", source.display()))
 }
 
 /// Old archives of the same image would fill the disk, one for each change.

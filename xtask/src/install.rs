@@ -34,6 +34,8 @@ pub fn operator(context: &Context, cluster: &Cluster, images: &[Image]) -> anyho
             let key = match image.name {
                 "millrace-operator" => "image",
                 "kafka" => "images.kafka",
+                "zookeeper" => "images.zookeeper",
+                "hadoop" => "images.hadoop",
                 "millrace-stream" => "images.stream",
                 _ => "images.whisk",
             };

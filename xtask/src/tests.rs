@@ -131,7 +131,11 @@ pub fn prepare(
             scope.spawn(|| steps.step("Kubernetes and helm (Go)", || builds::cluster(context)))
         });
         let fetched = jars.then(|| {
-            scope.spawn(|| steps.step("Debian, Java, Kafka (downloads)", || images::fetch(context)))
+            scope.spawn(|| {
+                steps.step("Debian, Java, Kafka, HDFS (downloads)", || {
+                    images::fetch(context)
+                })
+            })
         });
         let rust = steps.step("tests and binaries (Rust)", || {
             let mut command = builds::cargo(context);
@@ -205,6 +209,8 @@ pub fn ignored(
             command.arg("--nocapture");
         }
         command.env("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?);
+        command.env("MILLRACE_ZOOKEEPER", builds::zookeeper_libs(context)?);
+        command.env("MILLRACE_HADOOP", builds::hadoop_libs(context)?);
         if name != "systems" {
             command.env(
                 "MILLRACE_HYPERKUBE",

@@ -115,8 +115,11 @@ fn build_and_boot(
                 builds::binaries(context)
             })
         });
-        let downloads = scope
-            .spawn(|| steps.step("Debian, Java, Kafka (downloads)", || images::fetch(context)));
+        let downloads = scope.spawn(|| {
+            steps.step("Debian, Java, Kafka, HDFS (downloads)", || {
+                images::fetch(context)
+            })
+        });
         let booted = (|| {
             let built = if local {
                 steps.step("Kubernetes and helm (Go)", || builds::cluster(context))?

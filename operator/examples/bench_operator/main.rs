@@ -10,6 +10,8 @@
 //! - `ready_per_second`: from the first job created to the last one Available; ours, the bare client's, ours divided by it;
 //! - `ready_per_second_kopf`: the same beside kopf (for the first number only: it takes long);
 //! - `resident_growth_mib`: resident memory of the operator over that before the first job; ours, kopf's;
+//! - `processor_ms_per_job`: processor time of the operator;
+//! - `requests_per_job`: what the API server was asked for in that time, the user and the kubelet among it;
 //! - `idle_writes`: writing requests that the API server saw in SECONDS (20) after all was done, leases left out;
 //! - `restart_to_synced_s`: the operator started anew until it has looked at every job.
 //!
@@ -40,7 +42,11 @@ fn line(name: &str, ours: f64, peer: Option<f64>) {
 }
 
 fn per_second(count: usize, took: Duration) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+    count_of(count) / took.as_secs_f64()
+}
+
+fn count_of(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 #[tokio::main]
@@ -111,8 +117,19 @@ async fn operator(count: usize, idle: Duration) -> anyhow::Result<(Duration, f64
     let mut operator = Operator::start(&world)?;
     operator.ready().await?;
     let before = world::resident_mib(operator.pid())?;
+    let asked = world.requests().await?;
+    let worked = world::processor_ms(operator.pid())?;
     let took = world.all_available(count, LIMIT).await?;
     let growth = world::resident_mib(operator.pid())? - before;
+    let worked = world::processor_ms(operator.pid())? - worked;
+    line("processor_ms_per_job", worked / count_of(count), None);
+    for (what, now) in world.requests().await? {
+        let for_each = (now - asked.get(&what).unwrap_or(&0.0)) / count_of(count);
+        // Watches and looks of this program are few.
+        if for_each > 0.05 {
+            println!("requests_per_job {for_each:.2} {what}");
+        }
+    }
     tokio::time::sleep(Duration::from_secs(10)).await;
     let writes = world.writes().await?;
     tokio::time::sleep(idle).await;

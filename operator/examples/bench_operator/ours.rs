@@ -28,6 +28,8 @@ impl Operator {
                 .arg(format!("--listen=127.0.0.1:{port}"))
                 .args([
                     "--image-kafka=kafka:4",
+                    "--image-zookeeper=zookeeper:3",
+                    "--image-hadoop=hadoop:3",
                     "--image-stream=stream:1",
                     "--image-whisk=whisk:1",
                 ])

@@ -6,8 +6,10 @@ use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::Resource as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{Condition, await_condition};
 use millrace_operator::job::crd::StreamJob;
@@ -126,6 +128,18 @@ async fn one(world: &World, sample: &Sample, name: String) -> anyhow::Result<()>
         .await?;
     let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), NAMESPACE);
     await_condition(deployments, &name, is_ready()).await?;
+    let event = json!({
+        "apiVersion": "events.k8s.io/v1", "kind": "Event",
+        "metadata": {"name": format!("{name}.available"), "namespace": NAMESPACE},
+        "eventTime": jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+        "reportingController": "bench", "reportingInstance": "bench",
+        "type": "Normal", "action": "Reconcile", "reason": "Ready", "note": "1 of 1 pods ready",
+        "regarding": made.object_ref(&()),
+    });
+    let events: Api<Event> = Api::namespaced(world.client.clone(), NAMESPACE);
+    events
+        .create(&PostParams::default(), &serde_json::from_value(event)?)
+        .await?;
     jobs.patch_status(
         &name,
         &PatchParams::default(),

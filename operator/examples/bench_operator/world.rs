@@ -1,5 +1,6 @@
 //! An API server with our definitions, and what is asked of it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -142,22 +143,40 @@ impl World {
 
     /// Writing requests that the API server has answered, those for leases left out.
     pub async fn writes(&self) -> anyhow::Result<f64> {
+        let writing = ["POST", "PUT", "PATCH", "APPLY", "DELETE"];
+        let requests = self.requests().await?;
+        let writes = requests.iter().filter(|(what, _)| {
+            let (verb, resource) = what.split_once(' ').unwrap_or_default();
+            writing.contains(&verb) && !["leases", "subjectaccessreviews"].contains(&resource)
+        });
+        Ok(writes.map(|(_, count)| count).sum())
+    }
+
+    /// Requests that the API server has answered, by verb and resource.
+    pub async fn requests(&self) -> anyhow::Result<BTreeMap<String, f64>> {
         let request = http::Request::get("/metrics").body(Vec::new())?;
         let text = self.client.request_text(request).await?;
-        Ok(text
+        let mut requests = BTreeMap::new();
+        for line in text
             .lines()
             .filter(|line| line.starts_with("apiserver_request_total{"))
-            .filter(|line| {
-                ["POST", "PUT", "PATCH", "APPLY", "DELETE"]
-                    .iter()
-                    .any(|verb| line.contains(&format!("verb=\"{verb}\"")))
-            })
-            .filter(|line| {
-                !line.contains("resource=\"leases\"")
-                    && !line.contains("resource=\"subjectaccessreviews\"")
-            })
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum())
+        {
+            let label = |name: &str| {
+                let rest = line.split_once(&format!("{name}=\""))?.1;
+                rest.split_once('"').map(|(value, _)| value)
+            };
+            let (Some(verb), Some(resource)) = (label("verb"), label("resource")) else {
+                continue;
+            };
+            let count = line.rsplit(' ').next().and_then(|count| count.parse().ok());
+            let status = label("subresource").filter(|s| !s.is_empty());
+            let what = match status {
+                Some(sub) => format!("{verb} {resource}/{sub}"),
+                None => format!("{verb} {resource}"),
+            };
+            *requests.entry(what).or_default() += count.unwrap_or(0.0);
+        }
+        Ok(requests)
     }
 }
 
@@ -191,4 +210,18 @@ pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
         .and_then(|rest| rest.split_whitespace().next())
         .context("VmRSS is not told")?;
     Ok(kib.parse::<f64>()? / 1024.0)
+}
+
+/// Processor time that a process has used, in ms.
+pub fn processor_ms(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // After the name, which is in brackets: the 12th and 13th are user and system time in hundredths of a second.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<u64>().ok())
+        .sum();
+    Ok(f64::from(u32::try_from(ticks)?) * 10.0)
 }

@@ -34,6 +34,12 @@ pub struct Command {
     /// Kafka's image, instead of the one that the operator was started with
     #[arg(long, value_name = "IMAGE")]
     image_kafka: Option<String>,
+    /// ZooKeeper's image, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_zookeeper: Option<String>,
+    /// HDFS's image, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_hadoop: Option<String>,
     /// The jobs' image, the same
     #[arg(long, value_name = "IMAGE")]
     image_stream: Option<String>,
@@ -61,6 +67,8 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     let given = Given {
         operator_namespace: command.operator_namespace,
         image_kafka: command.image_kafka,
+        image_zookeeper: command.image_zookeeper,
+        image_hadoop: command.image_hadoop,
         image_stream: command.image_stream,
         image_whisk: command.image_whisk,
         actions_dir: command.actions_dir,

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::ConfigMap;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+use kube::api::ApiResource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 
@@ -16,10 +14,9 @@ use super::crd::{EventSource, EventSourceStatus};
 use super::validate::{References, ValidatedSource, validate};
 use crate::action::crd::Action;
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
-use crate::job::{self, deployment_state, tell};
+use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
+use crate::job::{self, deployment_state, deployment_trouble, tell};
 use crate::network;
-use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
@@ -34,6 +31,7 @@ impl Component for EventSources {
     type Kind = EventSource;
     type Error = Error;
     const NAME: &'static str = "eventsource";
+    const DONE_BY_STATUS: bool = true;
 
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("eventsources");
@@ -68,6 +66,10 @@ impl Component for EventSources {
         rules
     }
 
+    fn owned() -> Vec<ApiResource> {
+        build::kinds()
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
@@ -77,10 +79,6 @@ impl Component for EventSources {
             (controller.store(), controller.store(), controller.store());
         let (by_claim, by_user) = (controller.store(), controller.store());
         controller
-            .owns(context.scoped::<Deployment>(scope), managed())
-            .owns(context.scoped::<ConfigMap>(scope), managed())
-            .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
-            .owns(context.scoped::<NetworkPolicy>(scope), managed())
             .watches(
                 context.scoped::<PartialObjectMeta<EventSource>>(scope),
                 watcher::Config::default(),
@@ -192,11 +190,7 @@ impl Component for EventSources {
             .get::<Deployment>(&build::name(&source.owner))
             .map(|d| deployment_state(&d))
             .unwrap_or_default();
-        let trouble = if state.settled {
-            None
-        } else {
-            pods::trouble(context, &source.owner, COMPONENT).await
-        };
+        let trouble = deployment_trouble(context, &source.owner, COMPONENT, state).await;
         let mut status = status_of(object);
         status.group = Some(source.group.clone());
         status.ready_replicas = state.ready;

@@ -6,6 +6,8 @@ use crate::controller::Failure;
 pub(in crate::eventsource) fn images() -> Images {
     Images {
         kafka: "kafka:4".into(),
+        zookeeper: "zookeeper:3".into(),
+        hadoop: "hadoop:3".into(),
         stream: "stream:1".into(),
         whisk: "whisk:1".into(),
     }

@@ -183,6 +183,10 @@ spec:
                   fieldPath: metadata.namespace
             - name: MILLRACE_IMAGE_KAFKA
               value: localhost/kafka:4.3.1
+            - name: MILLRACE_IMAGE_ZOOKEEPER
+              value: localhost/zookeeper:3.9.5
+            - name: MILLRACE_IMAGE_HADOOP
+              value: localhost/hadoop:3.4.3
             - name: MILLRACE_IMAGE_STREAM
               value: localhost/millrace-stream:{version}
             - name: MILLRACE_IMAGE_WHISK

@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerPort, PodTemplateSpec};
-use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
@@ -94,17 +94,9 @@ impl Program<'_> {
 /// most: a budget would hold the work up for ever.
 #[must_use]
 pub fn disruption_budget(program: &Program<'_>) -> Option<PodDisruptionBudget> {
-    (program.replicas > 1).then(|| PodDisruptionBudget {
-        metadata: program.owner.meta(program.name.clone(), program.component),
-        spec: Some(PodDisruptionBudgetSpec {
-            max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(LabelSelector {
-                match_labels: Some(program.owner.selector(program.component)),
-                ..LabelSelector::default()
-            }),
-            ..PodDisruptionBudgetSpec::default()
-        }),
-        ..PodDisruptionBudget::default()
+    (program.replicas > 1).then(|| {
+        let metadata = program.owner.meta(program.name.clone(), program.component);
+        pods::disruption_budget(metadata, program.owner.selector(program.component), 1)
     })
 }
 
@@ -226,6 +218,19 @@ pub fn deployment_state(deployment: &Deployment) -> DeploymentState {
             && replicas == wanted
             && ready == wanted,
     }
+}
+
+/// What keeps the pods of a Deployment that is not settled from being ready. Where it has none yet, none has a problem.
+pub async fn deployment_trouble(
+    context: &Context,
+    owner: &Owner,
+    component: &str,
+    state: DeploymentState,
+) -> Option<String> {
+    if state.settled || state.replicas == 0 {
+        return None;
+    }
+    pods::trouble(context, owner, component).await
 }
 
 /// Whether the Deployment of an owner serves; `None` when there is none.

@@ -8,7 +8,8 @@ mod service;
 mod validate;
 
 pub use deployment::{
-    DeploymentState, Program, deployment, deployment_state, disruption_budget, serves,
+    DeploymentState, Program, deployment, deployment_state, deployment_trouble, disruption_budget,
+    serves,
 };
 pub use reconcile::Jobs;
 pub(crate) use reconcile::tell;

@@ -4,21 +4,19 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+use kube::api::ApiResource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 
 use super::build;
 use super::crd::{StreamJob, StreamJobStatus};
-use super::deployment::{self, DeploymentState, deployment_state};
+use super::deployment::{self, DeploymentState, deployment_state, deployment_trouble};
 use super::service::waits_for_address;
 use super::validate::{ValidatedJob, certificate, missing_binding, validate};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, affected, status_of};
 use crate::network;
-use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
@@ -31,6 +29,7 @@ impl Component for Jobs {
     type Kind = StreamJob;
     type Error = Error;
     const NAME: &'static str = "job";
+    const DONE_BY_STATUS: bool = true;
 
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("streamjobs");
@@ -53,6 +52,10 @@ impl Component for Jobs {
         rules
     }
 
+    fn owned() -> Vec<ApiResource> {
+        build::kinds()
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
@@ -60,11 +63,6 @@ impl Component for Jobs {
     ) -> ControllerOf<Self> {
         let (store, by_files) = (controller.store(), controller.store());
         controller
-            .owns(context.scoped::<Deployment>(scope), managed())
-            .owns(context.scoped::<ConfigMap>(scope), managed())
-            .owns(context.scoped::<Service>(scope), managed())
-            .owns(context.scoped::<PodDisruptionBudget>(scope), managed())
-            .owns(context.scoped::<NetworkPolicy>(scope), managed())
             // Made by users: no label says that they matter. The names alone are watched.
             .watches(
                 context.scoped::<PartialObjectMeta<Secret>>(scope),
@@ -134,11 +132,7 @@ impl Component for Jobs {
             .get::<Deployment>(&job.owner.name)
             .map(|d| deployment_state(&d))
             .unwrap_or_default();
-        let trouble = if state.settled {
-            None
-        } else {
-            pods::trouble(context, &job.owner, job.job.command()).await
-        };
+        let trouble = deployment_trouble(context, &job.owner, job.job.command(), state).await;
         let no_address = applied
             .get::<Service>(&job.owner.name)
             .as_ref()

@@ -165,6 +165,8 @@ pub(super) mod tests {
     pub(in crate::job) fn images() -> Images {
         Images {
             kafka: "kafka:4".into(),
+            zookeeper: "zookeeper:3".into(),
+            hadoop: "hadoop:3".into(),
             stream: "stream:1".into(),
             whisk: "whisk:1".into(),
         }

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Quantity, Storage};
 
-pub use listeners::{CaSecret, External, ExternalType, Listeners, Rack, Secure};
+pub use crate::types::Rack;
+pub use listeners::{CaSecret, External, ExternalType, Listeners, Secure};
 pub use pool::{Pool, Role, Volume};
 pub use status::{
     CertificatePhase, CertificateStatus, DiskStatus, DrainStatus, KafkaClusterStatus, MovesStatus,
-    NodeRestart, PoolStatus, QuorumStatus, RebalanceStatus, VolumeReplacementPhase,
-    VolumeReplacementStatus,
+    PoolStatus, QuorumStatus, RebalanceStatus, VolumeReplacementPhase, VolumeReplacementStatus,
 };
 
 /// An Apache Kafka cluster in KRaft mode: either `nodes` that are brokers and controllers in one, or `pools` of nodes.

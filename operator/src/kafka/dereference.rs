@@ -5,30 +5,31 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Node, PersistentVolumeClaim, Pod, Secret, Service};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
-use kube::core::PartialObjectMeta;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
 
 use super::certificates::{self, Secrets};
-use super::crd::{KafkaCluster, Rack, Role};
+use super::crd::{KafkaCluster, Role};
+use super::moves::Factors;
 use super::validate::{Found, set_names};
 use super::{COMPONENT, admin_name, external};
 use crate::context::Context;
 use crate::rbac::Rule;
-use crate::reconcile::{Error, Owner, storage};
-
-/// Entries of a page of a list.
-const PAGE: u32 = 500;
+use crate::reconcile::{Error, Owner, racks, storage};
+use crate::topic::crd::KafkaTopic;
+use crate::types::GROUP;
 
 /// What the operator must be allowed to read, beyond what it makes.
 pub(super) fn rules() -> Vec<Rule> {
-    vec![Rule::new(
-        "",
-        &["nodes"],
-        &["list"],
-        "Tell brokers their rack (spec.rack of a KafkaCluster); used for nothing else.",
-    )]
+    let topics = Rule::new(
+        GROUP,
+        &["kafkatopics"],
+        &["list", "watch"],
+        "Make and remove copies of partitions where a topic asks for another number.",
+    );
+    vec![racks::rule(), topics]
 }
 
 pub(super) async fn dereference(context: &Context, cluster: &KafkaCluster) -> Result<Found, Error> {
@@ -80,9 +81,24 @@ pub(super) async fn dereference(context: &Context, cluster: &KafkaCluster) -> Re
         found.services = services(context, &owner).await?;
     }
     if let Some(rack) = &spec.rack {
-        found.racks = racks(context, rack).await?;
+        found.racks = racks::racks(context, &rack.topology_key).await?;
     }
     Ok(found)
+}
+
+/// How many copies the partitions of topics are to have, where a KafkaTopic asks for another number.
+pub(super) async fn factors(context: &Context, owner: &Owner) -> Result<Factors, Error> {
+    let topics = context
+        .namespaced::<DeserializeGuard<KafkaTopic>>(&owner.namespace)
+        .list(&ListParams::default())
+        .await
+        .map_err(Error::doing("listing KafkaTopics"))?;
+    Ok(topics
+        .into_iter()
+        .filter_map(|topic| topic.0.ok())
+        .filter(|topic| topic.spec.kafka.as_deref() == Some(owner.name.as_str()))
+        .filter_map(|topic| Some((topic.topic_name().to_owned(), topic.asked_factor()?)))
+        .collect())
 }
 
 async fn pods(context: &Context, owner: &Owner) -> Result<Vec<Pod>, Error> {
@@ -131,26 +147,6 @@ async fn services(context: &Context, owner: &Owner) -> Result<BTreeMap<String, S
         .collect())
 }
 
-/// The racks of the nodes of Kubernetes: all of them, so that a broker that comes to one need not wait to be told.
-async fn racks(context: &Context, rack: &Rack) -> Result<BTreeMap<String, String>, Error> {
-    let api: Api<Node> = Api::all(context.client.clone());
-    let mut racks = BTreeMap::new();
-    let mut page = ListParams::default().limit(PAGE);
-    loop {
-        let list = api.list_metadata(&page).await.map_err(Error::doing(
-            "listing the nodes of Kubernetes for spec.rack",
-        ))?;
-        racks.extend(list.items.iter().map(|node: &PartialObjectMeta<Node>| {
-            let rack = node.labels().get(&rack.topology_key);
-            (node.name_any(), rack.cloned().unwrap_or_default())
-        }));
-        match list.metadata.continue_ {
-            Some(token) if !token.is_empty() => page = page.continue_token(&token),
-            _ => return Ok(racks),
-        }
-    }
-}
-
 /// Whether a controller's volume is older than the resource.
 async fn former_volumes(
     context: &Context,
@@ -158,7 +154,6 @@ async fn former_volumes(
     cluster: &KafkaCluster,
 ) -> Result<bool, Error> {
     let spec = &cluster.spec;
-    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
     let mut sets: Vec<(String, i32)> = spec
         .nodes
         .iter()
@@ -170,17 +165,8 @@ async fn former_volumes(
             .filter(|pool| pool.roles.contains(&Role::Controller))
             .map(|pool| (format!("{}-{}", owner.name, pool.name), pool.replicas)),
     );
-    for (set, replicas) in sets {
-        for ordinal in 0..replicas {
-            let claim = api
-                .get_opt(&format!("data-{set}-{ordinal}"))
-                .await
-                .map_err(Error::doing("reading a volume claim"))?;
-            if claim.is_some_and(|claim| claim.creation_timestamp() < cluster.creation_timestamp())
-            {
-                return Ok(true);
-            }
-        }
-    }
-    Ok(false)
+    let claims = sets.into_iter().flat_map(|(set, replicas)| {
+        (0..replicas).map(move |ordinal| format!("data-{set}-{ordinal}"))
+    });
+    storage::has_former(context, owner, &cluster.metadata, claims).await
 }

@@ -118,6 +118,7 @@ mod tests {
         Member {
             pod: "k-1".into(),
             uid: None,
+            since: None,
             standing,
             reasons: vec!["why".into()],
         }

@@ -19,6 +19,7 @@ pub mod reach;
 mod reconcile;
 mod rolling;
 mod status;
+pub mod throttle;
 pub mod validate;
 pub mod view;
 pub mod volume;

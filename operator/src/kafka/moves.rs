@@ -1,32 +1,39 @@
-//! Drains and rebalances: what is asked for, what has to move, and how it is throttled. Pure.
+//! Drains, rebalances and changed replication factors: what is asked for, and what has to move. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::crd::{DrainStatus, KafkaClusterStatus, RebalanceStatus};
-use super::placement::{Brokers, Partition, Targets, TooFew, drain, spread};
+use super::placement::{Brokers, Partition, Targets, TooFew, drain, spread, with_factor};
 use super::validate::ValidatedKafka;
 use super::view::View;
 use super::{DRAIN, REBALANCE};
-use crate::remote::kafka::{ConfigChange, ConfigEntry, ConfigSource, TopicSettings};
+use crate::remote::kafka::TopicPartition;
 
 /// So many partitions move at once: the rest waits, so that a drain can be taken back and a failure touches few.
 const AT_ONCE: usize = 50;
-/// On a topic: replicas whose sending is throttled.
-pub const LEADERS: &str = "leader.replication.throttled.replicas";
-/// On a topic: replicas whose fetching is throttled.
-pub const FOLLOWERS: &str = "follower.replication.throttled.replicas";
-/// On brokers: bytes per second that throttled replicas send.
-pub const LEADER_RATE: &str = "leader.replication.throttled.rate";
-/// On brokers: bytes per second that throttled replicas fetch.
-pub const FOLLOWER_RATE: &str = "follower.replication.throttled.rate";
+/// How many copies the partitions of topics are to have, by topic: of those that are to have another number only.
+pub type Factors = BTreeMap<String, usize>;
 
-/// What is asked for by annotations.
-#[derive(Clone, Copy, Debug, Default)]
+/// What is asked for: by annotations, and by topics.
+#[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The value of `millrace.dev/drain`.
     pub drain: Option<&'a str>,
     /// The value of `millrace.dev/rebalance`.
     pub rebalance: Option<&'a str>,
+    /// Copies of partitions.
+    pub factors: &'a Factors,
+}
+
+impl Default for Asked<'_> {
+    fn default() -> Self {
+        static NO_FACTORS: Factors = Factors::new();
+        Self {
+            drain: None,
+            rebalance: None,
+            factors: &NO_FACTORS,
+        }
+    }
 }
 
 /// What is to be done now, and what is told of it.
@@ -42,6 +49,8 @@ pub struct Plan {
     pub left: usize,
     /// What the moves wait for.
     pub waits: Option<String>,
+    /// A topic that cannot have as many copies as it asks for.
+    pub lacking: Option<String>,
     /// Why it cannot be done, with the cure.
     pub refused: Option<String>,
 }
@@ -63,10 +72,12 @@ impl Plan {
         let what = match (nodes.is_empty(), rebalance) {
             (false, _) => format!("draining {}", nodes.join(", ")),
             (true, true) => "rebalancing".to_owned(),
-            (true, false) if self.left > 0 => "moving replicas".to_owned(),
+            (true, false) if self.left > 0 || self.lacking.is_some() => {
+                "moving replicas".to_owned()
+            }
             (true, false) => return None,
         };
-        let waits = match &self.waits {
+        let waits = match self.waits.as_ref().or(self.lacking.as_ref()) {
             Some(waits) => format!("; waiting: {waits}"),
             None => String::new(),
         };
@@ -106,18 +117,21 @@ pub fn plan(
     let partitions = view.placement();
     let room = AT_ONCE.saturating_sub(view.reassignments.len());
     let mut first = None;
-    let mut targets = match drain(&partitions, &brokers, &away) {
-        Ok(targets) => targets,
+    // Fewer copies are a cure where a drain lacks brokers, so that they count first.
+    let (mut targets, lacking) = recounted(asked.factors, &partitions, &brokers);
+    plan.lacking = lacking;
+    match drain(&moved(&partitions, &targets), &brokers, &away) {
+        Ok(drained) => targets.extend(drained),
         Err(too_few) => {
             plan.refused = Some(impossible(asked.drain.unwrap_or_default(), &too_few));
             return plan;
         }
-    };
+    }
     if let Some(value) = asked.rebalance.map(short)
         && !is_done(plan.rebalance.as_ref(), &value)
     {
         let emptying = plan.drain.iter().any(|drain| !drain.done);
-        // After a drain, so that nothing moves twice.
+        // After everything else, so that nothing moves twice.
         if targets.is_empty() && !emptying && plan.waits.is_none() {
             let spread = spread(&partitions, &brokers, room);
             (targets, first) = (spread.all, Some(spread.first));
@@ -187,6 +201,59 @@ fn drained(
         .collect()
 }
 
+/// The replicas of topics that are to have another number of them, and what one of these topics lacks.
+fn recounted(
+    factors: &Factors,
+    partitions: &[Partition],
+    brokers: &Brokers,
+) -> (Targets, Option<String>) {
+    let mut targets = Targets::new();
+    let mut lacking = None;
+    for (topic, factor) in factors {
+        // Topics are told from the placement as it becomes, or all would choose the same brokers.
+        let all = moved(partitions, &targets);
+        let of_topic = all.iter().filter(|partition| partition.at.topic == *topic);
+        let of_topic: Vec<Partition> = of_topic.cloned().collect();
+        // Copies on brokers that are emptied are none to count on.
+        let grows = of_topic.iter().any(|p| p.replicas.len() < *factor);
+        let lacks = grows && *factor > brokers.len();
+        match with_factor(&of_topic, &all, brokers, *factor) {
+            Ok(of_topic) if !lacks => targets.extend(of_topic),
+            _ => {
+                lacking = Some(format!(
+                    "topic {topic} is to have {factor} copies, and only {} brokers may have one",
+                    brokers.len()
+                ));
+            }
+        }
+    }
+    (targets, lacking)
+}
+
+/// Partitions as they are once these targets are reached.
+fn moved(partitions: &[Partition], targets: &Targets) -> Vec<Partition> {
+    let mut partitions = partitions.to_vec();
+    for partition in &mut partitions {
+        if let Some(replicas) = targets.get(&partition.at) {
+            partition.replicas.clone_from(replicas);
+        }
+    }
+    partitions
+}
+
+/// Those of these partitions that come to have another number of replicas.
+#[must_use]
+pub fn counted_anew(view: &View, batch: &Targets) -> BTreeSet<TopicPartition> {
+    let partitions = view.placement().into_iter();
+    partitions
+        .filter(|partition| {
+            let to = batch.get(&partition.at);
+            to.is_some_and(|to| to.len() != partition.replicas.len())
+        })
+        .map(|partition| partition.at)
+        .collect()
+}
+
 /// The brokers that stay.
 fn staying(kafka: &ValidatedKafka) -> BTreeSet<i32> {
     kafka
@@ -250,124 +317,13 @@ fn batch(targets: Targets, partitions: &[Partition], mut room: usize) -> Targets
         .collect()
 }
 
-/// The replicas to throttle, by topic: what sends, and what fetches.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Throttled {
-    /// Replicas that are copied from, as `partition:broker`.
-    pub leaders: BTreeSet<(i32, i32)>,
-    /// Replicas that are being made.
-    pub followers: BTreeSet<(i32, i32)>,
-}
-
-/// What has to be throttled for what moves and what begins to. Replicas in sync are never slowed down by it.
-#[must_use]
-pub fn throttled(view: &View, batch: &Targets) -> BTreeMap<String, Throttled> {
-    let mut all: BTreeMap<String, Throttled> = BTreeMap::new();
-    for moving in &view.reassignments {
-        let of_topic = all.entry(moving.at.topic.clone()).or_default();
-        for id in &moving.replicas {
-            let list = if moving.adding.contains(id) {
-                &mut of_topic.followers
-            } else {
-                &mut of_topic.leaders
-            };
-            list.insert((moving.at.partition, *id));
-        }
-    }
-    for (topic, partition) in view.partitions() {
-        let Some((at, to)) = batch
-            .iter()
-            .find(|(at, _)| at.topic == topic.name && at.partition == partition.index)
-        else {
-            continue;
-        };
-        let new: Vec<i32> = to
-            .iter()
-            .copied()
-            .filter(|id| !partition.replicas.contains(id))
-            .collect();
-        if new.is_empty() {
-            continue;
-        }
-        let of_topic = all.entry(at.topic.clone()).or_default();
-        let from = partition.replicas.iter().map(|id| (at.partition, *id));
-        of_topic.leaders.extend(from);
-        of_topic
-            .followers
-            .extend(new.iter().map(|id| (at.partition, *id)));
-    }
-    all.retain(|_, throttled| !throttled.followers.is_empty());
-    all
-}
-
-/// The changes of topics that bring the lists of throttled replicas about. Topics that are not to be throttled lose them.
-#[must_use]
-pub fn list_changes(
-    wanted: &BTreeMap<String, Throttled>,
-    settings: &TopicSettings,
-) -> BTreeMap<String, Vec<ConfigChange>> {
-    let none = Throttled::default();
-    let mut all = BTreeMap::new();
-    for (topic, has) in settings {
-        let wanted = wanted.get(topic).unwrap_or(&none);
-        let changes: Vec<ConfigChange> =
-            [(LEADERS, &wanted.leaders), (FOLLOWERS, &wanted.followers)]
-                .into_iter()
-                .filter_map(|(key, list)| {
-                    let text = list_text(list);
-                    let set = has
-                        .get(key)
-                        .filter(|entry| entry.source == ConfigSource::Topic)
-                        .and_then(|entry| entry.value.as_deref())
-                        .filter(|value| !value.is_empty());
-                    match (text.is_empty(), set) {
-                        (true, None) => None,
-                        (true, Some(_)) => Some(ConfigChange::Unset(key.to_owned())),
-                        (false, Some(set)) if set == text => None,
-                        (false, _) => Some(ConfigChange::Set(key.to_owned(), text)),
-                    }
-                })
-                .collect();
-        if !changes.is_empty() {
-            all.insert(topic.clone(), changes);
-        }
-    }
-    all
-}
-
-fn list_text(list: &BTreeSet<(i32, i32)>) -> String {
-    let parts: Vec<String> = list
-        .iter()
-        .map(|(partition, broker)| format!("{partition}:{broker}"))
-        .collect();
-    parts.join(",")
-}
-
-/// The changes of all brokers that bring a rate about, or take it away.
-#[must_use]
-pub fn rate_changes(
-    rate: Option<u64>,
-    settings: &BTreeMap<String, ConfigEntry>,
-) -> Vec<ConfigChange> {
-    [LEADER_RATE, FOLLOWER_RATE]
-        .into_iter()
-        .filter_map(|key| {
-            let set = settings.get(key).and_then(|entry| entry.value.clone());
-            match rate.map(|rate| rate.to_string()) {
-                Some(rate) if set.as_ref() == Some(&rate) => None,
-                Some(rate) => Some(ConfigChange::Set(key.to_owned(), rate)),
-                None => set.map(|_| ConfigChange::Unset(key.to_owned())),
-            }
-        })
-        .collect()
-}
-
 /// Reads what is asked for.
 #[must_use]
-pub fn asked(annotations: &BTreeMap<String, String>) -> Asked<'_> {
+pub fn asked<'a>(annotations: &'a BTreeMap<String, String>, factors: &'a Factors) -> Asked<'a> {
     Asked {
         drain: annotations.get(DRAIN).map(String::as_str),
         rebalance: annotations.get(REBALANCE).map(String::as_str),
+        factors,
     }
 }
 

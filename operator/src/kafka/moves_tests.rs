@@ -23,7 +23,7 @@ fn shrinking() -> (KafkaCluster, ValidatedKafka) {
 fn drain_of(text: &str) -> Asked<'_> {
     Asked {
         drain: Some(text),
-        rebalance: None,
+        ..Asked::default()
     }
 }
 
@@ -99,8 +99,8 @@ fn few_partitions_move_at_once() {
 
 fn rebalance(value: &str) -> Asked<'_> {
     Asked {
-        drain: None,
         rebalance: Some(value),
+        ..Asked::default()
     }
 }
 
@@ -137,79 +137,92 @@ fn a_rebalance_is_followed_once_for_each_value() {
 fn a_rebalance_waits_for_a_drain() {
     let view = view(&[(&[4], &[4]), (&[0], &[0]), (&[0], &[0])]);
     let both = Asked {
-        drain: Some("4"),
         rebalance: Some("a"),
+        ..drain_of("4")
     };
     let plan = super::plan(both, &view, &nodes(5), None);
     assert_eq!(plan.batch.len(), 1, "{:?}", plan.batch);
     assert!(!plan.rebalance.unwrap().done);
 }
 
-#[test]
-fn what_is_copied_is_throttled_and_afterwards_nothing_is() {
-    let mut view = view(&[(&[4, 0], &[4, 0]), (&[1, 2, 3], &[1, 2])]);
-    view.reassignments = vec![moving(1, &[2, 3], &[3], &[1])];
-    let batch: Targets = [(
-        crate::remote::kafka::TopicPartition {
-            topic: "t".into(),
-            partition: 0,
-        },
-        vec![1, 0],
-    )]
-    .into();
-    let wanted = throttled(&view, &batch);
-    let topic = |settings: &[(&str, &str)]| -> TopicSettings {
-        let entries = settings.iter().map(|(key, value)| {
-            let entry = ConfigEntry {
-                value: Some((*value).to_owned()),
-                source: ConfigSource::Topic,
-            };
-            ((*key).to_owned(), entry)
-        });
-        [("t".to_owned(), entries.collect())].into()
-    };
-    let lists = [(LEADERS, "0:0,0:4,1:1,1:2"), (FOLLOWERS, "0:1,1:3")];
-    let set = |(key, value): (&str, &str)| ConfigChange::Set(key.into(), value.into());
-    assert_eq!(list_changes(&wanted, &topic(&[]))["t"], lists.map(set));
-    assert!(list_changes(&wanted, &topic(&lists)).is_empty());
-    let none = BTreeMap::new();
-    assert_eq!(
-        list_changes(&none, &topic(&lists))["t"],
-        [LEADERS, FOLLOWERS].map(|key| ConfigChange::Unset(key.into()))
-    );
-    assert!(list_changes(&none, &topic(&[(LEADERS, "")])).is_empty());
+fn factor(copies: usize) -> Factors {
+    [("t".to_owned(), copies)].into()
 }
 
 #[test]
-fn another_order_of_replicas_copies_nothing() {
-    let view = view(&[(&[0, 1], &[0, 1])]);
-    let batch: Targets = [(
-        crate::remote::kafka::TopicPartition {
-            topic: "t".into(),
-            partition: 0,
-        },
-        vec![1, 0],
-    )]
-    .into();
-    assert!(throttled(&view, &batch).is_empty());
+fn another_number_of_copies_is_brought_about_beside_everything_else() {
+    let view = view(&[
+        (&[4, 0], &[4, 0]),
+        (&[1, 2], &[1, 2]),
+        (&[0, 1, 2], &[0, 1, 2]),
+    ]);
+    let three = factor(3);
+    let asked = Asked {
+        factors: &three,
+        ..drain_of("4")
+    };
+    let plan = super::plan(asked, &view, &nodes(5), None);
+    // The one that is drained moves once, and gets its third copy with it.
+    assert_eq!((plan.batch.len(), plan.left), (2, 2), "{:?}", plan.batch);
+    for to in plan.batch.values() {
+        assert!(to.len() == 3 && !to.contains(&4), "{to:?}");
+    }
+    assert_eq!(counted_anew(&view, &plan.batch).len(), 2);
+    let drained = super::plan(drain_of("4"), &view, &nodes(5), None);
+    assert!(counted_anew(&view, &drained.batch).is_empty());
+    let alone = Asked {
+        factors: &three,
+        ..Asked::default()
+    };
+    let alone = super::plan(alone, &view, &nodes(5), None);
+    assert_eq!(alone.told().unwrap(), "moving replicas: 2 partitions left");
 }
 
 #[test]
-fn rates_are_set_adjusted_and_taken_away() {
-    let entry = |value: &str| ConfigEntry {
-        value: Some(value.into()),
-        source: ConfigSource::Broker,
+fn fewer_copies_let_a_drain_begin_that_lacked_brokers() {
+    let view = view(&[(&[0, 1, 2], &[0, 1, 2])]);
+    let two = factor(2);
+    let asked = Asked {
+        factors: &two,
+        ..drain_of("1,3,4")
     };
-    let set: BTreeMap<String, ConfigEntry> = [
-        (LEADER_RATE.to_owned(), entry("7")),
-        (FOLLOWER_RATE.to_owned(), entry("8")),
-    ]
-    .into();
-    assert_eq!(rate_changes(Some(7), &BTreeMap::new()).len(), 2);
-    assert_eq!(
-        rate_changes(Some(7), &set),
-        [ConfigChange::Set(FOLLOWER_RATE.into(), "7".into())]
+    assert!(
+        plan(drain_of("1,3,4"), &view, &nodes(5), None)
+            .refused
+            .is_some()
     );
-    assert_eq!(rate_changes(None, &set).len(), 2);
-    assert!(rate_changes(None, &BTreeMap::new()).is_empty());
+    let plan = plan(asked, &view, &nodes(5), None);
+    assert_eq!(plan.refused, None);
+    let to = plan.batch.values().next().unwrap();
+    assert_eq!(to, &[0, 2]);
+}
+
+#[test]
+fn a_topic_that_lacks_brokers_waits_and_keeps_nobody_else() {
+    let view = view(&[(&[4, 0], &[4, 0])]);
+    let five = factor(5);
+    let asked = Asked {
+        factors: &five,
+        ..drain_of("4")
+    };
+    let plan = plan(asked, &view, &nodes(5), None);
+    assert_eq!(plan.batch.len(), 1);
+    let told = plan.told().unwrap();
+    assert!(
+        told.ends_with("topic t is to have 5 copies, and only 4 brokers may have one"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_has_begun_to_get_more_copies_is_not_asked_for_again() {
+    let mut view = view(&[(&[0, 1, 2], &[0, 1]), (&[1, 2], &[1, 2])]);
+    view.reassignments = vec![moving(0, &[0, 1, 2], &[2], &[])];
+    let three = factor(3);
+    let asked = Asked {
+        factors: &three,
+        ..Asked::default()
+    };
+    let plan = plan(asked, &view, &nodes(5), None);
+    assert_eq!((plan.batch.len(), plan.left), (1, 2));
 }

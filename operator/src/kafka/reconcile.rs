@@ -4,21 +4,26 @@ use std::collections::BTreeSet;
 
 use kube::Resource;
 use kube::api::ApiResource;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher;
 
 use super::crd::{KafkaCluster, KafkaClusterStatus};
 use super::dereference::{self, dereference};
 use super::inside::Inside;
-use super::rolling::Rolling;
+use super::moves::Factors;
 use super::status::{Seen, status};
 use super::validate::{ValidatedKafka, set_names, validate};
 use super::{COMPONENT, authority, build, disk, inside, membership, rolling, volume};
 use crate::context::Context;
-use crate::controller::{Component, Reconciled};
+use crate::controller::{Component, ControllerOf, Reconciled};
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
+use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, storage};
+use crate::topic::crd::KafkaTopic;
 use crate::types::Quantity;
 
 /// The reconciler of KafkaCluster.
@@ -43,6 +48,23 @@ impl Component for Kafka {
 
     fn owned() -> Vec<ApiResource> {
         build::kinds()
+    }
+
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        controller.watches(
+            context.scoped::<DeserializeGuard<KafkaTopic>>(scope),
+            watcher::Config::default(),
+            |topic| {
+                let topic = topic.0.ok()?;
+                topic.asked_factor()?;
+                let name = topic.spec.kafka.as_deref()?;
+                Some(ObjectRef::new(name).within(topic.metadata.namespace.as_deref()?))
+            },
+        )
     }
 
     async fn serves(context: &Context, object: &KafkaCluster) -> Result<Option<bool>, kube::Error> {
@@ -99,7 +121,11 @@ impl Component for Kafka {
         authority::keep(context, &kafka).await?;
         let applied = reconcile::apply(context, &kafka.owner, prepared, &build::kinds()).await?;
         let asked = asked_controllers(&kafka);
-        let settled = inside::settle(cluster, &kafka, &asked, inside.as_ref()).await;
+        let factors = match &inside {
+            Some(_) => dereference::factors(context, &kafka.owner).await?,
+            None => Factors::new(),
+        };
+        let settled = inside::settle(cluster, &kafka, &asked, &factors, inside.as_ref()).await;
         let volumes = grow(context, cluster, &kafka, &settled.volumes).await?;
         let inside = inside::refreshed(context, cluster, inside).await;
         let view = inside.as_ref().map(|inside| &inside.view);

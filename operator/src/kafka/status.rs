@@ -13,11 +13,11 @@ use super::crd::{
 };
 use super::files;
 use super::nodes::Pool;
-use super::rolling::Rolling;
 use super::validate::{Founding, ValidatedKafka};
 use super::{ALLOW_FORMAT, binding_name, build, disk, inside, volume};
 use crate::controller::{Reconciled, status_of};
 use crate::pki::{Phase, not_after};
+use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{Applied, Resources};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, is_true, set_condition};

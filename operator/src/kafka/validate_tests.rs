@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 pub(in crate::kafka) fn images() -> Images {
     Images {
         kafka: "kafka:4".into(),
+        zookeeper: "zookeeper:3".into(),
+        hadoop: "hadoop:3".into(),
         stream: "stream:1".into(),
         whisk: "whisk:1".into(),
     }

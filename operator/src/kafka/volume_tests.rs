@@ -16,6 +16,7 @@ fn members() -> Vec<Member> {
         .map(|id| Member {
             pod: format!("k-{id}"),
             uid: Some(format!("pod-{id}")),
+            since: None,
             standing: Standing::Ready,
             reasons: Vec::new(),
         })

@@ -32,6 +32,8 @@ pub struct Edge {
 }
 
 const KAFKA: Peer = Peer::Component("kafka");
+const ZOOKEEPER: Peer = Peer::Component("zookeeper");
+const HDFS: Peer = Peer::Component("hdfs");
 const GATEWAY: Peer = Peer::Component("gateway");
 const DETECT: Peer = Peer::Component("detect");
 const DISPATCH: Peer = Peer::Component("dispatch");
@@ -44,6 +46,16 @@ const KAFKA_NODES: &[i32] = &[9091, 9092, 9093];
 /// Listeners of Kafka that the operator administers it by.
 const KAFKA_ADMIN: &[i32] = &[9091, 9092, 9093, 9094];
 const KAFKA_EXTERNAL: &[i32] = &[9095];
+/// ZooKeeper for its clients.
+const ZOOKEEPER_CLIENTS: &[i32] = &[2181];
+/// ZooKeeper for its own servers.
+const ZOOKEEPER_SERVERS: &[i32] = &[2181, 2888, 3888];
+/// NameNodes, and DataNodes for blocks and questions.
+const HDFS_CLIENTS: &[i32] = &[8020, 9864, 9866, 9867, 9870];
+/// All of them, fail-over controllers and JournalNodes.
+const HDFS_SERVERS: &[i32] = &[8019, 8020, 8480, 8485, 9864, 9866, 9867, 9870];
+const HDFS_NAMES: &[i32] = &[9870];
+const HDFS_METRICS: &[i32] = &[8480, 9864, 9870];
 const GATEWAY_PORTS: &[i32] = &[HTTP_PORT, MQTT_PORT, HTTPS_PORT, MQTTS_PORT];
 const GATEWAY_HTTP: &[i32] = &[HTTP_PORT, HTTPS_PORT];
 const METRICS: &[i32] = &[METRICS_PORT];
@@ -82,6 +94,39 @@ pub const EDGES: &[Edge] = &[
         KAFKA_EXTERNAL,
         "the external listener",
     ),
+    edge(
+        ZOOKEEPER,
+        ZOOKEEPER,
+        ZOOKEEPER_SERVERS,
+        "elections and the log",
+    ),
+    edge(
+        HDFS,
+        ZOOKEEPER,
+        ZOOKEEPER_CLIENTS,
+        "which NameNode is active",
+    ),
+    edge(
+        Peer::Clients,
+        ZOOKEEPER,
+        ZOOKEEPER_CLIENTS,
+        "clients of users",
+    ),
+    edge(
+        Peer::Operator,
+        ZOOKEEPER,
+        ZOOKEEPER_CLIENTS,
+        "who leads, rolls",
+    ),
+    edge(HDFS, HDFS, HDFS_SERVERS, "blocks, the log, fail-over"),
+    edge(Peer::Clients, HDFS, HDFS_CLIENTS, "clients of users"),
+    edge(
+        Peer::Operator,
+        HDFS,
+        HDFS_NAMES,
+        "what NameNodes say, rolls",
+    ),
+    edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
     edge(
         Peer::Anywhere,
         GATEWAY,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Secret, Service};
-use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ApiResource;
 
 use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
@@ -12,7 +12,7 @@ use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
 use super::external;
 use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
+use crate::controller::{Component, Reconciled, status_of};
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
@@ -39,16 +39,8 @@ impl Component for Whisks {
         rules
     }
 
-    fn watches(
-        controller: ControllerOf<Self>,
-        context: &Context,
-        scope: Option<&str>,
-    ) -> ControllerOf<Self> {
-        controller
-            .owns(context.scoped::<StatefulSet>(scope), managed())
-            .owns(context.scoped::<Service>(scope), managed())
-            .owns(context.scoped::<Secret>(scope), managed())
-            .owns(context.scoped::<NetworkPolicy>(scope), managed())
+    fn owned() -> Vec<ApiResource> {
+        build::kinds()
     }
 
     async fn serves(context: &Context, object: &OpenWhisk) -> Result<Option<bool>, kube::Error> {

@@ -20,6 +20,10 @@ pub struct Given {
     pub operator_namespace: Option<String>,
     /// Image of Kafka.
     pub image_kafka: Option<String>,
+    /// Image of ZooKeeper.
+    pub image_zookeeper: Option<String>,
+    /// Image of HDFS.
+    pub image_hadoop: Option<String>,
     /// Image of the jobs.
     pub image_stream: Option<String>,
     /// Image of OpenWhisk.
@@ -31,7 +35,7 @@ pub struct Given {
 /// It cannot be found out how the operator was started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-stream and --image-whisk"
+    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-stream and --image-whisk"
 )]
 pub struct SettingsError {
     problem: String,
@@ -46,8 +50,15 @@ pub async fn settings(
     namespace: &str,
     given: &Given,
 ) -> Result<Settings, SettingsError> {
-    let all_given =
-        given.image_kafka.is_some() && given.image_stream.is_some() && given.image_whisk.is_some();
+    let all_given = [
+        &given.image_kafka,
+        &given.image_zookeeper,
+        &given.image_hadoop,
+        &given.image_stream,
+        &given.image_whisk,
+    ]
+    .into_iter()
+    .all(Option::is_some);
     let environment = match operator(client, given.operator_namespace.as_deref()).await {
         Ok(environment) => environment,
         Err(_) if all_given => BTreeMap::new(),
@@ -71,6 +82,8 @@ pub async fn settings(
         })?,
         images: Images {
             kafka: image(&given.image_kafka, "MILLRACE_IMAGE_KAFKA")?,
+            zookeeper: image(&given.image_zookeeper, "MILLRACE_IMAGE_ZOOKEEPER")?,
+            hadoop: image(&given.image_hadoop, "MILLRACE_IMAGE_HADOOP")?,
             stream: image(&given.image_stream, "MILLRACE_IMAGE_STREAM")?,
             whisk: image(&given.image_whisk, "MILLRACE_IMAGE_WHISK")?,
         },

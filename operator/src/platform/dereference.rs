@@ -1,8 +1,8 @@
 //! What is read before a platform is built.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::api::ListParams;
+use kube::{Resource, ResourceExt};
 
 use super::crd::PlatformSpec;
 use super::validate::{ADDED_TOKENS, Live};
@@ -12,7 +12,7 @@ use crate::flow::Token;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::reconcile::{Error, OWNER_LABEL, Owner};
-use crate::status::{AVAILABLE, is_true};
+use crate::status::{AVAILABLE, Conditioned, ConditionedStatus, is_true};
 use crate::topic::crd::KafkaTopic;
 use crate::user::crd::KafkaUser;
 
@@ -41,25 +41,7 @@ pub(super) async fn dereference(
         .list(&ours)
         .await;
     let topics = topics.map_err(Error::doing("listing KafkaTopics"))?.items;
-    let waits: Vec<String> = topics
-        .iter()
-        .filter(|topic| {
-            !topic
-                .status
-                .as_ref()
-                .is_some_and(|status| is_true(&status.conditions, AVAILABLE))
-        })
-        .map(ResourceExt::name_any)
-        .collect();
-    let topics_wait = if !wants_topics {
-        None
-    } else if topics.is_empty() {
-        Some("its topics".to_owned())
-    } else if waits.is_empty() {
-        None
-    } else {
-        Some(format!("KafkaTopic {}", waits.join(", ")))
-    };
+    let topics_wait = waits_for(&topics, "its topics").filter(|_| wants_topics);
     let users_wait = match &spec.kafka {
         Some(kafka) if kafka.is_secure() => users_wait(context, owner, &ours).await?,
         _ => None,
@@ -116,18 +98,24 @@ async fn users_wait(
         .list(ours)
         .await
         .map_err(Error::doing("listing KafkaUsers"))?;
-    if users.items.is_empty() {
-        return Ok(Some("its users of Kafka".into()));
+    Ok(waits_for(&users.items, "its users of Kafka"))
+}
+
+/// Those that are not available yet, or all where none is made.
+fn waits_for<K: Conditioned + Resource<DynamicType = ()>>(made: &[K], all: &str) -> Option<String> {
+    if made.is_empty() {
+        return Some(all.to_owned());
     }
-    let waits: Vec<String> = users
+    let available = |one: &&K| {
+        let status = one.status_ref();
+        status.is_some_and(|status| is_true(status.conditions(), AVAILABLE))
+    };
+    let waits: Vec<String> = made
         .iter()
-        .filter(|user| {
-            let status = user.status.as_ref();
-            !status.is_some_and(|status| is_true(&status.conditions, AVAILABLE))
-        })
+        .filter(|one| !available(one))
         .map(ResourceExt::name_any)
         .collect();
-    Ok((!waits.is_empty()).then(|| format!("KafkaUser {}", waits.join(", "))))
+    (!waits.is_empty()).then(|| format!("{} {}", K::kind(&()), waits.join(", ")))
 }
 
 /// The least that opens the flow and canaries.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
+use kube::api::ApiResource;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
@@ -18,18 +19,11 @@ use super::progress;
 use super::state::{component, fault, pending_restarts, waiting_on};
 use super::validate::{ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
-use crate::action::crd::Action;
 use crate::context::{Context, MANAGER};
 use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
-use crate::eventsource::crd::EventSource;
-use crate::job::crd::StreamJob;
-use crate::kafka::crd::KafkaCluster;
-use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Batch, Error, Owner, Preparation};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
-use crate::topic::crd::KafkaTopic;
-use crate::user::crd::KafkaUser;
 
 /// So many restarts are told at once, as the definition has it.
 const MOST_RESTARTS: usize = 128;
@@ -67,6 +61,12 @@ impl Component for Platforms {
         rules
     }
 
+    fn owned() -> Vec<ApiResource> {
+        let mut kinds = build::own_kinds();
+        kinds.push(ApiResource::erase::<Ingress>(&()));
+        kinds
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
@@ -74,15 +74,6 @@ impl Component for Platforms {
     ) -> ControllerOf<Self> {
         let (store, by_zones) = (controller.store(), controller.store());
         controller
-            .owns(context.scoped::<KafkaCluster>(scope), managed())
-            .owns(context.scoped::<KafkaTopic>(scope), managed())
-            .owns(context.scoped::<KafkaUser>(scope), managed())
-            .owns(context.scoped::<OpenWhisk>(scope), managed())
-            .owns(context.scoped::<Action>(scope), managed())
-            .owns(context.scoped::<StreamJob>(scope), managed())
-            .owns(context.scoped::<EventSource>(scope), managed())
-            .owns(context.scoped::<Ingress>(scope), managed())
-            .owns(context.scoped::<ConfigMap>(scope), managed())
             // Made by users: no label says that they matter.
             .watches(
                 context.scoped::<PartialObjectMeta<ConfigMap>>(scope),

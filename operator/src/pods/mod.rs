@@ -1,5 +1,6 @@
 //! Building blocks of pods: the restricted security profile, resources, probes, volumes, bindings.
 
+mod parts;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::context::Context;
 use crate::reconcile::Owner;
 use crate::types::{PodResources, Quantity};
 
+pub use parts::{add_container, disruption_budget, names_of_pods, node_name, port, service_port};
 pub use trouble::trouble;
 
 /// The user and group that every container runs as.

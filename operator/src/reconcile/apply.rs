@@ -8,11 +8,12 @@ use kube::core::PartialObjectMeta;
 use serde_json::Value;
 
 use super::approval::{self, Seen};
-use super::cache::LastApply;
+use super::cache::{LastApply, Settled};
 use super::difference::contains;
 use super::owner::{OWNER_LABEL, Owner};
-use super::resources::{Applied, Entry, Prepared, Resources, body_of, fingerprint};
+use super::resources::{Applied, Entry, Prepared, Resources, body_of, digest};
 use crate::context::{Context, MANAGER, is_status};
+use crate::made;
 use crate::rbac::Rule;
 
 /// What can go wrong while objects are applied.
@@ -55,7 +56,8 @@ impl ApplyError {
 /// An object is written only when our content differs from what we last sent, its generation (resourceVersion where
 /// there is none) from that of the answer, or its metadata lacks something of ours: drift is corrected, and idle means no
 /// writes. `kinds` are all kinds that this component ever makes; orphans are looked for among them. Pod templates that
-/// only the operator has changed wait for approval, see [`approval`].
+/// only the operator has changed wait for approval, see [`approval`]. Where the same was built as last time, and the
+/// watches show every object as it was left, nothing is even read; see [`made`].
 ///
 /// # Errors
 /// At the first object that cannot be applied; nothing is removed then.
@@ -66,6 +68,11 @@ pub async fn apply(
     kinds: &[ApiResource],
 ) -> Result<Resources<Applied>, ApplyError> {
     let mut entries = resources.into_entries();
+    let built = built(owner, &entries);
+    if let Some(applied) = unchanged(context, owner, built, &entries) {
+        return Ok(applied);
+    }
+    context.cache.set_settled(&owner.key(), None);
     let mut live = Vec::with_capacity(entries.len());
     let mut seen = Vec::with_capacity(entries.len());
     for entry in &entries {
@@ -85,17 +92,25 @@ pub async fn apply(
     );
     let mut applied = Vec::with_capacity(entries.len());
     let mut names = Vec::with_capacity(entries.len());
+    let mut versions = Vec::with_capacity(entries.len());
     for (entry, live) in entries.into_iter().zip(live) {
         names.push((entry.resource.kind.clone(), entry.name.clone()));
-        applied.push(apply_one(context, owner, entry, live).await?);
+        let (entry, version) = apply_one(context, owner, entry, live).await?;
+        applied.push(entry);
+        versions.push(version);
     }
     names.sort();
-    let set = fingerprint(&names);
-    if !context.cache.is_tidy(&owner.key(), "parts", &set) {
+    let set = digest(&names);
+    if !context.cache.is_tidy(&owner.key(), "parts", set) {
         for kind in kinds {
             remove_orphans(context, owner, kind, &names).await?;
         }
-        context.cache.set_tidy(&owner.key(), "parts", &set);
+        context.cache.set_tidy(&owner.key(), "parts", set);
+    }
+    if pending.is_empty() {
+        let versions = versions.into();
+        let settled = Settled { built, versions };
+        context.cache.set_settled(&owner.key(), Some(settled));
     }
     Ok(Resources::from_entries(applied, pending))
 }
@@ -124,7 +139,7 @@ pub async fn apply_each(
             body: body_of(live),
         });
         match apply_one(context, owner, entry, live).await {
-            Ok(entry) => applied.push(entry),
+            Ok((entry, _)) => applied.push(entry),
             Err(error) => {
                 failed.push(error);
                 applied.extend(before);
@@ -132,8 +147,8 @@ pub async fn apply_each(
         }
     }
     names.sort();
-    let set = fingerprint(&names);
-    if !context.cache.is_tidy(&owner.key(), "each", &set) {
+    let set = digest(&names);
+    if !context.cache.is_tidy(&owner.key(), "each", set) {
         let before = failed.len();
         for kind in kinds {
             if let Err(error) = remove_orphans(context, owner, kind, &names).await {
@@ -141,7 +156,7 @@ pub async fn apply_each(
             }
         }
         if failed.len() == before {
-            context.cache.set_tidy(&owner.key(), "each", &set);
+            context.cache.set_tidy(&owner.key(), "each", set);
         }
     }
     (Resources::from_entries(applied, Vec::new()), failed)
@@ -161,6 +176,35 @@ pub async fn ensure(
         apply_one(context, owner, entry, live).await?;
     }
     Ok(())
+}
+
+// A fingerprint of all that an apply depends on but for what is there.
+fn built(owner: &Owner, entries: &[Entry]) -> u64 {
+    let bodies: Vec<&Value> = entries.iter().map(|entry| &entry.body).collect();
+    digest(&(bodies, &owner.intent, &owner.built_by))
+}
+
+fn unchanged(
+    context: &Context,
+    owner: &Owner,
+    built: u64,
+    entries: &[Entry],
+) -> Option<Resources<Applied>> {
+    let settled = context.cache.settled(&owner.key())?;
+    if settled.built != built {
+        return None;
+    }
+    let objects = entries
+        .iter()
+        .map(|entry| (entry.resource.kind.as_str(), entry.name.as_str()));
+    let made = &context.made;
+    let bodies = made.unchanged(&owner.uid, &owner.namespace, objects, &settled.versions)?;
+    let entries = entries.iter().zip(bodies).map(|(entry, body)| Entry {
+        resource: entry.resource.clone(),
+        name: entry.name.clone(),
+        body,
+    });
+    Some(Resources::from_entries(entries.collect(), Vec::new()))
 }
 
 fn failure(entry: &Entry, source: kube::Error) -> ApplyError {
@@ -221,20 +265,22 @@ async fn apply_one(
     owner: &Owner,
     entry: Entry,
     live: Option<DynamicObject>,
-) -> Result<Entry, ApplyError> {
-    let key = format!("{}/{}", entry.resource.kind, entry.name);
-    let sent = fingerprint(&entry.body);
+) -> Result<(Entry, u64), ApplyError> {
+    let key = digest(&(&entry.resource.kind, &entry.name));
+    let sent = digest(&entry.body);
     if let Some(live) = &live {
         let last = LastApply {
-            sent: sent.clone(),
+            sent,
             version: version_of(live),
         };
         let body = body_of(live);
         if live.metadata.deletion_timestamp.is_none()
-            && context.cache.get(&owner.key(), &key) == Some(last)
+            && context.cache.get(&owner.key(), key) == Some(last)
             && has_ours(&body, &entry.body)
         {
-            return Ok(Entry { body, ..entry });
+            context.made.remember(&entry.resource.kind, live);
+            let version = made::version(&live.metadata);
+            return Ok((Entry { body, ..entry }, version));
         }
     }
     let answer = objects(context, owner, &entry)
@@ -257,18 +303,18 @@ async fn apply_one(
             "applied"
         );
     }
+    context.made.remember(&entry.resource.kind, &answer);
     context.cache.put(
         &owner.key(),
-        &key,
+        key,
         LastApply {
             sent,
             version: version_of(&answer),
         },
     );
-    Ok(Entry {
-        body: body_of(&answer),
-        ..entry
-    })
+    let version = made::version(&answer.metadata);
+    let body = body_of(&answer);
+    Ok((Entry { body, ..entry }, version))
 }
 
 // Whether the metadata of a live object still holds all of ours: no generation changes with it. What others added beside
@@ -289,13 +335,11 @@ fn has_ours(live: &Value, ours: &Value) -> bool {
             .all(|one| there.iter().any(|other| contains(other, one)))
 }
 
-fn version_of(object: &DynamicObject) -> String {
-    match object.metadata.generation {
-        Some(generation) => format!(
-            "{}/{generation}",
-            object.metadata.uid.as_deref().unwrap_or_default()
-        ),
-        None => object.metadata.resource_version.clone().unwrap_or_default(),
+fn version_of(object: &DynamicObject) -> u64 {
+    let meta = &object.metadata;
+    match meta.generation {
+        Some(generation) => digest(&(&meta.uid, generation)),
+        None => digest(&meta.resource_version),
     }
 }
 
@@ -310,6 +354,11 @@ async fn remove_orphans(
         name: name.to_owned(),
         source: Box::new(source),
     };
+    let known = context.made.names(&owner.uid, &kind.kind, &owner.namespace);
+    let is_kept = |name: &str| keep.iter().any(|(k, n)| *k == kind.kind && n == name);
+    if known.is_some_and(|names| names.iter().all(|name| is_kept(name))) {
+        return Ok(());
+    }
     let api: Api<PartialObjectMeta<DynamicObject>> =
         Api::namespaced_with(context.client.clone(), &owner.namespace, kind);
     let params = ListParams::default().labels(&format!("{OWNER_LABEL}={}", owner.uid));
@@ -323,9 +372,11 @@ async fn remove_orphans(
         let Some(name) = object.metadata.name.clone() else {
             continue;
         };
-        let wanted = keep.iter().any(|(k, n)| *k == kind.kind && *n == name);
         // The label may have been copied by somebody; the owner reference is what counts.
-        if wanted || !owner.owns(&object.metadata) || object.metadata.deletion_timestamp.is_some() {
+        if is_kept(&name)
+            || !owner.owns(&object.metadata)
+            || object.metadata.deletion_timestamp.is_some()
+        {
             continue;
         }
         let exactly_this = DeleteParams::background().preconditions(Preconditions {

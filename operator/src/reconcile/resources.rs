@@ -171,12 +171,15 @@ pub(super) fn body_of(object: &DynamicObject) -> Value {
 /// A short fingerprint of anything that can be written as JSON: equal content, equal fingerprint.
 #[must_use]
 pub fn fingerprint(content: &impl Serialize) -> String {
+    format!("{:016x}", digest(content))
+}
+
+/// The same as a number.
+pub(super) fn digest(content: &impl Serialize) -> u64 {
     let bytes = serde_json::to_vec(content).unwrap_or_default();
     let digest = Sha256::digest(&bytes);
-    digest.iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let first = digest.iter().take(8);
+    first.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

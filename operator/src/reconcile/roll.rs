@@ -5,8 +5,9 @@
 //! lets it happen ([`Gate`]) are functions that a system gives. [`restart`] carries the decision out, and the next
 //! reconcile goes on.
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, PodSpec};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 
@@ -38,8 +39,20 @@ pub struct Member {
     pub uid: Option<String>,
     /// Where it stands.
     pub standing: Standing,
+    /// Since when it is, or is not, ready.
+    pub since: Option<Timestamp>,
     /// Why it has to be restarted, in words; empty when it has not.
     pub reasons: Vec<String>,
+}
+
+impl Member {
+    /// Whether it is a pod of this StatefulSet.
+    #[must_use]
+    pub fn is_of(&self, set: &str) -> bool {
+        let rest = self.pod.strip_prefix(set);
+        let ordinal = rest.and_then(|rest| rest.strip_prefix('-'));
+        ordinal.is_some_and(|ordinal| ordinal.bytes().all(|byte| byte.is_ascii_digit()))
+    }
 }
 
 /// What the system itself says to the restart of a pod.
@@ -169,6 +182,7 @@ pub fn members(set: &StatefulSet, pods: &[Pod], named: &[(&str, &str)]) -> Vec<M
             pod: pod.name_any(),
             uid: pod.metadata.uid.clone(),
             standing: standing(pod),
+            since: ready_condition(pod).and_then(|c| c.last_transition_time.as_ref().map(|t| t.0)),
             reasons: reasons(set, pod, named),
         })
         .collect();
@@ -179,6 +193,7 @@ pub fn members(set: &StatefulSet, pods: &[Pod], named: &[(&str, &str)]) -> Vec<M
                 pod,
                 uid: None,
                 standing: Standing::Missing,
+                since: None,
                 reasons: Vec::new(),
             });
         }
@@ -285,13 +300,14 @@ fn standing(pod: &Pod) -> Standing {
 #[must_use]
 pub fn is_ready(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_none()
-        && pod.status.as_ref().is_some_and(|status| {
-            status
-                .conditions
-                .iter()
-                .flatten()
-                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-        })
+        && ready_condition(pod).is_some_and(|condition| condition.status == "True")
+}
+
+fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")
 }
 
 /// The pods of a StatefulSet, by name.

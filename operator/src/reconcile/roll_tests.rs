@@ -58,6 +58,7 @@ fn member(pod: &str, standing: Standing, needs: bool) -> Member {
     Member {
         pod: pod.into(),
         uid: None,
+        since: None,
         standing,
         reasons: needs.then(|| "why".to_owned()).into_iter().collect(),
     }

@@ -87,6 +87,31 @@ pub fn templates_of(set: &StatefulSet) -> Vec<PersistentVolumeClaim> {
     templates
 }
 
+/// Whether one of these claims is older than its resource, so that a former resource of the name left it.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn has_former(
+    context: &Context,
+    owner: &Owner,
+    resource: &ObjectMeta,
+    claims: impl Iterator<Item = String>,
+) -> Result<bool, Error> {
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    for name in claims {
+        let claim = api
+            .get_opt(&name)
+            .await
+            .map_err(Error::doing("reading a volume claim"))?;
+        if claim
+            .is_some_and(|claim| claim.metadata.creation_timestamp < resource.creation_timestamp)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// What the operator must be allowed to do for StatefulSets, beyond applying them.
 #[must_use]
 pub fn rules() -> Vec<Rule> {

@@ -1,14 +1,19 @@
 //! Everything that lives inside a system rather than in Kubernetes: topics and users in Kafka, actions, triggers and
-//! rules in OpenWhisk.
-//! It all goes one way: [`pipeline`] observes, compares, acts, and tells what is there.
+//! rules in OpenWhisk; and what NameNodes and ZooKeeper servers say.
+//! It all goes one way: [`pipeline`] observes, compares, acts, and tells what is there. What the resources themselves have
+//! in common is in [`resident`].
 
 pub mod action;
 pub mod claim;
+pub mod hdfs;
 pub mod kafka;
+pub mod kafka_resident;
 pub mod openwhisk;
 pub mod pipeline;
 pub mod release;
+pub mod resident;
 pub mod rule;
 pub mod topic;
 pub mod trigger;
 pub mod user;
+pub mod zookeeper;

@@ -6,19 +6,32 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::Resource;
 
 /// How long a deletion may wait for a component that does not answer.
 pub const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// The component in which the thing lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Component {
+pub enum Lives {
     /// It is there and meant to stay.
     Present,
     /// It is being deleted.
     Going,
     /// There is none.
     Gone,
+}
+
+impl Lives {
+    /// What a component's resource says of it.
+    #[must_use]
+    pub fn of<K: Resource>(component: Option<&K>) -> Self {
+        match component {
+            None => Self::Gone,
+            Some(component) if component.meta().deletion_timestamp.is_some() => Self::Going,
+            Some(_) => Self::Present,
+        }
+    }
 }
 
 /// What to do about a resource that is being deleted.
@@ -34,7 +47,7 @@ pub enum Release {
 #[must_use]
 pub fn decide(
     remove: bool,
-    component: Component,
+    component: Lives,
     what: &str,
     asked: Timestamp,
     now: Timestamp,
@@ -44,13 +57,13 @@ pub fn decide(
         return Release::Now(format!("{what} is kept (deletionPolicy Retain)"));
     }
     match component {
-        Component::Gone => return Release::Now(format!("{what} went with what it lived in")),
-        Component::Going => {
+        Lives::Gone => return Release::Now(format!("{what} went with what it lived in")),
+        Lives::Going => {
             return Release::Now(format!(
                 "{what} goes with what it lives in, which is being deleted"
             ));
         }
-        Component::Present => {}
+        Lives::Present => {}
     }
     let waited = now.duration_since(asked);
     if waited.as_secs_f64() > limit.as_secs_f64() {
@@ -66,7 +79,7 @@ pub fn decide(
 mod tests {
     use super::*;
 
-    fn after(seconds: i64, remove: bool, component: Component) -> Release {
+    fn after(seconds: i64, remove: bool, component: Lives) -> Release {
         let asked: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let now = Timestamp::from_second(asked.as_second() + seconds).unwrap();
         decide(remove, component, "topic alerts", asked, now, TIME_LIMIT)
@@ -75,9 +88,9 @@ mod tests {
     #[test]
     fn lets_go_at_once_when_nothing_is_to_be_removed_or_the_component_goes() {
         for (remove, component) in [
-            (false, Component::Present),
-            (true, Component::Going),
-            (true, Component::Gone),
+            (false, Lives::Present),
+            (true, Lives::Going),
+            (true, Lives::Gone),
         ] {
             assert!(matches!(after(0, remove, component), Release::Now(_)));
         }
@@ -85,15 +98,15 @@ mod tests {
 
     #[test]
     fn removes_first_and_gives_up_after_the_limit() {
-        assert_eq!(after(0, true, Component::Present), Release::AfterRemoval);
-        assert_eq!(after(60, true, Component::Present), Release::AfterRemoval);
+        assert_eq!(after(0, true, Lives::Present), Release::AfterRemoval);
+        assert_eq!(after(60, true, Lives::Present), Release::AfterRemoval);
         assert_eq!(
-            after(61, true, Component::Present),
+            after(61, true, Lives::Present),
             Release::Now(
                 "topic alerts could not be removed within 60 s and may still be there; remove it by hand".into()
             )
         );
         // A clock that runs behind the API server's must not give up early.
-        assert_eq!(after(-30, true, Component::Present), Release::AfterRemoval);
+        assert_eq!(after(-30, true, Lives::Present), Release::AfterRemoval);
     }
 }

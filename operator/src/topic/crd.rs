@@ -5,6 +5,7 @@
     reason = "printer columns say the same of different things"
 )]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
@@ -100,8 +101,8 @@ pub struct KafkaTopicSpec {
     #[schemars(range(min = 1, max = 1000))]
     #[x_kube(validation = Rule::new("self >= oldSelf").message("partitions may grow but not shrink; give the former number or more"))]
     pub partitions: i32,
-    /// Copies of each partition; at most as many as the cluster has brokers. A change is made in the background, at full
-    /// speed.
+    /// Copies of each partition; at most as many as the cluster has brokers. A change is made in the background, at the
+    /// `spec.replicaMoveRate` of the KafkaCluster; at full speed in a Kafka that somebody else runs.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 7))]
     pub replication_factor: i32,
@@ -196,6 +197,9 @@ pub struct KafkaTopicStatus {
     /// Copies that each partition has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication_factor: Option<i32>,
+    /// Copies that the KafkaCluster is to give each partition; absent once all are, or are being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_replication_factor: Option<i32>,
     /// The settings that were set by this resource: one that leaves `spec.config` is unset, others are never touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 256)))]
@@ -208,11 +212,11 @@ pub struct KafkaTopicStatus {
 impl KafkaTopic {
     /// What tells the Kafka of the topic from others of the namespace.
     #[must_use]
-    pub fn home(&self) -> String {
+    pub fn home(&self) -> Cow<'_, str> {
         match (&self.spec.kafka, &self.spec.binding) {
-            (Some(cluster), _) => cluster.clone(),
+            (Some(cluster), _) => cluster.into(),
             // No KafkaCluster has a slash in its name.
-            (None, binding) => format!("binding/{}", binding.as_deref().unwrap_or_default()),
+            (None, binding) => format!("binding/{}", binding.as_deref().unwrap_or_default()).into(),
         }
     }
 
@@ -232,6 +236,16 @@ impl KafkaTopic {
         bound.unwrap_or(self.spec.schema)
     }
 
+    /// How many copies the KafkaCluster is to give each partition, where that is another number.
+    #[must_use]
+    pub fn asked_factor(&self) -> Option<usize> {
+        if self.spec.paused || self.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        let asked = self.status.as_ref()?.asked_replication_factor?;
+        usize::try_from(asked).ok().filter(|asked| *asked > 0)
+    }
+
     /// The name of the topic in Kafka.
     #[must_use]
     pub fn topic_name(&self) -> &str {
@@ -247,6 +261,20 @@ conditioned!(KafkaTopic, KafkaTopicStatus);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_are_asked_for_while_the_topic_is_reconciled() {
+        let spec = serde_json::json!({"kafka": "k", "partitions": 1, "schema": "alert"});
+        let mut topic = KafkaTopic::new("t", serde_json::from_value(spec).unwrap());
+        assert_eq!(topic.asked_factor(), None);
+        topic.status = Some(KafkaTopicStatus {
+            asked_replication_factor: Some(3),
+            ..KafkaTopicStatus::default()
+        });
+        assert_eq!(topic.asked_factor(), Some(3));
+        topic.spec.paused = true;
+        assert_eq!(topic.asked_factor(), None);
+    }
 
     #[test]
     fn schemas_are_named_as_they_are_written() {

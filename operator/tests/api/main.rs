@@ -17,6 +17,7 @@ mod drift;
 mod exposure;
 mod external;
 mod flow;
+mod hdfs;
 mod kafka;
 #[path = "../kafka_support/mod.rs"]
 mod kafka_support;
@@ -34,6 +35,7 @@ mod support;
 mod topic;
 mod upgrade;
 mod user;
+mod watched;
 #[path = "../whisk_support/mod.rs"]
 mod whisk_support;
 
@@ -78,10 +80,16 @@ fn the_operator_against_a_real_api_server() {
             kafka::external_addresses_are_told_to_brokers,
             kafka::a_stopped_cluster_goes_to_zero_and_comes_back,
             kafka::nodes_are_held_while_a_cluster_is_stopped_or_cannot_be_asked,
+            hdfs::a_file_system_is_founded_once,
+            hdfs::volumes_of_a_former_file_system_are_not_formatted,
+            hdfs::several_name_nodes_wait_for_their_zookeeper,
+            hdfs::a_data_node_stays_until_it_is_known_to_be_empty,
+            hdfs::a_stopped_file_system_goes_to_zero_and_comes_back,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
             topic::records_bind_a_topic_to_its_schema,
+            topic::a_cluster_hears_how_many_copies_a_topic_asks_for,
             user::users_need_a_secure_cluster,
             user::users_are_made_corrected_and_removed,
             samples::samples_are_accepted,
@@ -102,6 +110,7 @@ fn the_operator_against_a_real_api_server() {
             reconcile::a_job_needs_its_bindings,
             claims::the_older_event_source_has_the_group,
             reconcile::a_running_controller_reacts_and_stops,
+            watched::a_settled_job_is_not_even_read_and_drift_is_still_seen,
             exposure::bad_rules_leave_the_last_good_ones,
             exposure::zones_are_checked_and_never_hold_anything_up,
             exposure::a_job_goes_on_without_its_files,

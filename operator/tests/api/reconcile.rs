@@ -16,7 +16,9 @@ use millrace_operator::job::Jobs;
 use millrace_operator::job::crd::StreamJob;
 use millrace_operator::kafka::Kafka;
 use millrace_operator::kafka::crd::KafkaCluster;
+use millrace_operator::made;
 use millrace_operator::openwhisk::Whisks;
+use millrace_operator::registry::owned;
 use millrace_operator::topic::crd::KafkaTopic;
 use serde_json::{Value, json};
 
@@ -571,6 +573,7 @@ pub async fn a_job_needs_its_bindings(scene: &Scene) {
 pub async fn a_running_controller_reacts_and_stops(scene: &Scene) {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(controller::run::<Kafka>(scene.context.clone(), stopped));
+    let watching = tokio::spawn(made::watch(scene.context.clone(), owned()));
     scene.apply("KafkaCluster", "k", small()).await.unwrap();
     eventually("the StatefulSet", || async {
         scene.exists::<StatefulSet>("k").await.then_some(())
@@ -590,4 +593,5 @@ pub async fn a_running_controller_reacts_and_stops(scene: &Scene) {
         .await
         .unwrap()
         .unwrap();
+    watching.abort();
 }

@@ -89,6 +89,8 @@ pub fn settings(namespace: &str) -> Settings {
     Settings {
         images: Images {
             kafka: "kafka:4".into(),
+            zookeeper: "zookeeper:3".into(),
+            hadoop: "hadoop:3".into(),
             stream: "stream:1".into(),
             whisk: "whisk:1".into(),
         },
@@ -258,13 +260,19 @@ impl Scene {
         )
     }
 
+    /// How often the operator has written each kind so far.
+    pub fn written(&self) -> Vec<String> {
+        let text = self.context.metrics.text();
+        let lines = text.lines().map(str::to_owned);
+        lines
+            .filter(|line| line.starts_with("millrace_operator_writes_total{"))
+            .collect()
+    }
+
     /// Everything that the operator has written so far.
     pub fn writes(&self) -> u64 {
-        let text = self.context.metrics.text();
-        text.lines()
-            .filter(|line| line.starts_with("millrace_operator_writes_total{"))
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum()
+        let count = |line: &String| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        self.written().iter().map(count).sum()
     }
 }
 

@@ -1,9 +1,12 @@
-//! A topic of a real Kafka stays bound to the schema of the records that it holds.
+//! Topics of a real Kafka: bound to the schema of the records that they hold, and heard by their cluster.
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use millrace_operator::context::MANAGER;
+use millrace_operator::kafka::Kafka as KafkaClusters;
 use millrace_operator::kafka::crd::KafkaCluster;
 use millrace_operator::remote::kafka::{Access, KafkaAdmin};
 use millrace_operator::remote::topic::{SCHEMA_LABEL, Topics};
@@ -85,4 +88,54 @@ pub async fn records_bind_a_topic_to_its_schema(scene: &Scene) {
     assert_eq!(scene.writes(), writes, "a further look writes nothing");
     assert!(scene.make::<Topics>("t", of("audit")).await);
     assert_eq!(bound(scene).await, is("audit", false));
+}
+
+pub async fn a_cluster_hears_how_many_copies_a_topic_asks_for(scene: &Scene) {
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    let spec = json!({"nodes": 1, "storage": {"size": "1Gi"}});
+    assert!(scene.make::<KafkaClusters>("k", spec).await);
+    let set = scene.api::<StatefulSet>().get("k").await.unwrap();
+    let seen = json!({"observedGeneration": set.metadata.generation, "replicas": 0});
+    scene.set_status::<StatefulSet>("k", seen).await;
+    let available = json!({"bootstrapped": true, "readyNodes": 1, "nodes": 1,
+        "conditions": [{"type": "Available", "status": "True",
+            "lastTransitionTime": "2026-01-01T00:00:00Z", "reason": "Ready", "message": ""}]});
+    let way_in = Patch::Merge(json!({"stringData": {"bootstrap-servers": kafka.bootstrap()}}));
+    let secrets = scene.api::<Secret>();
+    let as_ever = PatchParams::default();
+    secrets.patch("k-admin", &as_ever, &way_in).await.unwrap();
+    scene
+        .set_status::<KafkaCluster>("k", available.clone())
+        .await;
+    let topic = json!({"kafka": "k", "partitions": 1, "schema": "alert"});
+    assert!(scene.make::<Topics>("t", topic).await);
+    let mut status = serde_json::to_value(scene.api::<KafkaTopic>().get("t").await.unwrap().status);
+    let status = status.as_mut().unwrap();
+    assert_eq!(status.get("askedReplicationFactor"), None);
+
+    // As it stands when brokers have gone since it was asked for.
+    status["askedReplicationFactor"] = json!(2);
+    let told = json!({"apiVersion": "millrace.dev/v1alpha1", "kind": "KafkaTopic",
+        "metadata": {"name": "t"}, "status": status.take()});
+    let as_the_operator = PatchParams::apply(MANAGER).force();
+    let topics = scene.api::<KafkaTopic>();
+    topics
+        .patch_status("t", &as_the_operator, &Patch::Apply(&told))
+        .await
+        .unwrap();
+    assert!(scene.look::<KafkaClusters>("k").await);
+    let (_, reason, told) = scene.condition::<KafkaCluster>("k", "Progressing").await;
+    assert_eq!(reason, "MovingReplicas");
+    assert!(
+        told.contains("topic t is to have 2 copies, and only 1 brokers may have one"),
+        "{told}"
+    );
+
+    // Nobody asks for it any more.
+    scene.set_status::<KafkaCluster>("k", available).await;
+    secrets.patch("k-admin", &as_ever, &way_in).await.unwrap();
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(topics.get("t").await.unwrap().asked_factor(), None);
 }

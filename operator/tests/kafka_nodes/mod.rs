@@ -54,6 +54,8 @@ pub fn cluster(spec: Value) -> KafkaCluster {
 pub fn valid(cluster: &KafkaCluster, found: &Found) -> ValidatedKafka {
     let images = Images {
         kafka: "kafka".into(),
+        zookeeper: "zookeeper:3".into(),
+        hadoop: "hadoop:3".into(),
         stream: "stream".into(),
         whisk: "whisk".into(),
     };

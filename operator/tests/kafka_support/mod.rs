@@ -83,6 +83,8 @@ impl SecureKafka {
         let image = || "unused".to_owned();
         let images = Images {
             kafka: image(),
+            zookeeper: image(),
+            hadoop: image(),
             stream: image(),
             whisk: image(),
         };

@@ -1,7 +1,7 @@
 //! Settings that every client shares, and what every client reports.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext};
@@ -41,6 +41,24 @@ pub(super) fn of_login(login: &Login, client_id: &str) -> ClientConfig {
     config
 }
 
+/// Lets a producer ask a broker again while its records still have time: `time` is what they have until they fail.
+///
+/// The library lets a request with records live as long as the lesser of `socket.timeout.ms` (60 s unless set) and what is
+/// left of the time of its records. Where that time is shorter, a request to a broker that went off the network without a
+/// word takes all of it, and its records fail though their partition has a new leader after some seconds. So a broker
+/// must answer in half of that time and in 10 s at the most: longer than Kafka takes to give up a silent broker (9 s,
+/// `broker.session.timeout.ms`), for which the acknowledgements of the others wait too. Those wait in the broker, and for
+/// `request.timeout.ms` there: a little shorter, so that a broker that is slow but there can say so, instead of having its
+/// connection closed with everything that is on it.
+///
+/// For a transaction the library itself would take 0.1 s less than all of its time, and refuses more.
+pub(super) fn answers_within(config: &mut ClientConfig, time: Duration) {
+    let socket = (time / 2).min(Duration::from_secs(10));
+    config
+        .set("socket.timeout.ms", milliseconds(socket))
+        .set("request.timeout.ms", milliseconds(socket * 9 / 10));
+}
+
 /// A consumer that reads committed records only and never commits on its own.
 pub(super) fn consumer(access: &Access, client_id: &str, group: Option<&str>) -> ClientConfig {
     let mut config = base(access, client_id);
@@ -68,12 +86,38 @@ pub(super) fn make<T: FromClientConfigAndContext<Watched>>(
     config: &ClientConfig,
     access: &Access,
 ) -> Result<T, ConnectError> {
+    make_told(config, access, &Refusals::default())
+}
+
+/// The same; and `refusals` tells it of this client alone.
+pub(super) fn make_told<T: FromClientConfigAndContext<Watched>>(
+    config: &ClientConfig,
+    access: &Access,
+    refusals: &Refusals,
+) -> Result<T, ConnectError> {
     let watched = Watched {
         access: access.clone(),
+        refusals: refusals.clone(),
     };
     config
         .create_with_context(watched)
         .map_err(|source| ConnectError::Client { source })
+}
+
+/// When a client was last not let in.
+#[derive(Clone, Default)]
+pub(super) struct Refusals(Arc<Mutex<Option<Instant>>>);
+
+impl Refusals {
+    fn now(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether it was not let in less than `span` ago.
+    pub(super) fn within(&self, span: Duration) -> bool {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|at| at.elapsed() < span)
+    }
 }
 
 pub(super) fn milliseconds(duration: Duration) -> String {
@@ -83,10 +127,14 @@ pub(super) fn milliseconds(duration: Duration) -> String {
 /// What a client without events of its own does with the library's.
 pub(super) struct Watched {
     access: Access,
+    refusals: Refusals,
 }
 
 impl ClientContext for Watched {
     fn error(&self, error: KafkaError, reason: &str) {
+        if is_refusal(&error) {
+            self.refusals.now();
+        }
         report(&self.access, &error, reason);
     }
 }

@@ -14,6 +14,7 @@ mod access;
 mod client;
 mod error;
 mod group;
+mod hand_over;
 mod login;
 mod lookup;
 mod producer;

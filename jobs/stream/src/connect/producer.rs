@@ -1,17 +1,17 @@
 //! Records that are acknowledged one by one.
 
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::future_producer::Delivery as Placed;
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _, PurgeConfig};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, Producer as _};
 
 use super::access::Access;
-use super::client::{self, Watched};
+use super::client::{self, Refusals, Watched};
 use super::error::ConnectError;
-use super::record::owned_headers;
+use super::hand_over::{Former, Held, Later, Outgoing};
 
 /// Batches what arrives together. More would delay each single POST by as much and fill no batch of a busy gateway.
 const LINGER: Duration = Duration::from_millis(1);
@@ -19,12 +19,15 @@ const LINGER: Duration = Duration::from_millis(1);
 /// After that long without an acknowledgement a record has failed.
 const DELIVERY: Duration = Duration::from_secs(30);
 
-/// When the login changes, what was sent before is waited for so long before more is sent, which keeps the order of a
-/// key. Callers wait meanwhile. A client that is no longer let in does not get further by more.
-const HAND_OVER: Duration = Duration::from_secs(5);
+/// Records that wait for the client of a former login; as many as the library's own queue takes.
+const MOST_HELD: usize = 100_000;
+
+/// How often is looked whether the client of a former login has ended.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Sends records; each is acknowledged by all in-sync replicas and stored once, whatever is retried.
-/// Clones share one client, which is exchanged when the login changes.
+/// Clones share one client, which is exchanged when the login changes. What comes while the former client still waits for
+/// an acknowledgement is held here until it has all of them: two clients that send at once would mix the order of a key.
 #[derive(Clone)]
 pub struct Producer {
     shared: Arc<Shared>,
@@ -38,7 +41,10 @@ struct Shared {
 
 struct Made {
     inner: FutureProducer<Watched>,
+    refusals: Refusals,
     generation: u64,
+    // While the client of a former login has records on its way; then this one has sent nothing yet.
+    held: Option<Vec<Held>>,
 }
 
 fn made(access: &Access, client_id: &str) -> Result<Made, ConnectError> {
@@ -53,8 +59,14 @@ fn made(access: &Access, client_id: &str) -> Result<Made, ConnectError> {
         .set("message.max.bytes", client::LARGEST_RECORD)
         .set("linger.ms", client::milliseconds(LINGER))
         .set("message.timeout.ms", client::milliseconds(DELIVERY));
-    let inner = client::make(&config, access)?;
-    Ok(Made { inner, generation })
+    client::answers_within(&mut config, DELIVERY);
+    let refusals = Refusals::default();
+    Ok(Made {
+        inner: client::make_told(&config, access, &refusals)?,
+        refusals,
+        generation,
+        held: None,
+    })
 }
 
 impl Producer {
@@ -82,7 +94,7 @@ impl Producer {
             return now;
         }
         drop(now);
-        shared.exchange();
+        Shared::exchange(&self.shared);
         shared.read()
     }
 
@@ -90,7 +102,8 @@ impl Producer {
     /// Without a `partition` the key decides.
     ///
     /// # Errors
-    /// The local queue is full, or it was not acknowledged in 30 s, or the broker refuses it.
+    /// The local queue is full, or it was not acknowledged in 30 s (60 s when the login changes meanwhile), or the broker
+    /// refuses it.
     pub async fn send(
         &self,
         topic: &str,
@@ -117,25 +130,25 @@ impl Producer {
         payload: Option<&[u8]>,
         partition: Option<i32>,
     ) -> Result<Delivery, ConnectError> {
-        let mut record: FutureRecord<'_, str, [u8]> = FutureRecord::to(topic)
-            .key(key)
-            .headers(owned_headers(headers));
-        if let Some(payload) = payload {
-            record = record.payload(payload);
-        }
-        if let Some(partition) = partition {
-            record = record.partition(partition);
-        }
-        match self.current().inner.send_result(record) {
-            Ok(inner) => Ok(Delivery {
-                topic: topic.to_owned(),
-                inner,
-            }),
-            Err((source, _)) => Err(ConnectError::request(
-                format!("record for topic {topic}"),
-                source,
-            )),
-        }
+        let record = Outgoing {
+            topic,
+            key,
+            headers,
+            payload,
+            partition,
+        };
+        let now = self.current();
+        let way = if now.held.is_none() {
+            record.send(&now.inner).map(Way::Sent)
+        } else {
+            drop(now);
+            self.shared.hold(record)
+        };
+        way.map(|way| Delivery {
+            topic: topic.to_owned(),
+            way,
+        })
+        .map_err(|source| not_sent(topic, source))
     }
 
     /// Waits until all that was sent is acknowledged or has failed.
@@ -143,8 +156,13 @@ impl Producer {
     /// # Errors
     /// Some of it still waits after `timeout`.
     pub async fn flush(&self, timeout: Duration) -> Result<(), ConnectError> {
+        let end = Instant::now() + timeout;
+        while self.shared.read().held.is_some() && Instant::now() < end {
+            tokio::time::sleep(LOOK).await;
+        }
         let inner = self.shared.read().inner.clone();
-        tokio::task::spawn_blocking(move || inner.flush(timeout))
+        let left = end.saturating_duration_since(Instant::now());
+        tokio::task::spawn_blocking(move || inner.flush(left))
             .await
             .map_err(|_| ConnectError::Ended {
                 doing: "flush".to_owned(),
@@ -181,7 +199,7 @@ impl Shared {
                 let Some(shared) = weak.upgrade() else {
                     return;
                 };
-                let exchanged = tokio::task::spawn_blocking(move || shared.exchange()).await;
+                let exchanged = tokio::task::spawn_blocking(move || Self::exchange(&shared)).await;
                 if let Err(error) = exchanged {
                     tracing::error!(%error, "a client was not exchanged");
                 }
@@ -193,55 +211,93 @@ impl Shared {
         self.made.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn exchange(&self) {
-        let mut now = self.made.write().unwrap_or_else(PoisonError::into_inner);
+    fn write(&self) -> RwLockWriteGuard<'_, Made> {
+        self.made.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Puts a record in line behind those of the former client, if that is still needed.
+    fn hold(&self, record: Outgoing<'_>) -> Result<Way, KafkaError> {
+        let mut now = self.write();
+        let Made { inner, held, .. } = &mut *now;
+        let Some(held) = held else {
+            return record.send(inner).map(Way::Sent);
+        };
+        if held.len() >= MOST_HELD {
+            return Err(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull));
+        }
+        let (one, later) = Held::new(record);
+        held.push(one);
+        Ok(Way::Held(later))
+    }
+
+    // Does not wait: callers that put records in line must not.
+    fn exchange(shared: &Arc<Self>) {
+        let mut now = shared.write();
         // Another thread may have been here first.
-        let generation = self.access.generation();
+        let generation = shared.access.generation();
         if now.generation == generation {
             return;
         }
         // Of the former login: a trial of the new one may already be under way.
-        let shut_out = self.access.is_shut_out();
-        match made(&self.access, &self.client_id) {
-            Ok(anew) => {
-                if shut_out {
-                    // What waits would wait in vain: whoever sent it learns now and can send it again.
-                    tracing::warn!("records that wait for the former login are given up");
-                    now.inner.purge(PurgeConfig::default().queue().inflight());
-                } else {
-                    // What is not acknowledged by then still may be: the former client is kept until it knows.
-                    let _ = now.inner.flush(HAND_OVER);
-                }
-                retire(std::mem::replace(&mut *now, anew).inner);
-            }
+        let shut_out = shared.access.is_shut_out();
+        let anew = match made(&shared.access, &shared.client_id) {
+            Ok(anew) => anew,
             Err(error) => {
                 tracing::error!(%error, "no client can be made of the new login; the former one goes on");
                 now.generation = generation;
+                return;
             }
+        };
+        let former = std::mem::replace(&mut *now, anew);
+        if former.held.is_some() {
+            // It has sent nothing itself: the one before it is still waited for.
+            now.held = former.held;
+            return;
+        }
+        now.held = Some(Vec::new());
+        drop(now);
+        let former = Former {
+            inner: former.inner,
+            refusals: former.refusals,
+            shut_out,
+        };
+        let (ending, waiting) = (former.clone(), Arc::clone(shared));
+        let spawned = std::thread::Builder::new()
+            .name("former-login".to_owned())
+            .spawn(move || {
+                ending.end(DELIVERY);
+                waiting.release();
+            });
+        if let Err(error) = spawned {
+            tracing::warn!(%error, "the former client has no thread to end on");
+            former.end(DELIVERY);
+            shared.release();
+        }
+    }
+
+    // The former client has nothing on its way any more.
+    fn release(&self) {
+        let mut now = self.write();
+        let held = now.held.take().unwrap_or_default();
+        for one in held {
+            one.send(&now.inner);
         }
     }
 }
 
-// A client that is dropped gives up what it has not sent.
-fn retire(inner: FutureProducer<Watched>) {
-    let kept = inner.clone();
-    let spawned = std::thread::Builder::new()
-        .name("former-login".to_owned())
-        .spawn(move || {
-            if let Err(error) = inner.flush(DELIVERY) {
-                tracing::warn!(%error, "some records of the former login were not acknowledged");
-            }
-        });
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "the former client has no thread to end on");
-        let _ = kept.flush(HAND_OVER);
-    }
+fn not_sent(topic: &str, source: KafkaError) -> ConnectError {
+    ConnectError::request(format!("record for topic {topic}"), source)
 }
 
 /// A record on its way.
 pub struct Delivery {
     topic: String,
-    inner: DeliveryFuture,
+    way: Way,
+}
+
+enum Way {
+    Sent(DeliveryFuture),
+    Held(Later),
 }
 
 impl Delivery {
@@ -250,19 +306,27 @@ impl Delivery {
     /// # Errors
     /// It was not acknowledged in time, or the broker refuses it.
     pub fn acknowledged(self) -> impl Future<Output = Result<(i32, i64), ConnectError>> + Send {
-        let Self { topic, inner } = self;
+        let Self { topic, way } = self;
         async move {
-            let source = match inner.await {
-                Ok(Ok(Placed {
-                    partition, offset, ..
-                })) => return Ok((partition, offset)),
-                Ok(Err((source, _))) => source,
-                Err(_) => KafkaError::Canceled,
+            let sent = match way {
+                Way::Sent(sent) => Ok(sent),
+                Way::Held(later) => later.await.unwrap_or(Err(KafkaError::Canceled)),
             };
-            Err(ConnectError::request(
-                format!("record for topic {topic}"),
-                source,
-            ))
+            let source = match sent {
+                Err(source) => source,
+                Ok(sent) => match sent.await {
+                    Ok(Ok(Placed {
+                        partition, offset, ..
+                    })) => return Ok((partition, offset)),
+                    Ok(Err((source, _))) => source,
+                    Err(_) => KafkaError::Canceled,
+                },
+            };
+            Err(not_sent(&topic, source))
         }
     }
 }
+
+#[cfg(test)]
+#[path = "producer_tests.rs"]
+mod tests;

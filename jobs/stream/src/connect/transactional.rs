@@ -49,6 +49,7 @@ impl TransactionalProducer {
             .set("message.max.bytes", client::LARGEST_RECORD)
             // A transaction is sent in one go: waiting for more only adds to the delay.
             .set("linger.ms", "0");
+        client::answers_within(&mut config, timeout);
         Ok(Self {
             inner: client::make(&config, &access)?,
             id: id.to_owned(),

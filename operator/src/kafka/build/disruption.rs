@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use super::super::COMPONENT;
 use super::super::validate::ValidatedKafka;
 use super::{broker_selector, controller_selector};
+use crate::pods;
 
 /// One for each role, or one for all where a pod has both: Kubernetes evicts no pod that two of them speak of.
 pub(super) fn budgets(kafka: &ValidatedKafka) -> Vec<PodDisruptionBudget> {
@@ -31,16 +30,5 @@ fn budget(
     name: &str,
     selector: BTreeMap<String, String>,
 ) -> PodDisruptionBudget {
-    PodDisruptionBudget {
-        metadata: kafka.owner.meta(name, COMPONENT),
-        spec: Some(PodDisruptionBudgetSpec {
-            max_unavailable: Some(IntOrString::Int(1)),
-            selector: Some(LabelSelector {
-                match_labels: Some(selector),
-                ..LabelSelector::default()
-            }),
-            ..PodDisruptionBudgetSpec::default()
-        }),
-        ..PodDisruptionBudget::default()
-    }
+    pods::disruption_budget(kafka.owner.meta(name, COMPONENT), selector, 1)
 }

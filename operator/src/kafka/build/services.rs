@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::super::crd::ExternalType;
 use super::super::external::{External, bootstrap_name, broker_name};
@@ -12,6 +11,7 @@ use super::super::{
     CLIENT_PORT, COMPONENT, CONTROLLER_PORT, EXTERNAL_PORT, INTERNAL_PORT, SECURE_PORT,
 };
 use super::broker_selector;
+use crate::pods::{self, service_port as port};
 
 /// Set by Kubernetes on each pod of a StatefulSet.
 const POD_NAME: &str = "statefulset.kubernetes.io/pod-name";
@@ -43,20 +43,12 @@ fn nodes(kafka: &ValidatedKafka) -> Service {
             port("secure", SECURE_PORT),
         ];
     }
-    Service {
-        metadata: kafka
-            .owner
-            .meta(format!("{}-nodes", kafka.owner.name), COMPONENT),
-        spec: Some(ServiceSpec {
-            cluster_ip: Some("None".into()),
-            // Nodes must find each other before they are ready.
-            publish_not_ready_addresses: Some(true),
-            selector: Some(kafka.owner.selector(COMPONENT)),
-            ports: Some(ports),
-            ..ServiceSpec::default()
-        }),
-        ..Service::default()
-    }
+    let name = format!("{}-nodes", kafka.owner.name);
+    pods::names_of_pods(
+        kafka.owner.meta(name, COMPONENT),
+        kafka.owner.selector(COMPONENT),
+        ports,
+    )
 }
 
 fn for_brokers(kafka: &ValidatedKafka, name: &str, port: ServicePort) -> Service {
@@ -128,15 +120,5 @@ fn outside(
             ..ServiceSpec::default()
         }),
         ..Service::default()
-    }
-}
-
-fn port(name: &str, port: i32) -> ServicePort {
-    ServicePort {
-        name: Some(name.into()),
-        port,
-        target_port: Some(IntOrString::String(name.into())),
-        protocol: Some("TCP".into()),
-        ..ServicePort::default()
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
-    Affinity, Container, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle,
-    LifecycleHandler, ObjectFieldSelector, PersistentVolumeClaim, PodAffinityTerm, PodAntiAffinity,
-    PodSpec, PodTemplateSpec, TopologySpreadConstraint, WeightedPodAffinityTerm,
+    Affinity, Container, ExecAction, Lifecycle, LifecycleHandler, PersistentVolumeClaim,
+    PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
+    WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ObjectMeta;
@@ -19,6 +19,7 @@ use super::super::{
     INTERNAL_PORT, POOL_LABEL, SECURE_PORT, certificates, files,
 };
 use crate::pods;
+use crate::reconcile::restarts::CONFIG;
 use crate::reconcile::{fingerprint, storage};
 use crate::types::override_pods;
 
@@ -74,10 +75,8 @@ pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> Result<Statef
 
 /// What has to be restarted for.
 fn annotations(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
-    let mut annotations = BTreeMap::from([(
-        "millrace.dev/config".into(),
-        fingerprint(&Some(files::fixed(kafka, pool))),
-    )]);
+    let mut annotations =
+        BTreeMap::from([(CONFIG.into(), fingerprint(&Some(files::fixed(kafka, pool))))]);
     if let Some(certificates) = &kafka.certificates {
         let revision = certificates.rotation.revision;
         annotations.insert(certificates::REVISION.into(), revision.to_string());
@@ -103,7 +102,9 @@ fn labels(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
 
 fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: LabelSelector) -> PodSpec {
     let listeners = listeners(kafka, pool);
-    let ports = listeners.iter().map(|(name, number)| port(name, *number));
+    let ports = listeners
+        .iter()
+        .map(|(name, number)| pods::port(name, *number));
     // The last one that opens.
     let ready_port = listeners.first().map_or(CONTROLLER_PORT, |(_, port)| *port);
     let mut mounts: Vec<_> = pool
@@ -123,7 +124,7 @@ fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: LabelSelector) -> PodSpec 
         image: Some(kafka.image.clone()),
         command: Some(vec!["/bin/sh".into(), format!("{}/start.sh", files::FILES)]),
         ports: Some(ports.collect()),
-        env: (kafka.racks.is_some() && pool.broker).then(|| vec![node_name()]),
+        env: (kafka.racks.is_some() && pool.broker).then(|| vec![pods::node_name()]),
         resources: Some(pods::resources(Some(&pool.resources), "512Mi", "100m")),
         // No liveness and no startup probe: a broker that recovers a long log must not be killed for it, and the JVM
         // ends by itself when it cannot go on.
@@ -157,21 +158,6 @@ fn listeners(kafka: &ValidatedKafka, pool: &Pool) -> Vec<(&'static str, i32)> {
         listeners.push(("controller", CONTROLLER_PORT));
     }
     listeners
-}
-
-/// The node of Kubernetes that a pod runs on, which says its rack.
-fn node_name() -> EnvVar {
-    EnvVar {
-        name: "NODE_NAME".into(),
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                field_path: "spec.nodeName".into(),
-                ..ObjectFieldSelector::default()
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    }
 }
 
 /// When all nodes go at once, brokers still need controllers to hand over their partitions.
@@ -228,12 +214,4 @@ fn claims(kafka: &ValidatedKafka, pool: &Pool) -> Vec<PersistentVolumeClaim> {
         .iter()
         .map(|volume| storage::template(&kafka.owner, COMPONENT, &volume.name, &volume.storage))
         .collect()
-}
-
-fn port(name: &str, port: i32) -> ContainerPort {
-    ContainerPort {
-        name: Some(name.into()),
-        container_port: port,
-        ..ContainerPort::default()
-    }
 }

@@ -90,17 +90,3 @@ pub struct External {
     #[x_kube(validation = Rule::new("self.all(r, isCIDR(r))").message("spec.listeners.external.loadBalancerSourceRanges: holds what is no range of addresses; write them like 192.0.2.0/24"))]
     pub load_balancer_source_ranges: Vec<String>,
 }
-
-/// Where copies of a partition are spread over.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Rack {
-    /// The label of the nodes of Kubernetes whose value is the rack.
-    #[serde(default = "zone")]
-    #[schemars(length(min = 1, max = 316))]
-    pub topology_key: String,
-}
-
-fn zone() -> String {
-    "topology.kubernetes.io/zone".into()
-}

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::reconcile::PendingRestart;
+use crate::reconcile::restarts::NodeRestart;
 use crate::status::Condition;
 use crate::types::BindingStatus;
 
@@ -15,7 +16,7 @@ pub struct KafkaClusterStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded and Paused.
+    /// Available, Progressing, Degraded, Paused, Stopped and DiskPressure.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -252,21 +253,4 @@ pub struct VolumeReplacementStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(max = 64)))]
     pub former: Vec<String>,
-}
-
-/// A node that has to be restarted.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeRestart {
-    /// The pod.
-    #[schemars(length(max = 253))]
-    pub pod: String,
-    /// Why, one reason after the other.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), inner(length(max = 2048)))]
-    pub reasons: Vec<String>,
-    /// What it waits for; absent while it is restarted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub waits_for: Option<String>,
 }

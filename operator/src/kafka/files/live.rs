@@ -2,7 +2,7 @@
 
 use super::super::nodes::Pool;
 use super::super::validate::{Founding, ValidatedKafka};
-use crate::reconcile::approval;
+use crate::reconcile::{approval, racks};
 
 /// What the names of these files start with.
 pub const LIVE: &str = approval::LIVE;
@@ -40,11 +40,7 @@ pub(super) fn entries(kafka: &ValidatedKafka, pool: &Pool) -> Vec<(String, Strin
         }));
     }
     if let Some(racks) = kafka.racks.as_ref().filter(|_| pool.broker) {
-        let lines: Vec<String> = racks
-            .iter()
-            .map(|(node, rack)| format!("{node} {rack}\n"))
-            .collect();
-        entries.push(("racks".into(), lines.concat()));
+        entries.push(("racks".into(), racks::table(racks)));
     }
     entries
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::crd::{KafkaCluster, QuorumStatus};
 use super::disk::Volume;
 use super::membership;
+use super::moves::Factors;
 use super::reach;
 use super::validate::ValidatedKafka;
 use super::view::View;
@@ -76,11 +77,13 @@ pub(super) async fn look(context: &Context, cluster: &KafkaCluster) -> Option<In
     }
 }
 
-/// Takes one step towards the membership and the placement that are asked for. `asked` are the controllers of the spec.
+/// Takes one step towards the membership and the placement that are asked for. `asked` are the controllers of the spec,
+/// `factors` what topics ask for.
 pub async fn settle(
     cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
     asked: &BTreeSet<i32>,
+    factors: &Factors,
     inside: Option<&Inside>,
 ) -> Seen {
     let Some(Inside { admin, view }) = inside else {
@@ -97,7 +100,7 @@ pub async fn settle(
     seen.changing = quorum::step(admin, kafka, asked, view).await;
     let directories = disks::look(admin, view).await;
     seen.volumes = disks::volumes(&directories);
-    seen.moved = Some(moves::step(admin, cluster, kafka, view, &directories).await);
+    seen.moved = Some(moves::step(admin, cluster, kafka, view, &directories, factors).await);
     if view.reassignments.is_empty() && view.wants_election() {
         // Brokers do it too, minutes later and only where much is out of place.
         if let Err(error) = admin.elect_preferred_leaders().await {

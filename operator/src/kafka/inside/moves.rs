@@ -1,4 +1,5 @@
-//! Carries drains and rebalances out.
+//! Carries drains, rebalances and changed replication factors out: one mover for all, so that nobody takes away the
+//! throttle of another one.
 //!
 //! What is planned is told in the status before anything is throttled, so that whoever goes on after a crash knows whose
 //! the throttles are.
@@ -7,7 +8,8 @@ use kube::ResourceExt;
 
 use super::disks::Directories;
 use crate::kafka::crd::{KafkaCluster, KafkaClusterStatus, MovesStatus};
-use crate::kafka::moves::{self, Plan};
+use crate::kafka::moves::{self, Factors, Plan};
+use crate::kafka::throttle;
 use crate::kafka::validate::ValidatedKafka;
 use crate::kafka::view::View;
 use crate::remote::kafka::{Factor, KafkaAdmin, KafkaError, Moves};
@@ -39,9 +41,10 @@ pub(super) async fn step(
     kafka: &ValidatedKafka,
     view: &View,
     directories: &Directories,
+    factors: &Factors,
 ) -> Moved {
     let before = cluster.status.as_ref();
-    let asked = moves::asked(cluster.annotations());
+    let asked = moves::asked(cluster.annotations(), factors);
     let mut plan = moves::plan(asked, view, kafka, before);
     let noted = before.is_some_and(|status| status.moves.is_some());
     count_bytes(directories, &mut plan);
@@ -82,30 +85,31 @@ async fn carry_out(
     let over = plan.batch.is_empty() && view.reassignments.is_empty();
     let rate = (!over).then_some(kafka.move_rate);
     let set = admin
-        .settings_of_all_brokers(&[moves::LEADER_RATE, moves::FOLLOWER_RATE])
+        .settings_of_all_brokers(&[throttle::LEADER_RATE, throttle::FOLLOWER_RATE])
         .await?;
-    let changes = moves::rate_changes(rate, &set);
+    let changes = throttle::rate_changes(rate, &set);
     if !changes.is_empty() {
         admin.change_all_brokers(&changes).await?;
     }
     let topics: Vec<&str> = view.topics.iter().map(|t| t.name.as_str()).collect();
     let lists = admin
-        .settings_of_topics(&topics, &[moves::LEADERS, moves::FOLLOWERS])
+        .settings_of_topics(&topics, &[throttle::LEADERS, throttle::FOLLOWERS])
         .await?;
-    let wanted = moves::throttled(view, &plan.batch);
+    let wanted = throttle::throttled(view, &plan.batch);
     admin
-        .change_topics(&moves::list_changes(&wanted, &lists))
+        .change_topics(&throttle::list_changes(&wanted, &lists))
         .await?;
     if !plan.batch.is_empty() {
-        let batch: Moves = plan
-            .batch
-            .iter()
-            .map(|(at, to)| (at.clone(), Some(to.clone())))
-            .collect();
-        admin.reassign(&batch, Factor::Kept).await?;
+        let anew = moves::counted_anew(view, &plan.batch);
+        let moves = plan.batch.iter().map(|(at, to)| (at, Some(to.clone())));
+        let (changed, kept): (Moves, Moves) = moves
+            .map(|(at, to)| (at.clone(), to))
+            .partition(|(at, _)| anew.contains(at));
+        admin.reassign(&kept, Factor::Kept).await?;
+        admin.reassign(&changed, Factor::Changed).await?;
         tracing::info!(
             cluster = kafka.owner.name,
-            partitions = batch.len(),
+            partitions = plan.batch.len(),
             left = plan.left,
             "replicas are moved"
         );

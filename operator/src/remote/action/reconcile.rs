@@ -1,5 +1,8 @@
 //! The reconciler of Action.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
 use millrace_contract::Invalid;
 
 use super::change::{ActionChange, Body, WantedAction, sha256};
@@ -9,37 +12,36 @@ use super::resolve::resolve;
 use crate::action::crd::{Action, ActionStatus};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled};
+use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
-use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError, WAIT_FOR_OTHERS};
-use crate::remote::openwhisk::{WhiskClient, WhiskError};
+use crate::remote::openwhisk::entity::{self, Entity, WAIT_FOR_OTHERS};
+use crate::remote::openwhisk::{EntityError, WhiskClient, WhiskError};
 use crate::remote::pipeline::{Outcome, converge, plan};
+use crate::remote::resident::{self, Resident};
 use crate::topic::crd::DeletionPolicy;
 
 /// Stands while the action is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/openwhisk-action";
 
-impl Entity for Action {
+impl Resident for Action {
+    type Home = OpenWhisk;
     const WHAT: &'static str = "action";
+    const EVENT: &'static str = "Action";
     const FINALIZER: &'static str = FINALIZER;
     const NAME_FIELD: &'static str = "spec.actionName";
+    const WAITS: &'static str = entity::WAITS;
 
-    fn openwhisk(&self) -> &str {
-        &self.spec.openwhisk
+    fn place(&self) -> Cow<'_, str> {
+        self.spec.openwhisk.as_str().into()
     }
 
-    fn entity_name(&self) -> &str {
+    fn name_there(&self) -> &str {
         self.action_name()
     }
 
-    fn deletion_policy(&self) -> &DeletionPolicy {
-        &self.spec.deletion_policy
-    }
-
-    fn owns(&self) -> bool {
-        self.status
-            .as_ref()
-            .is_some_and(|status| status.version.is_some())
+    fn deletion_policy(&self) -> DeletionPolicy {
+        self.spec.deletion_policy
     }
 
     fn note_name(status: &mut ActionStatus, name: &str) {
@@ -48,6 +50,14 @@ impl Entity for Action {
 
     fn disown(status: &mut ActionStatus) {
         (status.version, status.digest, status.settings_digest) = (None, None, None);
+    }
+}
+
+impl Entity for Action {
+    fn owns(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.version.is_some())
     }
 
     async fn remove(client: &WhiskClient, name: &str) -> Result<bool, WhiskError> {
@@ -66,7 +76,7 @@ impl Component for Actions {
     const HANDLES_DELETION: bool = true;
 
     fn rules() -> Vec<Rule> {
-        let mut rules = entity::rules("actions", "an action");
+        let mut rules = entity::rules::<Action>();
         rules.push(Rule::new(
             "",
             &["configmaps"],
@@ -81,7 +91,7 @@ impl Component for Actions {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        entity::watch_servers::<Self>(controller, context, scope)
+        resident::watch_homes::<Self>(controller, context, scope)
     }
 
     async fn prepare(context: &Context, action: &Action) -> Result<Preparation, EntityError> {
@@ -120,19 +130,25 @@ impl Component for Actions {
         action: &Action,
     ) -> Result<Reconciled<ActionStatus>, EntityError> {
         let (server, status) = match entity::begin(context, action).await? {
-            Begun::Settled(settled) => return Ok(settled),
-            Begun::Go(go) => *go,
+            ControlFlow::Break(settled) => return Ok(settled),
+            ControlFlow::Continue(begun) => begun,
         };
         // What is wrong in the specification is told even while the server is away.
         let wanted = resolve(context, action).await?;
         let client = match entity::reach(context, action, server.as_ref()).await? {
             Ok(client) => client,
-            Err(waiting) => return Ok(entity::wait_for_server(action, status, &waiting)),
+            Err(waiting) => return Ok(resident::wait_for_home(action, status, &waiting)),
         };
         if let Some(missing) = missing_component(&client, &wanted).await? {
             let text = missing.to_string();
             let reason = "WaitingForComponents";
-            return Ok(entity::wait(action, status, reason, &text, WAIT_FOR_OTHERS));
+            return Ok(resident::wait(
+                action,
+                status,
+                reason,
+                &text,
+                WAIT_FOR_OTHERS,
+            ));
         }
         bring_about(context, action, status, &client, &wanted).await
     }

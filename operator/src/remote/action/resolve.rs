@@ -13,6 +13,7 @@ use super::change::{Body, WantedAction, sha256};
 use crate::action::crd::{Action, ActionSpec};
 use crate::context::Context;
 use crate::remote::openwhisk::{EntityError, Limits, parameters};
+use crate::remote::resident::KubernetesError;
 use crate::types::KeyRef;
 
 /// How every zip archive starts.
@@ -148,7 +149,7 @@ async fn config_map(
         .namespaced::<ConfigMap>(namespace)
         .get_opt(&reference.name)
         .await
-        .map_err(EntityError::kubernetes("read the ConfigMap with the code"))?;
+        .map_err(KubernetesError::doing("read the ConfigMap with the code"))?;
     zip_in(map.as_ref(), reference).map_err(EntityError::Invalid)
 }
 

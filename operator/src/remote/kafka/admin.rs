@@ -12,7 +12,7 @@ use super::access::Access;
 use super::address::parse_bootstrap;
 use super::connection::{Connection, Credentials, Timeouts};
 use super::error::KafkaError;
-use super::message::{self, ClusterView, ConfigChange, ConfigEntry, NewTopic, TopicView};
+use super::message::{self, ClusterView, NewTopic, TopicView};
 
 /// Idle connections kept per broker; more calls at once open more and close them again.
 const KEPT_PER_BROKER: usize = 2;
@@ -182,52 +182,9 @@ impl KafkaAdmin {
         .await
     }
 
-    /// The configuration of a topic by key, with where each value comes from.
-    ///
-    /// # Errors
-    /// [`KafkaError::is_unknown_topic`] when there is no such topic.
-    pub async fn topic_config(
-        &self,
-        topic: &str,
-    ) -> Result<BTreeMap<String, ConfigEntry>, KafkaError> {
-        let asked = format!("describe the configuration of topic {topic}");
-        self.call(
-            Target::Any,
-            &asked,
-            |_| message::describe_config_request(topic),
-            |answer| message::read_config(answer, &asked),
-        )
-        .await
-    }
-
-    /// Sets and unsets configuration keys of a topic; keys not named keep their values. All or none are changed.
-    ///
-    /// # Errors
-    /// [`KafkaError::is_invalid_request`] when a key or value is wrong.
-    pub async fn change_topic_config(
-        &self,
-        topic: &str,
-        changes: &[ConfigChange],
-    ) -> Result<(), KafkaError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let asked = format!("change the configuration of topic {topic}");
-        self.call(
-            Target::Controller,
-            &asked,
-            |_| message::alter_config_request(topic, changes, false),
-            |answer| message::read_alter_config(answer, &asked),
-        )
-        .await
-    }
-
     pub(super) async fn existing(&self, topic: &str, asked: &str) -> Result<TopicView, KafkaError> {
-        self.topic(topic).await?.ok_or_else(|| KafkaError::Broker {
-            asked: asked.to_owned(),
-            code: kafka_protocol::ResponseError::UnknownTopicOrPartition,
-            message: None,
-        })
+        let found = self.topic(topic).await?;
+        found.ok_or_else(|| KafkaError::unknown_topic(asked))
     }
 
     pub(super) fn request_ms(&self) -> i32 {

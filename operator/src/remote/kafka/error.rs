@@ -154,6 +154,15 @@ impl KafkaError {
         }
     }
 
+    /// There is no such topic.
+    pub(super) fn unknown_topic(asked: &str) -> KafkaError {
+        KafkaError::Broker {
+            asked: asked.to_owned(),
+            code: ResponseError::UnknownTopicOrPartition,
+            message: None,
+        }
+    }
+
     /// The broker's error code, if a broker answered at all.
     #[must_use]
     pub fn code(&self) -> Option<ResponseError> {

@@ -5,25 +5,16 @@ use std::collections::BTreeMap;
 use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
-use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::incremental_alter_configs_request::{
-    AlterConfigsResource, AlterableConfig,
-};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, MetadataRequest,
-    MetadataResponse, TopicName,
+    DeleteTopicsRequest, DeleteTopicsResponse, MetadataRequest, MetadataResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::address::join_address;
 use super::error::KafkaError;
-
-/// The resource type "topic" of the configuration requests.
-const TOPIC_RESOURCE: i8 = 2;
 
 pub(super) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
@@ -101,48 +92,6 @@ pub struct NewTopic {
     pub replication_factor: i16,
     /// Configuration to set from the start.
     pub config: BTreeMap<String, String>,
-}
-
-/// Where the value of a configuration key comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConfigSource {
-    /// Set on the topic itself.
-    Topic,
-    /// Set on a broker, at run time or in its file.
-    Broker,
-    /// Kafka's default.
-    Default,
-    /// Anything else.
-    Other(i8),
-}
-
-impl From<i8> for ConfigSource {
-    fn from(code: i8) -> Self {
-        match code {
-            1 => ConfigSource::Topic,
-            2..=4 => ConfigSource::Broker,
-            5 => ConfigSource::Default,
-            other => ConfigSource::Other(other),
-        }
-    }
-}
-
-/// One configuration key of a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigEntry {
-    /// The value in force; `None` when it is sensitive.
-    pub value: Option<String>,
-    /// Where it comes from.
-    pub source: ConfigSource,
-}
-
-/// A change of one configuration key; keys not named stay as they are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConfigChange {
-    /// Set on the topic.
-    Set(String, String),
-    /// Remove from the topic, so that the broker's default is in force again.
-    Unset(String),
 }
 
 /// The committed position of a consumer group in one partition.
@@ -315,90 +264,6 @@ pub fn delete_topic_request(topic: &str, timeout_ms: i32, by_state: bool) -> Del
 /// # Errors
 /// The broker's error for this topic.
 pub fn read_delete_topic(response: &DeleteTopicsResponse, asked: &str) -> Result<(), KafkaError> {
-    let result = response
-        .responses
-        .first()
-        .ok_or_else(|| lacks(asked, "the topic"))?;
-    KafkaError::check(result.error_code, result.error_message.as_deref(), asked)
-}
-
-/// Asks for all configuration of a topic.
-#[must_use]
-pub fn describe_config_request(topic: &str) -> DescribeConfigsRequest {
-    DescribeConfigsRequest::default().with_resources(vec![
-        DescribeConfigsResource::default()
-            .with_resource_type(TOPIC_RESOURCE)
-            .with_resource_name(text(topic))
-            .with_configuration_keys(None),
-    ])
-}
-
-/// The configuration of a topic by key.
-///
-/// # Errors
-/// The broker's error for this topic.
-pub fn read_config(
-    response: &DescribeConfigsResponse,
-    asked: &str,
-) -> Result<BTreeMap<String, ConfigEntry>, KafkaError> {
-    let result = response
-        .results
-        .first()
-        .ok_or_else(|| lacks(asked, "the topic"))?;
-    KafkaError::check(result.error_code, result.error_message.as_deref(), asked)?;
-    Ok(result
-        .configs
-        .iter()
-        .map(|c| {
-            let entry = ConfigEntry {
-                value: c.value.as_ref().map(|v| v.to_string()),
-                source: ConfigSource::from(c.config_source),
-            };
-            (c.name.to_string(), entry)
-        })
-        .collect())
-}
-
-/// Asks for some configuration keys of a topic to be set or unset.
-#[must_use]
-pub fn alter_config_request(
-    topic: &str,
-    changes: &[ConfigChange],
-    validate_only: bool,
-) -> IncrementalAlterConfigsRequest {
-    const SET: i8 = 0;
-    const DELETE: i8 = 1;
-    let configs = changes
-        .iter()
-        .map(|change| match change {
-            ConfigChange::Set(key, value) => AlterableConfig::default()
-                .with_name(text(key))
-                .with_config_operation(SET)
-                .with_value(Some(text(value))),
-            ConfigChange::Unset(key) => AlterableConfig::default()
-                .with_name(text(key))
-                .with_config_operation(DELETE)
-                .with_value(None),
-        })
-        .collect();
-    IncrementalAlterConfigsRequest::default()
-        .with_resources(vec![
-            AlterConfigsResource::default()
-                .with_resource_type(TOPIC_RESOURCE)
-                .with_resource_name(text(topic))
-                .with_configs(configs),
-        ])
-        .with_validate_only(validate_only)
-}
-
-/// Whether the configuration was changed.
-///
-/// # Errors
-/// The broker's error for this topic.
-pub fn read_alter_config(
-    response: &IncrementalAlterConfigsResponse,
-    asked: &str,
-) -> Result<(), KafkaError> {
     let result = response
         .responses
         .first()

@@ -1,12 +1,9 @@
 use super::*;
+use kafka_protocol::messages::BrokerId;
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
-use kafka_protocol::messages::describe_configs_response::{
-    DescribeConfigsResourceResult, DescribeConfigsResult,
-};
 use kafka_protocol::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use kafka_protocol::messages::{BrokerId, incremental_alter_configs_request};
 use kafka_protocol::protocol::{Decodable, Encodable};
 
 fn telemetry() -> NewTopic {
@@ -40,28 +37,6 @@ fn requests_encode_in_every_version_and_read_back_the_same() {
         delete_topic_request("telemetry", 15_000, version >= 6)
             .encode(&mut buffer, version)
             .unwrap();
-    }
-    for version in 0..=1 {
-        let mut buffer = bytes::BytesMut::new();
-        let request = alter_config_request(
-            "telemetry",
-            &[
-                ConfigChange::Set("retention.ms".to_owned(), "1000".to_owned()),
-                ConfigChange::Unset("segment.ms".to_owned()),
-            ],
-            false,
-        );
-        request.encode(&mut buffer, version).unwrap();
-        let read = IncrementalAlterConfigsRequest::decode(&mut buffer.freeze(), version).unwrap();
-        assert_eq!(read, request);
-        let operations: Vec<(i8, Option<&str>)> = read.resources[0]
-            .configs
-            .iter()
-            .map(|c: &incremental_alter_configs_request::AlterableConfig| {
-                (c.config_operation, c.value.as_deref())
-            })
-            .collect();
-        assert_eq!(operations, vec![(0, Some("1000")), (1, None)]);
     }
 }
 
@@ -134,25 +109,4 @@ fn errors_inside_answers_keep_the_broker_s_words() {
         empty.unwrap_err().to_string(),
         "Kafka's answer to create topic telemetry lacks the topic"
     );
-}
-
-#[test]
-fn configuration_says_where_each_value_comes_from() {
-    let entry = |name: &str, value: &str, source| {
-        DescribeConfigsResourceResult::default()
-            .with_name(text(name))
-            .with_value(Some(text(value)))
-            .with_config_source(source)
-    };
-    let response = DescribeConfigsResponse::default().with_results(vec![
-        DescribeConfigsResult::default().with_configs(vec![
-            entry("retention.ms", "1000", 1),
-            entry("segment.bytes", "1", 4),
-            entry("cleanup.policy", "delete", 5),
-        ]),
-    ]);
-    let config = read_config(&response, "x").unwrap();
-    assert_eq!(config["retention.ms"].source, ConfigSource::Topic);
-    assert_eq!(config["segment.bytes"].source, ConfigSource::Broker);
-    assert_eq!(config["cleanup.policy"].source, ConfigSource::Default);
 }

@@ -8,6 +8,7 @@ mod admin;
 mod connection;
 mod credentials;
 mod error;
+mod features;
 pub mod frame;
 pub mod message;
 pub mod offsets;
@@ -28,17 +29,13 @@ pub use admin::KafkaAdmin;
 pub use connection::{Connection, Credentials, Timeouts};
 pub use credentials::Credential;
 pub use error::KafkaError;
+pub use features::{FeatureLevel, METADATA_VERSION};
 pub use kafka_protocol::ResponseError;
-pub use message::{
-    Broker, ClusterView, ConfigChange, ConfigEntry, ConfigSource, GroupOffset, NewTopic,
-    PartitionView, TopicView,
-};
+pub use message::{Broker, ClusterView, GroupOffset, NewTopic, PartitionView, TopicView};
 pub use offsets::{Isolation, lag};
 pub use pool::{ClusterKey, KafkaClients, shared_clients};
-pub use quorum::{
-    Endpoint, FeatureLevel, METADATA_VERSION, QuorumReplica, QuorumView, RegisteredBroker,
-};
+pub use quorum::{Endpoint, QuorumReplica, QuorumView, RegisteredBroker};
 pub use quotas::Quotas;
 pub use replicas::{Factor, LogDirectory, LogReplica, Moves, Reassignment, TopicPartition};
-pub use settings::TopicSettings;
+pub use settings::{ConfigChange, ConfigEntry, ConfigSource, TopicSettings};
 pub use waiting::Waiting;

@@ -1,4 +1,4 @@
-//! Settings of many topics at once, and those that all brokers take while they run.
+//! Settings of topics, and those that all brokers take while they run. The upper half is pure.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
 
 use super::admin::{KafkaAdmin, Target};
 use super::error::KafkaError;
-use super::message::{ConfigChange, ConfigEntry, ConfigSource, text};
+use super::message::text;
 
 /// The resource type "topic" of the configuration requests.
 const TOPIC: i8 = 2;
@@ -23,15 +23,58 @@ const BROKER: i8 = 4;
 /// So many topics are asked for in one request.
 const AT_ONCE: usize = 500;
 
+/// Where the value of a configuration key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set on the topic itself.
+    Topic,
+    /// Set on a broker, at run time or in its file.
+    Broker,
+    /// Kafka's default.
+    Default,
+    /// Anything else.
+    Other(i8),
+}
+
+impl From<i8> for ConfigSource {
+    fn from(code: i8) -> Self {
+        match code {
+            1 => ConfigSource::Topic,
+            2..=4 => ConfigSource::Broker,
+            5 => ConfigSource::Default,
+            other => ConfigSource::Other(other),
+        }
+    }
+}
+
+/// One setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigEntry {
+    /// The value in force; `None` when it is sensitive.
+    pub value: Option<String>,
+    /// Where it comes from.
+    pub source: ConfigSource,
+}
+
+/// A change of one configuration key; keys not named stay as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// Set on the topic.
+    Set(String, String),
+    /// Remove from the topic, so that the broker's default is in force again.
+    Unset(String),
+}
+
 /// Settings by topic and key.
 pub type TopicSettings = BTreeMap<String, BTreeMap<String, ConfigEntry>>;
 
-fn describe(kind: i8, names: &[&str], keys: &[&str]) -> DescribeConfigsRequest {
+/// Asks for these settings, or for all.
+fn describe(kind: i8, names: &[&str], keys: Option<&[&str]>) -> DescribeConfigsRequest {
     let resources = names.iter().map(|name| {
         DescribeConfigsResource::default()
             .with_resource_type(kind)
             .with_resource_name(text(name))
-            .with_configuration_keys(Some(keys.iter().map(|key| text(key)).collect()))
+            .with_configuration_keys(keys.map(|keys| keys.iter().map(|key| text(key)).collect()))
     });
     DescribeConfigsRequest::default().with_resources(resources.collect())
 }
@@ -85,17 +128,66 @@ fn alter(
     IncrementalAlterConfigsRequest::default().with_resources(resources.collect())
 }
 
-fn read_alter(response: &IncrementalAlterConfigsResponse, asked: &str) -> Result<(), KafkaError> {
+/// Whether all was changed. `pass_over` says whether topics that are gone are no error.
+fn read_alter(
+    response: &IncrementalAlterConfigsResponse,
+    asked: &str,
+    pass_over: bool,
+) -> Result<(), KafkaError> {
     response
         .responses
         .iter()
-        .filter(|result| !is_gone(result.error_code))
+        .filter(|result| !(pass_over && is_gone(result.error_code)))
         .try_for_each(|result| {
             KafkaError::check(result.error_code, result.error_message.as_deref(), asked)
         })
 }
 
 impl KafkaAdmin {
+    /// All settings of a topic by key, with where each value comes from.
+    ///
+    /// # Errors
+    /// [`KafkaError::is_unknown_topic`] when there is no such topic.
+    pub async fn topic_config(
+        &self,
+        topic: &str,
+    ) -> Result<BTreeMap<String, ConfigEntry>, KafkaError> {
+        let asked = format!("describe the configuration of topic {topic}");
+        let mut all = self
+            .call(
+                Target::Any,
+                &asked,
+                |_| describe(TOPIC, &[topic], None),
+                |answer| read(answer, &asked),
+            )
+            .await?;
+        let settings = all.remove(topic);
+        settings.ok_or_else(|| KafkaError::unknown_topic(&asked))
+    }
+
+    /// Sets and unsets settings of a topic; keys not named keep their values. All or none are changed.
+    ///
+    /// # Errors
+    /// [`KafkaError::is_invalid_request`] when a key or value is wrong.
+    pub async fn change_topic_config(
+        &self,
+        topic: &str,
+        changes: &[ConfigChange],
+    ) -> Result<(), KafkaError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let asked = format!("change the configuration of topic {topic}");
+        let changes = BTreeMap::from([(topic.to_owned(), changes.to_vec())]);
+        self.call(
+            Target::Controller,
+            &asked,
+            |_| alter(TOPIC, &changes),
+            |answer| read_alter(answer, &asked, false),
+        )
+        .await
+    }
+
     /// These settings of these topics, with the values in force. Topics that are gone are left out.
     ///
     /// # Errors
@@ -112,7 +204,7 @@ impl KafkaAdmin {
                 .call(
                     Target::Any,
                     asked,
-                    |_| describe(TOPIC, some, keys),
+                    |_| describe(TOPIC, some, Some(keys)),
                     |answer| read(answer, asked),
                 )
                 .await?;
@@ -137,7 +229,7 @@ impl KafkaAdmin {
             Target::Controller,
             &asked,
             |_| alter(TOPIC, changes),
-            |answer| read_alter(answer, &asked),
+            |answer| read_alter(answer, &asked, true),
         )
         .await
     }
@@ -155,7 +247,7 @@ impl KafkaAdmin {
             .call(
                 Target::Any,
                 asked,
-                |_| describe(BROKER, &[""], keys),
+                |_| describe(BROKER, &[""], Some(keys)),
                 |answer| read(answer, asked),
             )
             .await?;
@@ -173,7 +265,7 @@ impl KafkaAdmin {
             Target::Controller,
             asked,
             |_| alter(BROKER, &changes),
-            |answer| read_alter(answer, asked),
+            |answer| read_alter(answer, asked, false),
         )
         .await
     }
@@ -182,7 +274,11 @@ impl KafkaAdmin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kafka_protocol::messages::describe_configs_response::DescribeConfigsResult;
+    use kafka_protocol::messages::describe_configs_response::{
+        DescribeConfigsResourceResult, DescribeConfigsResult,
+    };
+    use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+    use kafka_protocol::protocol::{Decodable, Encodable};
 
     #[test]
     fn topics_that_are_gone_are_left_out_and_other_errors_are_told() {
@@ -207,5 +303,62 @@ mod tests {
         let request = alter(BROKER, &changes);
         assert_eq!(request.resources[0].resource_name.as_str(), "");
         assert_eq!(request.resources[0].configs[0].config_operation, 1);
+    }
+
+    #[test]
+    fn changes_encode_in_every_version_and_read_back_the_same() {
+        let set = ConfigChange::Set("retention.ms".to_owned(), "1000".to_owned());
+        let unset = ConfigChange::Unset("segment.ms".to_owned());
+        let changes = [("telemetry".to_owned(), vec![set, unset])].into();
+        for version in 0..=1 {
+            let mut buffer = bytes::BytesMut::new();
+            let request = alter(TOPIC, &changes);
+            request.encode(&mut buffer, version).unwrap();
+            let read =
+                IncrementalAlterConfigsRequest::decode(&mut buffer.freeze(), version).unwrap();
+            assert_eq!(read, request);
+            let operations: Vec<(i8, Option<&str>)> = read.resources[0]
+                .configs
+                .iter()
+                .map(|c: &AlterableConfig| (c.config_operation, c.value.as_deref()))
+                .collect();
+            assert_eq!(operations, vec![(0, Some("1000")), (1, None)]);
+        }
+    }
+
+    #[test]
+    fn configuration_says_where_each_value_comes_from() {
+        let entry = |name: &str, value: &str, source| {
+            DescribeConfigsResourceResult::default()
+                .with_name(text(name))
+                .with_value(Some(text(value)))
+                .with_config_source(source)
+        };
+        let response = DescribeConfigsResponse::default().with_results(vec![
+            DescribeConfigsResult::default()
+                .with_resource_name(text("t"))
+                .with_configs(vec![
+                    entry("retention.ms", "1000", 1),
+                    entry("segment.bytes", "1", 4),
+                    entry("cleanup.policy", "delete", 5),
+                ]),
+        ]);
+        let config = read(&response, "x").unwrap().remove("t").unwrap();
+        assert_eq!(config["retention.ms"].source, ConfigSource::Topic);
+        assert_eq!(config["segment.bytes"].source, ConfigSource::Broker);
+        assert_eq!(config["cleanup.policy"].source, ConfigSource::Default);
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_passed_over_only_among_others() {
+        let gone = AlterConfigsResourceResponse::default()
+            .with_error_code(ResponseError::UnknownTopicOrPartition.code());
+        let answer = IncrementalAlterConfigsResponse::default().with_responses(vec![gone]);
+        assert!(read_alter(&answer, "x", true).is_ok());
+        assert!(
+            read_alter(&answer, "x", false)
+                .unwrap_err()
+                .is_unknown_topic()
+        );
     }
 }

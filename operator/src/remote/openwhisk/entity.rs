@@ -1,141 +1,35 @@
-//! What actions, triggers and rules have in common as resources: the OpenWhisk they live in, who owns a name there,
-//! waiting, and letting go.
+//! What actions, triggers and rules have in common as resources: the OpenWhisk they live in.
 
-use std::fmt::Debug;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Secret;
-use kube::core::DeserializeGuard;
-use kube::runtime::watcher;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use millrace_contract::Invalid;
-use serde::de::DeserializeOwned;
 
 use super::client::WhiskClient;
-use super::error::{Class, WhiskError};
+use super::entity_error::EntityError;
+use super::error::WhiskError;
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Failure, Reconciled, affected, status_of};
+use crate::controller::Reconciled;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
-use crate::remote::claim;
-use crate::remote::release::{self, Component as Lives, Release};
-use crate::status::{
-    AVAILABLE, Conditioned, ConditionedStatus, DEGRADED, PROGRESSING, is_true, set_condition,
-};
-use crate::topic::crd::DeletionPolicy;
-use crate::types::GROUP;
+use crate::remote::release::Lives;
+use crate::remote::resident::{self, KubernetesError, LOOK, Resident};
+use crate::status::{AVAILABLE, is_true};
 
-/// Drift inside OpenWhisk, and of what is referred to outside of it, sends no event: so often it is looked for.
-pub const RESYNC: Duration = Duration::from_secs(60);
 /// What an entity needs inside OpenWhisk becomes available soon or not at all.
 pub const WAIT_FOR_OTHERS: Duration = Duration::from_secs(3);
-/// The watch of the OpenWhisk tells when it becomes available; this only covers a lost event.
-const WAIT: Duration = Duration::from_secs(15);
-/// A plan is looked at by somebody who waits for it.
-const LOOK: Duration = Duration::from_secs(5);
+/// The reason of conditions while an OpenWhisk cannot be asked.
+pub const WAITS: &str = "WaitingForOpenWhisk";
 /// Code runs to megabytes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What can go wrong with an entity.
-#[derive(Debug, thiserror::Error)]
-pub enum EntityError {
-    /// Kubernetes answered with an error.
-    #[error("cannot {doing}")]
-    Kubernetes {
-        /// What was tried.
-        doing: &'static str,
-        /// Why not.
-        source: kube::Error,
-    },
-    /// Something that the specification refers to is missing or wrong; the entity on the server stays as it is.
-    #[error("{0}")]
-    Invalid(Invalid),
-    /// An action that comes with the operator cannot be read.
-    #[error("the built-in action {name} cannot be read")]
-    Builtin {
-        /// Its name.
-        name: String,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// OpenWhisk cannot be asked, or failed.
-    #[error(transparent)]
-    Whisk(#[from] WhiskError),
-    /// The entity cannot be removed yet.
-    #[error("the {what} cannot be removed: {source}; the resource is let go after {} s", release::TIME_LIMIT.as_secs())]
-    Removal {
-        /// What kind of entity.
-        what: &'static str,
-        /// Why not.
-        source: WhiskError,
-    },
-}
-
-impl EntityError {
-    /// An error of Kubernetes while doing something.
-    pub fn kubernetes(doing: &'static str) -> impl FnOnce(kube::Error) -> EntityError {
-        move |source| EntityError::Kubernetes { doing, source }
-    }
-}
-
-impl Failure for EntityError {
-    fn reason(&self) -> &'static str {
-        match self {
-            EntityError::Kubernetes { .. } => "KubernetesFailed",
-            EntityError::Invalid(_) => "Invalid",
-            EntityError::Builtin { .. } => "BuiltinUnreadable",
-            EntityError::Whisk(error) => match error.class() {
-                Some(Class::Unauthorized) => "KeyRefused",
-                Some(_) => "OpenWhiskFailed",
-                None => "OpenWhiskUnreachable",
-            },
-            EntityError::Removal { .. } => "RemovalFailed",
-        }
-    }
-
-    fn retry_after(&self) -> Duration {
-        match self {
-            // Often what is missing comes a moment later: a Secret made by somebody else.
-            EntityError::Invalid(_) => Duration::from_secs(5),
-            EntityError::Kubernetes { .. } | EntityError::Removal { .. } => Duration::from_secs(3),
-            EntityError::Whisk(_) => Duration::from_secs(10),
-            EntityError::Builtin { .. } => Duration::from_secs(60),
-        }
-    }
-}
-
 /// A custom resource that stands for an entity inside an OpenWhisk.
-pub trait Entity:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Conditioned<Status: Send + Sync + Debug>
-    + Clone
-    + Debug
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
-{
-    /// The kind in plain words: `action`.
-    const WHAT: &'static str;
-    /// Stands while the entity is to go with its resource.
-    const FINALIZER: &'static str;
-    /// The field with the entity's name.
-    const NAME_FIELD: &'static str;
-    /// The OpenWhisk it lives in.
-    fn openwhisk(&self) -> &str;
-    /// Its name there.
-    fn entity_name(&self) -> &str;
-    /// What becomes of it when the resource is deleted.
-    fn deletion_policy(&self) -> &DeletionPolicy;
+pub trait Entity: Resident<Home = OpenWhisk> {
     /// Whether this resource was seen to own the entity.
     fn owns(&self) -> bool;
-    /// Notes the entity's name.
-    fn note_name(status: &mut Self::Status, name: &str);
-    /// Forgets that this resource owns the entity.
-    fn disown(status: &mut Self::Status);
     /// Removes the entity; `false` when there was none.
     fn remove(
         client: &WhiskClient,
@@ -143,24 +37,10 @@ pub trait Entity:
     ) -> impl Future<Output = Result<bool, WhiskError>> + Send;
 }
 
-/// What the operator must be allowed to do for any entity; `plural` is its resource.
+/// What the operator must be allowed to do for any entity.
 #[must_use]
-pub fn rules(plural: &str, what: &str) -> Vec<Rule> {
-    let mut rules = Rule::own_kind(plural);
-    rules.push(Rule::new(
-        GROUP,
-        &[plural],
-        &["patch"],
-        &format!(
-            "Label {what} with what it claims, and hold its deletion until it is gone from OpenWhisk."
-        ),
-    ));
-    rules.push(Rule::new(
-        GROUP,
-        &["openwhisks"],
-        &["get", "list", "watch"],
-        "Find the OpenWhisk of an action, trigger or rule and wait until it is available.",
-    ));
+pub fn rules<K: Entity>() -> Vec<Rule> {
+    let mut rules = resident::rules::<K>();
     rules.push(Rule::new(
         "",
         &["secrets"],
@@ -170,64 +50,32 @@ pub fn rules(plural: &str, what: &str) -> Vec<Rule> {
     rules
 }
 
-/// Watches the OpenWhisks that entities live in.
-pub fn watch_servers<C: Component<Kind: Entity>>(
-    controller: ControllerOf<C>,
-    context: &Context,
-    scope: Option<&str>,
-) -> ControllerOf<C> {
-    let store = controller.store();
-    let servers = context.scoped::<DeserializeGuard<OpenWhisk>>(scope);
-    controller.watches(servers, watcher::Config::default(), move |server| {
-        let name = server.name_any();
-        affected(&store, server.namespace().as_deref(), |entity: &C::Kind| {
-            entity.openwhisk() == name
-        })
-    })
-}
-
-/// What has to be done next.
-#[derive(Debug)]
-pub enum Begun<S> {
-    /// Nothing: this is what it came to.
-    Settled(Reconciled<S>),
-    /// The entity is to be made as asked for, in this OpenWhisk if it is there yet.
-    Go(Box<(Option<OpenWhisk>, S)>),
-}
-
-/// The first steps of every reconcile: who owns the name, and what becomes of an entity on its way out.
+/// The first steps of every reconcile: who owns the name, and what becomes of an entity on its way out. Goes on with the
+/// OpenWhisk, if it is there yet, and the status to fill.
 ///
 /// # Errors
 /// [`EntityError`].
 pub async fn begin<K: Entity>(
     context: &Context,
     object: &K,
-) -> Result<Begun<K::Status>, EntityError> {
-    let namespace = object.namespace().unwrap_or_default();
-    let server = context
-        .namespaced::<OpenWhisk>(&namespace)
-        .get_opt(object.openwhisk())
-        .await
-        .map_err(EntityError::kubernetes("read the OpenWhisk"))?;
+) -> Result<ControlFlow<Reconciled<K::Status>, (Option<OpenWhisk>, K::Status)>, EntityError> {
+    let server = server(context, object).await?;
     if object.meta().deletion_timestamp.is_some() {
         let gone = delete(context, object, server.as_ref()).await?;
-        return Ok(Begun::Settled(gone));
+        return Ok(ControlFlow::Break(gone));
     }
-    let mine = claim::claim(object.openwhisk(), object.entity_name());
-    let removed_with_it = *object.deletion_policy() == DeletionPolicy::Delete;
-    let labels = [(claim::CLAIM_LABEL, mine.as_str())];
-    claim::set_metadata(context, object, &labels, K::FINALIZER, removed_with_it)
-        .await
-        .map_err(EntityError::kubernetes("label the resource"))?;
-    let mut status = status_of(object);
-    K::note_name(&mut status, object.entity_name());
-    let all = claim::claimants::<K>(context, &namespace, &mine)
-        .await
-        .map_err(EntityError::kubernetes("list resources of the same name"))?;
-    if let Some(owner) = claim::older_rival(object, &all) {
-        return Ok(Begun::Settled(claimed_by(object, status, owner)));
-    }
-    Ok(Begun::Go(Box::new((server, status))))
+    let claimed = resident::claim(context, object, &[]).await?;
+    Ok(claimed.map_continue(|status| (server, status)))
+}
+
+async fn server<K: Entity>(
+    context: &Context,
+    object: &K,
+) -> Result<Option<OpenWhisk>, KubernetesError> {
+    let namespace = object.namespace().unwrap_or_default();
+    let servers = context.namespaced::<OpenWhisk>(&namespace);
+    let server = servers.get_opt(&object.place()).await;
+    server.map_err(KubernetesError::doing("read the OpenWhisk"))
 }
 
 /// A client to look at an entity with, or what can be said without one. Nothing is claimed or written.
@@ -238,19 +86,10 @@ pub async fn ask<K: Entity>(
     context: &Context,
     object: &K,
 ) -> Result<Result<WhiskClient, Preparation>, EntityError> {
-    let namespace = object.namespace().unwrap_or_default();
-    let mine = claim::claim(object.openwhisk(), object.entity_name());
-    let all = claim::claimants::<K>(context, &namespace, &mine)
-        .await
-        .map_err(EntityError::kubernetes("list resources of the same name"))?;
-    if let Some(owner) = claim::older_rival(object, &all) {
-        return Ok(Err(Preparation::refuses(rival(object, owner))));
+    if let Some(rival) = resident::rival(context, object).await? {
+        return Ok(Err(Preparation::refuses(rival)));
     }
-    let server = context
-        .namespaced::<OpenWhisk>(&namespace)
-        .get_opt(object.openwhisk())
-        .await
-        .map_err(EntityError::kubernetes("read the OpenWhisk"))?;
+    let server = server(context, object).await?;
     let client = reach(context, object, server.as_ref()).await?;
     Ok(client.map_err(|waiting| Preparation::waits(waiting.to_string())))
 }
@@ -286,7 +125,7 @@ pub async fn reach<K: Entity>(
     let refer = |problem: &str, cure: &str| {
         Err(Invalid::new(
             "spec.openwhisk",
-            object.openwhisk(),
+            object.place(),
             problem,
             cure,
         ))
@@ -313,7 +152,7 @@ pub async fn reach<K: Entity>(
         .namespaced::<Secret>(&namespace)
         .get_opt(&binding.name)
         .await
-        .map_err(EntityError::kubernetes("read the binding of the OpenWhisk"))?;
+        .map_err(KubernetesError::doing("read the binding of the OpenWhisk"))?;
     let field = |key: &str| {
         let data = secret.as_ref().and_then(|secret| secret.data.as_ref());
         data.and_then(|data| data.get(key))
@@ -333,99 +172,25 @@ pub async fn reach<K: Entity>(
     Ok(Ok(WhiskClient::new(&uri, &user, &key, CALL_TIMEOUT)?))
 }
 
-/// The status of an entity whose OpenWhisk cannot be asked yet.
-pub fn wait_for_server<K: Entity>(
-    object: &K,
-    status: K::Status,
-    waiting: &Invalid,
-) -> Reconciled<K::Status> {
-    wait(
-        object,
-        status,
-        "WaitingForOpenWhisk",
-        &waiting.to_string(),
-        WAIT,
-    )
-}
-
-/// The status of an entity that cannot be made yet.
-pub fn wait<K: Entity>(
-    object: &K,
-    mut status: K::Status,
-    reason: &str,
-    text: &str,
-    again: Duration,
-) -> Reconciled<K::Status> {
-    let generation = object.meta().generation;
-    for (condition, value) in [(AVAILABLE, false), (PROGRESSING, true)] {
-        let conditions = status.conditions_mut();
-        set_condition(conditions, condition, value, reason, text, generation);
-    }
-    Reconciled::Status(status, again)
-}
-
 /// The status of an entity that somebody deleted between our write and our look.
 pub fn vanished<K: Entity>(object: &K, status: K::Status) -> Reconciled<K::Status> {
     let text = format!(
         "somebody deleted the {} just now; it is created again",
         K::WHAT
     );
-    wait(object, status, "Creating", &text, Duration::from_secs(2))
+    resident::wait(object, status, "Creating", &text, Duration::from_secs(2))
 }
 
 /// The status of an entity that is as asked for.
-pub fn installed<K: Entity>(
-    object: &K,
-    mut status: K::Status,
-    said: &str,
-) -> Reconciled<K::Status> {
-    let generation = object.meta().generation;
-    let conditions = status.conditions_mut();
-    set_condition(conditions, AVAILABLE, true, "Installed", said, generation);
-    set_condition(conditions, PROGRESSING, false, "Settled", "", generation);
-    Reconciled::Status(status, RESYNC)
+pub fn installed<K: Entity>(object: &K, status: K::Status, said: &str) -> Reconciled<K::Status> {
+    resident::there(object, status, "Installed", said, &[])
 }
 
 /// Tells a change that was made, in the log and as an event.
 pub async fn tell<K: Entity>(context: &Context, object: &K, created: bool, change: &str) {
-    tracing::info!(kind = %K::kind(&()), name = %object.name_any(), namespace = object.namespace(), change, "changed in OpenWhisk");
     let what = if created { "Created" } else { "Changed" };
-    let reason = format!("{}{what}", K::kind(&()));
-    context
-        .event(&object.object_ref(&()), false, &reason, change)
-        .await;
-}
-
-/// Another resource named the entity first: this one leaves it alone.
-fn claimed_by<K: Entity>(object: &K, mut status: K::Status, owner: &K) -> Reconciled<K::Status> {
-    let generation = object.meta().generation;
-    let text = rival(object, owner);
-    // Deleting this resource must not delete what belongs to the owner.
-    K::disown(&mut status);
-    for (condition, value, message) in [
-        (AVAILABLE, false, text.as_str()),
-        (PROGRESSING, false, ""),
-        (DEGRADED, true, text.as_str()),
-    ] {
-        let conditions = status.conditions_mut();
-        set_condition(conditions, condition, value, "Claimed", message, generation);
-    }
-    Reconciled::Status(status, RESYNC)
-}
-
-fn rival<K: Entity>(object: &K, owner: &K) -> String {
-    Invalid::new(
-        K::NAME_FIELD,
-        object.entity_name(),
-        format!(
-            "the {} belongs to the older {} {}",
-            K::WHAT,
-            K::kind(&()),
-            owner.name_any()
-        ),
-        "delete one of the two, or give another name",
-    )
-    .to_string()
+    let reason = format!("{}{what}", K::EVENT);
+    resident::tell(context, object, &reason, change).await;
 }
 
 async fn delete<K: Entity>(
@@ -433,61 +198,21 @@ async fn delete<K: Entity>(
     object: &K,
     server: Option<&OpenWhisk>,
 ) -> Result<Reconciled<K::Status>, EntityError> {
-    if !object.finalizers().iter().any(|f| f == K::FINALIZER) {
-        return Ok(Reconciled::Gone);
-    }
-    let name = object.entity_name();
-    let lives = match server {
-        None => Lives::Gone,
-        Some(server) if server.meta().deletion_timestamp.is_some() => Lives::Going,
-        Some(_) => Lives::Present,
-    };
     // Only what this resource was seen to own is removed.
-    let remove = *object.deletion_policy() == DeletionPolicy::Delete && object.owns();
-    let asked = object
-        .meta()
-        .deletion_timestamp
-        .as_ref()
-        .map_or_else(Timestamp::now, |t| t.0);
-    let what = format!("{} {name}", K::WHAT);
-    let decision = release::decide(
-        remove,
-        lives,
-        &what,
-        asked,
-        Timestamp::now(),
-        release::TIME_LIMIT,
-    );
-    let note = match decision {
-        Release::Now(why) => why,
-        Release::AfterRemoval => match reach(context, object, server).await? {
-            Ok(client) => match K::remove(&client, name).await {
-                Ok(true) => format!("{what} was deleted"),
-                Ok(false) => format!("{what} was gone already"),
-                Err(source) => {
-                    return Err(EntityError::Removal {
-                        what: K::WHAT,
-                        source,
-                    });
-                }
-            },
-            Err(waiting) => {
-                let text = format!(
-                    "{what} is to be deleted: {waiting}; the resource is let go after {} s",
-                    release::TIME_LIMIT.as_secs()
-                );
-                let again = Duration::from_secs(5);
-                let status = status_of(object);
-                return Ok(wait(object, status, "WaitingForOpenWhisk", &text, again));
-            }
-        },
+    let keep = (!object.owns()).then(|| "this resource did not make it".to_owned());
+    let removal = async {
+        let client = match reach(context, object, server).await? {
+            Ok(client) => client,
+            Err(waiting) => return Ok(Err(waiting)),
+        };
+        match K::remove(&client, object.name_there()).await {
+            Ok(true) => Ok(Ok("was deleted".to_owned())),
+            Ok(false) => Ok(Ok("was gone already".to_owned())),
+            Err(source) => Err(EntityError::Removal {
+                what: K::WHAT,
+                source,
+            }),
+        }
     };
-    let reason = format!("{}Released", K::kind(&()));
-    context
-        .event(&object.object_ref(&()), false, &reason, &note)
-        .await;
-    claim::set_metadata(context, object, &[], K::FINALIZER, false)
-        .await
-        .map_err(EntityError::kubernetes("let the resource go"))?;
-    Ok(Reconciled::Gone)
+    resident::leave(context, object, Lives::of(server), keep, removal).await
 }

@@ -4,13 +4,14 @@
 mod bound;
 mod client;
 pub mod entity;
+mod entity_error;
 mod error;
 mod model;
 mod parameters;
 
 pub use bound::{Difference, key_values, parameter_differences};
 pub use client::WhiskClient;
-pub use entity::EntityError;
+pub use entity_error::EntityError;
 pub use error::{Class, WhiskError};
 pub use model::{
     ActionPut, ActionRecord, Activation, ActivationResponse, Exec, Invocation, Invoked, KeyValue,

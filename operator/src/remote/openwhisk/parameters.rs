@@ -6,9 +6,10 @@ use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
 use serde_json::Value;
 
-use super::entity::EntityError;
+use super::entity_error::EntityError;
 use crate::action::crd::SecretParameter;
 use crate::context::Context;
+use crate::remote::resident::KubernetesError;
 use crate::types::{FreeForm, KeyRef};
 
 /// All parameters with their values.
@@ -40,7 +41,7 @@ async fn secret_value(
         .namespaced::<Secret>(namespace)
         .get_opt(&reference.name)
         .await
-        .map_err(EntityError::kubernetes("read a Secret with a parameter"))?;
+        .map_err(KubernetesError::doing("read a Secret with a parameter"))?;
     value_in(secret.as_ref(), reference, field).map_err(EntityError::Invalid)
 }
 

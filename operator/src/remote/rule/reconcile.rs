@@ -1,5 +1,8 @@
 //! The reconciler of Rule.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
@@ -10,11 +13,13 @@ use super::remote::RemoteRule;
 use crate::action::crd::Action;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected};
+use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
-use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError, WAIT_FOR_OTHERS};
-use crate::remote::openwhisk::{Class, WhiskClient, WhiskError};
+use crate::remote::openwhisk::entity::{self, Entity, WAIT_FOR_OTHERS};
+use crate::remote::openwhisk::{Class, EntityError, WhiskClient, WhiskError};
 use crate::remote::pipeline::{converge, plan};
+use crate::remote::resident::{self, Resident};
 use crate::rule::crd::{RuleStatus, WhiskRule};
 use crate::topic::crd::DeletionPolicy;
 use crate::trigger::crd::Trigger;
@@ -23,27 +28,24 @@ use crate::types::GROUP;
 /// Stands while the rule is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/openwhisk-rule";
 
-impl Entity for WhiskRule {
+impl Resident for WhiskRule {
+    type Home = OpenWhisk;
     const WHAT: &'static str = "rule";
+    const EVENT: &'static str = "Rule";
     const FINALIZER: &'static str = FINALIZER;
     const NAME_FIELD: &'static str = "spec.ruleName";
+    const WAITS: &'static str = entity::WAITS;
 
-    fn openwhisk(&self) -> &str {
-        &self.spec.openwhisk
+    fn place(&self) -> Cow<'_, str> {
+        self.spec.openwhisk.as_str().into()
     }
 
-    fn entity_name(&self) -> &str {
+    fn name_there(&self) -> &str {
         self.rule_name()
     }
 
-    fn deletion_policy(&self) -> &DeletionPolicy {
-        &self.spec.deletion_policy
-    }
-
-    fn owns(&self) -> bool {
-        self.status
-            .as_ref()
-            .is_some_and(|status| status.version.is_some())
+    fn deletion_policy(&self) -> DeletionPolicy {
+        self.spec.deletion_policy
     }
 
     fn note_name(status: &mut RuleStatus, name: &str) {
@@ -52,6 +54,14 @@ impl Entity for WhiskRule {
 
     fn disown(status: &mut RuleStatus) {
         (status.version, status.active) = (None, None);
+    }
+}
+
+impl Entity for WhiskRule {
+    fn owns(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.version.is_some())
     }
 
     async fn remove(client: &WhiskClient, name: &str) -> Result<bool, WhiskError> {
@@ -70,7 +80,7 @@ impl Component for WhiskRules {
     const HANDLES_DELETION: bool = true;
 
     fn rules() -> Vec<Rule> {
-        let mut rules = entity::rules("rules", "a rule");
+        let mut rules = entity::rules::<WhiskRule>();
         rules.push(Rule::new(
             GROUP,
             &["actions", "triggers"],
@@ -85,7 +95,7 @@ impl Component for WhiskRules {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let controller = entity::watch_servers::<Self>(controller, context, scope);
+        let controller = resident::watch_homes::<Self>(controller, context, scope);
         let store = controller.store();
         let triggers = context.scoped::<DeserializeGuard<Trigger>>(scope);
         let controller = controller.watches(triggers, watcher::Config::default(), move |guard| {
@@ -140,8 +150,8 @@ impl Component for WhiskRules {
         rule: &WhiskRule,
     ) -> Result<Reconciled<RuleStatus>, EntityError> {
         let (server, status) = match entity::begin(context, rule).await? {
-            Begun::Settled(settled) => return Ok(settled),
-            Begun::Go(go) => *go,
+            ControlFlow::Break(settled) => return Ok(settled),
+            ControlFlow::Continue(begun) => begun,
         };
         let wanted = WantedRule {
             name: rule.rule_name().to_owned(),
@@ -151,7 +161,7 @@ impl Component for WhiskRules {
         };
         let client = match entity::reach(context, rule, server.as_ref()).await? {
             Ok(client) => client,
-            Err(waiting) => return Ok(entity::wait_for_server(rule, status, &waiting)),
+            Err(waiting) => return Ok(resident::wait_for_home(rule, status, &waiting)),
         };
         if let Some((reason, missing)) = missing(&client, &wanted).await? {
             return Ok(wait(rule, status, reason, &missing));
@@ -196,7 +206,7 @@ fn wait(
 ) -> Reconciled<RuleStatus> {
     // Without its trigger or its action a rule runs nothing, whatever its state says.
     status.active = Some(false);
-    entity::wait(rule, status, reason, &missing.to_string(), WAIT_FOR_OTHERS)
+    resident::wait(rule, status, reason, &missing.to_string(), WAIT_FOR_OTHERS)
 }
 
 /// The trigger or the action that is not in OpenWhisk, with the reason for the condition.

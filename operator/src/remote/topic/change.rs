@@ -37,6 +37,8 @@ pub struct WantedTopic {
 pub struct ObservedTopic {
     /// Partitions and replicas.
     pub view: TopicView,
+    /// How many copies its partitions have, or are on their way to have.
+    pub copies: BTreeSet<i32>,
     /// All its settings.
     pub config: BTreeMap<String, ConfigEntry>,
     /// Whether it holds records; not looked at while no other schema is asked for.
@@ -220,10 +222,10 @@ fn compare_shape(wanted: &WantedTopic, view: &TopicView, plan: &mut Plan<TopicCh
 }
 
 fn compare_factor(wanted: &WantedTopic, observed: &ObservedTopic, plan: &mut Plan<TopicChange>) {
-    let factor = observed.view.replication_factor();
-    if factor == wanted.replication_factor {
+    let mut copies = observed.copies.iter().copied();
+    let Some(factor) = copies.find(|copies| *copies != wanted.replication_factor) else {
         return;
-    }
+    };
     let in_sync = wanted
         .config
         .get(MIN_IN_SYNC)

@@ -45,6 +45,7 @@ fn observed(
                 ((*key).to_owned(), entry)
             })
             .collect(),
+        copies: [replicas].into(),
         holds_records: true,
     }
 }
@@ -135,6 +136,20 @@ fn a_topic_with_records_stays_bound_to_its_schema() {
 }
 
 #[test]
+fn a_partition_that_has_another_number_of_copies_is_enough_to_change_them() {
+    let mut now = observed(6, 1, &AS_WANTED);
+    now.copies = [1, 3].into();
+    assert_eq!(
+        diff(&wanted(), Some(&now)).to_string(),
+        "topic alerts: copies of each partition, 3 → 1"
+    );
+    // On its way counts as there.
+    now.view.partitions[0].replicas = vec![0, 1, 2];
+    now.copies = [1].into();
+    assert!(diff(&wanted(), Some(&now)).is_settled());
+}
+
+#[test]
 fn too_few_copies_for_writers_are_refused() {
     let mut config = AS_WANTED.to_vec();
     config.push(("min.insync.replicas", "2", ConfigSource::Broker));
@@ -189,9 +204,7 @@ fn after(observed: Option<ObservedTopic>, changes: &[TopicChange]) -> ObservedTo
                 topic.config = config;
             }
             TopicChange::SetReplicationFactor { to, .. } => {
-                for partition in &mut topic.view.partitions {
-                    partition.replicas = (0..*to).collect();
-                }
+                topic.copies = [*to].into();
             }
             TopicChange::SetConfig { key, to, .. } => set(&mut topic, key, to),
             TopicChange::UnsetConfig { key, .. } => {

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use millrace_contract::Invalid;
 
-use super::error::TopicError;
+use super::factor::Mover;
 use crate::context::Context;
 use crate::kafka::crd::KafkaCluster;
 use crate::kafka::reach::{ReachError, reach};
 use crate::remote::kafka::{KafkaAdmin, outside};
-use crate::remote::release::Component as Lives;
+use crate::remote::release::Lives;
+use crate::remote::resident::KubernetesError;
 use crate::topic::crd::KafkaTopic;
 
 /// The Kafka of a topic, as far as it is there.
@@ -28,14 +29,14 @@ impl Home {
     ///
     /// # Errors
     /// Kubernetes could not be asked.
-    pub async fn of(context: &Context, topic: &KafkaTopic) -> Result<Self, TopicError> {
+    pub async fn of(context: &Context, topic: &KafkaTopic) -> Result<Self, KubernetesError> {
         let namespace = topic.namespace().unwrap_or_default();
         if let Some(name) = &topic.spec.kafka {
             let clusters = context.namespaced::<KafkaCluster>(&namespace);
             let cluster = clusters
                 .get_opt(name)
                 .await
-                .map_err(TopicError::kubernetes("read the KafkaCluster"))?;
+                .map_err(KubernetesError::doing("read the KafkaCluster"))?;
             return Ok(Self::Cluster(name.clone(), cluster.map(Box::new)));
         }
         let name = topic.spec.binding.clone().unwrap_or_default();
@@ -43,7 +44,7 @@ impl Home {
         let secret = secrets
             .get_opt(&name)
             .await
-            .map_err(TopicError::kubernetes("read the binding of the Kafka"))?;
+            .map_err(KubernetesError::doing("read the binding of the Kafka"))?;
         Ok(Self::Outside(name, secret.map(Box::new)))
     }
 
@@ -51,11 +52,18 @@ impl Home {
     #[must_use]
     pub fn lives(&self) -> Lives {
         match self {
-            Self::Cluster(_, None) | Self::Outside(_, None) => Lives::Gone,
-            Self::Cluster(_, Some(cluster)) if cluster.meta().deletion_timestamp.is_some() => {
-                Lives::Going
-            }
-            _ => Lives::Present,
+            Self::Cluster(_, cluster) => Lives::of(cluster.as_deref()),
+            Self::Outside(_, None) => Lives::Gone,
+            Self::Outside(_, Some(_)) => Lives::Present,
+        }
+    }
+
+    /// Who makes and removes copies of partitions there.
+    #[must_use]
+    pub fn mover(&self) -> Mover {
+        match self {
+            Self::Cluster(..) => Mover::Cluster,
+            Self::Outside(..) => Mover::Topic,
         }
     }
 

@@ -6,7 +6,7 @@ use millrace_contract::Invalid;
 use tokio::time::{Instant, sleep};
 
 use super::change::{ObservedTopic, TopicChange, WantedTopic, diff};
-use super::factor::set_factor;
+use super::factor::{Mover, copies, set_factor};
 use crate::remote::kafka::{ConfigChange, KafkaAdmin, KafkaError, ResponseError};
 use crate::remote::pipeline::{Plan, Remote};
 
@@ -20,6 +20,8 @@ pub struct RemoteTopic<'a> {
     pub admin: &'a KafkaAdmin,
     /// What is asked for.
     pub wanted: &'a WantedTopic,
+    /// Who makes and removes copies of its partitions.
+    pub mover: Mover,
 }
 
 impl Remote for RemoteTopic<'_> {
@@ -34,6 +36,7 @@ impl Remote for RemoteTopic<'_> {
         };
         let looked = async {
             Ok(ObservedTopic {
+                copies: copies(self.admin, &view, self.wanted.replication_factor).await?,
                 view,
                 config: self.admin.topic_config(name).await?,
                 holds_records: match self.wanted.rebind {
@@ -89,7 +92,7 @@ impl Remote for RemoteTopic<'_> {
             self.wait_for(partitions).await?;
         }
         if let Some(factor) = factor {
-            set_factor(self.admin, &self.wanted.name, factor).await?;
+            set_factor(self.admin, &self.wanted.name, factor, self.mover).await?;
         }
         Ok(())
     }

@@ -1,5 +1,8 @@
 //! The reconciler of Trigger.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
 use kube::ResourceExt;
 use millrace_contract::Invalid;
 
@@ -7,38 +10,37 @@ use super::change::{TriggerChange, WantedTrigger};
 use super::remote::RemoteTrigger;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled};
+use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
-use crate::remote::openwhisk::entity::{self, Begun, Entity, EntityError};
-use crate::remote::openwhisk::{Class, WhiskClient, WhiskError, parameters};
+use crate::remote::openwhisk::entity::{self, Entity};
+use crate::remote::openwhisk::{Class, EntityError, WhiskClient, WhiskError, parameters};
 use crate::remote::pipeline::{converge, plan};
+use crate::remote::resident::{self, Resident};
 use crate::topic::crd::DeletionPolicy;
 use crate::trigger::crd::{Trigger, TriggerStatus};
 
 /// Stands while the trigger is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/openwhisk-trigger";
 
-impl Entity for Trigger {
+impl Resident for Trigger {
+    type Home = OpenWhisk;
     const WHAT: &'static str = "trigger";
+    const EVENT: &'static str = "Trigger";
     const FINALIZER: &'static str = FINALIZER;
     const NAME_FIELD: &'static str = "spec.triggerName";
+    const WAITS: &'static str = entity::WAITS;
 
-    fn openwhisk(&self) -> &str {
-        &self.spec.openwhisk
+    fn place(&self) -> Cow<'_, str> {
+        self.spec.openwhisk.as_str().into()
     }
 
-    fn entity_name(&self) -> &str {
+    fn name_there(&self) -> &str {
         self.trigger_name()
     }
 
-    fn deletion_policy(&self) -> &DeletionPolicy {
-        &self.spec.deletion_policy
-    }
-
-    fn owns(&self) -> bool {
-        self.status
-            .as_ref()
-            .is_some_and(|status| status.version.is_some())
+    fn deletion_policy(&self) -> DeletionPolicy {
+        self.spec.deletion_policy
     }
 
     fn note_name(status: &mut TriggerStatus, name: &str) {
@@ -47,6 +49,14 @@ impl Entity for Trigger {
 
     fn disown(status: &mut TriggerStatus) {
         status.version = None;
+    }
+}
+
+impl Entity for Trigger {
+    fn owns(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|status| status.version.is_some())
     }
 
     async fn remove(client: &WhiskClient, name: &str) -> Result<bool, WhiskError> {
@@ -65,7 +75,7 @@ impl Component for Triggers {
     const HANDLES_DELETION: bool = true;
 
     fn rules() -> Vec<Rule> {
-        entity::rules("triggers", "a trigger")
+        entity::rules::<Trigger>()
     }
 
     fn watches(
@@ -73,7 +83,7 @@ impl Component for Triggers {
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        entity::watch_servers::<Self>(controller, context, scope)
+        resident::watch_homes::<Self>(controller, context, scope)
     }
 
     async fn prepare(context: &Context, trigger: &Trigger) -> Result<Preparation, EntityError> {
@@ -105,8 +115,8 @@ impl Component for Triggers {
         trigger: &Trigger,
     ) -> Result<Reconciled<TriggerStatus>, EntityError> {
         let (server, mut status) = match entity::begin(context, trigger).await? {
-            Begun::Settled(settled) => return Ok(settled),
-            Begun::Go(go) => *go,
+            ControlFlow::Break(settled) => return Ok(settled),
+            ControlFlow::Continue(begun) => begun,
         };
         let spec = &trigger.spec;
         let namespace = trigger.namespace().unwrap_or_default();
@@ -118,7 +128,7 @@ impl Component for Triggers {
         };
         let client = match entity::reach(context, trigger, server.as_ref()).await? {
             Ok(client) => client,
-            Err(waiting) => return Ok(entity::wait_for_server(trigger, status, &waiting)),
+            Err(waiting) => return Ok(resident::wait_for_home(trigger, status, &waiting)),
         };
         let remote = RemoteTrigger {
             client: &client,

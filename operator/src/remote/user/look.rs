@@ -1,5 +1,7 @@
 //! What is read of Kubernetes before anything is decided about a user.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
@@ -7,18 +9,21 @@ use millrace_contract::Invalid;
 use super::ROTATE;
 use super::binding::{self, Data, binding_name, connection_name};
 use super::change::WantedUser;
-use super::error::UserError;
 use super::password::{self, Password};
 use super::wanted;
 use crate::context::Context;
 use crate::kafka::crd::KafkaCluster;
 use crate::reconcile::{ApplyError, Error, Owner};
-use crate::remote::{claim, kafka};
+use crate::remote::kafka;
+use crate::remote::kafka_resident::KafkaResidentError;
+use crate::remote::resident::KubernetesError;
 use crate::types::KeyRef;
 use crate::user::crd::KafkaUser;
 
 /// As much of an annotation as a status takes.
 const ASKED_MAX: usize = 256;
+/// A Secret of the user's is not watched, so that it is looked at again.
+pub(super) const REFUSED_AGAIN: Duration = Duration::from_secs(30);
 
 /// What is read of Kubernetes before anything is decided.
 pub(super) struct Found {
@@ -43,17 +48,20 @@ impl Found {
     ///
     /// # Errors
     /// Kubernetes could not be asked.
-    pub(super) async fn look(context: &Context, user: &KafkaUser) -> Result<Self, UserError> {
+    pub(super) async fn look(
+        context: &Context,
+        user: &KafkaUser,
+    ) -> Result<Self, KafkaResidentError> {
         let owner = Owner::of(user).map_err(Error::from)?;
         let cluster = context
             .namespaced::<KafkaCluster>(&owner.namespace)
             .get_opt(&user.spec.kafka)
             .await
-            .map_err(UserError::kubernetes("read the KafkaCluster"))?;
+            .map_err(KubernetesError::doing("read the KafkaCluster"))?;
         let secrets = context.namespaced::<Secret>(&owner.namespace);
         let read = async |name: &str| {
             let secret = secrets.get_opt(name).await;
-            secret.map_err(UserError::kubernetes("read a Secret"))
+            secret.map_err(KubernetesError::doing("read a Secret"))
         };
         let own = read(&binding_name(&owner.name)).await?;
         let is_ours = |own: &Secret| owner.owns(&own.metadata) || owner.lost(&own.metadata);
@@ -80,7 +88,7 @@ impl Found {
     }
 
     /// Asked before Kafka is told anything: a Secret of somebody else would never take the password up.
-    pub(super) fn has_its_secret(&self) -> Result<(), UserError> {
+    pub(super) fn has_its_secret(&self) -> Result<(), KafkaResidentError> {
         if !self.taken {
             return Ok(());
         }
@@ -122,11 +130,15 @@ impl Found {
         })
     }
 
-    pub(super) fn wanted(&self, user: &KafkaUser) -> Result<WantedUser, UserError> {
-        let given = self.given.clone().map_err(|invalid| UserError::Refused {
-            invalid,
-            absent: self.known.is_none(),
-        })?;
+    pub(super) fn wanted(&self, user: &KafkaUser) -> Result<WantedUser, KafkaResidentError> {
+        let given = self
+            .given
+            .clone()
+            .map_err(|invalid| KafkaResidentError::Refused {
+                invalid,
+                absent: self.known.is_none(),
+                again: REFUSED_AGAIN,
+            })?;
         let password = password::decide(self.known.clone(), given, self.asked.as_deref())?;
         Ok(self.wanted_with(user, password))
     }
@@ -168,26 +180,6 @@ pub(super) fn no_connection(user: &KafkaUser) -> Invalid {
         "the connection details of the KafkaCluster are not made yet",
         "nothing to do: this resource follows as soon as they are",
     )
-}
-
-/// The older resource of the same user, told as field, value and cure.
-pub(super) async fn rival(
-    context: &Context,
-    user: &KafkaUser,
-) -> Result<Option<String>, UserError> {
-    let namespace = user.namespace().unwrap_or_default();
-    let mine = claim::claim(&user.spec.kafka, user.user_name());
-    let all = claim::claimants::<KafkaUser>(context, &namespace, &mine)
-        .await
-        .map_err(UserError::kubernetes("list KafkaUsers"))?;
-    Ok(claim::older_rival(user, &all).map(|owner| {
-        let problem = format!(
-            "the user belongs to the older KafkaUser {}",
-            owner.name_any()
-        );
-        let cure = "delete one of the two, or give another name";
-        Invalid::new("spec.userName", user.user_name(), problem, cure).to_string()
-    }))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 mod binding;
 mod change;
-mod error;
 mod look;
 mod password;
 mod reconcile;
@@ -12,7 +11,6 @@ mod wanted;
 
 pub use binding::{binding_name, connection_name};
 pub use change::{ObservedUser, UserChange, WantedUser, Why, diff};
-pub use error::UserError;
 pub use password::{News, Password};
 pub use reconcile::{FINALIZER, ROTATE, Users};
 pub use remote::{RemoteUser, explain};

@@ -1,32 +1,28 @@
 //! The reconciler of KafkaUser.
 
-use std::time::Duration;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ApiResource;
-use kube::core::DeserializeGuard;
-use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 
 use super::binding::{self, Data, connection_name};
 use super::change::WantedUser;
-use super::error::UserError;
-use super::look::{Found, no_connection, rival};
+use super::look::{Found, REFUSED_AGAIN, no_connection};
 use super::remote::{RemoteUser, explain, remove};
 use super::status;
 use crate::context::Context;
-use crate::controller::{Component, ControllerOf, Reconciled, affected, managed, status_of};
+use crate::controller::{Component, ControllerOf, Reconciled, affected, managed};
 use crate::kafka::crd::KafkaCluster;
 use crate::kafka::reach::{self, reach};
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
-use crate::remote::claim;
 use crate::remote::kafka::KafkaAdmin;
-use crate::remote::pipeline::{converge, plan};
-use crate::remote::release::{self, Component as Lives, Release};
-use crate::status::{PROGRESSING, set_condition};
-use crate::types::GROUP;
+use crate::remote::kafka_resident::{KafkaResidentError, look};
+use crate::remote::pipeline::converge;
+use crate::remote::release::Lives;
+use crate::remote::resident::{self, Resident};
 use crate::user::crd::{DeletionPolicy, KafkaUser, KafkaUserStatus};
 
 /// Stands while the user is to go with its resource.
@@ -34,8 +30,34 @@ pub const FINALIZER: &str = "millrace.dev/kafka-user";
 /// On a user: asks for a new password. Each new value asks once.
 pub const ROTATE: &str = "millrace.dev/rotate-password";
 
-/// A plan is looked at by somebody who waits for it.
-const LOOK: Duration = Duration::from_secs(5);
+impl Resident for KafkaUser {
+    type Home = KafkaCluster;
+    const WHAT: &'static str = "user";
+    const EVENT: &'static str = "User";
+    const FINALIZER: &'static str = FINALIZER;
+    const NAME_FIELD: &'static str = "spec.userName";
+    const WAITS: &'static str = "WaitingForKafka";
+
+    fn place(&self) -> Cow<'_, str> {
+        self.spec.kafka.as_str().into()
+    }
+
+    fn name_there(&self) -> &str {
+        self.user_name()
+    }
+
+    fn deletion_policy(&self) -> DeletionPolicy {
+        self.spec.deletion_policy
+    }
+
+    fn note_name(status: &mut KafkaUserStatus, name: &str) {
+        status.user_name = Some(name.to_owned());
+    }
+
+    fn disown(status: &mut KafkaUserStatus) {
+        (status.binding, status.rotation) = (None, None);
+    }
+}
 
 /// The component behind KafkaUser.
 #[derive(Debug)]
@@ -43,24 +65,12 @@ pub struct Users;
 
 impl Component for Users {
     type Kind = KafkaUser;
-    type Error = UserError;
+    type Error = KafkaResidentError;
     const NAME: &'static str = "kafkauser";
     const HANDLES_DELETION: bool = true;
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("kafkausers");
-        rules.push(Rule::new(
-            GROUP,
-            &["kafkausers"],
-            &["patch"],
-            "Label a user with what it claims, and hold its deletion until the user is gone from Kafka.",
-        ));
-        rules.push(Rule::new(
-            GROUP,
-            &["kafkaclusters"],
-            &["get", "list", "watch"],
-            "Find the cluster of a user and wait until it is available.",
-        ));
+        let mut rules = resident::rules::<KafkaUser>();
         rules.extend(reconcile::rules(
             &kinds(),
             "Keep the password of a Kafka user, and read the one that somebody brings.",
@@ -69,22 +79,17 @@ impl Component for Users {
         rules
     }
 
+    fn owned() -> Vec<ApiResource> {
+        kinds()
+    }
+
     fn watches(
         controller: ControllerOf<Self>,
         context: &Context,
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
-        let (by_cluster, by_binding) = (controller.store(), controller.store());
-        let clusters = context.scoped::<DeserializeGuard<KafkaCluster>>(scope);
-        controller
-            .owns(context.scoped::<Secret>(scope), managed())
-            .watches(clusters, watcher::Config::default(), move |cluster| {
-                let name = cluster.name_any();
-                let namespace = cluster.namespace();
-                affected(&by_cluster, namespace.as_deref(), |user: &KafkaUser| {
-                    user.spec.kafka == name
-                })
-            })
+        let by_binding = controller.store();
+        resident::watch_homes::<Self>(controller, context, scope)
             // Certificates that clients are to trust come by the binding of the cluster.
             .watches(context.scoped::<Secret>(scope), managed(), move |secret| {
                 let name = secret.name_any();
@@ -95,9 +100,12 @@ impl Component for Users {
             })
     }
 
-    async fn prepare(context: &Context, user: &KafkaUser) -> Result<Preparation, UserError> {
+    async fn prepare(
+        context: &Context,
+        user: &KafkaUser,
+    ) -> Result<Preparation, KafkaResidentError> {
         let found = Found::look(context, user).await?;
-        if let Some(rival) = rival(context, user).await? {
+        if let Some(rival) = resident::rival(context, user).await? {
             return Ok(Preparation::refuses(rival));
         }
         if let Some(invalid) = found.insecure(user) {
@@ -125,15 +133,9 @@ impl Component for Users {
             admin: &admin,
             wanted: &wanted,
         };
-        let unseen =
-            |why: &dyn std::fmt::Display| format!("Kafka cannot be asked from here: {why}");
-        match tokio::time::timeout(LOOK, plan(&remote)).await {
-            Ok(Ok(plan)) => preparation.steps = Preparation::from(plan).steps,
-            Ok(Err(error)) => preparation.unseen.push(unseen(&error)),
-            Err(_) => {
-                let why = format!("no answer within {} s", LOOK.as_secs());
-                preparation.unseen.push(unseen(&why));
-            }
+        match look(&remote).await {
+            Ok(plan) => preparation.steps = Preparation::from(plan).steps,
+            Err(unseen) => preparation.unseen.push(unseen),
         }
         Ok(preparation)
     }
@@ -141,26 +143,18 @@ impl Component for Users {
     async fn reconcile(
         context: &Context,
         user: &KafkaUser,
-    ) -> Result<Reconciled<KafkaUserStatus>, UserError> {
+    ) -> Result<Reconciled<KafkaUserStatus>, KafkaResidentError> {
         let found = Found::look(context, user).await?;
         if user.meta().deletion_timestamp.is_some() {
             return delete(context, user, &found).await;
         }
-        let mine = claim::claim(&user.spec.kafka, user.user_name());
-        let removed_with_it = user.spec.deletion_policy == DeletionPolicy::Delete;
-        let labels = [(claim::CLAIM_LABEL, mine.as_str())];
-        claim::set_metadata(context, user, &labels, FINALIZER, removed_with_it)
-            .await
-            .map_err(UserError::kubernetes("label the KafkaUser"))?;
-
-        let mut status = status_of(user);
-        status.user_name = Some(user.user_name().to_owned());
-        if let Some(rival) = rival(context, user).await? {
-            return Ok(status::stands_against(user, status, "Claimed", &rival));
-        }
+        let status = match resident::claim(context, user, &[]).await? {
+            ControlFlow::Continue(status) => status,
+            ControlFlow::Break(settled) => return Ok(settled),
+        };
         if let Some(invalid) = found.insecure(user) {
             let text = invalid.to_string();
-            return Ok(status::stands_against(user, status, "NotSecure", &text));
+            return Ok(resident::stands_against(user, status, "NotSecure", &text));
         }
         found.has_its_secret()?;
         // Certificates change while Kafka may not be asked; the password that was told goes with them.
@@ -174,10 +168,10 @@ impl Component for Users {
         let kafka = &user.spec.kafka;
         let admin = match reach(context, namespace, kafka, found.cluster.as_ref()).await? {
             Ok(admin) => admin,
-            Err(waiting) => return Ok(status::waits(user, status, &waiting)),
+            Err(waiting) => return Ok(resident::wait_for_home(user, status, &waiting)),
         };
         let Some(connection) = &found.connection else {
-            return Ok(status::waits(user, status, &no_connection(user)));
+            return Ok(resident::wait_for_home(user, status, &no_connection(user)));
         };
         let wanted = found.wanted(user)?;
         bring_about(context, user, status, &found, connection, &wanted, &admin).await
@@ -204,7 +198,7 @@ async fn keep(
     owner: &Owner,
     connection: &Data,
     wanted: &WantedUser,
-) -> Result<(), UserError> {
+) -> Result<(), KafkaResidentError> {
     let resources = bound(owner, connection, wanted)?;
     reconcile::apply(context, owner, resources, &kinds())
         .await
@@ -220,25 +214,23 @@ async fn bring_about(
     connection: &Data,
     wanted: &WantedUser,
     admin: &KafkaAdmin,
-) -> Result<Reconciled<KafkaUserStatus>, UserError> {
+) -> Result<Reconciled<KafkaUserStatus>, KafkaResidentError> {
     let remote = RemoteUser { admin, wanted };
     let outcome = converge(&remote).await.map_err(|error| {
         match explain(&error, &user.spec.kafka, &wanted.name) {
-            Some(invalid) => UserError::Refused {
+            Some(invalid) => KafkaResidentError::Refused {
                 invalid,
                 absent: found.known.is_none(),
+                again: REFUSED_AGAIN,
             },
-            None => UserError::Kafka(error),
+            None => KafkaResidentError::Kafka(error),
         }
     })?;
     // Kafka first: a client that took the password before Kafka knew it would be refused.
     keep(context, &found.owner, connection, wanted).await?;
     for change in &outcome.made {
-        tracing::info!(user = %user.name_any(), namespace = user.namespace(), %change, "changed in Kafka");
-        let note = change.to_string();
-        context
-            .event(&user.object_ref(&()), false, status::reason(change), &note)
-            .await;
+        let reason = status::reason(change);
+        resident::tell(context, user, reason, &change.to_string()).await;
     }
     let refused = found.unfollowed(user, &wanted.password);
     Ok(status::seen(user, status, wanted, &outcome, refused))
@@ -248,68 +240,28 @@ async fn delete(
     context: &Context,
     user: &KafkaUser,
     found: &Found,
-) -> Result<Reconciled<KafkaUserStatus>, UserError> {
-    if !user.finalizers().iter().any(|f| f == FINALIZER) {
-        return Ok(Reconciled::Gone);
-    }
-    let name = user.user_name();
-    let lives = match &found.cluster {
-        None => Lives::Gone,
-        Some(cluster) if cluster.meta().deletion_timestamp.is_some() => Lives::Going,
-        Some(_) => Lives::Present,
-    };
-    let what = format!("user {name}");
+) -> Result<Reconciled<KafkaUserStatus>, KafkaResidentError> {
+    let cluster = found.cluster.as_ref();
     // A user of somebody else, or one that could never be made, is not ours to remove.
-    let nothing_made = match rival(context, user).await? {
+    let keep = match resident::rival(context, user).await? {
         Some(rival) => Some(rival),
         None => found.insecure(user).map(|invalid| invalid.to_string()),
     };
-    let asked = user.meta().deletion_timestamp.as_ref();
-    let decision = match nothing_made {
-        Some(why) => Release::Now(format!("{what} is left alone: {why}")),
-        None => release::decide(
-            user.spec.deletion_policy == DeletionPolicy::Delete,
-            lives,
-            &what,
-            asked.map_or_else(Timestamp::now, |t| t.0),
-            Timestamp::now(),
-            release::TIME_LIMIT,
-        ),
-    };
-    let note = match decision {
-        Release::Now(why) => why,
-        Release::AfterRemoval => {
-            let namespace = &found.owner.namespace;
-            let kafka = &user.spec.kafka;
-            match reach(context, namespace, kafka, found.cluster.as_ref()).await? {
-                Ok(admin) => match remove(&admin, name).await {
-                    Ok(()) => format!("{what} was removed with its password, rules and quotas"),
-                    Err(source) => return Err(UserError::Removal { source }),
-                },
-                Err(waiting) => {
-                    let mut status = status_of(user);
-                    let text = format!(
-                        "{what} is to be removed: {waiting}; the resource is let go after {} s",
-                        release::TIME_LIMIT.as_secs()
-                    );
-                    set_condition(
-                        &mut status.conditions,
-                        PROGRESSING,
-                        true,
-                        "WaitingForKafka",
-                        &text,
-                        user.meta().generation,
-                    );
-                    return Ok(Reconciled::Status(status, Duration::from_secs(5)));
-                }
-            }
+    let removal = async {
+        let namespace = &found.owner.namespace;
+        let admin = match reach(context, namespace, &user.spec.kafka, cluster).await? {
+            Ok(admin) => admin,
+            Err(waiting) => return Ok(Err(waiting)),
+        };
+        match remove(&admin, user.user_name()).await {
+            Ok(()) => Ok(Ok(
+                "was removed with its password, rules and quotas".to_owned()
+            )),
+            Err(source) => Err(KafkaResidentError::Removal {
+                what: KafkaUser::WHAT,
+                source,
+            }),
         }
     };
-    context
-        .event(&user.object_ref(&()), false, "UserReleased", &note)
-        .await;
-    claim::set_metadata(context, user, &[], FINALIZER, false)
-        .await
-        .map_err(UserError::kubernetes("let the KafkaUser go"))?;
-    Ok(Reconciled::Gone)
+    resident::leave(context, user, Lives::of(cluster), keep, removal).await
 }

@@ -1,0 +1,94 @@
+//! What is read of Kubernetes before anything is decided.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::crd::HdfsCluster;
+use super::roles::RoleKind;
+use super::validate::Found;
+use crate::context::Context;
+use crate::network::{self, Reach};
+use crate::rbac::Rule;
+use crate::reconcile::{Error, Owner, racks, storage};
+use crate::zookeeper;
+
+/// What the operator must be allowed to read, beyond what it makes.
+pub(super) fn rules() -> Vec<Rule> {
+    let secret = Rule::new(
+        "",
+        &["secrets"],
+        &["get"],
+        "Read the connection details of the ZooKeeper of an HdfsCluster.",
+    );
+    vec![racks::rule(), secret]
+}
+
+pub(super) async fn dereference(context: &Context, cluster: &HdfsCluster) -> Result<Found, Error> {
+    let owner = Owner::of(cluster)?;
+    let mut found = Found::default();
+    let sets = context.namespaced::<StatefulSet>(&owner.namespace);
+    for kind in [
+        RoleKind::JournalNode,
+        RoleKind::NameNode,
+        RoleKind::DataNode,
+    ] {
+        let name = kind.set(&owner.name);
+        let live = sets
+            .get_opt(&name)
+            .await
+            .map_err(Error::doing("reading a StatefulSet"))?
+            .filter(|live| owner.owns(&live.metadata));
+        if let Some(live) = live {
+            let replicas = live.spec.as_ref().and_then(|spec| spec.replicas);
+            found.replicas.insert(name.clone(), replicas.unwrap_or(1));
+            found.templates.insert(name, storage::templates_of(&live));
+        }
+    }
+    // Once it has worked, no volume says anything new.
+    if cluster.status.as_ref().is_none_or(|s| !s.formatted) {
+        let set = RoleKind::NameNode.set(&owner.name);
+        let names = 0..cluster.spec.name_nodes.replicas;
+        let claims = names.map(|ordinal| format!("data-{set}-{ordinal}"));
+        found.former_volumes =
+            storage::has_former(context, &owner, &cluster.metadata, claims).await?;
+    }
+    if let Some(rack) = &cluster.spec.rack {
+        found.racks = racks::racks(context, &rack.topology_key).await?;
+    }
+    if let Some(name) = zookeeper_binding(cluster) {
+        found.zookeeper = connection(context, &owner, &name).await?;
+    }
+    Ok(found)
+}
+
+/// The Secret with the connection details of the ZooKeeper.
+fn zookeeper_binding(cluster: &HdfsCluster) -> Option<String> {
+    let zookeeper = cluster.spec.zookeeper.as_ref()?;
+    let given = zookeeper.binding_secret.clone();
+    given.or_else(|| zookeeper.ensemble.as_deref().map(zookeeper::binding_name))
+}
+
+async fn connection(
+    context: &Context,
+    owner: &Owner,
+    secret: &str,
+) -> Result<Option<String>, Error> {
+    let secret = context
+        .namespaced::<Secret>(&owner.namespace)
+        .get_opt(secret)
+        .await
+        .map_err(Error::doing("reading the binding of the ZooKeeper"))?;
+    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    let servers = data.get("connection-string").map(|text| {
+        let text = String::from_utf8_lossy(&text.0);
+        text.trim().to_owned()
+    });
+    Ok(servers.filter(|servers| !servers.is_empty()))
+}
+
+/// How far the pods must reach: the ZooKeeper may be somebody else's.
+pub(super) async fn reach(context: &Context, cluster: &HdfsCluster) -> Result<Reach, Error> {
+    let owner = Owner::of(cluster)?;
+    let bindings: Vec<String> = zookeeper_binding(cluster).into_iter().collect();
+    network::reach(context, &owner, &bindings).await
+}

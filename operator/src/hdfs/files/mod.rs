@@ -1,0 +1,102 @@
+//! The files of servers and clients: settings, logging, start scripts, and what servers are told while they run. Pure.
+
+mod scripts;
+mod settings;
+mod sites;
+
+use std::collections::BTreeMap;
+
+use super::roles::{Role, RoleKind};
+use super::validate::{Founding, ValidatedHdfs};
+use crate::reconcile::{approval, racks};
+
+pub use scripts::{CEDED, FAIL_OVER_MEMORY, REFUSED};
+use settings::name_node_ids;
+
+/// Where these files are mounted.
+pub const FILES: &str = "/etc/millrace";
+/// What the names of the files begin with that are read while a server runs.
+const LIVE: &str = approval::LIVE;
+/// DataNodes that are to go, as a file of NameNodes.
+const EXCLUDES: &str = "live.excludes";
+
+/// The files that a server reads at its start only: when one of them changes, it has to be restarted.
+#[must_use]
+pub fn fixed(hdfs: &ValidatedHdfs, role: &Role) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::from([
+        (
+            "core-site.xml".into(),
+            sites::site(&settings::core(hdfs), &hdfs.core_site),
+        ),
+        (
+            "hdfs-site.xml".into(),
+            sites::site(&settings::hdfs(hdfs, role), &hdfs.hdfs_site),
+        ),
+        ("log4j.properties".into(), LOGGING.into()),
+        ("start.sh".into(), scripts::start(hdfs, role)),
+    ]);
+    if role.kind == RoleKind::NameNode {
+        if hdfs.is_ha() {
+            files.insert("zkfc.sh".into(), scripts::fail_over_controller());
+            files.insert("cede.sh".into(), scripts::cede(hdfs));
+        }
+        if hdfs.racks.is_some() {
+            files.insert("rack.sh".into(), scripts::RACK_OF_A_NODE.into());
+        }
+    }
+    files
+}
+
+/// What a server is told while it runs: none has to be restarted for it.
+#[must_use]
+pub fn live(hdfs: &ValidatedHdfs, role: &Role) -> BTreeMap<String, String> {
+    let mut told: Vec<(&str, String)> = Vec::new();
+    match role.kind {
+        RoleKind::NameNode => {
+            let founder = match hdfs.founding {
+                Founding::Allowed => "0",
+                Founding::Done => "none",
+                Founding::Refused => "refused",
+            };
+            let excluded = hdfs.leaving().into_iter();
+            let lines = excluded.map(|node| format!("{}\n", node.host));
+            told.push(("founder", founder.to_owned()));
+            told.push(("excludes", lines.collect()));
+        }
+        RoleKind::DataNode => {
+            if let Some(racks) = &hdfs.racks {
+                told.push(("racks", racks::table(racks)));
+            }
+        }
+        RoleKind::JournalNode => {}
+    }
+    told.into_iter()
+        .map(|(name, text)| (format!("{LIVE}{name}"), text))
+        .collect()
+}
+
+/// The files of clients.
+#[must_use]
+pub fn client(hdfs: &ValidatedHdfs) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (
+            "core-site.xml".into(),
+            sites::site(&settings::client_core(hdfs), &hdfs.core_site),
+        ),
+        (
+            "hdfs-site.xml".into(),
+            sites::site(&settings::client_hdfs(hdfs), &hdfs.hdfs_site),
+        ),
+    ])
+}
+
+/// Logging: warnings to standard error, so that the output of tools is their own.
+const LOGGING: &str = "log4j.rootLogger=WARN,console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.target=System.err
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n
+log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
+log4j.logger.org.apache.hadoop.ha.ZKFailoverController=INFO
+log4j.logger.org.apache.hadoop.ha.ActiveStandbyElector=INFO
+";

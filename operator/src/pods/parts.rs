@@ -1,0 +1,102 @@
+//! Small parts of the objects of systems whose pods are known one by one.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec, Service,
+    ServicePort, ServiceSpec,
+};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::{container_security, mount};
+
+/// A port of a container.
+#[must_use]
+pub fn port(name: &str, port: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.into()),
+        container_port: port,
+        ..ContainerPort::default()
+    }
+}
+
+/// A port of a Service, which is the port of that name of its pods.
+#[must_use]
+pub fn service_port(name: &str, port: i32) -> ServicePort {
+    ServicePort {
+        name: Some(name.into()),
+        port,
+        target_port: Some(IntOrString::String(name.into())),
+        protocol: Some("TCP".into()),
+        ..ServicePort::default()
+    }
+}
+
+/// The Service by which the pods of StatefulSets have names of their own, ready or not: they must find each other first.
+#[must_use]
+pub fn names_of_pods(
+    metadata: ObjectMeta,
+    selector: BTreeMap<String, String>,
+    ports: Vec<ServicePort>,
+) -> Service {
+    Service {
+        metadata,
+        spec: Some(ServiceSpec {
+            cluster_ip: Some("None".into()),
+            publish_not_ready_addresses: Some(true),
+            selector: Some(selector),
+            ports: Some(ports),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// How many of these pods Kubernetes may take away at once.
+#[must_use]
+pub fn disruption_budget(
+    metadata: ObjectMeta,
+    selector: BTreeMap<String, String>,
+    most: i32,
+) -> PodDisruptionBudget {
+    PodDisruptionBudget {
+        metadata,
+        spec: Some(PodDisruptionBudgetSpec {
+            max_unavailable: Some(IntOrString::Int(most)),
+            selector: Some(LabelSelector {
+                match_labels: Some(selector),
+                ..LabelSelector::default()
+            }),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
+    }
+}
+
+/// The node of Kubernetes that a pod runs on, as the variable `NODE_NAME`.
+#[must_use]
+pub fn node_name() -> EnvVar {
+    EnvVar {
+        name: "NODE_NAME".into(),
+        value_from: Some(EnvVarSource {
+            field_ref: Some(ObjectFieldSelector {
+                field_path: "spec.nodeName".into(),
+                ..ObjectFieldSelector::default()
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+/// A further container of a pod, with the same `/tmp` and the same security.
+pub fn add_container(pod: &mut PodSpec, mut container: Container) {
+    container.security_context = Some(container_security());
+    container
+        .volume_mounts
+        .get_or_insert_default()
+        .push(mount("tmp", "/tmp"));
+    pod.containers.push(container);
+}

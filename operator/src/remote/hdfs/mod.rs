@@ -1,0 +1,7 @@
+//! HDFS from inside, as its NameNodes tell it by HTTP.
+
+mod client;
+mod jmx;
+
+pub use client::{HdfsError, NameNodeClient};
+pub use jmx::{DataNodeView, NameNodeView, State};

@@ -1,0 +1,113 @@
+//! The files of a server: settings, logging, the start script. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::validate::ValidatedZooKeeper;
+use super::{CLIENT_PORT, ELECTION_PORT, PEER_PORT};
+
+/// Where the volume is mounted, as in the upstream image.
+pub const DATA: &str = "/data";
+/// Where these files are mounted.
+pub const FILES: &str = "/etc/millrace";
+
+/// Says whether a server serves: one without a majority has its port open too. For bash, which can speak TCP.
+pub const READY: &str =
+    "exec 3<>/dev/tcp/127.0.0.1/2181 && printf srvr >&3 && grep -q '^Mode: ' <&3";
+
+/// All files: when one of them changes, servers have to be restarted.
+#[must_use]
+pub fn files(zookeeper: &ValidatedZooKeeper) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("zoo.cfg".into(), settings(zookeeper)),
+        ("logback.xml".into(), LOGGING.into()),
+        ("start.sh".into(), start_script(zookeeper)),
+    ])
+}
+
+fn settings(zookeeper: &ValidatedZooKeeper) -> String {
+    let mut settings: Vec<(String, String)> = [
+        ("dataDir", DATA.to_owned()),
+        ("clientPort", CLIENT_PORT.to_string()),
+        ("tickTime", "2000".into()),
+        ("initLimit", "10".into()),
+        ("syncLimit", "5".into()),
+        ("maxClientCnxns", "0".into()),
+        // Old snapshots are removed, or they fill the volume.
+        ("autopurge.snapRetainCount", "3".into()),
+        ("autopurge.purgeInterval", "6".into()),
+        ("4lw.commands.whitelist", "srvr,mntr,ruok".into()),
+        // Nobody administers a server by HTTP; without it, it is a third smaller.
+        ("admin.enableServer", "false".into()),
+        ("reconfigEnabled", "false".into()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    if zookeeper.servers > 1 {
+        settings.extend([
+            ("standaloneEnabled".into(), "false".into()),
+            // A pod's own name may lead to no address yet when it starts.
+            ("quorumListenOnAllIPs".into(), "true".into()),
+        ]);
+        settings.extend(zookeeper.pods().enumerate().map(|(ordinal, pod)| {
+            let host = zookeeper.host(&pod);
+            (
+                format!("server.{}", ordinal + 1),
+                format!("{host}:{PEER_PORT}:{ELECTION_PORT}"),
+            )
+        }));
+    }
+    // What was asked for wins.
+    settings.retain(|(name, _)| !zookeeper.config.contains_key(name));
+    let given = zookeeper.config.iter().map(|(k, v)| (k.clone(), v.clone()));
+    let mut text = String::new();
+    for (name, value) in settings.into_iter().chain(given) {
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{name}={value}");
+    }
+    text
+}
+
+const LOGGING: &str = r#"<configuration>
+  <appender name="console" class="ch.qos.logback.core.ConsoleAppender">
+    <encoder><pattern>%d{ISO8601} %p %c{1}: %m%n</pattern></encoder>
+  </appender>
+  <root level="WARN"><appender-ref ref="console"/></root>
+</configuration>
+"#;
+
+fn start_script(zookeeper: &ValidatedZooKeeper) -> String {
+    let heap = zookeeper.heap_mebibytes;
+    let collector = if heap < 1024 {
+        "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+    } else {
+        "-XX:+UseG1GC -XX:MaxGCPauseMillis=50"
+    };
+    format!(
+        r#"# -f: the class path has a star that is for java.
+set -euf
+echo $((${{HOSTNAME##*-}} + 1)) >{DATA}/myid
+exec java -Xmx{heap}m {collector} -XX:+ExitOnOutOfMemoryError -Dlogback.configurationFile={FILES}/logback.xml -cp 'lib/*' org.apache.zookeeper.server.quorum.QuorumPeerMain {FILES}/zoo.cfg
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::valid;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_files_of_three_servers() {
+        let three = valid(json!({"servers": 3, "config": {"tickTime": "1000"}})).unwrap();
+        let files = files(&three);
+        insta::assert_snapshot!(files["zoo.cfg"].clone() + "---\n" + &files["start.sh"]);
+    }
+
+    #[test]
+    fn one_server_knows_of_no_others() {
+        let one = settings(&valid(json!({})).unwrap());
+        assert!(!one.contains("server."), "{one}");
+    }
+}

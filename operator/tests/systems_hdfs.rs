@@ -1,0 +1,149 @@
+//! What is built for an HdfsCluster, run by the real HDFS and ZooKeeper: founding, fail-over, lost volumes, DataNodes that
+//! go, a cold start.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by a panic"
+)]
+
+mod hdfs_nodes;
+
+use std::fs;
+
+use hdfs_nodes::{Nodes, cluster, valid};
+use millrace_operator::hdfs::decommission::hold;
+use millrace_operator::hdfs::view::View;
+use millrace_testkit::{hadoop, zookeeper};
+use serde_json::json;
+
+fn is_whole(view: &View, data_nodes: usize) -> bool {
+    let active = view.active();
+    active.is_some_and(|(pod, names)| {
+        names.safe_mode.is_none()
+            && names.data_nodes.len() == data_nodes
+            && view.has_standby_beside(pod)
+    })
+}
+
+#[test]
+#[ignore = "systems tier"]
+fn one_name_node_founds_once_and_says_why_it_does_not_begin_anew() {
+    let (Some(hadoop), Some(zookeeper)) = (hadoop().unwrap(), zookeeper().unwrap()) else {
+        return;
+    };
+    let mut resource = cluster(json!({"dataNodes": {"replicas": 1, "storage": {"size": "1Gi"}}}));
+    let hdfs = valid(&resource);
+    let mut nodes = Nodes::new(hadoop, zookeeper, 41, &hdfs);
+    nodes.mount(&hdfs);
+    nodes.start_role(&hdfs, &hdfs.data_nodes);
+    nodes.start_role(&hdfs, &hdfs.name_nodes);
+    let works = |view: &View| {
+        view.active().is_some_and(|(_, names)| {
+            names.safe_mode.is_none()
+                && names.data_nodes.contains_key("h-datanode-0.h-nodes.ns.svc")
+        })
+    };
+    let (view, _) = nodes.wait(&hdfs, "up", works);
+    assert!(view.active().unwrap().1.cluster_id.starts_with("millrace-"));
+    let file = nodes.scratch().join("file");
+    fs::write(&file, "what was written").unwrap();
+    nodes
+        .dfs(&["-put", file.to_str().unwrap(), "/kept"])
+        .unwrap();
+
+    // It is there, so the same file of the founder changes nothing.
+    resource.status = serde_json::from_value(json!({"formatted": true})).unwrap();
+    let known = valid(&resource);
+    nodes.mount(&known);
+    nodes.kill("h-namenode-0");
+    nodes.start_pod("h-namenode-0");
+    nodes.wait(&hdfs, "up again", works);
+    assert_eq!(nodes.dfs(&["-cat", "/kept"]).unwrap(), "what was written");
+
+    nodes.kill("h-namenode-0");
+    nodes.lose_volume("h-namenode-0");
+    let ended = nodes.run("h-namenode-0", "start.sh");
+    assert_eq!(ended.status.code(), Some(3));
+    let said = fs::read_to_string(nodes.home("h-namenode-0").join("tmp/end")).unwrap();
+    assert!(said.contains("millrace.dev/allow-format"), "{said}");
+}
+
+#[test]
+#[ignore = "systems tier"]
+fn several_name_nodes_take_over_from_each_other_and_lose_nothing() {
+    let (Some(hadoop), Some(zookeeper)) = (hadoop().unwrap(), zookeeper().unwrap()) else {
+        return;
+    };
+    let spec = |data_nodes: i32| {
+        json!({"nameNodes": {"replicas": 2}, "zookeeper": {"ensemble": "z"}, "replication": 2,
+            "dataNodes": {"replicas": data_nodes, "volumes": 2, "storage": {"size": "1Gi"}}})
+    };
+    let hdfs = valid(&cluster(spec(3)));
+    let mut nodes = Nodes::new(hadoop, zookeeper, 42, &hdfs);
+    nodes.mount(&hdfs);
+    // All at once, as Kubernetes does: they wait for what they need.
+    let start_all = |nodes: &mut Nodes| {
+        for role in hdfs.roles() {
+            nodes.start_role(&hdfs, role);
+        }
+        nodes.start_pod("z-0");
+    };
+    start_all(&mut nodes);
+    nodes.wait(&hdfs, "founded", |view| is_whole(view, 3));
+    let file = nodes.scratch().join("file");
+    fs::write(&file, "what was written").unwrap();
+    nodes
+        .dfs(&["-put", file.to_str().unwrap(), "/kept"])
+        .unwrap();
+
+    // From now on nobody is formatted.
+    let mut resource = cluster(spec(3));
+    resource.status = serde_json::from_value(json!({"formatted": true})).unwrap();
+    nodes.mount(&valid(&resource));
+    let active = |view: &View| view.active().map(|(pod, _)| pod.to_owned());
+    let first = active(&nodes.look(&hdfs)).unwrap();
+    nodes.kill(&first);
+    let (view, _) = nodes.wait(&hdfs, "another has taken over", |view| {
+        active(view).is_some_and(|pod| pod != first)
+    });
+    assert_eq!(nodes.dfs(&["-cat", "/kept"]).unwrap(), "what was written");
+
+    // The one that was killed comes back without its volume, and copies the names of the other.
+    nodes.lose_volume(&first);
+    nodes.start_pod(&first);
+    nodes.wait(&hdfs, "an empty volume is filled", |view| is_whole(view, 3));
+
+    // Before an active one ends, it hands over. Its pod is ready only when its controller is there.
+    nodes.wait_for_port(&first, 8019);
+    let second = active(&view).unwrap();
+    let handed = nodes.run(&second, "cede.sh");
+    assert!(handed.status.success(), "{handed:?}");
+    assert!(nodes.home(&second).join("tmp/ceded").exists());
+    let (_, took) = nodes.wait(&hdfs, "handed over", |view| {
+        active(view) == Some(first.clone())
+    });
+    assert!(took.as_secs() < 5, "{took:?}");
+
+    // A DataNode goes when its blocks are elsewhere.
+    let mut fewer = cluster(spec(2));
+    fewer.status = serde_json::from_value(json!({"formatted": true, "dataNodes": 3})).unwrap();
+    let mut shrinking = valid(&fewer);
+    assert_eq!(hold(&mut shrinking, &nodes.look(&hdfs)).len(), 1);
+    assert_eq!(shrinking.data_nodes.replicas, 3);
+    nodes.mount(&shrinking);
+    nodes.wait(&hdfs, "emptied", |view| {
+        let mut shrinking = valid(&fewer);
+        hold(&mut shrinking, view).is_empty() && shrinking.data_nodes.replicas == 2
+    });
+    nodes.kill("h-datanode-2");
+    assert_eq!(nodes.dfs(&["-cat", "/kept"]).unwrap(), "what was written");
+
+    // All end at once, and come back as they were.
+    nodes.kill_all();
+    nodes.mount(&valid(&resource));
+    start_all(&mut nodes);
+    nodes.wait(&hdfs, "cold start", |view| is_whole(view, 3));
+    assert_eq!(nodes.dfs(&["-cat", "/kept"]).unwrap(), "what was written");
+}
