@@ -8,7 +8,7 @@ pub mod check_sequence;
 pub mod connect;
 pub mod detect;
 pub mod dispatch;
-pub mod duration;
+pub use millrace_contract::duration;
 pub mod gateway;
 pub mod lake;
 pub mod replay;

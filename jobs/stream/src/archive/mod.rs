@@ -7,7 +7,6 @@
 
 mod budget;
 mod chunk;
-mod config;
 mod epoch;
 mod halt;
 mod metrics;
@@ -25,7 +24,7 @@ use millrace_lake::rows::Shape;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-pub use config::ArchiveConfig;
+pub use millrace_contract::archive::ArchiveConfig;
 
 use crate::connect::Lookup;
 use crate::lake::LakeArgs;

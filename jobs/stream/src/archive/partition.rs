@@ -9,8 +9,8 @@ use millrace_lake::record::Offsets;
 use millrace_lake::{LakeError, Storage};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::ArchiveConfig;
 use super::chunk::Chunk;
-use super::config::ArchiveConfig;
 use super::epoch::{Epoch, Plan};
 use super::halt::Halt;
 use super::metrics::Metrics;

@@ -1,9 +1,9 @@
-//! The configuration of `archive`.
+//! The configuration of `archive`: the job reads it, and the operator checks it before it starts the job.
 
-use millrace_contract::{Invalid, topics};
 use serde::Deserialize;
 
 use crate::duration::Span;
+use crate::{Invalid, topics};
 
 const MIB: usize = 1024 * 1024;
 
@@ -84,6 +84,7 @@ impl ArchiveConfig {
                 ));
             }
         }
+        check_dataset(self.dataset())?;
         let at_least = |field: &str, value: usize, least: usize| {
             if value >= least {
                 return Ok(());
@@ -121,6 +122,24 @@ impl ArchiveConfig {
     }
 }
 
+/// Checks the name of a dataset, a folder under the lake's root.
+///
+/// # Errors
+/// It cannot be the name of one.
+pub fn check_dataset(dataset: &str) -> Result<(), Invalid> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    // Readers of folders pass over what begins with these two.
+    if !dataset.is_empty() && dataset.chars().all(fits) && !dataset.starts_with(['.', '_']) {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        "dataset",
+        dataset,
+        "not the name of a dataset",
+        "write letters, digits, '.', '_' and '-', beginning with a letter, a digit or '-'",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,6 +154,8 @@ mod tests {
             ("rollBytes: 1", "rollBytes"),
             ("memoryBytes: 1000", "memoryBytes"),
             ("rollInterval: 0s", "rollInterval"),
+            ("dataset: ../other", "dataset"),
+            ("topic: _x", "dataset"),
         ] {
             assert_eq!(config(text).validate().unwrap_err().field, field);
         }
