@@ -130,6 +130,8 @@ pub async fn a_platform_has_a_lake(scene: &Scene) {
             "{part}: {waits:?}"
         );
     }
+    // What the jobs wait for is told by name once it is there.
+    assert!(scene.look::<Platforms>("p").await);
     let writes = scene.writes();
     assert!(scene.look::<Platforms>("p").await);
     assert_eq!(scene.writes(), writes);
