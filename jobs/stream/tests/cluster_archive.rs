@@ -93,7 +93,10 @@ fn rows(platform: &Platform) -> Vec<(String, u64)> {
 
 fn remove(platform: &Platform) {
     for what in [
-        &["streamjob/sample-archive", "hdfscluster/sample-archive-hdfs"][..],
+        &[
+            "streamjob/sample-archive",
+            "hdfscluster/sample-archive-hdfs",
+        ][..],
         &[
             "pvc/data-sample-archive-hdfs-namenode-0",
             "pvc/data-sample-archive-hdfs-datanode-0",
