@@ -6,7 +6,7 @@
 mod kafka_support;
 mod lake_support;
 
-use lake_support::{Place, scenarios};
+use lake_support::{LIMIT, Place, scenarios};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka"]
@@ -53,4 +53,18 @@ async fn members_come_and_go_and_hours_are_compacted() {
         return;
     };
     scenarios::members_come_and_go_and_hours_are_compacted(&mut place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka"]
+async fn old_hours_are_retired() {
+    let Some(mut place) = Place::local().await else {
+        return;
+    };
+    place.send(400).await;
+    let job = place.archive("archive", &[]);
+    place.wait_until_archived().await;
+    job.terminate(LIMIT).await;
+    scenarios::hours_are_retired(&mut place).await;
+    assert!(!place.files(".Trash/Current/telemetry").await.is_empty());
 }

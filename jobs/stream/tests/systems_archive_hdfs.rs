@@ -8,7 +8,7 @@ mod kafka_support;
 mod lake_support;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lake_support::{LIMIT, Place, metric, scenarios, wait_for_line, wait_unready};
 use millrace_testkit::{Hdfs, HdfsPlan};
@@ -34,10 +34,31 @@ impl Pair {
     }
 }
 
-// One HDFS for all of it: to bring it up takes longer than most of what is done with it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka and a real HDFS"]
-async fn every_event_is_in_hdfs_once() {
+async fn what_holds_on_a_folder_holds_on_hdfs() {
+    let Some(hdfs) = Hdfs::start().unwrap() else {
+        return;
+    };
+    let place = async |root: &str| Place::hdfs(&hdfs.uri(), &hdfs.settings(), root).await;
+    let Some(mut lake) = place("killed").await else {
+        return;
+    };
+    scenarios::killed_after_each_step(&mut lake).await;
+    let Some(mut lake) = place("zombie").await else {
+        return;
+    };
+    scenarios::a_zombie_is_fenced(&mut lake).await;
+    let Some(mut lake) = place("members").await else {
+        return;
+    };
+    scenarios::members_come_and_go_and_hours_are_compacted(&mut lake).await;
+}
+
+// One HDFS for all of it: to bring up a pair takes as long as most of what is done with it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka and a real HDFS"]
+async fn servers_of_hdfs_die_hang_and_have_no_room() {
     let plan = HdfsPlan {
         pair: true,
         volume: Some(96),
@@ -48,33 +69,31 @@ async fn every_event_is_in_hdfs_once() {
     };
     let (uri, settings) = (hdfs.uri(), hdfs.settings());
     let pair = Arc::new(Mutex::new(Pair { hdfs, active: 0 }));
+    let begun = Instant::now();
     let place = async |root: &str| {
-        eprintln!("== {root}");
-        Place::hdfs(&uri, &settings, root).await.unwrap()
+        eprintln!("{root}, after {} s", begun.elapsed().as_secs());
+        Place::hdfs(&uri, &settings, root).await
     };
 
-    let mut lake = place("killed").await;
-    scenarios::killed_after_each_step(&mut lake).await;
-
-    let mut lake = place("zombie").await;
-    scenarios::a_zombie_is_fenced(&mut lake).await;
-
-    let mut lake = place("members").await;
-    scenarios::members_come_and_go_and_hours_are_compacted(&mut lake).await;
-
     // No NameNode is active for a while.
-    let mut lake = place("away").await;
+    let Some(mut lake) = place("away").await else {
+        return;
+    };
     let take = || pair.lock().unwrap().kill();
     let give_back = || pair.lock().unwrap().take_over();
     scenarios::away(&mut lake, take, give_back).await;
 
     // The DataNode takes connections and says nothing.
-    let mut lake = place("hangs").await;
+    let Some(mut lake) = place("hangs").await else {
+        return;
+    };
     let take = || pair.lock().unwrap().hdfs.freeze_data_nodes().unwrap();
     let give_back = || pair.lock().unwrap().hdfs.thaw_data_nodes().unwrap();
     scenarios::away(&mut lake, take, give_back).await;
 
-    let mut lake = place("fail-over").await;
+    let Some(mut lake) = place("fail-over").await else {
+        return;
+    };
     let own = Arc::clone(&pair);
     let fail_over = move || {
         let mut pair = own.lock().unwrap();
@@ -83,10 +102,14 @@ async fn every_event_is_in_hdfs_once() {
     };
     scenarios::under_load(&mut lake, fail_over).await;
 
-    let mut lake = place("fail-over-at-a-step").await;
+    let Some(mut lake) = place("fail-over-at-a-step").await else {
+        return;
+    };
     fails_over_at_each_step(&pair, &mut lake).await;
 
-    let mut lake = place("full").await;
+    let Some(mut lake) = place("full").await else {
+        return;
+    };
     a_full_volume_is_waited_for(&pair, &mut lake).await;
 }
 
@@ -140,4 +163,64 @@ async fn a_full_volume_is_waited_for(pair: &Mutex<Pair>, place: &mut Place) {
     job.wait_ready(LIMIT).await;
     job.terminate(LIMIT).await;
     place.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka and a real HDFS"]
+async fn hours_that_grow_old_take_less_room_and_go_to_the_trash() {
+    let plan = HdfsPlan {
+        data_nodes: 5,
+        replication: 2,
+        ..HdfsPlan::default()
+    };
+    let Some(hdfs) = Hdfs::start_as(plan).unwrap() else {
+        return;
+    };
+    let Some(mut place) = Place::hdfs(&hdfs.uri(), &hdfs.settings(), "old").await else {
+        return;
+    };
+    place.send(400).await;
+    let job = place.archive("archive", &[]);
+    place.wait_until_archived().await;
+    job.terminate(LIMIT).await;
+    let on = async |place: &Place, disks: u32| {
+        let files = place.data_files().await;
+        files.iter().all(|(_, found)| *found == Some(disks))
+    };
+    assert!(on(&place, 2).await);
+    let fewer = ["retain", "--replication", "1", "--replicate-after", "1h"];
+    let (ok, text) = place.lake_command(&fewer);
+    assert!(ok && text.contains("files lie on 1 disks"), "{text}");
+    assert!(on(&place, 1).await);
+    assert_eq!(place.lake_command(&fewer), (true, String::new()));
+    place.check().await;
+
+    // Without a policy nothing is replaced.
+    let code = ["retain", "--code-after", "1h", "--code-at-least", "1"];
+    assert!(!place.lake_command(&code).0);
+    place.check().await;
+    let (folder, policy) = ("/old/telemetry/_coded", "RS-3-2-1024k");
+    hdfs.tool("ec", &["-enablePolicy", "-policy", policy])
+        .unwrap();
+    hdfs.dfs("hdfs", &["-mkdir", "-p", folder]).unwrap();
+    hdfs.tool("ec", &["-setPolicy", "-path", folder, "-policy", policy])
+        .unwrap();
+    let (ok, text) = place.lake_command(&code);
+    assert!(ok && text.contains("erasure-coded"), "{text}");
+    place.check().await;
+    let path = format!("/old/{}", place.data_files().await[0].0);
+    let found = hdfs.tool("ec", &["-getPolicy", "-path", &path]).unwrap();
+    assert!(found.contains(policy), "{found}");
+    assert_eq!(place.lake_command(&code), (true, String::new()));
+
+    scenarios::hours_are_retired(&mut place).await;
+    let list = || hdfs.dfs("hdfs", &["-ls", "-R", "/user/hdfs/.Trash"]);
+    let trash = list().unwrap();
+    assert!(
+        trash.contains("/user/hdfs/.Trash/Current/old/telemetry/date="),
+        "{trash}"
+    );
+    hdfs.dfs("hdfs", &["-expunge", "-immediate"]).unwrap();
+    let trash = list().unwrap();
+    assert!(!trash.contains("parquet"), "{trash}");
 }

@@ -124,8 +124,13 @@ impl Hdfs {
     /// # Errors
     /// It refuses.
     pub fn make_active(&self, number: usize) -> anyhow::Result<()> {
-        self.tool("haadmin", &["-transitionToActive", &format!("nn{number}")])
-            .map(|_| ())
+        // Not asked whether the other one is active: a dead one does not answer. JournalNodes take edits of one alone.
+        let number = format!("nn{number}");
+        self.tool(
+            "haadmin",
+            &["-transitionToActive", "--forceactive", &number],
+        )
+        .map(|_| ())
     }
 
     /// Ends the DataNodes as a power cut would. Their blocks stay, unless they lie on volumes of memory.

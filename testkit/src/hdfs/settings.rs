@@ -90,6 +90,10 @@ pub(super) fn write(
     if plan.volume.is_some() {
         // A DataNode takes no block for which it may not have room.
         hdfs.push(text("dfs.blocksize", "1048576"));
+        hdfs.push(text(
+            "dfs.datanode.round-robin-volume-choosing-policy.additional-available-space",
+            "0",
+        ));
     }
     if let Some(nodes) = (!ports.journal.is_empty()).then_some(&ports.journal) {
         let nodes: Vec<String> = nodes.iter().map(|(rpc, _)| at(*rpc)).collect();

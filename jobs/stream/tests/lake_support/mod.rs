@@ -224,10 +224,17 @@ impl Place {
         assert!(stray.is_empty(), "left over: {stray:?}");
     }
 
-    /// Files in staging, as the storage itself lists them.
+    /// Files in staging.
     async fn staging(&self) -> Vec<String> {
+        let mut files = self.files("telemetry/_staging").await;
+        files.extend(self.files("telemetry/_coded").await);
+        files.into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Files below a folder of the lake with their replication, as the storage itself lists them.
+    pub async fn files(&self, folder: &str) -> Vec<(String, Option<u32>)> {
         let storage = self.lake.open(&Bindings::default(), None, None).unwrap();
-        let mut folders = vec!["telemetry/_staging".to_owned()];
+        let mut folders = vec![folder.to_owned()];
         let mut files = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in storage.list(&folder).await.unwrap() {
@@ -235,11 +242,38 @@ impl Place {
                 if entry.folder {
                     folders.push(path);
                 } else {
-                    files.push(path);
+                    files.push((path, entry.replication));
                 }
             }
         }
         files
+    }
+
+    /// Files of hours, in the same way.
+    pub async fn data_files(&self) -> Vec<(String, Option<u32>)> {
+        let mut files = self.files("telemetry").await;
+        files.retain(|(path, _)| path.starts_with("telemetry/date="));
+        files
+    }
+
+    /// What `lake verify` reports, which must find nothing.
+    pub fn report(&self) -> Value {
+        let (ok, text) = self.lake_command(&["verify", "--json"]);
+        assert!(ok, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Starts `lake` and kills it with -9 after a while.
+    pub async fn lake_command_killed(&self, arguments: &[&str], after: Duration) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace-stream"))
+            .arg("lake")
+            .args(arguments)
+            .args(self.flags())
+            .spawn()
+            .unwrap();
+        tokio::time::sleep(after).await;
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
 

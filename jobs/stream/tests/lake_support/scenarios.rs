@@ -97,3 +97,35 @@ pub async fn under_load(place: &mut Place, happens: impl FnOnce() + Send + 'stat
     job.terminate(LIMIT).await;
     place.check().await;
 }
+
+/// Hours are retired by runs that are killed with -9 anywhere, until one gets through; late events come in and are
+/// retired by the next one.
+pub async fn hours_are_retired(place: &mut Place) {
+    let retire = ["retain", "--older-than", "1h"];
+    for after in [20, 40, 60, 80, 120, 160] {
+        place
+            .lake_command_killed(&retire, Duration::from_millis(after))
+            .await;
+        let report = place.report();
+        let rows = |part: &serde_json::Value| part["rows"].as_u64().unwrap();
+        assert_eq!(rows(&report) + rows(&report["retired"]), place.sent());
+    }
+    let (ok, text) = place.lake_command(&retire);
+    assert!(ok, "{text}");
+    assert_eq!(place.report()["rows"], 0);
+    assert_eq!(place.data_files().await, []);
+    place.send(100).await;
+    let job = place.archive("late", &[]);
+    place.wait_until_archived().await;
+    job.terminate(LIMIT).await;
+    assert_eq!(place.report()["rows"], 100);
+    let (ok, text) = place.lake_command(&retire);
+    assert!(ok && text.contains("retired"), "{text}");
+    let report = place.report();
+    assert_eq!((&report["rows"], &report["files"]), (&0.into(), &0.into()));
+    assert_eq!(report["retired"]["rows"], place.sent());
+    let (ok, text) = place.lake_command(&["ls"]);
+    assert!(ok && text.contains("retired"), "{text}");
+    let (ok, text) = place.lake_command(&["cat"]);
+    assert!(ok && text.is_empty(), "{text}");
+}
