@@ -1,5 +1,7 @@
 //! Many small files of an hour made one, through a record of its own.
 
+use std::collections::BTreeSet;
+
 use arrow_schema::SchemaRef;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -10,7 +12,7 @@ use crate::error::LakeError;
 use crate::layout::{Hour, Layout};
 use crate::parquet_file::{self, ParquetFile};
 use crate::reader;
-use crate::record::{FORMAT, FileEntry, RewriteRecord};
+use crate::record::{FORMAT, FileEntry, Reason, RewriteRecord, Withdrawn};
 use crate::rewrite::{self, Rewrite};
 use crate::schema;
 use crate::storage::Storage;
@@ -70,10 +72,43 @@ pub async fn begin<S: Storage>(
 ) -> Result<Option<Rewrite>, LakeError> {
     let former = rewrite::finish(storage, layout, hour).await?;
     let mut old = reader::published(storage, layout, hour, &former).await?;
-    old.retain(|file| file.bytes < settings.small);
+    let coded = coded(&former);
+    old.retain(|file| file.bytes < settings.small && !coded.contains(file.path.as_str()));
     if old.len() < settings.at_least.max(2) {
         return Ok(None);
     }
+    let rewrite = merge(
+        storage,
+        layout,
+        hour,
+        settings,
+        &former,
+        old,
+        Reason::Compaction,
+    );
+    rewrite.await.map(Some)
+}
+
+/// The files that were erasure-coded.
+pub(crate) fn coded(former: &[RewriteRecord]) -> BTreeSet<&str> {
+    let coding = former
+        .iter()
+        .filter(|record| record.reason == Reason::ErasureCoding);
+    coding
+        .flat_map(|record| record.files.iter().map(|file| file.path.as_str()))
+        .collect()
+}
+
+/// The steps `stage` and `close` of a rewrite that keeps all rows of `old`.
+pub(crate) async fn merge<S: Storage>(
+    storage: &S,
+    layout: &Layout,
+    hour: Hour,
+    settings: &Settings,
+    former: &[RewriteRecord],
+    old: Vec<FileEntry>,
+    reason: Reason,
+) -> Result<Rewrite, LakeError> {
     let number = former.last().map_or(1, |last| last.number + 1);
     let writer = Uuid::new_v4().to_string();
     let work = Work {
@@ -82,7 +117,12 @@ pub async fn begin<S: Storage>(
         hour,
         settings,
         number,
-        staging: layout.rewrite_staging(hour, number, &writer),
+        staging: match reason {
+            Reason::ErasureCoding => layout.coded_staging(hour, number, &writer),
+            Reason::Compaction | Reason::Retirement => {
+                layout.rewrite_staging(hour, number, &writer)
+            }
+        },
     };
     let files = work.merge(&old).await?;
     let (before, after) = (
@@ -99,14 +139,15 @@ pub async fn begin<S: Storage>(
         format: FORMAT,
         hour: hour.to_string(),
         number,
-        reason: "compaction".to_owned(),
+        reason,
         replaces: old.into_iter().map(|file| file.path).collect(),
+        withdrawn: Withdrawn::Aside,
         content: after,
         files,
         writer,
         at: Timestamp::now(),
     };
-    Ok(Some(Rewrite::new(layout, hour, record)))
+    Ok(Rewrite::new(layout, hour, record))
 }
 
 struct Work<'a, S> {

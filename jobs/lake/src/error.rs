@@ -66,6 +66,17 @@ pub enum LakeError {
         /// The other.
         other: String,
     },
+    /// What was to be erasure-coded is not.
+    #[error(
+        "{path}: not erasure-coded: its folder has no policy; give it one as HDFS's administrator, for example hdfs ec \
+         -enablePolicy -policy RS-3-2-1024k and hdfs ec -setPolicy -path LAKE/{folder} -policy RS-3-2-1024k"
+    )]
+    NotCoded {
+        /// The file.
+        path: String,
+        /// The folder that needs a policy.
+        folder: String,
+    },
     /// A rewrite would change what the partition holds.
     #[error("{path}: {problem}; nothing was replaced")]
     Changed {

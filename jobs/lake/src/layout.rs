@@ -8,6 +8,7 @@
 //!   _rewrites/date=2026-11-28/hour=13/00000003.json                          the record of that rewrite
 //!   _staging/telemetry-4/00000000000000120000-WRITER/                        what a writer has not committed yet
 //!   _replaced/date=2026-11-28/hour=13/…                                      files that a rewrite has replaced
+//!   _coded/date=2026-11-28/hour=13/00000000000000000004-WRITER/              files that are being erasure-coded
 //! ```
 //! Names that begin with `_` are passed over by Spark, Hive and DataFusion.
 
@@ -45,6 +46,12 @@ impl Hour {
     #[must_use]
     pub const fn start_micros(self) -> i64 {
         self.0 * MICROS_PER_HOUR
+    }
+
+    /// Whether all of it lies before a time.
+    #[must_use]
+    pub fn is_before(self, time: jiff::Timestamp) -> bool {
+        (self.0 + 1) * MICROS_PER_HOUR <= time.as_microsecond()
     }
 
     fn date(self) -> Option<Date> {
@@ -238,6 +245,25 @@ impl Layout {
     #[must_use]
     pub fn rewrite_staging(&self, hour: Hour, number: u32, writer: &str) -> String {
         format!("{}/{number:020}-{writer}", self.rewrite_staging_of(hour))
+    }
+
+    /// The folder that an administrator gives an erasure coding policy. What is written there stays coded when it gets
+    /// its name.
+    #[must_use]
+    pub fn coded(&self) -> String {
+        format!("{}/_coded", self.dataset)
+    }
+
+    /// Where those that code an hour work.
+    #[must_use]
+    pub fn coded_staging_of(&self, hour: Hour) -> String {
+        format!("{}/{hour}", self.coded())
+    }
+
+    /// Where one of them keeps its files until they count.
+    #[must_use]
+    pub fn coded_staging(&self, hour: Hour, number: u32, writer: &str) -> String {
+        format!("{}/{number:020}-{writer}", self.coded_staging_of(hour))
     }
 
     /// Where a file lies after it was replaced: for those who still read it.

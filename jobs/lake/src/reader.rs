@@ -52,6 +52,13 @@ pub enum Finding {
         /// In what.
         problem: String,
     },
+    /// What an hour's commits hold is not what counts of it and what was retired.
+    Unbalanced {
+        /// The hour.
+        hour: Hour,
+        /// Both sides.
+        problem: String,
+    },
     /// A data file that no record names.
     Stray {
         /// Its name.
@@ -91,6 +98,7 @@ impl fmt::Display for Finding {
             ),
             Self::Gone { path } => write!(f, "gone: {path}: counts and lies nowhere"),
             Self::Differs { path, problem } => write!(f, "differs: {path}: {problem}"),
+            Self::Unbalanced { hour, problem } => write!(f, "unbalanced: {hour}: {problem}"),
             Self::Stray { path } => write!(f, "stray: {path}: no record names it"),
         }
     }
@@ -112,15 +120,16 @@ impl Records {
     /// The storage fails, or a record cannot be understood.
     pub async fn read<S: Storage>(storage: &S, layout: &Layout) -> Result<Self, LakeError> {
         let mut records = Self::default();
-        for source in sources(storage, layout).await? {
-            records
-                .commits
-                .extend(commits(storage, layout, &source).await?);
-        }
+        // Rewrites first: so the commits of all files that they replace are among those that are read later.
         for hour in hours(storage, &format!("{}/_rewrites", layout.dataset())).await? {
             for rewrite in rewrite::all(storage, layout, hour).await? {
                 records.rewrites.push((hour, rewrite));
             }
+        }
+        for source in sources(storage, layout).await? {
+            records
+                .commits
+                .extend(commits(storage, layout, &source).await?);
         }
         Ok(records)
     }

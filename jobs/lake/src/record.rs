@@ -83,6 +83,39 @@ impl CommitRecord {
     }
 }
 
+/// Why files of an hour were replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// Many small files became few.
+    Compaction,
+    /// They are older than the policy keeps them; nothing takes their place.
+    Retirement,
+    /// They lie in erasure-coded blocks now.
+    ErasureCoding,
+}
+
+/// Where files go that count no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Withdrawn {
+    /// To `_replaced`, for those who still read an older state.
+    #[default]
+    Aside,
+    /// To the trash of the storage.
+    Trash,
+    /// Nowhere: they are removed.
+    Removed,
+}
+
+impl Withdrawn {
+    // serde wants a reference.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_aside(&self) -> bool {
+        *self == Self::Aside
+    }
+}
+
 /// Files of one hour that take the place of others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,10 +126,13 @@ pub struct RewriteRecord {
     pub hour: String,
     /// Its number; the first rewrite of an hour is 1.
     pub number: u32,
-    /// Why, in a word: `compaction`.
-    pub reason: String,
+    /// Why.
+    pub reason: Reason,
     /// Names of the files that count no more.
     pub replaces: Vec<String>,
+    /// Where they go.
+    #[serde(default, skip_serializing_if = "Withdrawn::is_aside")]
+    pub withdrawn: Withdrawn,
     /// What its files hold.
     #[serde(flatten)]
     pub content: Content,

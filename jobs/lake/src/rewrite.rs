@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `stage`, `close`, `seal` | the new files and the record, in staging | nothing counts |
 //! | `commit` | the record gets the next number of its hour, never over another | **the new files count, the old ones do not** |
-//! | `withdraw` | the old files are moved to `_replaced` | the rest is moved by whoever comes next |
+//! | `withdraw` | the old files are moved to `_replaced`, or to the trash when nothing takes their place | the rest is moved by whoever comes next |
 //! | `publish` | the new files get their names | the same |
 //! | `settle` | staging is removed | the same |
 //!
@@ -17,7 +17,7 @@
 use crate::commit::{Step, claim, publish, seal};
 use crate::error::LakeError;
 use crate::layout::{Hour, Layout};
-use crate::record::{self, RewriteRecord};
+use crate::record::{self, RewriteRecord, Withdrawn};
 use crate::storage::{Storage, StorageKind};
 
 /// A rewrite on its way.
@@ -25,6 +25,7 @@ use crate::storage::{Storage, StorageKind};
 pub struct Rewrite {
     record: RewriteRecord,
     layout: Layout,
+    hour: Hour,
     path: String,
     staging: String,
     at: Step,
@@ -43,6 +44,7 @@ impl Rewrite {
             path: layout.rewrite(hour, record.number),
             staging: layout.rewrite_staging(hour, record.number, &record.writer),
             layout: layout.clone(),
+            hour,
             record,
             at,
             done: 0,
@@ -78,7 +80,7 @@ impl Rewrite {
             }
             Step::Withdraw => {
                 if let Some(old) = self.record.replaces.get(self.done) {
-                    withdraw(storage, &self.layout, old).await?;
+                    withdraw(storage, &self.layout, old, self.record.withdrawn).await?;
                     self.done += 1;
                 }
                 if self.done >= self.record.replaces.len() {
@@ -96,7 +98,7 @@ impl Rewrite {
                 }
             }
             Step::Settle => {
-                storage.remove(&self.staging).await?;
+                sweep(storage, &self.layout, self.hour, self.record.number).await?;
                 self.at = Step::Done;
             }
             Step::Done => {}
@@ -106,7 +108,28 @@ impl Rewrite {
 }
 
 // Step `withdraw`: done before, or the file was never published and lies in staging no more.
-async fn withdraw<S: Storage>(storage: &S, layout: &Layout, old: &str) -> Result<(), LakeError> {
+async fn withdraw<S: Storage>(
+    storage: &S,
+    layout: &Layout,
+    old: &str,
+    to: Withdrawn,
+) -> Result<(), LakeError> {
+    match to {
+        Withdrawn::Aside => aside(storage, layout, old).await,
+        Withdrawn::Removed => Ok(storage.remove(old).await?),
+        Withdrawn::Trash => match storage.trash(old).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind == StorageKind::NotFound => Ok(()),
+            // The answer may have been lost.
+            Err(error) => match storage.size(old).await? {
+                None => Ok(()),
+                Some(_) => Err(error.into()),
+            },
+        },
+    }
+}
+
+async fn aside<S: Storage>(storage: &S, layout: &Layout, old: &str) -> Result<(), LakeError> {
     let aside = layout.replaced(old);
     match storage.rename(old, &aside).await {
         Ok(()) => Ok(()),
@@ -120,6 +143,22 @@ async fn withdraw<S: Storage>(storage: &S, layout: &Layout, old: &str) -> Result
             _ => Err(error.into()),
         },
     }
+}
+
+/// Whether a rewrite has taken a file out of what counts. For those who do not find it where a record names it: it may
+/// have been retired since they read the records.
+///
+/// # Errors
+/// The storage fails, or a record cannot be understood.
+pub async fn is_replaced<S: Storage>(
+    storage: &S,
+    layout: &Layout,
+    hour: Hour,
+    path: &str,
+) -> Result<bool, LakeError> {
+    let records = all(storage, layout, hour).await?;
+    let mut replaced = records.iter().flat_map(|record| &record.replaces);
+    Ok(replaced.any(|old| old == path))
 }
 
 /// The records of an hour's rewrites, by number.
@@ -156,7 +195,7 @@ pub async fn finish<S: Storage>(
     };
     for old in &last.replaces {
         if storage.size(old).await?.is_some() {
-            withdraw(storage, layout, old).await?;
+            withdraw(storage, layout, old, last.withdrawn).await?;
         }
     }
     for file in &last.files {
@@ -164,12 +203,27 @@ pub async fn finish<S: Storage>(
             publish(storage, file).await?;
         }
     }
-    let root = layout.rewrite_staging_of(hour);
-    for entry in storage.list(&root).await? {
-        let number = Layout::staged_start(&entry.name);
-        if number.is_some_and(|number| number <= i64::from(last.number)) {
-            storage.remove(&format!("{root}/{}", entry.name)).await?;
+    sweep(storage, layout, hour, last.number).await?;
+    Ok(records)
+}
+
+// Removes the staging of all that wanted a number up to that one: they have published what they had, or are fenced.
+async fn sweep<S: Storage>(
+    storage: &S,
+    layout: &Layout,
+    hour: Hour,
+    last: u32,
+) -> Result<(), LakeError> {
+    for root in [
+        layout.rewrite_staging_of(hour),
+        layout.coded_staging_of(hour),
+    ] {
+        for entry in storage.list(&root).await? {
+            let number = Layout::staged_start(&entry.name);
+            if number.is_some_and(|number| number <= i64::from(last)) {
+                storage.remove(&format!("{root}/{}", entry.name)).await?;
+            }
         }
     }
-    Ok(records)
+    Ok(())
 }

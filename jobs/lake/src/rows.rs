@@ -3,20 +3,22 @@
 //! Nothing of a record's value is lost: what the columns cannot say (no JSON, unknown fields, wrong types) keeps its
 //! value as it was in the column `raw`.
 
+mod column;
 mod json;
 
 use arrow_array::builder::{
-    ArrayBuilder, BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder,
-    ListBuilder, StringBuilder, TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
+    ArrayBuilder, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
-use millrace_contract::{FIELDS, Kind};
+use millrace_contract::FIELDS;
 
 use crate::error::LakeError;
 use crate::layout::Hour;
 use crate::schema;
 
+use column::Column;
 pub use json::{Parsed, parse};
 
 /// A record of Kafka, borrowed.
@@ -99,13 +101,8 @@ pub fn hour(raw: &Raw<'_>, parsed: &Parsed<'_>) -> Hour {
         .unwrap_or(Hour::first())
 }
 
-enum Column {
-    Number(Float64Builder),
-    Flag(BooleanBuilder),
-    Codes(ListBuilder<StringBuilder>),
-}
-
 struct OfTelemetry {
+    rows: usize,
     vehicle: StringBuilder,
     sequence: Int64Builder,
     hire: StringBuilder,
@@ -145,18 +142,12 @@ impl Rows {
     pub fn new(shape: Shape, schema: SchemaRef, partition: i32) -> Self {
         let own = match shape {
             Shape::Telemetry => Own::Telemetry(Box::new(OfTelemetry {
+                rows: 0,
                 vehicle: StringBuilder::new(),
                 sequence: Int64Builder::new(),
                 hire: StringBuilder::new(),
                 model: StringBuilder::new(),
-                fields: FIELDS
-                    .iter()
-                    .map(|field| match field.kind {
-                        Kind::Number => Column::Number(Float64Builder::new()),
-                        Kind::Flag => Column::Flag(BooleanBuilder::new()),
-                        Kind::Codes => Column::Codes(ListBuilder::new(StringBuilder::new())),
-                    })
-                    .collect(),
+                fields: FIELDS.iter().map(|field| Column::new(field.kind)).collect(),
             })),
             Shape::Plain => Own::Plain(OfAny {
                 kind: StringBuilder::new(),
@@ -260,21 +251,12 @@ impl OfTelemetry {
         self.sequence.append_option(parsed.sequence);
         self.hire.append_option(parsed.hire.as_deref());
         self.model.append_option(parsed.model.as_deref());
-        for (n, column) in self.fields.iter_mut().enumerate() {
-            match column {
-                Column::Number(builder) => builder.append_option(parsed.number(n)),
-                Column::Flag(builder) => builder.append_option(parsed.flag(n)),
-                Column::Codes(builder) => match parsed.codes(n) {
-                    Some(codes) => {
-                        for code in codes {
-                            builder.values().append_value(code);
-                        }
-                        builder.append(true);
-                    }
-                    None => builder.append(false),
-                },
+        for n in parsed.fields() {
+            if let Some(column) = self.fields.get_mut(n) {
+                column.append(self.rows, n, parsed);
             }
         }
+        self.rows += 1;
     }
 
     fn finish(&mut self, times: ArrayRef, columns: &mut Vec<ArrayRef>) {
@@ -285,13 +267,8 @@ impl OfTelemetry {
             ArrayBuilder::finish(&mut self.hire),
             ArrayBuilder::finish(&mut self.model),
         ]);
-        for column in &mut self.fields {
-            columns.push(match column {
-                Column::Number(builder) => ArrayBuilder::finish(builder),
-                Column::Flag(builder) => ArrayBuilder::finish(builder),
-                Column::Codes(builder) => ArrayBuilder::finish(builder),
-            });
-        }
+        let rows = std::mem::take(&mut self.rows);
+        columns.extend(self.fields.iter_mut().map(|column| column.finish(rows)));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::layout::{Hour, Layout};
 use crate::parquet_file;
 use crate::reader::{Finding, Records, hours, locate};
 use crate::record::FileEntry;
+use crate::rewrite;
 use crate::storage::Storage;
 
 /// What was looked at and found.
@@ -17,6 +18,8 @@ use crate::storage::Storage;
 pub struct Report {
     /// What each hour holds, counted from the rows themselves.
     pub hours: BTreeMap<Hour, Content>,
+    /// What was retired of each hour, by the records.
+    pub retired: BTreeMap<Hour, Content>,
     /// Files read.
     pub files: usize,
     /// What should not be.
@@ -51,8 +54,11 @@ pub async fn verify<S: Storage>(
     let records = Records::read(storage, layout).await?;
     let mut report = Report {
         findings: records.chain(),
+        retired: records.retired(),
         ..Report::default()
     };
+    report.retired.retain(|hour, _| wanted(*hour));
+    report.findings.extend(records.unbalanced());
     for (hour, files) in records.live() {
         if !wanted(hour) {
             continue;
@@ -62,6 +68,9 @@ pub async fn verify<S: Storage>(
             report.files += 1;
             match prove(storage, layout, &file).await? {
                 Ok(found) => content.add(&found),
+                // Retired since the records were read.
+                Err(Finding::Gone { path })
+                    if rewrite::is_replaced(storage, layout, hour, &path).await? => {}
                 Err(finding) => report.findings.push(finding),
             }
         }

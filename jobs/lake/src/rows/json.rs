@@ -85,6 +85,16 @@ impl<'a> Parsed<'a> {
         self.present & (1 << field) != 0
     }
 
+    /// The fields that are there, in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = usize> {
+        let mut left = self.present;
+        std::iter::from_fn(move || {
+            let next = (left != 0).then(|| left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(next)
+        })
+    }
+
     pub(super) fn number(&self, field: usize) -> Option<f64> {
         self.has(field).then(|| self.numbers[field])
     }

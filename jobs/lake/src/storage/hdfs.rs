@@ -247,6 +247,58 @@ impl Storage for Hdfs {
             _ => Ok(()),
         }
     }
+
+    // To .Trash/Current in the home of the user, where `hdfs dfs -expunge` and the NameNode look.
+    async fn trash(&self, path: &str) -> Result<(), StorageError> {
+        let full = self.path(path);
+        let doing = "move to the trash";
+        // Its own error says nothing of what to do.
+        let moved = async {
+            match self.client.trash(&full).await {
+                Err(HdfsError::TrashNotEnabled) => Ok(false),
+                done => done.map(|_| true),
+            }
+        };
+        if within(self.timeout, doing, path, moved).await? {
+            return Ok(());
+        }
+        let problem =
+            "HDFS has no trash: its fs.trash.interval is 0; raise it, or give --skip-trash";
+        Err(StorageError::new(
+            StorageKind::Refused,
+            doing,
+            path,
+            problem,
+        ))
+    }
+
+    async fn replicate(&self, path: &str, replication: u32) -> Result<(), StorageError> {
+        let full = self.path(path);
+        let set = self.client.set_replication(&full, replication);
+        if within(self.timeout, "set the replication of", path, set).await? {
+            return Ok(());
+        }
+        // False says that there is no such file.
+        Err(StorageError::new(
+            StorageKind::NotFound,
+            "set the replication of",
+            path,
+            "it is not there",
+        ))
+    }
+
+    // The client is not told the policy of a file. A coded file has one copy by its status, and takes more than its length
+    // by what the disks hold.
+    async fn is_coded(&self, path: &str) -> Result<bool, StorageError> {
+        let full = self.path(path);
+        let (status, summary) = (
+            self.client.get_file_info(&full),
+            self.client.get_content_summary(&full),
+        );
+        let status = within(self.timeout, "look at", path, status).await?;
+        let summary = within(self.timeout, "look at", path, summary).await?;
+        Ok(status.replication == Some(1) && summary.space_consumed > summary.length)
+    }
 }
 
 fn entry(status: &FileStatus) -> Option<Entry> {
@@ -255,6 +307,7 @@ fn entry(status: &FileStatus) -> Option<Entry> {
         name: name.to_owned(),
         folder: status.isdir,
         bytes: status.length as u64,
+        replication: status.replication,
     })
 }
 

@@ -10,6 +10,9 @@ use rustix::io::Errno;
 
 use super::{Entry, Storage, StorageError, StorageFile, StorageKind};
 
+/// Where files go that nobody wants any more, under the lake's root.
+const TRASH: &str = ".Trash/Current";
+
 /// A lake in a local folder.
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -116,6 +119,7 @@ impl Storage for Local {
                 name: entry.file_name().to_string_lossy().into_owned(),
                 folder: what.is_dir(),
                 bytes: if what.is_dir() { 0 } else { what.len() },
+                replication: None,
             });
         }
         entries.sort();
@@ -133,6 +137,34 @@ impl Storage for Local {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("remove", path, &e)),
             _ => Ok(()),
         }
+    }
+
+    // As HDFS does it, with nobody who empties it.
+    async fn trash(&self, path: &str) -> Result<(), StorageError> {
+        let full = self.path(path);
+        fs::symlink_metadata(full).map_err(|e| failed("move to the trash", path, &e))?;
+        let name = format!("{TRASH}/{path}");
+        match self.rename(path, &name).await {
+            Err(e) if e.kind == StorageKind::Exists => {
+                let now = jiff::Timestamp::now().as_millisecond();
+                self.rename(path, &format!("{name}.{now}")).await
+            }
+            done => done,
+        }
+    }
+
+    async fn replicate(&self, path: &str, _: u32) -> Result<(), StorageError> {
+        let problem = "a local folder has one disk; leave replication to HDFS";
+        Err(StorageError::new(
+            StorageKind::Refused,
+            "replicate",
+            path,
+            problem,
+        ))
+    }
+
+    async fn is_coded(&self, _: &str) -> Result<bool, StorageError> {
+        Ok(false)
     }
 }
 
@@ -186,6 +218,16 @@ mod tests {
                 .collect();
             assert_eq!(names, ["a", "b"]);
             assert!(local.list("nowhere").await.unwrap().is_empty());
+            for content in [&b"1"[..], b"2"] {
+                put(&local, "c/old", Bytes::from_static(content))
+                    .await
+                    .unwrap();
+                local.trash("c/old").await.unwrap();
+            }
+            assert_eq!(&local.read(".Trash/Current/c/old").await.unwrap()[..], b"1");
+            assert_eq!(local.list(".Trash/Current/c").await.unwrap().len(), 2);
+            let gone = local.trash("c/old").await.unwrap_err();
+            assert_eq!(gone.kind, StorageKind::NotFound);
             local.remove("b").await.unwrap();
             local.remove("b").await.unwrap();
             assert_eq!(local.size("b/c/name").await.unwrap(), None);

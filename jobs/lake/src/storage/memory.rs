@@ -1,6 +1,6 @@
 //! Memory, with faults on demand: for the tests of everything that rests on a storage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -20,6 +20,24 @@ pub enum Fault {
 struct Files {
     // None while it is being written.
     all: BTreeMap<String, Option<Bytes>>,
+    // Of those that were asked for another than one.
+    replication: BTreeMap<String, u32>,
+    coded: BTreeSet<String>,
+    coding: Option<String>,
+}
+
+impl Files {
+    fn give(&mut self, from: &str, to: &str) {
+        if let Some(content) = self.all.remove(from) {
+            self.all.insert(to.to_owned(), content);
+        }
+        if let Some(replication) = self.replication.remove(from) {
+            self.replication.insert(to.to_owned(), replication);
+        }
+        if self.coded.remove(from) {
+            self.coded.insert(to.to_owned());
+        }
+    }
 }
 
 /// A lake in memory. Clones share the files and each has its own faults.
@@ -51,6 +69,11 @@ impl Memory {
     /// No fault any more.
     pub fn mend(&self) {
         *lock(&self.fault) = None;
+    }
+
+    /// Files that are made in this folder from now on are erasure-coded, and stay it under any name.
+    pub fn code(&self, folder: &str) {
+        lock(&self.files).coding = Some(format!("{folder}/"));
     }
 
     /// The names of all files that were closed.
@@ -114,6 +137,13 @@ impl Storage for Memory {
                 ));
             }
             files.all.insert(path.to_owned(), None);
+            if files
+                .coding
+                .as_ref()
+                .is_some_and(|folder| path.starts_with(folder))
+            {
+                files.coded.insert(path.to_owned());
+            }
             Ok(())
         })?;
         Ok(MemoryFile {
@@ -144,9 +174,7 @@ impl Storage for Memory {
                     "it is there",
                 ));
             }
-            if let Some(content) = files.all.remove(from) {
-                files.all.insert(to.to_owned(), content);
-            }
+            files.give(from, to);
             Ok(())
         })
     }
@@ -195,6 +223,7 @@ impl Storage for Memory {
                     Some(bytes) if !folder => bytes.len() as u64,
                     _ => 0,
                 },
+                replication: (!folder).then(|| files.replication.get(path).copied().unwrap_or(1)),
             });
         }
         Ok(entries.into_values().collect())
@@ -203,11 +232,42 @@ impl Storage for Memory {
     async fn remove(&self, path: &str) -> Result<(), StorageError> {
         self.change("remove", path, |files| {
             let inside = format!("{path}/");
-            files
-                .all
-                .retain(|name, _| name != path && !name.starts_with(&inside));
+            let stays = |name: &str| name != path && !name.starts_with(&inside);
+            files.all.retain(|name, _| stays(name));
+            files.replication.retain(|name, _| stays(name));
+            files.coded.retain(|name| stays(name));
             Ok(())
         })
+    }
+
+    async fn trash(&self, path: &str) -> Result<(), StorageError> {
+        self.change("move to the trash", path, |files| {
+            if !files.all.contains_key(path) {
+                return Err(StorageError::new(
+                    StorageKind::NotFound,
+                    "move to the trash",
+                    path,
+                    "it is not there",
+                ));
+            }
+            let mut name = format!(".Trash/Current/{path}");
+            while files.all.contains_key(&name) {
+                name.push('+');
+            }
+            files.give(path, &name);
+            Ok(())
+        })
+    }
+
+    async fn replicate(&self, path: &str, replication: u32) -> Result<(), StorageError> {
+        self.change("replicate", path, |files| {
+            files.replication.insert(path.to_owned(), replication);
+            Ok(())
+        })
+    }
+
+    async fn is_coded(&self, path: &str) -> Result<bool, StorageError> {
+        Ok(lock(&self.files).coded.contains(path))
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Entry {
     pub folder: bool,
     /// Its size in bytes; 0 for a folder.
     pub bytes: u64,
+    /// On how many disks it lies, where the storage has more than one.
+    pub replication: Option<u32>,
 }
 
 /// The few operations the lake is made of.
@@ -100,6 +102,20 @@ pub trait Storage: Send + Sync {
 
     /// Removes a file, or a folder with all that is in it. It need not be there.
     fn remove(&self, path: &str) -> impl Future<Output = Result<(), StorageError>> + Send;
+
+    /// Moves a file to where a person gets it back, for as long as the storage keeps its trash. A file that is not there
+    /// is [`StorageKind::NotFound`].
+    fn trash(&self, path: &str) -> impl Future<Output = Result<(), StorageError>> + Send;
+
+    /// Lets a file lie on so many disks.
+    fn replicate(
+        &self,
+        path: &str,
+        replication: u32,
+    ) -> impl Future<Output = Result<(), StorageError>> + Send;
+
+    /// Whether a file's blocks are erasure-coded: made of cells of data and of parity instead of copies.
+    fn is_coded(&self, path: &str) -> impl Future<Output = Result<bool, StorageError>> + Send;
 }
 
 /// A file that is being written.

@@ -70,6 +70,18 @@ impl Storage for Place {
     async fn remove(&self, path: &str) -> Result<(), StorageError> {
         each!(self, s => s.remove(path).await)
     }
+
+    async fn trash(&self, path: &str) -> Result<(), StorageError> {
+        each!(self, s => s.trash(path).await)
+    }
+
+    async fn replicate(&self, path: &str, replication: u32) -> Result<(), StorageError> {
+        each!(self, s => s.replicate(path, replication).await)
+    }
+
+    async fn is_coded(&self, path: &str) -> Result<bool, StorageError> {
+        each!(self, s => s.is_coded(path).await)
+    }
 }
 
 impl StorageFile for PlaceFile {

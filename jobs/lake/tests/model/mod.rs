@@ -1,6 +1,8 @@
 //! A topic, and writers that archive it into memory, crash, hang and come back.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod hours;
+
 use std::collections::BTreeMap;
 
 use futures::executor::block_on;

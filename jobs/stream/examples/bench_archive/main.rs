@@ -1,36 +1,35 @@
-//! How fast `archive` is, beside a bare consumer of the same records on the same machine, in the same run. Only the
-//! ratio says something.
+//! How fast `archive` is, beside a bare consumer of the same records and beside Spark, on the same machine, in the same run. Only
+//! the ratios say something.
 //!
-//! `cargo run --release -p millrace-stream --example bench_archive -- [EVENTS] [VEHICLES]`
+//! `cargo build --release -p millrace-stream --bins`, then
+//! `cargo run --release -p millrace-stream --example bench_archive -- [EVENTS] [VEHICLES] [TURNS]`
 //!
-//! - `archive_events_per_second`: a backlog from Kafka to committed Parquet files in a local folder, beside a consumer
-//!   that counts. EVENTS (4,000,000) of VEHICLES (500), as the gateway writes them, over six hours; the median of three
-//!   turns each.
+//! - `archive_events_per_second`: a backlog from Kafka to committed Parquet files in HDFS (in a local folder where HDFS is not
+//!   to be had), beside a consumer that counts. EVENTS (4,000,000) of VEHICLES (500), as the gateway writes them, over six
+//!   hours; the median of TURNS (3) each.
+//! - `archive_over_spark`: the same, beside a structured stream of Spark into the same HDFS. Only with
+//!   `MILLRACE_SPARK_PYTHON` and `MILLRACE_SPARK_JARS` (bench/README.md).
+//! - `archive_resident_mb`: the highest resident memory of the process, beside that of Spark's JVM.
 //!
-//! One line: name, ours, the peer's, ours divided by the peer's. On stderr the highest resident memory of this process,
-//! in which archive, bare consumer and the sender of the events run.
+//! A line each: name, ours, the peer's, ours divided by the peer's.
 
 #[path = "../bench_support/mod.rs"]
 mod bench_support;
+mod job;
+mod spark;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use bench_support::{Ignored, PARTITIONS, create_topics, enqueue, group, line, median, rate};
+use bench_support::{Ignored, create_topics, enqueue, group, line, median, rate};
+use job::Lake;
 use millrace_contract::cloudevent::CloudEvent;
 use millrace_contract::{Telemetry, codec};
-use millrace_lake::commit;
-use millrace_lake::layout::{Layout, Source};
-use millrace_lake::storage::Local;
 use millrace_stream::connect::{GroupConsumer, GroupSettings, Producer};
-use millrace_stream::lake::LakeArgs;
-use millrace_stream::{archive, settings};
-use millrace_testkit::Kafka;
-use tokio_util::sync::CancellationToken;
+use millrace_testkit::{Hdfs, Kafka};
+use spark::Spark;
 
-const TURNS: usize = 3;
-const LIMIT: Duration = Duration::from_secs(300);
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -41,40 +40,54 @@ async fn main() -> anyhow::Result<()> {
         .unwrap_or(4_000_000)
         .max(100_000);
     let vehicles = numbers.next().transpose()?.unwrap_or(500).clamp(1, events);
+    let turns = numbers.next().transpose()?.unwrap_or(3).max(1);
     let Some(kafka) = Kafka::start()? else {
         return Ok(());
     };
+    let hdfs = Hdfs::start()?;
     let bootstrap = kafka.bootstrap();
     let directory = tempfile::tempdir()?;
+    let lake = Lake::new(hdfs.as_ref(), directory.path());
     create_topics(&bootstrap, &[("telemetry", false)]).await?;
     let bytes = fill(&bootstrap, events, vehicles).await?;
     eprintln!(
-        "{events} events of {vehicles} vehicles, {} bytes each",
-        bytes / events
+        "{events} events of {vehicles} vehicles, {} bytes each, to {}",
+        bytes / events,
+        lake.uri()
     );
-    let before = peak()?;
-    let (mut ours, mut peer) = (Vec::new(), Vec::new());
-    for turn in 0..TURNS {
+    let peer = Spark::find().filter(|_| hdfs.is_some());
+    let (mut ours, mut bare_rates, mut spark_rates) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut resident, mut spark_resident) = (0, 0);
+    for turn in 0..turns {
         let settings = group(&bootstrap, &format!("bare-{turn}"), "telemetry");
-        peer.push(tokio::task::spawn_blocking(move || bare(&settings, events)).await??);
-        ours.push(archived(&bootstrap, directory.path(), turn, events).await?);
-        eprintln!("turn {turn}: {:.0} {:.0}", ours[turn], peer[turn]);
+        let bare = tokio::task::spawn_blocking(move || bare(&settings, events)).await??;
+        let (own, memory) = lake.archived(&bootstrap, turn, events).await?;
+        eprintln!("turn {turn}: archive {own:.0}, {memory} MB; bare consumer {bare:.0}");
+        resident = resident.max(memory);
+        ours.push(own);
+        bare_rates.push(bare);
+        if let Some(spark) = &peer {
+            let folder = format!("{}/spark-{turn}", lake.uri());
+            let (found, memory) = spark.archived(&bootstrap, &folder, events)?;
+            eprintln!("turn {turn}: Spark {found:.0}, {memory} MB");
+            spark_rates.push(found);
+            spark_resident = spark_resident.max(memory);
+        }
     }
-    line("archive_events_per_second", median(ours), median(peer));
-    eprintln!(
-        "highest resident memory: {} MB, before the first turn {} MB",
-        peak()? / 1024,
-        before / 1024
+    let own = median(ours);
+    line("archive_events_per_second", own, median(bare_rates));
+    if spark_rates.is_empty() {
+        eprintln!("highest resident memory of archive: {resident} MB");
+        return Ok(());
+    }
+    line("archive_over_spark", own, median(spark_rates));
+    #[allow(clippy::cast_precision_loss)] // small numbers
+    line(
+        "archive_resident_mb",
+        resident as f64,
+        spark_resident as f64,
     );
     Ok(())
-}
-
-// In KiB.
-fn peak() -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.context("no VmHWM")?.split_whitespace().next();
-    Ok(number.context("no number")?.parse()?)
 }
 
 async fn fill(bootstrap: &str, events: u64, vehicles: u64) -> anyhow::Result<u64> {
@@ -125,67 +138,4 @@ fn bare(settings: &GroupSettings, events: u64) -> anyhow::Result<f64> {
     }
     let started = started.context("nothing was read")?;
     Ok(rate(events - 1, started.elapsed()))
-}
-
-// From the first commit that is seen to the last: what lies in the former is not counted. A dataset of its own each
-// turn, since a dataset is archived once.
-async fn archived(
-    bootstrap: &str,
-    directory: &Path,
-    turn: usize,
-    events: u64,
-) -> anyhow::Result<f64> {
-    let dataset = format!("telemetry-{turn}");
-    let (config, lake) = (
-        directory.join(format!("{dataset}.yaml")),
-        directory.join("lake"),
-    );
-    std::fs::write(
-        &config,
-        format!("{{group: {dataset}, dataset: {dataset}, rollInterval: 1s}}"),
-    )?;
-    let stop = CancellationToken::new();
-    let args = archive::Args {
-        common: settings::Common {
-            config: Some(config),
-            service_binding_root: None,
-            bootstrap_servers: Some(bootstrap.to_owned()),
-            metrics: "127.0.0.1:0".parse()?,
-        },
-        lake: LakeArgs {
-            lake: Some(format!("file://{}", lake.display())),
-            ..LakeArgs::default()
-        },
-        halt_after: None,
-        halt_file: None,
-    };
-    let job = tokio::spawn(archive::run(args, stop.clone()));
-    let (storage, layout) = (Local::new(&lake), Layout::new(&dataset)?);
-    let begun = Instant::now();
-    let mut first = None;
-    let rate = loop {
-        anyhow::ensure!(
-            begun.elapsed() < LIMIT,
-            "archive did not get through in {LIMIT:?}"
-        );
-        let mut done = 0;
-        for partition in 0..PARTITIONS {
-            let last =
-                commit::last(&storage, &layout, &Source::new("telemetry", partition)).await?;
-            done += last.map_or(0, |record| u64::try_from(record.end_offset).unwrap_or(0));
-        }
-        let now = Instant::now();
-        if done > 0 {
-            let (at, then) = *first.get_or_insert((done, now));
-            if done == events {
-                anyhow::ensure!(at < events, "too few events to measure: give more");
-                break rate(done - at, now - then);
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    };
-    stop.cancel();
-    job.await??;
-    std::fs::remove_dir_all(&lake)?;
-    Ok(rate)
 }

@@ -1,23 +1,26 @@
-//! `lake`: lists, reads, proves and compacts what was archived.
+//! `lake`: lists, reads, proves, compacts and retires what was archived.
 
 mod kafka;
 mod place;
+mod retain;
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
 use millrace_lake::Storage;
 use millrace_lake::compact::{self, compact, forget_replaced};
+use millrace_lake::content::Content;
 use millrace_lake::layout::{Hour, Layout};
 use millrace_lake::lines::lines;
 use millrace_lake::parquet_file;
-use millrace_lake::reader::{Records, hours, locate};
+use millrace_lake::reader::{Finding, Records, hours, locate};
+use millrace_lake::rewrite;
 use millrace_lake::verify::verify;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 pub use place::LakeArgs;
 
+use crate::duration::Span;
 use crate::settings::{Bindings, SettingsError};
 
 /// Flags of `lake`.
@@ -37,6 +40,8 @@ enum Command {
     Verify(Verify),
     /// Makes one file of an hour's small ones
     Compact(Compact),
+    /// Puts hours on fewer disks, into erasure-coded blocks and in the end into the trash, by their age
+    Retain(retain::Retain),
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,7 +105,7 @@ struct Compact {
     small: u64,
     /// So long replaced files are kept for those who still read them
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = span)]
-    keep_replaced: crate::duration::Span,
+    keep_replaced: Span,
 }
 
 fn hour(text: &str) -> Result<Hour, String> {
@@ -110,7 +115,7 @@ fn hour(text: &str) -> Result<Hour, String> {
     parsed.ok_or_else(|| "not an hour; write for example 2026-11-28T13".to_owned())
 }
 
-fn span(text: &str) -> Result<crate::duration::Span, String> {
+fn span(text: &str) -> Result<Span, String> {
     serde_yaml_ng::from_str(text).map_err(|e| e.to_string())
 }
 
@@ -124,6 +129,7 @@ pub async fn run(args: Args, _: CancellationToken) -> anyhow::Result<()> {
         Command::Cat(cat) => cat.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Compact(compact) => compact.run().await,
+        Command::Retain(retain) => retain.run().await,
     }
 }
 
@@ -185,7 +191,17 @@ impl Ls {
                 )?;
             }
         }
-        for finding in records.chain() {
+        for (hour, content) in self.retired(&records) {
+            writeln!(
+                out,
+                "{:<32} {:>14} {:>14} {:>14}",
+                hour.to_string(),
+                "-",
+                "retired",
+                content.rows
+            )?;
+        }
+        for finding in findings(&records) {
             writeln!(out, "{finding}")?;
         }
         Ok(())
@@ -209,9 +225,22 @@ impl Ls {
         let hours: serde_json::Map<_, _> = live
             .map(|(hour, files)| (hour.to_string(), json!(files)))
             .collect();
-        let findings: Vec<String> = records.chain().iter().map(ToString::to_string).collect();
-        json!({"sources": sources, "hours": hours, "findings": findings})
+        let retired: serde_json::Map<_, _> = self
+            .retired(records)
+            .map(|(hour, content)| (hour.to_string(), json!(content)))
+            .collect();
+        let findings: Vec<String> = findings(records).map(|f| f.to_string()).collect();
+        json!({"sources": sources, "hours": hours, "retired": retired, "findings": findings})
     }
+
+    fn retired(&self, records: &Records) -> impl Iterator<Item = (Hour, Content)> {
+        let retired = records.retired().into_iter();
+        retired.filter(|(hour, _)| self.common.wants(*hour))
+    }
+}
+
+fn findings(records: &Records) -> impl Iterator<Item = Finding> {
+    records.chain().into_iter().chain(records.unbalanced())
 }
 
 impl Cat {
@@ -228,9 +257,12 @@ impl Cat {
                 if left == 0 {
                     return Ok(out.flush()?);
                 }
-                let path = locate(&storage, &layout, &file).await?;
-                let path =
-                    path.with_context(|| format!("{}: counts and lies nowhere", file.path))?;
+                let Some(path) = locate(&storage, &layout, &file).await? else {
+                    // Retired since the records were read.
+                    let retired = rewrite::is_replaced(&storage, &layout, hour, &file.path).await?;
+                    anyhow::ensure!(retired, "{}: counts and lies nowhere", file.path);
+                    continue;
+                };
                 let bytes = storage.read(&path).await?;
                 for batch in parquet_file::read(&path, bytes)? {
                     for line in lines(&batch?) {
@@ -263,6 +295,7 @@ impl Verify {
             compared = Some((comparison.same, comparison.gone));
         }
         let (content, files) = (report.content(), report.files);
+        let retired = Content::total(report.retired.values());
         let mut out = std::io::stdout().lock();
         if self.json {
             let text = json!({
@@ -270,6 +303,7 @@ impl Verify {
                 "sum": content.sum,
                 "files": files,
                 "hours": report.hours.len(),
+                "retired": retired,
                 "findings": findings,
                 "comparedWithKafka": compared.map(|(same, _)| same),
                 "noLongerInKafka": compared.map(|(_, gone)| gone),
@@ -282,6 +316,10 @@ impl Verify {
                 "{content}, in {files} files of {} hours",
                 report.hours.len()
             )?;
+            if retired.rows > 0 {
+                let hours = report.retired.len();
+                writeln!(out, "retired: {retired}, of {hours} hours")?;
+            }
             if let Some((same, gone)) = compared {
                 writeln!(
                     out,
@@ -319,13 +357,22 @@ impl Compact {
                 );
             }
         }
-        let keep = jiff::SignedDuration::try_from(self.keep_replaced.0)?;
-        let removed = forget_replaced(&storage, &layout, jiff::Timestamp::now() - keep).await?;
-        if removed > 0 {
-            println!("{removed} replaced files were removed");
-        }
-        Ok(())
+        forget(&storage, &layout, self.keep_replaced).await
     }
+}
+
+async fn forget<S: Storage>(storage: &S, layout: &Layout, keep: Span) -> anyhow::Result<()> {
+    let removed = forget_replaced(storage, layout, before(keep)?).await?;
+    if removed > 0 {
+        println!("{removed} replaced files were removed");
+    }
+    Ok(())
+}
+
+/// The time that lies so long back.
+fn before(age: Span) -> anyhow::Result<jiff::Timestamp> {
+    let age = jiff::SignedDuration::try_from(age.0)?;
+    Ok(jiff::Timestamp::now().checked_sub(age)?)
 }
 
 #[cfg(test)]
@@ -339,6 +386,7 @@ mod tests {
             "date=2026-11-28/hour=13"
         );
         assert!(hour("2026-11-28").is_err() && hour("2026-11-28T25").is_err());
-        assert_eq!(span("1h").unwrap(), crate::duration::Span::seconds(3600));
+        assert_eq!(span("1h").unwrap(), Span::seconds(3600));
+        assert_eq!(span("90d").unwrap(), Span::seconds(90 * 86_400));
     }
 }
