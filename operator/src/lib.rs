@@ -4,6 +4,7 @@ pub mod action;
 pub mod cli;
 pub mod context;
 pub mod controller;
+pub mod disk;
 pub mod eventsource;
 pub mod flow;
 pub mod generate;

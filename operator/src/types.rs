@@ -150,6 +150,22 @@ pub struct Storage {
     pub storage_class: Option<String>,
 }
 
+/// How far volumes grow by themselves.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageGrowth {
+    /// The size that no volume grows beyond.
+    pub maximum: Quantity,
+    /// By how much a volume grows that is 80 % full, in percent of its size.
+    #[serde(default = "step_percent")]
+    #[schemars(range(min = 5, max = 100))]
+    pub step_percent: i32,
+}
+
+fn step_percent() -> i32 {
+    25
+}
+
 /// What one pod asks for and may use.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -155,6 +155,7 @@ fn stage(stage: StageName, topic: &str, group: Option<&str>) -> Watched {
         topic: topic.into(),
         group: group.map(Into::into),
         leads_to_vehicles: stage != StageName::Notified,
+        usual: Duration::ZERO,
     }
 }
 

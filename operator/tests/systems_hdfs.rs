@@ -15,6 +15,7 @@ use std::fs;
 use hdfs_nodes::{Nodes, cluster, valid};
 use millrace_operator::hdfs::decommission::hold;
 use millrace_operator::hdfs::view::View;
+use millrace_operator::remote::hdfs::directory::{Directory, Step, ensure};
 use millrace_testkit::{hadoop, zookeeper};
 use serde_json::json;
 
@@ -61,6 +62,37 @@ fn one_name_node_founds_once_and_says_why_it_does_not_begin_anew() {
     nodes.start_pod("h-namenode-0");
     nodes.wait(&hdfs, "up again", works);
     assert_eq!(nodes.dfs(&["-cat", "/kept"]).unwrap(), "what was written");
+
+    // A directory for a job's user, who can write there and nowhere else.
+    let made = |owner: &str| {
+        let wanted = Directory {
+            path: "/millrace/lake/telemetry".into(),
+            owner: owner.into(),
+            permission: "755".into(),
+        };
+        let http = format!("{}:9870", nodes.address("h-namenode-0"));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(ensure(&["127.0.0.1:1".into(), http], &wanted))
+    };
+    assert_eq!(made("archive").unwrap(), [Step::Make, Step::SetOwner]);
+    assert_eq!(made("archive").unwrap(), [], "it is as it is to be");
+    let told = made("other").unwrap_err().to_string();
+    assert_eq!(told, "/millrace/lake/telemetry: belongs to archive");
+    let put = |to: &str| nodes.dfs_as("archive", &["-put", file.to_str().unwrap(), to]);
+    put("/millrace/lake/telemetry/file").unwrap();
+    for elsewhere in ["/file", "/millrace/file", "/millrace/lake/file"] {
+        let told = put(elsewhere).unwrap_err();
+        assert!(told.contains("Permission denied: user=archive"), "{told}");
+    }
+    // What is said of volumes.
+    let view = nodes.look(&hdfs);
+    let (_, names) = view.active().unwrap();
+    let data = &names.data_nodes["h-datanode-0.h-nodes.ns.svc"];
+    assert!(
+        data.capacity > data.remaining && data.remaining > 0,
+        "{data:?}"
+    );
+    assert!(names.names_bytes > Some(0), "{:?}", names.names_bytes);
 
     nodes.kill("h-namenode-0");
     nodes.lose_volume("h-namenode-0");

@@ -12,7 +12,7 @@ mod platform;
 mod process;
 
 pub use apiserver::ApiServer;
-pub use hdfs::{Hdfs, hadoop, zookeeper};
+pub use hdfs::{Hdfs, HdfsPlan, hadoop, zookeeper};
 pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
 pub use platform::{Platform, fresh};

@@ -4,9 +4,11 @@
 //! `schema.yaml` is the one definition of a telemetry field; [`telemetry`] is generated from it.
 
 pub mod alert;
+pub mod archive;
 pub mod cloudevent;
 pub mod codec;
 pub mod dead_letter;
+pub mod duration;
 pub mod field;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use millrace_stream::{check_sequence, detect, dispatch, gateway, replay, server, simulate};
+use millrace_stream::{
+    archive, check_sequence, detect, dispatch, gateway, lake, replay, server, simulate,
+};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +45,10 @@ enum Job {
     Detect(detect::Args),
     /// Kafka to OpenWhisk actions
     Dispatch(dispatch::Args),
+    /// A topic to Parquet files in the lake, each event exactly once
+    Archive(archive::Args),
+    /// Lists, reads, proves and compacts what was archived
+    Lake(lake::Args),
     /// Sends recorded trips to a running platform and prints the warnings that come back
     Replay(replay::Args),
     /// Drives simulated cars, with injected faults and the ground truth
@@ -83,6 +89,8 @@ fn run(job: Job) -> anyhow::Result<()> {
             Job::Gateway(args) => gateway::run(args, stop).await?,
             Job::Detect(args) => detect::run(args, stop).await?,
             Job::Dispatch(args) => dispatch::run(args, stop).await?,
+            Job::Archive(args) => archive::run(args, stop).await?,
+            Job::Lake(args) => lake::run(args, stop).await?,
             Job::Replay(args) => replay::run(args, stop).await?,
             Job::Simulate(args) => simulate::run(args, stop).await?,
             Job::CheckSequence(args) => check_sequence::run(args, stop).await?,
@@ -101,7 +109,7 @@ fn start_log(cli: &Cli) -> anyhow::Result<()> {
     })?;
     let to_stderr = matches!(
         cli.job,
-        Job::Replay(_) | Job::Simulate(_) | Job::CheckSequence(_)
+        Job::Lake(_) | Job::Replay(_) | Job::Simulate(_) | Job::CheckSequence(_)
     );
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     match (cli.log_format, to_stderr) {

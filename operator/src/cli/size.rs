@@ -38,10 +38,13 @@ pub struct Command {
     /// How much more comes at the busiest time than on average
     #[arg(long, default_value_t = 2.0, value_name = "F")]
     peak_factor: f64,
+    /// How long telemetry is kept in the lake, in days; 0 for no lake
+    #[arg(long, default_value_t = 0, value_name = "DAYS")]
+    archive_days: u64,
     /// Refuse what the cluster of the kubeconfig cannot hold
     #[arg(long)]
     check: bool,
-    /// Storage class of the brokers' volumes
+    /// Storage class of the volumes of brokers and DataNodes
     #[arg(long, value_name = "NAME")]
     storage_class: Option<String>,
     /// Name of the Platform that --output yaml writes
@@ -61,6 +64,7 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
         event_bytes: command.event_bytes,
         replication: command.replication,
         peak_factor: command.peak_factor,
+        archive_days: command.archive_days,
     };
     let size = size(&load)?;
     let class = command.storage_class.as_deref();
@@ -112,6 +116,14 @@ fn tell(out: &mut impl Write, size: &Size) -> anyhow::Result<()> {
         "volume of each broker: {}",
         gibibytes(size.disk_bytes_per_broker)
     )?;
+    if let Some(lake) = &size.lake {
+        writeln!(out, "lake, all copies: {}", gibibytes(lake.stored_bytes))?;
+        writeln!(
+            out,
+            "volume of each DataNode: {}",
+            gibibytes(lake.disk_bytes_per_data_node)
+        )?;
+    }
     let rows: Vec<Vec<String>> = size
         .pods()
         .iter()

@@ -7,7 +7,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ApiResource;
 
 use super::validate::ValidatedSource;
-use crate::job::{Program, deployment, disruption_budget};
+use crate::job::{GRACE_SECONDS, MEMORY, Program, deployment, disruption_budget};
 use crate::reconcile::{Error, Owner, Prepared, Resources};
 
 /// The component's name in labels.
@@ -49,6 +49,10 @@ pub fn build(source: &ValidatedSource) -> Result<Resources<Prepared>, Error> {
         reloaded: &[],
         ports: Vec::new(),
         resources: source.resources.as_ref(),
+        memory: MEMORY,
+        env: Vec::new(),
+        client_of: &[],
+        grace_seconds: GRACE_SECONDS,
         surge: false,
         operation: &source.operation,
     };

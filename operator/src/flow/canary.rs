@@ -86,7 +86,7 @@ impl Canary {
         };
         match watched.stage {
             StageName::Produced => true,
-            StageName::Detected => {
+            StageName::Detected | StageName::Archived => {
                 let committed = progress.committed.get(&partition);
                 let waits = progress.waiting.get(&partition);
                 // The second when retention has removed it before it was read.
@@ -118,13 +118,19 @@ impl Canary {
             .all(|(_, passed)| passed.is_some())
     }
 
-    /// Whether it has passed all stages.
+    /// Whether it has passed all stages but those in which records wait on purpose.
     #[must_use]
-    pub fn is_through(&self) -> bool {
+    pub fn is_through(&self, stages: &[Watched]) -> bool {
+        self.has_passed(stages, |stage| stage.usual.is_zero())
+    }
+
+    /// Whether it has passed those too.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
         self.passed.iter().all(Option::is_some)
     }
 
-    /// The first stage that it has not passed, if it takes longer than it may.
+    /// The first stage that it has not passed in the time that it may take there.
     #[must_use]
     pub fn stuck_at(
         &self,
@@ -133,14 +139,11 @@ impl Canary {
         after: Duration,
     ) -> Option<StageName> {
         let took = Duration::try_from(now.duration_since(self.sent)).unwrap_or_default();
-        if took <= after {
-            return None;
-        }
-        let open = stages
+        let late = stages
             .iter()
             .zip(&self.passed)
-            .find(|(_, passed)| passed.is_none());
-        open.map(|(watched, _)| watched.stage)
+            .find(|(watched, passed)| passed.is_none() && took > after + watched.usual);
+        late.map(|(watched, _)| watched.stage)
     }
 
     /// What is told of it.
@@ -172,6 +175,7 @@ mod tests {
             topic: "t".into(),
             group: group.map(Into::into),
             leads_to_vehicles,
+            usual: Duration::ZERO,
         })
         .into()
     }
@@ -241,9 +245,9 @@ mod tests {
             [Some(2), Some(3), Some(4), None, Some(4)],
             "mail keeps no vehicle waiting"
         );
-        assert!(!canary.is_through());
+        assert!(!canary.is_through(&all));
         canary.advance(&all, &progress(8, None, None), at(5));
-        assert!(canary.is_through());
+        assert!(canary.is_through(&all) && canary.is_done());
         assert_eq!(seconds(&canary)[2], Some(4), "what has passed has passed");
     }
 
@@ -252,7 +256,42 @@ mod tests {
         let (all, mut canary) = (stages(), Canary::new(0, at(0), 5));
         canary.stored = Some((2, 7));
         canary.advance(&all, &progress(8, None, None), at(1));
-        assert!(canary.is_through(), "{canary:?}");
+        assert!(canary.is_through(&all), "{canary:?}");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_stage_that_takes_its_time() {
+        let mut all = stages();
+        all.truncate(2);
+        let mut archive = all[1].clone();
+        (archive.stage, archive.usual) = (StageName::Archived, Duration::from_secs(300));
+        all.push(archive);
+        let mut canary = Canary::new(0, at(0), 3);
+        canary.stored = Some((2, 7));
+        let at_offsets = |detect: i64, archive: i64| {
+            let committed = |offset| {
+                Some(Progress {
+                    committed: BTreeMap::from([(2, offset)]),
+                    ..Progress::default()
+                })
+            };
+            vec![
+                Some(Progress::default()),
+                committed(detect),
+                committed(archive),
+            ]
+        };
+        canary.advance(&all, &at_offsets(8, 7), at(2));
+        assert!(canary.is_through(&all) && !canary.is_done());
+        let limit = Duration::from_secs(30);
+        assert_eq!(canary.stuck_at(&all, at(330), limit), None);
+        assert_eq!(
+            canary.stuck_at(&all, at(331), limit),
+            Some(StageName::Archived)
+        );
+        canary.advance(&all, &at_offsets(8, 8), at(340));
+        assert!(canary.is_done());
+        assert_eq!(seconds(&canary), [Some(2), Some(2), Some(340)]);
     }
 
     #[test]

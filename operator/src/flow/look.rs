@@ -21,8 +21,12 @@ pub struct Looker {
     stages: Vec<Watched>,
     /// The one on its way.
     flying: Option<Canary>,
-    /// The last that passed all stages.
+    /// The last that passed all stages in which no record waits on purpose.
     through: Option<Canary>,
+    /// One that passed these, and is waited for at the others.
+    slow: Option<Canary>,
+    /// The last that passed those too.
+    landed: Option<Canary>,
 }
 
 impl Looker {
@@ -37,6 +41,8 @@ impl Looker {
             stages: Vec::new(),
             flying: None,
             through: None,
+            slow: None,
+            landed: None,
         })
     }
 
@@ -51,7 +57,7 @@ impl Looker {
     pub async fn look(&mut self, wanted: &Wanted) -> Seen {
         if self.stages != wanted.stages {
             self.stages = wanted.stages.clone();
-            (self.flying, self.through) = (None, None);
+            self.forget();
         }
         self.send(wanted).await;
         let mut stages = Vec::with_capacity(wanted.stages.len());
@@ -76,22 +82,35 @@ impl Looker {
             progress.push(at);
         }
         let now = Timestamp::now();
-        if let Some(flying) = &mut self.flying {
-            flying.advance(&wanted.stages, &progress, now);
-            if flying.is_through() {
-                self.through = self.flying.take();
-            }
+        for canary in [&mut self.flying, &mut self.slow].into_iter().flatten() {
+            canary.advance(&wanted.stages, &progress, now);
         }
-        let stuck = self
+        if self
             .flying
             .as_ref()
-            .and_then(|flying| flying.stuck_at(&wanted.stages, now, wanted.stuck_after));
-        let shown = match stuck {
-            Some(_) => self.flying.as_ref(),
-            None => self.through.as_ref(),
-        };
-        for (stage, passed) in stages.iter_mut().zip(shown.iter().flat_map(|c| &c.passed)) {
-            stage.canary = *passed;
+            .is_some_and(|c| c.is_through(&wanted.stages))
+        {
+            self.through = self.flying.take();
+            if self.slow.is_none() {
+                self.slow.clone_from(&self.through);
+            }
+        }
+        if self.slow.as_ref().is_some_and(Canary::is_done) {
+            self.landed = self.slow.take();
+        }
+        let late = [&self.flying, &self.slow].into_iter().flatten();
+        let late = late.map(|c| (c, c.stuck_at(&wanted.stages, now, wanted.stuck_after)));
+        let stuck = late.into_iter().find(|(_, at)| at.is_some());
+        let shown = stuck.map(|(canary, _)| canary).or(self.through.as_ref());
+        let stuck = stuck.and_then(|(_, at)| at);
+        for (index, stage) in stages.iter_mut().enumerate() {
+            let takes_time = !stage.watched.usual.is_zero() && stuck.is_none();
+            let of = if takes_time {
+                self.landed.as_ref()
+            } else {
+                shown
+            };
+            stage.canary = of.and_then(|canary| canary.passed.get(index).copied().flatten());
         }
         Seen {
             at: now,
@@ -101,9 +120,14 @@ impl Looker {
         }
     }
 
+    fn forget(&mut self) {
+        (self.flying, self.through) = (None, None);
+        (self.slow, self.landed) = (None, None);
+    }
+
     async fn send(&mut self, wanted: &Wanted) {
         let (Some(every), Some(gateway)) = (wanted.canary_every, &wanted.gateway) else {
-            (self.flying, self.through) = (None, None);
+            self.forget();
             return;
         };
         let now = Timestamp::now();

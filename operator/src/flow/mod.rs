@@ -34,6 +34,8 @@ pub struct Watched {
     pub group: Option<String>,
     /// Whether what it does leads to what vehicles are told.
     pub leads_to_vehicles: bool,
+    /// How long records wait here on purpose. No canary waits for the one before to pass such a stage.
+    pub usual: Duration,
 }
 
 /// What is to be watched of a platform.

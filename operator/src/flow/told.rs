@@ -23,11 +23,15 @@ pub fn told(
     canary_every: Option<Duration>,
 ) -> FlowStatus {
     let mut now = of(seen);
+    // How long records wait in each stage on purpose, in seconds.
+    let usual =
+        |stage: &StageSeen| i64::try_from(stage.watched.usual.as_secs()).unwrap_or(i64::MAX);
+    let usual: Vec<i64> = seen.stages.iter().map(usual).collect();
     if let Some(before) = before.filter(|_| canary_every.is_some()) {
-        keep_canary(before, &mut now);
+        keep_canary(before, &mut now, &usual);
     }
     match before {
-        Some(before) if is_as_before(before, &now, canary_every) => before.clone(),
+        Some(before) if is_as_before(before, &now, &usual, canary_every) => before.clone(),
         _ => now,
     }
 }
@@ -35,7 +39,7 @@ pub fn told(
 fn of(seen: &Seen) -> FlowStatus {
     FlowStatus {
         observed: text(seen.at),
-        stages: seen.stages.iter().map(stage).collect(),
+        stages: seen.stages.iter().map(|one| stage(one, seen.at)).collect(),
         canary: seen.canary.as_ref().map(|canary| FlowCanary {
             id: canary.id.clone(),
             sent: text(canary.sent),
@@ -45,16 +49,26 @@ fn of(seen: &Seen) -> FlowStatus {
 }
 
 /// Until a canary of this operator's own is through, that of the one before counts.
-fn keep_canary(before: &FlowStatus, now: &mut FlowStatus) {
+fn keep_canary(before: &FlowStatus, now: &mut FlowStatus, usual: &[i64]) {
     let is_kept = |canary: &&FlowCanary| canary.stuck_at.is_none();
     let Some(canary) = before.canary.as_ref().filter(is_kept) else {
         return;
     };
-    if now.canary.is_some() {
+    if now
+        .canary
+        .as_ref()
+        .is_some_and(|now| now.stuck_at.is_some())
+    {
         return;
     }
-    now.canary = Some(canary.clone());
-    for stage in &mut now.stages {
+    let is_new = now.canary.is_some();
+    if !is_new {
+        now.canary = Some(canary.clone());
+    }
+    for (stage, usual) in now.stages.iter_mut().zip(usual) {
+        if is_new && (*usual == 0 || stage.canary_seconds.is_some()) {
+            continue;
+        }
         let same = |other: &&FlowStage| (other.stage, &other.group) == (stage.stage, &stage.group);
         stage.canary_seconds = before
             .stages
@@ -64,7 +78,14 @@ fn keep_canary(before: &FlowStatus, now: &mut FlowStatus) {
     }
 }
 
-fn stage(seen: &StageSeen) -> FlowStage {
+/// Of records that wait on purpose it matters from when the oldest is: the topic's retention must not reach it.
+fn oldest_waiting(seen: &StageSeen, at: Timestamp) -> Option<String> {
+    let waits = seen.watched.stage == StageName::Archived && seen.lag > Some(0);
+    let time = seen.lag_time.filter(|_| waits)?;
+    Some(text(at.checked_sub(time).ok()?))
+}
+
+fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
     let seconds = |time: Option<Duration>| {
         time.map(|time| rounded(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)))
     };
@@ -76,6 +97,7 @@ fn stage(seen: &StageSeen) -> FlowStage {
         committed_offset: seen.committed,
         lag_records: seen.lag.map(rounded),
         lag_seconds: seconds(seen.lag_time),
+        oldest_waiting: oldest_waiting(seen, at),
         canary_seconds: seconds(seen.canary),
         message: seen
             .problem
@@ -106,31 +128,39 @@ fn rounded(number: i64) -> i64 {
     }
 }
 
-fn is_as_before(before: &FlowStatus, now: &FlowStatus, canary_every: Option<Duration>) -> bool {
+fn is_as_before(
+    before: &FlowStatus,
+    now: &FlowStatus,
+    usual: &[i64],
+    canary_every: Option<Duration>,
+) -> bool {
     let stuck = |flow: &FlowStatus| flow.canary.as_ref().map(|canary| canary.stuck_at);
     let stages = before.stages.iter().zip(&now.stages);
     before.stages.len() == now.stages.len()
         && stuck(before) == stuck(now)
-        && stages.clone().all(|(before, now)| is_same(before, now))
+        && stages
+            .clone()
+            .zip(usual)
+            .all(|((before, now), usual)| is_same(before, now, SHORT.saturating_add(*usual)))
         && !(is_old(before, now)
             && stages
                 .clone()
                 .any(|(a, b)| moved(a, b, before, now, canary_every)))
 }
 
-fn is_same(before: &FlowStage, now: &FlowStage) -> bool {
+fn is_same(before: &FlowStage, now: &FlowStage, short: i64) -> bool {
     let of = |stage: &FlowStage| (stage.stage, stage.topic.clone(), stage.group.clone());
     of(before) == of(now)
         && before.message.is_some() == now.message.is_some()
-        && near(before.lag_seconds, now.lag_seconds, SHORT)
-        && near(before.canary_seconds, now.canary_seconds, SHORT)
+        && near(before.lag_seconds, now.lag_seconds, short)
+        && near(before.canary_seconds, now.canary_seconds, short)
         // How many wait for a moment only does not matter. Vehicles that are away are not told how long.
-        && (is_short(before.lag_seconds) && is_short(now.lag_seconds)
+        && (is_short(before.lag_seconds, short) && is_short(now.lag_seconds, short)
             || near(before.lag_records, now.lag_records, 0))
 }
 
-fn is_short(seconds: Option<i64>) -> bool {
-    seconds.is_some_and(|seconds| seconds < SHORT)
+fn is_short(seconds: Option<i64>, short: i64) -> bool {
+    seconds.is_some_and(|seconds| seconds < short)
 }
 
 fn near(before: Option<i64>, now: Option<i64>, small: i64) -> bool {
@@ -168,7 +198,7 @@ fn moved(
         return false;
     };
     let canaries = match canary_every {
-        Some(every) if stage_now.stage <= StageName::Detected => {
+        Some(every) if stage_now.stage <= StageName::Archived => {
             let every = i64::try_from(every.as_secs()).unwrap_or(i64::MAX).max(1);
             age(before, now) / every + 1
         }
@@ -194,6 +224,7 @@ pub fn stuck(flow: &FlowStatus, platform: &str, limit: i32) -> Option<(String, S
     let look = match stage {
         StageName::Produced => format!("see StreamJob {platform}-gateway and the Kafka behind it"),
         StageName::Detected => format!("see StreamJob {platform}-detect"),
+        StageName::Archived => format!("see StreamJob {platform}-archive and the HDFS behind it"),
         StageName::Told => format!("see the EventSources of {platform} and their actions"),
         StageName::Notified => format!("see StreamJob {platform}-gateway"),
     };
@@ -226,6 +257,7 @@ mod tests {
                 topic: "telemetry".into(),
                 group: group.map(Into::into),
                 leads_to_vehicles: true,
+                usual: Duration::ZERO,
             },
             end: Some(end),
             committed: None,
@@ -341,6 +373,33 @@ mod tests {
         assert_eq!(stuck(&first, "p", 300), None);
         let same = told(Some(&now), &jam, MINUTE);
         assert_eq!(same, now);
+    }
+
+    #[test]
+    fn records_that_wait_on_purpose_are_not_written_about() {
+        let at_archive = |seconds: i64, lag: i64, waited: u64| {
+            let mut seen = seen(seconds, 1_000, lag, waited, 400);
+            let watched = &mut seen.stages[1].watched;
+            (watched.stage, watched.usual) = (StageName::Archived, Duration::from_secs(300));
+            seen
+        };
+        let first = told(None, &at_archive(0, 0, 0), MINUTE);
+        assert_eq!(first.stages[1].oldest_waiting, None);
+        for (seconds, lag, waited) in [(60, 500, 60), (200, 900, 200), (280, 1_000, 299)] {
+            let next = at_archive(seconds, lag, waited);
+            assert_eq!(told(Some(&first), &next, MINUTE), first, "{seconds}");
+        }
+        // The storage is away.
+        let late = told(Some(&first), &at_archive(1_100, 1_000, 1_000), MINUTE);
+        let archived = &late.stages[1];
+        assert_eq!(
+            (archived.lag_records, archived.lag_seconds),
+            (Some(1_000), Some(1_000))
+        );
+        assert_eq!(
+            archived.oldest_waiting.as_deref(),
+            Some("1970-01-01T00:01:40Z")
+        );
     }
 
     #[test]

@@ -13,8 +13,8 @@ use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, Rack};
 
 pub use roles::{DataNodes, JournalNodes, NameNodes, ZooKeeper};
 pub use status::{
-    BlockStatus, CapacityStatus, DecommissionStatus, HdfsClusterStatus, NameNodeState,
-    NameNodeStatus,
+    BlockStatus, CapacityStatus, DecommissionStatus, HdfsClusterStatus, HdfsDiskStatus,
+    NameNodeState, NameNodeStatus,
 };
 
 /// An HDFS: one NameNode, or several of which one is active and another takes over.

@@ -4,6 +4,7 @@ pub mod build;
 pub mod crd;
 pub mod decommission;
 mod dereference;
+mod disk;
 mod files;
 pub mod gate;
 mod inside;
@@ -56,4 +57,13 @@ pub fn binding_name(cluster: &str) -> String {
 #[must_use]
 pub fn client_name(cluster: &str) -> String {
     format!("{cluster}-client")
+}
+
+/// Where the NameNodes of a cluster answer by HTTP, as `host:port`.
+#[must_use]
+pub fn name_node_addresses(cluster: &str, namespace: &str, replicas: i32) -> Vec<String> {
+    let set = RoleKind::NameNode.set(cluster);
+    (0..replicas)
+        .map(|ordinal| format!("{set}-{ordinal}.{namespace}.svc:{NAME_NODE_HTTP_PORT}"))
+        .collect()
 }

@@ -2,24 +2,27 @@
 
 use std::time::{Duration, Instant};
 
+use kube::Resource;
 use kube::api::ApiResource;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 
 use super::crd::{DecommissionStatus, HdfsCluster, HdfsClusterStatus};
 use super::dereference::{self, dereference};
-use super::roles::RoleKind;
+use super::roles::{Role, RoleKind};
 use super::status::{Seen, status};
 use super::validate::{ValidatedHdfs, validate};
 use super::view::View;
-use super::{COMPONENT, build, decommission, inside, rolling};
+use super::{COMPONENT, build, decommission, disk, inside, rolling};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, affected};
+use crate::disk as guard;
 use crate::network;
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, storage};
+use crate::types::Quantity;
 use crate::zookeeper::crd::ZooKeeperEnsemble;
 
 /// What was seen longer ago is looked at again before a server is restarted for it.
@@ -104,7 +107,7 @@ impl Component for Hdfs {
             leaving,
         } = look(context, cluster).await?;
         let applied = reconcile::apply(context, &hdfs.owner, resources, &build::kinds()).await?;
-        let volumes = grow(context, &hdfs).await?;
+        let volumes = grow(context, &hdfs, &view).await?;
         let worked = has_worked(cluster);
         // What was seen longer ago says too little to restart a server.
         let view = if at.elapsed() < FRESH {
@@ -121,7 +124,12 @@ impl Component for Hdfs {
             trouble,
             leaving,
         };
-        Ok(status(cluster, &hdfs, &applied, seen))
+        let (reconciled, event) = status(cluster, &hdfs, &applied, seen);
+        if let Some((reason, told)) = event {
+            let object = cluster.object_ref(&());
+            context.event(&object, true, reason, &told).await;
+        }
+        Ok(reconciled)
     }
 }
 
@@ -176,26 +184,42 @@ fn has_worked(cluster: &HdfsCluster) -> bool {
     status.is_some_and(|status| status.formatted)
 }
 
-/// Grows the volumes of all roles, and gives them in the order of the roles.
-async fn grow(context: &Context, hdfs: &ValidatedHdfs) -> Result<Vec<Volumes>, Error> {
+/// Grows the volumes of all roles, by the spec and where they fill, and gives them in the order of the roles.
+async fn grow(context: &Context, hdfs: &ValidatedHdfs, view: &View) -> Result<Vec<Volumes>, Error> {
     let mut all = Vec::new();
     for role in hdfs.roles() {
-        let mut volumes = Volumes::default();
-        for (name, _) in role.mounts() {
-            let size = &role.storage.size;
-            let grown = storage::grow(context, &hdfs.owner, &name, &role.set, role.replicas, size)
-                .await
-                .map_err(Error::doing("growing volumes"))?;
-            let smaller = |a: &Volumes, b: &Volumes| {
-                let bytes = |v: &Volumes| v.size.as_ref().and_then(|size| size.bytes());
-                b.size.is_none() || bytes(a).is_some_and(|a| Some(a) < bytes(b))
-            };
-            if smaller(&grown, &volumes) {
-                volumes.size.clone_from(&grown.size);
+        let mut volumes = grow_to(context, hdfs, role, &role.storage.size).await?;
+        if let (Some(growth), Some(live)) = (&role.storage_growth, &volumes.size) {
+            let servers = disk::servers(hdfs, role, Some(live), view);
+            let rooms = servers.iter().map(|server| server.room);
+            if let Some(larger) = guard::grown(growth, rooms, live) {
+                volumes = grow_to(context, hdfs, role, &larger).await?;
             }
-            volumes.refused = volumes.refused.or(grown.refused);
         }
         all.push(volumes);
     }
     Ok(all)
+}
+
+async fn grow_to(
+    context: &Context,
+    hdfs: &ValidatedHdfs,
+    role: &Role,
+    size: &Quantity,
+) -> Result<Volumes, Error> {
+    let mut volumes = Volumes::default();
+    for (name, _) in role.mounts() {
+        let grown = storage::grow(context, &hdfs.owner, &name, &role.set, role.replicas, size)
+            .await
+            .map_err(Error::doing("growing volumes"))?;
+        let smaller = |a: &Volumes, b: &Volumes| {
+            let bytes = |v: &Volumes| v.size.as_ref().and_then(|size| size.bytes());
+            b.size.is_none() || bytes(a).is_some_and(|a| Some(a) < bytes(b))
+        };
+        if smaller(&grown, &volumes) {
+            volumes.size.clone_from(&grown.size);
+        }
+        volumes.refused = volumes.refused.or(grown.refused);
+    }
+    Ok(volumes)
 }

@@ -7,7 +7,7 @@ use super::{
     JOURNAL_NODE_PORT, NAME_NODE_HTTP_PORT, NAME_NODE_PORT,
 };
 use crate::reconcile::Owner;
-use crate::types::{FreeForm, PodResources, Storage};
+use crate::types::{FreeForm, PodResources, Storage, StorageGrowth};
 
 /// What a server does.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -79,6 +79,8 @@ pub struct Role {
     pub volumes: i32,
     /// Each of these volumes.
     pub storage: Storage,
+    /// How far they grow by themselves.
+    pub storage_growth: Option<StorageGrowth>,
     /// The claim templates that the live StatefulSet has; they cannot be changed.
     pub live_templates: Vec<PersistentVolumeClaim>,
     /// Memory and CPU of each.

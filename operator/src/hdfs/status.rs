@@ -12,7 +12,7 @@ use super::crd::{
 use super::roles::Role;
 use super::validate::{Founding, ValidatedHdfs};
 use super::view::View;
-use super::{ALLOW_FORMAT, binding_name, decommission, files};
+use super::{ALLOW_FORMAT, binding_name, decommission, disk, files};
 use crate::controller::{Reconciled, status_of};
 use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
@@ -42,7 +42,10 @@ pub(super) fn status(
     hdfs: &ValidatedHdfs,
     applied: &Resources<Applied>,
     seen: Seen,
-) -> Reconciled<HdfsClusterStatus> {
+) -> (
+    Reconciled<HdfsClusterStatus>,
+    Option<(&'static str, String)>,
+) {
     let mut status = status_of(cluster);
     let ready = |role: &Role| count(applied, role, |status| status.ready_replicas);
     status.uri = Some(hdfs.uri());
@@ -87,8 +90,17 @@ pub(super) fn status(
         .map(|role| count(applied, role, |s| Some(s.replicas)));
     let generation = cluster.metadata.generation;
     tell_stopped(&mut status.conditions, hdfs.stopped, pods.sum(), generation);
+    let servers: Vec<_> = hdfs
+        .roles()
+        .zip(&seen.volumes)
+        .flat_map(|(role, volumes)| disk::servers(hdfs, role, volumes.size.as_ref(), &seen.view))
+        .collect();
+    if let Some(disk) = disk::disk(&servers, status.disk.as_ref()) {
+        status.disk = Some(disk);
+    }
+    let event = disk::tell(&mut status, generation);
     let next = again(&status, &seen);
-    Reconciled::Status(status, next)
+    (Reconciled::Status(status, next), event)
 }
 
 fn count(

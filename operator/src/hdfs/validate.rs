@@ -11,7 +11,9 @@ use super::roles::{Node, Role, RoleKind};
 use super::{ALLOW_FORMAT, NAME_NODE_PORT};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
-use crate::types::{DeletionPolicy, FreeForm, PodResources, Quantity, Storage, Windows};
+use crate::types::{
+    DeletionPolicy, FreeForm, PodResources, Quantity, Storage, StorageGrowth, Windows,
+};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 
@@ -147,6 +149,7 @@ pub fn validate(
         replicas: spec.name_nodes.replicas,
         volumes: 1,
         storage: &spec.name_nodes.storage,
+        storage_growth: spec.name_nodes.storage_growth.as_ref(),
         resources: spec.name_nodes.resources.as_ref(),
         overrides: &spec.name_nodes.pod_overrides,
     };
@@ -155,6 +158,7 @@ pub fn validate(
         replicas: spec.data_nodes.replicas,
         volumes: spec.data_nodes.volumes,
         storage: &spec.data_nodes.storage,
+        storage_growth: spec.data_nodes.storage_growth.as_ref(),
         resources: spec.data_nodes.resources.as_ref(),
         overrides: &spec.data_nodes.pod_overrides,
     };
@@ -169,7 +173,10 @@ pub fn validate(
         image: spec.image.clone().unwrap_or_else(|| images.hadoop.clone()),
         name_nodes: role(RoleKind::NameNode, &names)?,
         journal_nodes: if ha {
-            Some(role(RoleKind::JournalNode, &journal_nodes(&journals))?)
+            Some(role(
+                RoleKind::JournalNode,
+                &journal_nodes(&journals, &names),
+            )?)
         } else {
             None
         },
@@ -258,15 +265,17 @@ struct Asked<'a> {
     replicas: i32,
     volumes: i32,
     storage: &'a Storage,
+    storage_growth: Option<&'a StorageGrowth>,
     resources: Option<&'a PodResources>,
     overrides: &'a FreeForm,
 }
 
-fn journal_nodes(asked: &JournalNodes) -> Asked<'_> {
+fn journal_nodes<'a>(asked: &'a JournalNodes, names: &Asked<'a>) -> Asked<'a> {
     Asked {
         replicas: asked.replicas,
         volumes: 1,
         storage: &asked.storage,
+        storage_growth: names.storage_growth,
         resources: asked.resources.as_ref(),
         overrides: &asked.pod_overrides,
     }
@@ -309,6 +318,7 @@ fn role(
         live_replicas: found.replicas.get(&set).copied().unwrap_or_default(),
         volumes: asked.volumes,
         storage: asked.storage.clone(),
+        storage_growth: asked.storage_growth.cloned(),
         live_templates: found.templates.get(&set).cloned().unwrap_or_default(),
         resources: PodResources {
             memory: Some(memory),

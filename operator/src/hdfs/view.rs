@@ -53,6 +53,7 @@ pub(super) mod tests {
             data_nodes: data_nodes.collect(),
             dead: BTreeMap::new(),
             journals_behind: false,
+            names_bytes: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The objects of a job. Pure.
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -8,9 +9,12 @@ use kube::api::ApiResource;
 
 use super::crd::Job;
 use super::deployment::{Program, deployment, disruption_budget};
+use super::lake::Place;
+use super::maintenance::cron_jobs;
 use super::service::{inner, services};
 use super::validate::ValidatedJob;
 use super::{HTTP_PORT, HTTPS_PORT, MQTT_PORT, MQTTS_PORT};
+use crate::hdfs;
 use crate::reconcile::{Error, Prepared, Resources};
 
 /// Every kind that [`build`] makes.
@@ -22,6 +26,7 @@ pub fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<Deployment>(&()),
         ApiResource::erase::<PodDisruptionBudget>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
+        ApiResource::erase::<CronJob>(&()),
     ]
 }
 
@@ -30,6 +35,7 @@ pub fn kinds() -> Vec<ApiResource> {
 /// # Errors
 /// An object cannot be written as JSON or YAML.
 pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
+    let place = job.lake.as_ref().and_then(|lake| lake.place.as_ref());
     let program = Program {
         owner: &job.owner,
         name: job.owner.name.clone(),
@@ -41,12 +47,20 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
         config: &job.config,
         reloaded: match job.job {
             Job::Detect => &["rules", "zones"],
-            Job::Gateway => &[],
+            Job::Gateway | Job::Archive => &[],
         },
         files: &job.files,
         tls: job.tls.as_ref().map(|tls| tls.secret_name.as_str()),
         ports: ports(job),
         resources: job.resources.as_ref(),
+        memory: &job.memory,
+        env: place.map(Place::environment).unwrap_or_default(),
+        client_of: if job.lake.is_some() {
+            &[hdfs::COMPONENT]
+        } else {
+            &[]
+        },
+        grace_seconds: job.grace_seconds,
         surge: job.service.is_some(),
         operation: &job.operation,
     };
@@ -58,6 +72,9 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
     resources.add(&deployment(&program)?)?;
     if let Some(budget) = disruption_budget(&program) {
         resources.add(&budget)?;
+    }
+    for cron_job in cron_jobs(job)? {
+        resources.add(&cron_job)?;
     }
     Ok(resources)
 }
@@ -105,6 +122,23 @@ mod tests {
             json!({"job": "gateway", "bindings": ["k-binding", "p-gateway"],
             "service": {"type": "NodePort"}, "config": {"dispatchGroups": ["dispatch-warnings"]}})
         ));
+    }
+
+    #[test]
+    fn the_objects_of_an_archive() {
+        let spec = json!({"job": "archive", "bindings": ["k-binding"], "config": {"drainTimeout": "45s"},
+            "lake": {"hdfs": "h", "compaction": {"schedule": "17 * * * *", "small": "16Mi"}}});
+        let mut valid = validate(&job(spec), &images()).unwrap();
+        let data = [("type", "hdfs"), ("uri", "hdfs://h-namenode-0.ns.svc:8020")];
+        let secret = k8s_openapi::api::core::v1::Secret {
+            data: Some(crate::pods::secret_data(
+                data.map(|(k, v)| (k, v.to_owned())),
+            )),
+            ..Default::default()
+        };
+        let lake = valid.lake.as_mut().unwrap();
+        lake.locate("j", Some(&secret)).unwrap();
+        insta::assert_snapshot!(build(&valid).unwrap().to_yaml().unwrap());
     }
 
     #[test]

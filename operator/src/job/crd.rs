@@ -11,6 +11,11 @@ use crate::reconcile::PendingRestart;
 use crate::status::Condition;
 use crate::types::{FreeForm, Operation, PodResources, free_form};
 
+mod lake;
+
+pub(crate) use lake::is_path;
+pub use lake::{Compaction, JobLake, JobLakeStatus};
+
 /// A long-running job of the data plane.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -33,6 +38,8 @@ use crate::types::{FreeForm, Operation, PodResources, free_form};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters, because a service is named after it; choose another name"),
+    validation = Rule::new("!has(self.spec.lake) || !has(self.spec.lake.compaction) || size(self.metadata.name) <= 44")
+        .message("metadata.name: must have at most 44 characters where spec.lake.compaction is given, because a CronJob is named after it; choose another name"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -42,6 +49,10 @@ use crate::types::{FreeForm, Operation, PodResources, free_form};
         .message(Message::Expression("'spec.tls: given for job ' + self.job + ': only the job gateway serves anybody; remove spec.tls'".into())),
     validation = Rule::new("!has(self.tls) || !has(self.bindings) || !self.bindings.exists(b, b == 'tls')")
         .message("spec.bindings: tls: the certificate of spec.tls is mounted under that name; rename the binding's Secret"),
+    validation = Rule::new("!has(self.lake) || self.job == 'archive'")
+        .message(Message::Expression("'spec.lake: given for job ' + self.job + ': only the job archive writes into a lake; remove spec.lake'".into())),
+    validation = Rule::new("has(self.lake) || self.job != 'archive'")
+        .message("spec.lake: absent: archive has to know where it writes; name an HdfsCluster in lake.hdfs, or a Secret in lake.bindingSecret"),
     validation = Rule::new("!has(self.service) || !has(self.service.nodePorts) || has(self.tls) || !(has(self.service.nodePorts.https) || has(self.service.nodePorts.mqtts))")
         .message("spec.service.nodePorts: https or mqtts given without a certificate: nothing listens there; set spec.tls (on a Platform spec.gateway.tls) or remove the port"),
     validation = Rule::new("!has(self.service) || !has(self.service.nodePorts) || !has(self.tls) || !has(self.tls.only) || !self.tls.only || !(has(self.service.nodePorts.http) || has(self.service.nodePorts.mqtt))")
@@ -62,7 +73,8 @@ pub struct StreamJobSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub bindings: Vec<String>,
-    /// The job's own configuration, checked by the job. `rules` and `zones` of detect are reloaded without a restart.
+    /// The job's own configuration. That of archive is checked before the job starts, that of others by the job. `rules`
+    /// and `zones` of detect are reloaded without a restart.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub config: FreeForm,
@@ -77,7 +89,10 @@ pub struct StreamJobSpec {
     /// The certificate of a job that serves: with it there are HTTPS and MQTT over TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<JobTls>,
-    /// Memory and CPU of one pod; 128Mi when absent.
+    /// Where archive writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lake: Option<JobLake>,
+    /// Memory and CPU of one pod. When absent 128Mi; for archive what its configuration may take, 288Mi as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
     /// How it is run over time.
@@ -101,6 +116,8 @@ pub enum Job {
     Gateway,
     /// Rules over telemetry; alerts out.
     Detect,
+    /// A topic to Parquet files in HDFS, each record exactly once.
+    Archive,
 }
 
 impl Job {
@@ -110,6 +127,7 @@ impl Job {
         match self {
             Self::Gateway => "gateway",
             Self::Detect => "detect",
+            Self::Archive => "archive",
         }
     }
 }
@@ -233,6 +251,9 @@ pub struct StreamJobStatus {
     /// Pods that are ready.
     #[serde(default)]
     pub ready_replicas: i32,
+    /// Where archive writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lake: Option<JobLakeStatus>,
     /// Label selector of the pods, for autoscalers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]

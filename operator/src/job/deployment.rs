@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::apps::v1::{
     Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment,
 };
-use k8s_openapi::api::core::v1::{ConfigMap, Container, ContainerPort, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, PodTemplateSpec};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -14,9 +14,9 @@ use kube::api::ObjectMeta;
 use super::crd::JobFiles;
 use super::{CONFIG_DIR, METRICS_PORT, TLS_BINDING};
 use crate::context::Context;
-use crate::pods;
 use crate::reconcile::{Error, Owner, fingerprint};
 use crate::types::{FreeForm, Operation, PodResources};
+use crate::{network, pods};
 
 /// What runs in a Deployment of `millrace-stream`.
 #[derive(Clone, Debug)]
@@ -47,6 +47,14 @@ pub struct Program<'a> {
     pub ports: Vec<(&'a str, i32)>,
     /// Memory and CPU of a pod.
     pub resources: Option<&'a PodResources>,
+    /// Its memory where nobody says.
+    pub memory: &'a str,
+    /// What its environment has besides.
+    pub env: Vec<EnvVar>,
+    /// Components that its pods are clients of, in whatever namespace.
+    pub client_of: &'a [&'a str],
+    /// Seconds that a pod has to end.
+    pub grace_seconds: i64,
     /// Whether a new pod comes up before the old one goes. Consumers do it the other way around, else their partitions
     /// would move twice.
     pub surge: bool,
@@ -127,32 +135,25 @@ pub fn deployment(program: &Program<'_>) -> Result<Deployment, Error> {
         name: program.command.into(),
         image: Some(program.image.into()),
         args: Some(vec![program.command.into()]),
-        env: Some(vec![
-            pods::env("SERVICE_BINDING_ROOT", pods::BINDING_ROOT),
-            pods::env("MILLRACE_LOG_FORMAT", "json"),
-        ]),
-        ports: Some(
-            ports
-                .map(|(name, port)| ContainerPort {
-                    name: Some(name.into()),
-                    container_port: port,
-                    ..ContainerPort::default()
-                })
-                .collect(),
-        ),
-        resources: Some(pods::resources(program.resources, "128Mi", "20m")),
+        env: Some(environment(&program.env)),
+        ports: Some(ports.map(|(name, port)| pods::port(name, port)).collect()),
+        resources: Some(pods::resources(program.resources, program.memory, "20m")),
         readiness_probe: Some(pods::http_probe("/readyz", METRICS_PORT, 2, 3)),
         liveness_probe: Some(pods::http_probe("/healthz", METRICS_PORT, 10, 6)),
         volume_mounts: Some(mounts),
         ..Container::default()
     };
-    let mut pod = pods::pod(container, volumes, 30);
+    let mut pod = pods::pod(container, volumes, program.grace_seconds);
     if program.replicas > 1 {
         pods::spread(&mut pod, program.owner.selector(program.component));
     }
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
-            labels: Some(program.owner.labels(program.component)),
+            labels: Some(pod_labels(
+                program.owner,
+                program.component,
+                program.client_of,
+            )),
             annotations: Some(BTreeMap::from([(
                 "millrace.dev/config".into(),
                 program.needs_restart(),
@@ -184,6 +185,31 @@ pub fn deployment(program: &Program<'_>) -> Result<Deployment, Error> {
         }),
         ..Deployment::default()
     })
+}
+
+/// The environment of every program of `millrace-stream`, and what this one has besides.
+pub(super) fn environment(besides: &[EnvVar]) -> Vec<EnvVar> {
+    let mut env = vec![
+        pods::env("SERVICE_BINDING_ROOT", pods::BINDING_ROOT),
+        pods::env("MILLRACE_LOG_FORMAT", "json"),
+    ];
+    env.extend_from_slice(besides);
+    env
+}
+
+/// Labels of pods of a component that are clients of others.
+pub(super) fn pod_labels(
+    owner: &Owner,
+    component: &str,
+    client_of: &[&str],
+) -> BTreeMap<String, String> {
+    let mut labels = owner.labels(component);
+    labels.extend(
+        client_of
+            .iter()
+            .map(|other| (network::client_label(other), "true".to_owned())),
+    );
+    labels
 }
 
 /// How many pods there are and are ready, and whether a roll-out is over, as a Deployment says it.

@@ -3,6 +3,9 @@
 mod build;
 pub mod crd;
 mod deployment;
+mod directory;
+pub mod lake;
+mod maintenance;
 mod reconcile;
 mod service;
 mod validate;
@@ -29,5 +32,9 @@ pub const MQTTS_PORT: i32 = 8883;
 pub const TLS_BINDING: &str = "tls";
 /// Port of health and metrics of every job.
 pub const METRICS_PORT: i32 = 9090;
+/// Memory of a pod where nobody says.
+pub const MEMORY: &str = "128Mi";
+/// Seconds that a pod has to end what it does, where the job does not say.
+pub const GRACE_SECONDS: i64 = 30;
 /// Where a job's configuration is mounted.
 pub const CONFIG_DIR: &str = "/etc/millrace";

@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use kube::ResourceExt;
 use kube::api::ApiResource;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 
-use super::build;
-use super::crd::{StreamJob, StreamJobStatus};
+use super::crd::{JobLakeStatus, StreamJob, StreamJobStatus};
 use super::deployment::{self, DeploymentState, deployment_state, deployment_trouble};
+use super::maintenance::{self, compaction_name};
 use super::service::waits_for_address;
 use super::validate::{ValidatedJob, certificate, missing_binding, validate};
+use super::{build, directory};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, status_of};
+use crate::hdfs::crd::HdfsCluster;
 use crate::network;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
@@ -44,6 +47,12 @@ impl Component for Jobs {
             "See whether the bindings that a job mounts exist, and its certificate is whole.",
         ));
         rules.push(Rule::new(
+            "millrace.dev",
+            &["hdfsclusters"],
+            &["get", "list", "watch"],
+            "Make the directory that a job writes into.",
+        ));
+        rules.push(Rule::new(
             "",
             &["pods"],
             &["list"],
@@ -59,8 +68,11 @@ impl Component for Jobs {
     fn refers(job: &StreamJob) -> Vec<String> {
         let certificate = job.spec.tls.iter().map(|tls| &tls.secret_name);
         let files = job.spec.files.iter().map(|files| &files.config_map);
+        let lake = job.spec.lake.iter();
+        let lake = lake.flat_map(|lake| lake.hdfs.iter().chain(&lake.binding_secret));
         let bindings = job.spec.bindings.iter();
-        bindings.chain(certificate).chain(files).cloned().collect()
+        let secrets = bindings.chain(certificate);
+        secrets.chain(files).chain(lake).cloned().collect()
     }
 
     fn watches(
@@ -69,6 +81,7 @@ impl Component for Jobs {
         scope: Option<&str>,
     ) -> ControllerOf<Self> {
         let (references, by_files) = (context.references.clone(), context.references.clone());
+        let by_hdfs = context.references.clone();
         controller
             // Made by users: no label says that they matter. The names alone are watched.
             .watches(
@@ -82,6 +95,12 @@ impl Component for Jobs {
                 watcher::Config::default(),
                 move |map| by_files.to(map.namespace().as_deref(), &map.name_any()),
             )
+            // A job waits for the file system that it writes into.
+            .watches(
+                context.scoped::<HdfsCluster>(scope),
+                watcher::Config::default(),
+                move |cluster| by_hdfs.to(cluster.namespace().as_deref(), &cluster.name_any()),
+            )
     }
 
     async fn serves(context: &Context, object: &StreamJob) -> Result<Option<bool>, kube::Error> {
@@ -92,8 +111,8 @@ impl Component for Jobs {
     }
 
     async fn prepare(context: &Context, object: &StreamJob) -> Result<Preparation, Error> {
-        let job = validate(object, &context.settings.images)?;
-        let missing = match check_bindings(context, &job).await {
+        let mut job = validate(object, &context.settings.images)?;
+        let missing = match check_bindings(context, &mut job).await {
             Ok(()) => None,
             Err(missing @ Error::Missing { .. }) => Some(missing.to_string()),
             Err(other) => return Err(other),
@@ -109,11 +128,21 @@ impl Component for Jobs {
         context: &Context,
         object: &StreamJob,
     ) -> Result<Reconciled<StreamJobStatus>, Error> {
-        let job = validate(object, &context.settings.images)?;
-        if let Err(missing) = check_bindings(context, &job).await {
+        let mut job = validate(object, &context.settings.images)?;
+        if let Err(missing) = check_bindings(context, &mut job).await {
             // Pods that run go on, and actions speak to them by this Service.
             reconcile::ensure(context, &job.owner, build::lasting(&job)?).await?;
             return Err(missing);
+        }
+        let no_directory = directory::ensure(context, &job).await?;
+        if let Some(invalid) = &no_directory
+            && Self::serves(context, object)
+                .await
+                .map_err(Error::doing("reading the Deployment"))?
+                .is_none()
+        {
+            let (reason, invalid) = ("LakeNotReady", invalid.clone());
+            return Err(Error::Missing { reason, invalid });
         }
         let missing = missing_files(context, &job).await?;
         let applied = reconcile::apply(
@@ -141,16 +170,27 @@ impl Component for Jobs {
             let conditions = &mut status.conditions;
             set_condition(conditions, PROGRESSING, true, "NoAddress", told, generation);
         }
-        if let Some(missing) = &missing {
+        let runs = applied
+            .get::<CronJob>(&compaction_name(&job.owner.name))
+            .map(|cron_job| maintenance::runs(&cron_job))
+            .unwrap_or_default();
+        status.lake = job.lake.as_ref().and_then(|lake| {
+            let place = lake.place.as_ref()?;
+            Some(JobLakeStatus {
+                uri: format!("{}/{}", place.uri(), lake.dataset),
+                user: place.user.clone(),
+                last_compacted: runs.succeeded,
+            })
+        });
+        // The worst first.
+        let troubles = [
+            no_directory.map(|invalid| ("LakeNotReady", invalid.to_string())),
+            missing.map(|missing| ("FilesMissing", missing)),
+            runs.trouble.map(|told| ("MaintenanceFailed", told)),
+        ];
+        if let Some((reason, told)) = troubles.into_iter().flatten().next() {
             let conditions = &mut status.conditions;
-            set_condition(
-                conditions,
-                DEGRADED,
-                true,
-                "FilesMissing",
-                missing,
-                generation,
-            );
+            set_condition(conditions, DEGRADED, true, reason, &told, generation);
         }
         Ok(Reconciled::Status(
             status,
@@ -162,23 +202,37 @@ impl Component for Jobs {
 async fn prepared(context: &Context, job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
     let mut resources = build::build(job)?;
     let reach = network::reach(context, &job.owner, &job.bindings).await?;
-    network::add(
-        &mut resources,
-        &context.settings,
-        &job.owner,
-        job.job.command(),
-        reach,
-    )?;
+    for component in job.components() {
+        network::add(
+            &mut resources,
+            &context.settings,
+            &job.owner,
+            component,
+            reach,
+        )?;
+    }
     Ok(resources)
 }
 
 /// Refuses a job whose Secrets are not all there: its pods would wait for them without saying why, and the kubelet's
-/// patience grows with each attempt.
+/// patience grows with each attempt. Takes in what that of the lake says.
 ///
 /// # Errors
-/// Names the binding that is missing, or what the certificate lacks.
-async fn check_bindings(context: &Context, job: &ValidatedJob) -> Result<(), Error> {
+/// Names the binding that is missing, or what it or the certificate lacks.
+async fn check_bindings(context: &Context, job: &mut ValidatedJob) -> Result<(), Error> {
     let api = context.namespaced::<Secret>(&job.owner.namespace);
+    if let Some(lake) = &mut job.lake {
+        let secret = api
+            .get_opt(&lake.binding)
+            .await
+            .map_err(Error::doing("reading the binding of the lake"))?;
+        let reason = match secret {
+            Some(_) => "BindingIncomplete",
+            None => "BindingMissing",
+        };
+        lake.locate(&job.owner.name, secret.as_ref())
+            .map_err(|invalid| Error::Missing { reason, invalid })?;
+    }
     for name in &job.bindings {
         if api
             .get_metadata_opt(name)

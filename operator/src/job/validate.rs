@@ -4,6 +4,8 @@ use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
 
 use super::crd::{Job, JobFiles, JobService, JobTls, StreamJob};
+use super::lake::{self, Lake};
+use super::{GRACE_SECONDS, MEMORY, maintenance};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
 use crate::types::{FreeForm, Operation, PodResources};
@@ -29,8 +31,14 @@ pub struct ValidatedJob {
     pub tls: Option<JobTls>,
     /// How it is reached, when it serves.
     pub service: Option<JobService>,
+    /// Where it writes, when it is archive.
+    pub lake: Option<Lake>,
     /// Memory and CPU of a pod.
     pub resources: Option<PodResources>,
+    /// Memory of a pod where `resources` does not say.
+    pub memory: String,
+    /// Seconds that a pod has to end.
+    pub grace_seconds: i64,
     /// How it is run over time.
     pub operation: Operation,
 }
@@ -40,6 +48,18 @@ impl ValidatedJob {
     #[must_use]
     pub fn only_tls(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.only)
+    }
+
+    /// The components that its pods are of, by the label that NetworkPolicies find them by.
+    pub fn components(&self) -> impl Iterator<Item = &'static str> {
+        let compacts = |lake: &Lake| lake.compaction.is_some();
+        let maintenance = self.lake.as_ref().is_some_and(compacts);
+        [
+            Some(self.job.command()),
+            maintenance.then_some(maintenance::COMPONENT),
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -68,6 +88,27 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         )
         .into());
     }
+    if spec.lake.is_some() != (spec.job == Job::Archive) {
+        return Err(Invalid::new(
+            "spec.lake",
+            spec.job.command(),
+            "the job archive writes into a lake, and no other",
+            "give spec.lake to archive, and take it out elsewhere",
+        )
+        .into());
+    }
+    let mut bindings = spec.bindings.clone();
+    let (mut lake, mut memory, mut grace_seconds) = (None, MEMORY.to_owned(), GRACE_SECONDS);
+    if let Some(asked) = &spec.lake {
+        let config = lake::config(&spec.config, "spec.config")?;
+        let asked = Lake::new(asked, &config);
+        if !bindings.contains(&asked.binding) {
+            bindings.push(asked.binding.clone());
+        }
+        memory = lake::memory(&config);
+        grace_seconds = lake::grace_seconds(&config);
+        lake = Some(asked);
+    }
     for (index, files) in spec.files.iter().enumerate() {
         let nested = spec.files.iter().enumerate().any(|(other, outer)| {
             other != index
@@ -91,12 +132,15 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         job: spec.job,
         image: spec.image.clone().unwrap_or_else(|| images.stream.clone()),
         replicas: spec.operation.replicas(spec.replicas),
-        bindings: spec.bindings.clone(),
+        bindings,
         config: spec.config.clone(),
         files: spec.files.clone(),
         tls: spec.tls.clone(),
         service: serves.then(|| spec.service.clone().unwrap_or_default()),
+        lake,
         resources: spec.resources.clone(),
+        memory,
+        grace_seconds,
         operation: spec.operation.clone(),
     })
 }
@@ -152,7 +196,7 @@ fn missing_secret(field: &str, name: &str) -> Error {
             field,
             name,
             "there is no Secret of that name in this namespace",
-            "make the Secret, or the KafkaCluster or OpenWhisk that makes it, or correct the name",
+            "make the Secret, or the KafkaCluster, HdfsCluster or OpenWhisk that makes it, or correct the name",
         ),
     }
 }
@@ -201,6 +245,27 @@ pub(super) mod tests {
         ) {
             Err(Error::Invalid(invalid)) => assert_eq!(invalid.field, "spec.service"),
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn archive_is_checked_before_it_starts() {
+        let told = |spec| {
+            let checked = validate(&job(spec), &images());
+            checked.map_err(|error| error.to_string())
+        };
+        let lake = json!({"hdfs": "h"});
+        let valid =
+            told(json!({"job": "archive", "bindings": ["k-binding"], "lake": lake})).unwrap();
+        assert_eq!(valid.bindings, ["k-binding", "h-binding"]);
+        assert_eq!((valid.memory.as_str(), valid.grace_seconds), ("288Mi", 30));
+        let typo = json!({"job": "archive", "lake": lake, "config": {"rolBytes": 1}});
+        assert!(told(typo).unwrap_err().contains("rolBytes"));
+        for spec in [
+            json!({"job": "archive"}),
+            json!({"job": "detect", "lake": lake}),
+        ] {
+            assert!(told(spec).unwrap_err().starts_with("spec.lake: "));
         }
     }
 

@@ -10,7 +10,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
-use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Quantity, Storage};
+use crate::types::{
+    DeletionPolicy, FreeForm, MaintenanceWindow, PodResources, Quantity, Storage, StorageGrowth,
+};
 
 pub use crate::types::Rack;
 pub use listeners::{CaSecret, External, ExternalType, Listeners, Secure};
@@ -133,22 +135,6 @@ pub struct KafkaClusterSpec {
     /// Stop reconciling this cluster; what runs goes on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
-}
-
-/// How far volumes grow by themselves.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StorageGrowth {
-    /// The size that no volume grows beyond.
-    pub maximum: Quantity,
-    /// By how much a volume grows that is 80 % full, in percent of its size.
-    #[serde(default = "step_percent")]
-    #[schemars(range(min = 5, max = 100))]
-    pub step_percent: i32,
-}
-
-fn step_percent() -> i32 {
-    25
 }
 
 fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -37,6 +37,8 @@ const HDFS: Peer = Peer::Component("hdfs");
 const GATEWAY: Peer = Peer::Component("gateway");
 const DETECT: Peer = Peer::Component("detect");
 const DISPATCH: Peer = Peer::Component("dispatch");
+const ARCHIVE: Peer = Peer::Component("archive");
+const LAKE_MAINTENANCE: Peer = Peer::Component("lake-maintenance");
 const OPENWHISK: Peer = Peer::Component("openwhisk");
 
 /// Listeners of Kafka for its clients: without and with TLS.
@@ -86,6 +88,7 @@ pub const EDGES: &[Edge] = &[
         KAFKA_CLIENTS,
         "records to bring, dead letters",
     ),
+    edge(ARCHIVE, KAFKA, KAFKA_CLIENTS, "records to archive"),
     edge(Peer::Clients, KAFKA, KAFKA_CLIENTS, "clients of users"),
     edge(Peer::Operator, KAFKA, KAFKA_ADMIN, "topics, users, rolls"),
     edge(
@@ -119,12 +122,19 @@ pub const EDGES: &[Edge] = &[
         "who leads, rolls",
     ),
     edge(HDFS, HDFS, HDFS_SERVERS, "blocks, the log, fail-over"),
+    edge(ARCHIVE, HDFS, HDFS_CLIENTS, "files of the lake"),
+    edge(
+        LAKE_MAINTENANCE,
+        HDFS,
+        HDFS_CLIENTS,
+        "files that are compacted",
+    ),
     edge(Peer::Clients, HDFS, HDFS_CLIENTS, "clients of users"),
     edge(
         Peer::Operator,
         HDFS,
         HDFS_NAMES,
-        "what NameNodes say, rolls",
+        "what NameNodes say, rolls, directories",
     ),
     edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
     edge(
@@ -147,6 +157,7 @@ pub const EDGES: &[Edge] = &[
     edge(Peer::Monitoring, GATEWAY, METRICS, "metrics"),
     edge(Peer::Monitoring, DETECT, METRICS, "metrics"),
     edge(Peer::Monitoring, DISPATCH, METRICS, "metrics"),
+    edge(Peer::Monitoring, ARCHIVE, METRICS, "metrics"),
     edge(Peer::Monitoring, OPENWHISK, METRICS, "metrics"),
     edge(Peer::Operator, GATEWAY, METRICS, "lag and throughput"),
     edge(Peer::Operator, DETECT, METRICS, "lag and throughput"),

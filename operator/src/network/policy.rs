@@ -170,7 +170,7 @@ mod tests {
         let kafka = made("kafka", &[], Reach::Table);
         assert_eq!(
             names(&kafka["spec"]["ingress"], "from"),
-            ["kafka", "gateway", "detect", "dispatch", MANAGER]
+            ["kafka", "gateway", "detect", "dispatch", "archive", MANAGER]
         );
         assert_eq!(names(&kafka["spec"]["egress"], "to"), ["kafka"]);
         assert_eq!(kafka["spec"]["policyTypes"], json!(["Ingress", "Egress"]));

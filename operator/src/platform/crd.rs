@@ -14,6 +14,7 @@ use crate::types::{MaintenanceWindow, PodResources, Storage};
 mod detect;
 mod flow;
 mod gateway;
+mod hdfs;
 mod outside;
 mod warnings;
 
@@ -23,6 +24,7 @@ pub use gateway::{
     CertManager, GatewayApi, GatewayTls, HttpBackend, Ingress, IssuerRef, ParentRef,
     PlatformGateway,
 };
+pub use hdfs::{PlatformArchive, PlatformDataNodes, PlatformHdfs, PlatformNameNodes};
 pub use outside::{External, ExternalKafka};
 pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
 
@@ -59,6 +61,12 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message(Message::Expression("'spec.profile: ' + self.profile + ': the number of partitions comes from the profile, and with another one vehicles would change partition and lose their state; put ' + oldSelf.profile + ' back, and give sizes and replicas one by one'".into())),
     validation = Rule::new("(self.profile == 'ha') == (oldSelf.profile == 'ha') || !has(oldSelf.kafka) || has(oldSelf.kafka.external)")
         .message(Message::Expression("'spec.profile: ' + self.profile + ': ha has controllers and brokers of their own, and a Kafka that runs cannot change to that or back; put ' + oldSelf.profile + ' back, or make a new Platform'".into())),
+    validation = Rule::new("!has(self.archive) || (has(self.kafka) && has(self.hdfs))")
+        .message("spec.archive: given without spec.kafka and spec.hdfs: it has nothing to read or nowhere to write; add them or remove spec.archive"),
+    validation = Rule::new("!has(oldSelf.hdfs) || has(self.hdfs)")
+        .message("spec.hdfs: absent: taking it out would delete the file system of the lake; put it back, or delete the Platform"),
+    validation = Rule::new("!has(oldSelf.hdfs) || !has(self.hdfs) || has(self.hdfs.external) || has(oldSelf.hdfs.external) || ((has(self.hdfs.nameNodes) && has(self.hdfs.nameNodes.replicas) ? self.hdfs.nameNodes.replicas > 1 : self.profile == 'ha') == (has(oldSelf.hdfs.nameNodes) && has(oldSelf.hdfs.nameNodes.replicas) ? oldSelf.hdfs.nameNodes.replicas > 1 : oldSelf.profile == 'ha'))")
+        .message("spec.hdfs.nameNodes.replicas: one NameNode cannot become several, nor several one, because clients know the file system by another address then; give the former number, or make a new Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
         .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
 )]
@@ -78,6 +86,12 @@ pub struct PlatformSpec {
     /// Rules over telemetry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detect: Option<PlatformDetect>,
+    /// The file system of the lake. Without it the platform has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hdfs: Option<PlatformHdfs>,
+    /// Telemetry into the lake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<PlatformArchive>,
     /// Where actions run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openwhisk: Option<PlatformOpenWhisk>,
@@ -88,7 +102,7 @@ pub struct PlatformSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<PlatformFlow>,
     /// Take the platform to zero pods in order, and nothing is lost: the gateway first, so that nothing is accepted that
-    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk and Kafka. Volumes stay. `false`
+    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk and HDFS; then Kafka. Volumes stay. `false`
     /// brings all of it back in the reverse order.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub stopped: bool,
@@ -109,11 +123,12 @@ pub enum Profile {
     /// One small pod of everything.
     #[default]
     Dev,
-    /// Two pods of gateway, detect and dispatch, more partitions and larger volumes. Kafka and OpenWhisk are one pod each
-    /// in this version: a restart of theirs holds records up and loses none.
+    /// Two pods of gateway, detect, dispatch and archive, more partitions and larger volumes. Kafka and OpenWhisk are one
+    /// pod each in this version: a restart of theirs holds records up and loses none. HDFS has one NameNode and two DataNodes.
     Standard,
     /// Three controllers and three brokers of Kafka on nodes of their own, three copies of each record of which two are
-    /// written before it is acknowledged, three pods of gateway, detect and dispatch. OpenWhisk is one pod in this version.
+    /// written before it is acknowledged, three pods of gateway, detect, dispatch and archive. HDFS has two NameNodes and
+    /// three DataNodes. OpenWhisk is one pod in this version.
     Ha,
 }
 

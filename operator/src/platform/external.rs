@@ -5,12 +5,14 @@ use millrace_contract::Invalid;
 
 use super::crd::{PlatformSpec, WaitingOn};
 use crate::context::Context;
+use crate::job::lake;
 use crate::openwhisk::external as openwhisk;
 use crate::reconcile::{Error, Owner};
 use crate::remote::kafka::outside as kafka;
 use crate::status::told;
 
 const KAFKA: &str = "spec.kafka.external.bindingSecret";
+const HDFS: &str = "spec.hdfs.external.bindingSecret";
 const OPENWHISK: &str = "spec.openwhisk.external.bindingSecret";
 
 /// What is known of the parts that somebody else runs.
@@ -55,6 +57,17 @@ pub async fn look(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Resu
             Ok(_) => outside.kafka = secret,
             Err(invalid) => outside.missing.push(invalid),
         }
+    }
+    let hdfs = spec.hdfs.as_ref();
+    if let Some(external) = hdfs.and_then(|hdfs| hdfs.external.as_ref()) {
+        let name = &external.binding_secret;
+        let secret = secrets
+            .get_opt(name)
+            .await
+            .map_err(Error::doing("reading the binding of the HDFS"))?;
+        outside
+            .missing
+            .extend(lake::check(name, secret.as_ref(), HDFS).err());
     }
     let whisk = spec.openwhisk.as_ref();
     if let Some(external) = whisk.and_then(|openwhisk| openwhisk.external.as_ref()) {

@@ -15,6 +15,9 @@ use crate::remote::kafka::KafkaAdmin;
 /// The consumer group of detect, unless the gateway is told of another.
 const DETECT_GROUP: &str = "detect";
 
+/// What the archive may take for a commit.
+const COMMIT: Duration = Duration::from_secs(60);
+
 /// The stages that there are.
 #[must_use]
 pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
@@ -23,6 +26,7 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
         topic: topic.to_owned(),
         group: group.map(str::to_owned),
         leads_to_vehicles,
+        usual: Duration::ZERO,
     };
     let Some(gateway) = &platform.gateway else {
         return Vec::new();
@@ -37,6 +41,17 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
             Some(group.unwrap_or(DETECT_GROUP)),
             true,
         ));
+    }
+    if let Some(archive) = &platform.archive {
+        stages.push(Watched {
+            usual: archive.config.roll_interval.0 + COMMIT,
+            ..stage(
+                StageName::Archived,
+                &archive.config.topic,
+                Some(&archive.config.group),
+                false,
+            )
+        });
     }
     for (group, tells_vehicles) in platform.warnings.iter().flat_map(dispatch_groups) {
         let told = stage(StageName::Told, topics::ALERTS, Some(group), tells_vehicles);
@@ -105,6 +120,9 @@ mod tests {
             of(json!({"kafka": {}, "gateway": {}})),
             ["produced telemetry ", "notified notifications "]
         );
+        let archived =
+            json!({"kafka": {}, "gateway": {}, "hdfs": {}, "archive": {"config": {"group": "a2"}}});
+        assert_eq!(of(archived)[1], "archived telemetry a2");
         let key = json!({"name": "s", "key": "k"});
         let all = json!({"kafka": {}, "gateway": {"config": {"detectGroup": "d2"}}, "detect": {}, "openwhisk": {},
             "warnings": {"channels": ["vehicle", "webhook"], "webhook": {"url": "https://example.org/h", "secretRef": key}}});

@@ -28,6 +28,22 @@ pub struct Sizes {
     pub detect_replicas: i32,
     /// Memory and CPU of a pod of detect.
     pub detect: PodResources,
+    /// NameNodes of HDFS. With more than one there are three JournalNodes and a ZooKeeper of three servers.
+    pub name_nodes: i32,
+    /// Volume of a NameNode, and of a JournalNode.
+    pub name_storage: Storage,
+    /// Memory and CPU of a NameNode.
+    pub name_node: PodResources,
+    /// DataNodes of HDFS.
+    pub data_nodes: i32,
+    /// Volume of a DataNode.
+    pub data_storage: Storage,
+    /// Memory and CPU of a DataNode.
+    pub data_node: PodResources,
+    /// Volume of a server of ZooKeeper.
+    pub zookeeper_storage: Storage,
+    /// Pods of the archive.
+    pub archive_replicas: i32,
     /// Volume of OpenWhisk.
     pub openwhisk_storage: Storage,
     /// Memory and CPU of OpenWhisk.
@@ -54,6 +70,14 @@ pub fn sizes(profile: Profile) -> Sizes {
             gateway: pod("192Mi", "50m"),
             detect_replicas: 1,
             detect: pod("192Mi", "50m"),
+            name_nodes: 1,
+            name_storage: volume("2Gi"),
+            name_node: pod("512Mi", "50m"),
+            data_nodes: 1,
+            data_storage: volume("5Gi"),
+            data_node: pod("384Mi", "50m"),
+            zookeeper_storage: volume("1Gi"),
+            archive_replicas: 1,
             openwhisk_storage: volume("1Gi"),
             openwhisk: pod("512Mi", "50m"),
             dispatch_replicas: 1,
@@ -72,6 +96,14 @@ pub fn sizes(profile: Profile) -> Sizes {
             gateway: pod("512Mi", "250m"),
             detect_replicas: 2,
             detect: pod("512Mi", "250m"),
+            name_nodes: 1,
+            name_storage: volume("10Gi"),
+            name_node: pod("2Gi", "250m"),
+            data_nodes: 2,
+            data_storage: volume("200Gi"),
+            data_node: pod("1Gi", "250m"),
+            zookeeper_storage: volume("2Gi"),
+            archive_replicas: 2,
             openwhisk_storage: volume("10Gi"),
             openwhisk: pod("2Gi", "500m"),
             dispatch_replicas: 2,
@@ -89,6 +121,14 @@ pub fn sizes(profile: Profile) -> Sizes {
             gateway: pod("512Mi", "250m"),
             detect_replicas: 3,
             detect: pod("512Mi", "250m"),
+            name_nodes: 2,
+            name_storage: volume("20Gi"),
+            name_node: pod("4Gi", "500m"),
+            data_nodes: 3,
+            data_storage: volume("500Gi"),
+            data_node: pod("2Gi", "500m"),
+            zookeeper_storage: volume("5Gi"),
+            archive_replicas: 3,
             openwhisk_storage: volume("20Gi"),
             openwhisk: pod("4Gi", "1"),
             dispatch_replicas: 3,
@@ -136,6 +176,8 @@ mod tests {
             standard.gateway_replicas,
             standard.detect_replicas,
             standard.dispatch_replicas,
+            standard.archive_replicas,
+            standard.data_nodes,
         ] {
             assert!(replicas >= 2 && replicas <= standard.partitions);
         }
@@ -149,12 +191,14 @@ mod tests {
     #[test]
     fn ha_bears_the_loss_of_any_pod_that_can_have_others() {
         let ha = sizes(Profile::Ha);
-        assert!(ha.kafka_pools);
+        assert!(ha.kafka_pools && ha.name_nodes > 1);
         for number in [
             ha.kafka_nodes,
             ha.gateway_replicas,
             ha.detect_replicas,
             ha.dispatch_replicas,
+            ha.archive_replicas,
+            ha.data_nodes,
         ] {
             assert!(number >= 3 && number <= ha.partitions);
         }

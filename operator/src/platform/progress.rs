@@ -10,7 +10,7 @@ use super::crd::{Platform, PlatformStatus, WaitingOn};
 use super::stop::{self, CaughtUp, Level};
 use super::validate::ValidatedPlatform;
 use super::{flow, reach};
-use crate::flow::Seen;
+use crate::flow::{Seen, StageSeen};
 use crate::status::{AVAILABLE, Condition, PROGRESSING, STOPPED, set_condition};
 
 /// So long those that read the log may take to catch up before they are stopped all the same: what they have not read
@@ -135,7 +135,15 @@ fn caught_up(
             .stages
             .iter()
             .filter(|stage| stage.watched.group.is_some());
-        !seen.has_gateway && groups.into_iter().all(|stage| stage.lag == Some(0))
+        // The archive has read records that wait on purpose, and commits them when it stops.
+        let on_purpose = |stage: &StageSeen| {
+            let usual = stage.watched.usual;
+            !usual.is_zero() && stage.lag_time.is_some_and(|waited| waited <= usual)
+        };
+        !seen.has_gateway
+            && groups
+                .into_iter()
+                .all(|stage| stage.lag == Some(0) || on_purpose(stage))
     });
     if is_through {
         return CaughtUp::Yes;
@@ -153,7 +161,7 @@ fn caught_up(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{StageSeen, Watched};
+    use crate::flow::Watched;
     use crate::platform::crd::StageName;
 
     fn seen(has_gateway: bool, lag: Option<i64>) -> Seen {
@@ -163,6 +171,7 @@ mod tests {
                 topic: "telemetry".into(),
                 group: group.map(Into::into),
                 leads_to_vehicles: true,
+                usual: std::time::Duration::ZERO,
             },
             end: Some(7),
             committed: None,
@@ -191,6 +200,14 @@ mod tests {
             "nothing is known"
         );
         assert_eq!(at(Some(seen(false, Some(0)))), CaughtUp::Yes);
+        let archive = |waited: u64| {
+            let mut seen = seen(false, Some(9));
+            seen.stages[1].watched.usual = std::time::Duration::from_secs(300);
+            seen.stages[1].lag_time = Some(std::time::Duration::from_secs(waited));
+            seen
+        };
+        assert_eq!(at(Some(archive(299))), CaughtUp::Yes, "its last commit");
+        assert_eq!(at(Some(archive(301))), CaughtUp::No);
         let none = caught_up(false, None, &[], Timestamp::UNIX_EPOCH);
         assert_eq!(none, CaughtUp::Yes, "nobody reads");
     }

@@ -1,6 +1,6 @@
 //! To zero pods and back, in an order in which nothing is lost. Pure.
 //!
-//! The parts stand in levels, each on the one below: Kafka, OpenWhisk, what reads the log, and the gateway. Down goes one
+//! The parts stand in levels, each on the one below: Kafka and ZooKeeper, OpenWhisk and HDFS, what reads the log, and the gateway. Down goes one
 //! level at a time, from above, and only when the one before is gone; up goes one level at a time, from below, and only when
 //! what it stands on is there. How far it is stands in the condition Stopped, so that an operator that was restarted goes on
 //! where the former one was.
@@ -16,11 +16,11 @@ use crate::status::{AVAILABLE, Condition, STOPPED};
 pub enum Level {
     /// Nothing.
     Nothing,
-    /// Kafka.
+    /// Kafka, and ZooKeeper.
     Kafka,
-    /// OpenWhisk too.
+    /// OpenWhisk and HDFS too.
     OpenWhisk,
-    /// Detect and the dispatches too.
+    /// Detect, the archive and the dispatches too.
     Readers,
     /// The gateway too: everything.
     Everything,
@@ -61,8 +61,8 @@ impl Level {
     /// The level of which a part of this kind and name is the last one to run.
     fn of(kind: &str, name: &str) -> Option<Self> {
         match kind {
-            "KafkaCluster" => Some(Self::Kafka),
-            "OpenWhisk" => Some(Self::OpenWhisk),
+            "KafkaCluster" | "ZooKeeperEnsemble" => Some(Self::Kafka),
+            "OpenWhisk" | "HdfsCluster" => Some(Self::OpenWhisk),
             "EventSource" => Some(Self::Readers),
             "StreamJob" if name.ends_with("-gateway") => Some(Self::Everything),
             "StreamJob" => Some(Self::Readers),
@@ -138,7 +138,7 @@ pub fn next(wanted: bool, level: Level, parts: &[&Value], caught_up: CaughtUp) -
         }
         if level == Level::Readers && caught_up == CaughtUp::No {
             let waits = WaitingOn {
-                component: "stage detected, told".into(),
+                component: "stage detected, archived, told".into(),
                 reason: "spec.stopped: true: records wait in the log; what reads it goes on until they are through".into(),
             };
             return step(level, false, Some(waits));
@@ -229,10 +229,13 @@ mod tests {
     use crate::status::is_true;
     use serde_json::json;
 
-    const ALL: [(&str, &str); 5] = [
+    const ALL: [(&str, &str); 8] = [
         ("KafkaCluster", "p-kafka"),
+        ("ZooKeeperEnsemble", "p-zookeeper"),
         ("OpenWhisk", "p-whisk"),
+        ("HdfsCluster", "p-hdfs"),
         ("StreamJob", "p-detect"),
+        ("StreamJob", "p-archive"),
         ("EventSource", "p-warnings"),
         ("StreamJob", "p-gateway"),
     ];

@@ -6,17 +6,19 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use millrace_analytics::Rules;
 use millrace_contract::Invalid;
+use millrace_contract::archive::ArchiveConfig;
 use serde_json::Value;
 
 use super::build::{Api, Served};
 use super::crd::{
-    Platform, PlatformDetect, PlatformFlow, PlatformGateway, PlatformKafka, PlatformOpenWhisk,
-    PlatformWarnings,
+    Platform, PlatformArchive, PlatformDetect, PlatformFlow, PlatformGateway, PlatformHdfs,
+    PlatformKafka, PlatformOpenWhisk, PlatformWarnings,
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
 use super::stop::{self, Level};
 use crate::flow::Token;
+use crate::job::lake;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
 use crate::types::{FreeForm, MaintenanceWindow, Windows};
@@ -47,6 +49,15 @@ pub struct Live {
     pub topics_wait: Option<String>,
 }
 
+/// An archive that can be built.
+#[derive(Clone, Debug)]
+pub struct ValidatedArchive {
+    /// What was asked for.
+    pub asked: PlatformArchive,
+    /// Its configuration, as the job will read it.
+    pub config: ArchiveConfig,
+}
+
 /// A platform that can be built.
 #[derive(Clone, Debug)]
 pub struct ValidatedPlatform {
@@ -60,6 +71,10 @@ pub struct ValidatedPlatform {
     pub gateway: Option<PlatformGateway>,
     /// Detect, if wanted.
     pub detect: Option<PlatformDetect>,
+    /// HDFS, if wanted.
+    pub hdfs: Option<PlatformHdfs>,
+    /// The archive, if wanted.
+    pub archive: Option<ValidatedArchive>,
     /// OpenWhisk, if wanted.
     pub openwhisk: Option<PlatformOpenWhisk>,
     /// The warnings, if wanted.
@@ -145,6 +160,23 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
     if let Some(detect) = &spec.detect {
         rules(&detect.rules)?;
     }
+    needs(
+        "spec.archive",
+        "spec.kafka",
+        spec.archive.is_some() && spec.kafka.is_none(),
+    )?;
+    needs(
+        "spec.archive",
+        "spec.hdfs",
+        spec.archive.is_some() && spec.hdfs.is_none(),
+    )?;
+    let archive = match &spec.archive {
+        Some(asked) => Some(ValidatedArchive {
+            asked: asked.clone(),
+            config: lake::config(&asked.config, "spec.archive.config")?,
+        }),
+        None => None,
+    };
     if let Some(tls) = spec
         .gateway
         .as_ref()
@@ -195,6 +227,8 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         kafka: spec.kafka.clone(),
         gateway: spec.gateway.clone(),
         detect: spec.detect.clone(),
+        hdfs: spec.hdfs.clone(),
+        archive,
         openwhisk: spec.openwhisk.clone(),
         warnings: spec.warnings.clone(),
         gateway_secret,
@@ -264,6 +298,11 @@ pub(super) mod tests {
             (
                 json!({"kafka": {}, "gateway": {}, "detect": {}, "warnings": {}}),
                 "spec.warnings",
+            ),
+            (json!({"kafka": {}, "archive": {}}), "spec.archive"),
+            (
+                json!({"kafka": {}, "hdfs": {}, "archive": {"config": {"rollHours": 0}}}),
+                "spec.archive.config.rollHours",
             ),
         ] {
             match validate(&platform(spec), live(None)) {

@@ -1,6 +1,7 @@
 //! Building blocks of pods: the restricted security profile, resources, probes, volumes, bindings.
 
 mod parts;
+mod stateful_set;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::reconcile::Owner;
 use crate::types::{PodResources, Quantity};
 
 pub use parts::{add_container, disruption_budget, names_of_pods, node_name, port, service_port};
+pub use stateful_set::{Servers, stateful_set};
 pub use trouble::trouble;
 
 /// The user and group that every container runs as.

@@ -126,6 +126,7 @@ mod tests {
             event_bytes: 430,
             replication,
             peak_factor: 2.0,
+            archive_days: 0,
         }
     }
 

@@ -1,6 +1,7 @@
 //! How large a platform has to be. Pure: what it rests on is explained in docs/sizing.md.
 
 pub mod fit;
+pub mod lake;
 mod spec;
 
 use millrace_contract::Invalid;
@@ -50,6 +51,8 @@ pub struct Load {
     pub replication: u64,
     /// How much more comes at the busiest time than on average.
     pub peak_factor: f64,
+    /// How long telemetry is kept in the lake, in days; 0 for no lake.
+    pub archive_days: u64,
 }
 
 /// Pods that are alike.
@@ -88,6 +91,9 @@ pub struct Size {
     pub dispatch: Pods,
     /// The pod of OpenWhisk.
     pub openwhisk: Pods,
+    /// The lake, if there is to be one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lake: Option<lake::Lake>,
 }
 
 /// How many kinds of dispatch a platform with warnings has.
@@ -96,18 +102,21 @@ pub const DISPATCHES: u64 = 2;
 impl Size {
     /// All pods, with their names.
     #[must_use]
-    pub fn pods(&self) -> [(&'static str, Pods); 5] {
+    pub fn pods(&self) -> Vec<(&'static str, Pods)> {
         let dispatch = Pods {
             count: self.dispatch.count * DISPATCHES,
             ..self.dispatch
         };
-        [
+        let mut pods = vec![
             ("broker", self.brokers),
             ("gateway", self.gateway),
             ("detect", self.detect),
             ("dispatch", dispatch),
             ("openwhisk", self.openwhisk),
-        ]
+        ];
+        pods.extend(self.lake.iter().flat_map(lake::Lake::pods));
+        pods.retain(|(_, pods)| pods.count > 0);
+        pods
     }
 }
 
@@ -127,6 +136,7 @@ fn check(load: &Load) -> Result<(), Invalid> {
     within("--vehicles", float(load.vehicles), 1.0, 100e6)?;
     within("--hz", load.hz, 0.001, 1000.0)?;
     within("--retention-hours", float(load.retention_hours), 1.0, 168.0)?;
+    within("--archive-days", float(load.archive_days), 0.0, 36_500.0)?;
     within("--event-bytes", float(load.event_bytes), 1.0, 1e6)?;
     within("--peak-factor", load.peak_factor, 1.0, 100.0)?;
     if !matches!(load.replication, 1 | 3) {
@@ -156,6 +166,11 @@ fn float(count: u64) -> f64 {
 )]
 fn units(amount: f64, capacity: f64) -> u64 {
     (amount / capacity).ceil().clamp(1.0, 1e15) as u64
+}
+
+// From a tenth of a core to a whole one, for a pod that is as busy as it may be.
+fn cpu(events: f64, full: f64) -> u64 {
+    100 + units(events.min(full) / full * 900.0, 1.0)
 }
 
 fn up_to(bytes: u64, step: u64) -> u64 {
@@ -203,7 +218,6 @@ pub fn size(load: &Load) -> Result<Size, Invalid> {
         memory_bytes: up_to(memory_bytes, 64 * MEBIBYTE),
         cpu_millis,
     };
-    let cpu = |events: f64, full: f64| 100 + units(events.min(full) / full * 900.0, 1.0);
     let size = Size {
         events_per_second: average,
         peak_events_per_second: peak,
@@ -231,6 +245,7 @@ pub fn size(load: &Load) -> Result<Size, Invalid> {
             cpu(peak * ALERTS_PER_EVENT, ALERTS_PER_DISPATCH),
         ),
         openwhisk: pods(1, 2 * GIBIBYTE, 500),
+        lake: lake::lake(load, peak, partitions),
     };
     limits(load, &size)?;
     Ok(size)
@@ -253,6 +268,8 @@ fn limits(load: &Load, size: &Size) -> Result<(), Invalid> {
     most("pods of detect", size.detect.count, 64)?;
     most("pods of a dispatch", size.dispatch.count, 64)?;
     most("partitions", size.partitions, 1000)?;
+    let data_nodes = size.lake.as_ref().map_or(0, |lake| lake.data_nodes.count);
+    most("DataNodes", data_nodes, 500)?;
     most("brokers", size.brokers.count, 64)
 }
 

@@ -10,6 +10,7 @@ fn load(vehicles: u64, hz: f64, retention_hours: u64) -> Load {
         event_bytes: 430,
         replication: 1,
         peak_factor: 2.0,
+        archive_days: 0,
     }
 }
 

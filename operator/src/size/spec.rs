@@ -34,7 +34,7 @@ pub fn platform(
     if let Some(class) = storage_class {
         storage["storageClass"] = json!(class);
     }
-    Ok(json!({
+    let mut body = json!({
         "apiVersion": "millrace.dev/v1alpha1",
         "kind": "Platform",
         "metadata": {"name": name},
@@ -50,7 +50,25 @@ pub fn platform(
             "openwhisk": {"resources": resources(&size.openwhisk)},
             "warnings": {"replicas": size.dispatch.count},
         },
-    }))
+    });
+    if let Some(lake) = &size.lake {
+        let gibibytes = |bytes: u64| format!("{}Gi", bytes.div_ceil(1 << 30));
+        let mut storage = json!({"size": gibibytes(lake.disk_bytes_per_data_node)});
+        if let Some(class) = storage_class {
+            storage["storageClass"] = json!(class);
+        }
+        body["spec"]["hdfs"] = json!({
+            "replication": lake.replication,
+            "nameNodes": {"resources": resources(&lake.name_nodes)},
+            "dataNodes": {
+                "replicas": lake.data_nodes.count,
+                "storage": storage,
+                "resources": resources(&lake.data_nodes),
+            },
+        });
+        body["spec"]["archive"] = job(&lake.archive);
+    }
+    Ok(body)
 }
 
 #[cfg(test)]
@@ -67,6 +85,7 @@ mod tests {
             event_bytes: 430,
             replication: 1,
             peak_factor: 2.0,
+            archive_days: 0,
         };
         let size = super::super::size(&load).unwrap();
         let body = platform("fleet", &load, &size, Some("fast")).unwrap();
@@ -84,6 +103,32 @@ mod tests {
             i64::try_from(size.dispatch.count).ok()
         );
     }
+
+    #[test]
+    fn a_lake_is_a_part_of_it() {
+        let load = Load {
+            vehicles: 1_000,
+            hz: 1.0,
+            retention_hours: 24,
+            event_bytes: 600,
+            replication: 3,
+            peak_factor: 2.0,
+            archive_days: 90,
+        };
+        let size = super::super::size(&load).unwrap();
+        let body = platform("fleet", &load, &size, Some("fast")).unwrap();
+        let read: Platform = serde_json::from_value(body).unwrap();
+        let data = read.spec.hdfs.unwrap().data_nodes.unwrap();
+        assert_eq!(data.storage.unwrap().storage_class.as_deref(), Some("fast"));
+        assert_eq!(data.replicas, Some(3));
+        assert_eq!(read.spec.archive.unwrap().replicas, Some(2));
+        let names: Vec<&str> = size.pods().iter().map(|(name, _)| *name).collect();
+        assert!(
+            names.contains(&"namenode") && names.contains(&"zookeeper"),
+            "{names:?}"
+        );
+    }
+
     #[test]
     fn more_brokers_than_a_profile_has_are_refused() {
         let load = Load {
@@ -93,6 +138,7 @@ mod tests {
             event_bytes: 430,
             replication: 1,
             peak_factor: 2.0,
+            archive_days: 0,
         };
         let size = super::super::size(&load).unwrap();
         let told = platform("fleet", &load, &size, None).unwrap_err();

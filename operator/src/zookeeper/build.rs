@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, ExecAction, PodTemplateSpec, Probe, Secret, Service,
-};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, ExecAction, Probe, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::{ApiResource, ObjectMeta};
+use kube::api::ApiResource;
 
 use super::files::{self, DATA, FILES, READY};
 use super::validate::{MEMORY, ValidatedZooKeeper};
 use super::{CLIENT_PORT, COMPONENT, ELECTION_PORT, PEER_PORT, binding_name};
-use crate::pods;
-use crate::reconcile::restarts::CONFIG;
+use crate::pods::{self, Servers};
 use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 
 /// Name of the volume claim template.
@@ -130,41 +126,22 @@ fn stateful_set(zookeeper: &ValidatedZooKeeper, config: String) -> Result<Statef
     if zookeeper.servers > 1 {
         pods::spread(&mut pod, owner.selector(COMPONENT));
     }
-    let mut template = PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(owner.labels(COMPONENT)),
-            annotations: Some(BTreeMap::from([(CONFIG.into(), config)])),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(pod),
-    };
-    zookeeper.operation.override_pods(&mut template)?;
-    let claim = match &zookeeper.live_template {
-        Some(live) => live.clone(),
-        None => storage::template(owner, COMPONENT, VOLUME, &zookeeper.storage),
-    };
-    Ok(StatefulSet {
+    let claim = storage::template(owner, COMPONENT, VOLUME, &zookeeper.storage);
+    let operation = &zookeeper.operation;
+    Ok(pods::stateful_set(Servers {
         metadata: owner.meta(owner.name.clone(), COMPONENT),
-        spec: Some(StatefulSetSpec {
-            replicas: Some(zookeeper.operation.replicas(zookeeper.servers)),
-            service_name: Some(nodes_name(zookeeper)),
-            pod_management_policy: Some("Parallel".into()),
-            selector: LabelSelector {
-                match_labels: Some(owner.selector(COMPONENT)),
-                ..LabelSelector::default()
-            },
-            // Only `roll` restarts a server.
-            update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("OnDelete".into()),
-                ..StatefulSetUpdateStrategy::default()
-            }),
-            template,
-            persistent_volume_claim_retention_policy: Some(zookeeper.deletion_policy.of_claims()),
-            volume_claim_templates: Some(vec![claim]),
-            ..StatefulSetSpec::default()
-        }),
-        ..StatefulSet::default()
-    })
+        replicas: operation.replicas(zookeeper.servers),
+        service_name: nodes_name(zookeeper),
+        selector: owner.selector(COMPONENT),
+        labels: owner.labels(COMPONENT),
+        config,
+        annotations: BTreeMap::new(),
+        pod,
+        overrides: vec![("spec.podOverrides", &operation.pod_overrides)],
+        live_claims: zookeeper.live_template.as_slice(),
+        claims: vec![claim],
+        deletion_policy: zookeeper.deletion_policy,
+    })?)
 }
 
 #[cfg(test)]

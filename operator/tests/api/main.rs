@@ -8,6 +8,7 @@
 )]
 
 mod approval;
+mod archive;
 
 mod certificate;
 mod chart;
@@ -85,6 +86,9 @@ fn the_operator_against_a_real_api_server() {
             hdfs::several_name_nodes_wait_for_their_zookeeper,
             hdfs::a_data_node_stays_until_it_is_known_to_be_empty,
             hdfs::a_stopped_file_system_goes_to_zero_and_comes_back,
+            archive::an_archive_waits_for_its_file_system,
+            archive::an_archive_runs_beside_its_compaction,
+            archive::a_platform_has_a_lake,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,

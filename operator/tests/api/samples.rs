@@ -50,7 +50,12 @@ pub async fn samples_are_accepted(scene: &Scene) {
         }
     }
     // Not only well-formed: the operator takes them as they are.
-    for name in ["sample-platform", "sample-zones", "sample-exposed"] {
+    for name in [
+        "sample-platform",
+        "sample-lake-platform",
+        "sample-zones",
+        "sample-exposed",
+    ] {
         let good = scene.look::<Platforms>(name).await;
         let degraded = scene.condition::<Platform>(name, "Degraded").await;
         assert!(good, "{name}: {degraded:?}");

@@ -316,6 +316,11 @@ impl Nodes {
 
     /// Runs `hdfs dfs` as a client does.
     pub fn dfs(&self, arguments: &[&str]) -> Result<String, String> {
+        self.dfs_as("hdfs", arguments)
+    }
+
+    /// Runs `hdfs dfs` as a client of this name does.
+    pub fn dfs_as(&self, user: &str, arguments: &[&str]) -> Result<String, String> {
         let share = self.hadoop.display();
         let conf = self.home("client-0").join("etc");
         let mut command = Command::new("java");
@@ -332,7 +337,7 @@ impl Nodes {
             ))
             .arg("org.apache.hadoop.fs.FsShell")
             .args(arguments)
-            .env("HADOOP_USER_NAME", "hdfs")
+            .env("HADOOP_USER_NAME", user)
             .env("JAVA_TOOL_OPTIONS", self.java_options());
         let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -108,6 +108,30 @@ impl Incoming<'_> {
         self.0.payload()
     }
 
+    /// The first header of that name, when it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.0.headers()?.iter().find(|h| h.key == name)?;
+        std::str::from_utf8(found.value?).ok()
+    }
+
+    /// All headers as a JSON object: texts, and lists of numbers where a value is no text. Of a name that is there
+    /// twice the last one. None when there are none.
+    #[must_use]
+    pub fn headers_json(&self) -> Option<String> {
+        let headers = self.0.headers()?;
+        let all: serde_json::Map<String, Value> = headers
+            .iter()
+            .map(|h| {
+                let value = h.value.map_or(Value::Null, |bytes| {
+                    std::str::from_utf8(bytes).map_or_else(|_| json!(bytes), |text| json!(text))
+                });
+                (h.key.to_owned(), value)
+            })
+            .collect();
+        (!all.is_empty()).then(|| Value::Object(all).to_string())
+    }
+
     /// Copies it out of the buffer.
     #[must_use]
     pub fn to_record(&self) -> Record {

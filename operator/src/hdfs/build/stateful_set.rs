@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    Container, ExecAction, Lifecycle, LifecycleHandler, PersistentVolumeClaim, PodSpec,
-    PodTemplateSpec, VolumeMount,
+    Container, ExecAction, Lifecycle, LifecycleHandler, PersistentVolumeClaim, PodSpec, VolumeMount,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::ObjectMeta;
 use millrace_contract::Invalid;
 
 use super::super::files::{self, CEDED, FAIL_OVER_MEMORY, FILES};
@@ -16,10 +13,9 @@ use super::super::roles::{Role, RoleKind};
 use super::super::validate::ValidatedHdfs;
 use super::super::{COMPONENT, FAIL_OVER_PORT, ROLE_LABEL};
 use super::{selector, services};
-use crate::pods;
-use crate::reconcile::restarts::CONFIG;
+use crate::pods::{self, Servers};
 use crate::reconcile::{fingerprint, storage};
-use crate::types::{PodResources, override_pods};
+use crate::types::PodResources;
 
 /// Seconds that a server has to close its files; a NameNode also hands over to another.
 const GRACE_SECONDS: i64 = 60;
@@ -31,40 +27,22 @@ const GRACE_SECONDS: i64 = 60;
 pub(super) fn stateful_set(hdfs: &ValidatedHdfs, role: &Role) -> Result<StatefulSet, Invalid> {
     let mut labels = hdfs.owner.labels(COMPONENT);
     labels.insert(ROLE_LABEL.into(), role.kind.name().into());
-    let config = fingerprint(&Some(files::fixed(hdfs, role)));
-    let mut template = PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels),
-            annotations: Some(BTreeMap::from([(CONFIG.into(), config)])),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(pod(hdfs, role)),
-    };
-    for (field, overrides) in &role.pod_overrides {
-        override_pods(&mut template, overrides, field)?;
-    }
-    Ok(StatefulSet {
+    let overrides = role.pod_overrides.iter();
+    pods::stateful_set(Servers {
         metadata: hdfs.owner.meta(role.set.clone(), COMPONENT),
-        spec: Some(StatefulSetSpec {
-            replicas: Some(if hdfs.stopped { 0 } else { role.replicas }),
-            persistent_volume_claim_retention_policy: Some(hdfs.deletion_policy.of_claims()),
-            service_name: Some(services::nodes_name(hdfs)),
-            // In their start scripts servers wait for what they need, so that none waits for one that has no place to run.
-            pod_management_policy: Some("Parallel".into()),
-            selector: LabelSelector {
-                match_labels: Some(selector(hdfs, role)),
-                ..LabelSelector::default()
-            },
-            // Only `roll` restarts a server.
-            update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("OnDelete".into()),
-                ..StatefulSetUpdateStrategy::default()
-            }),
-            template,
-            volume_claim_templates: Some(claims(hdfs, role)),
-            ..StatefulSetSpec::default()
-        }),
-        ..StatefulSet::default()
+        replicas: if hdfs.stopped { 0 } else { role.replicas },
+        service_name: services::nodes_name(hdfs),
+        selector: selector(hdfs, role),
+        labels,
+        config: fingerprint(&Some(files::fixed(hdfs, role))),
+        annotations: BTreeMap::new(),
+        pod: pod(hdfs, role),
+        overrides: overrides
+            .map(|(field, overrides)| (field.as_str(), overrides))
+            .collect(),
+        live_claims: &role.live_templates,
+        claims: claims(hdfs, role),
+        deletion_policy: hdfs.deletion_policy,
     })
 }
 
@@ -146,11 +124,8 @@ fn before_end(command: Vec<String>) -> Lifecycle {
     }
 }
 
-/// The claims of each server. Those of a live StatefulSet cannot be changed.
+/// The claims of each server of a new set.
 fn claims(hdfs: &ValidatedHdfs, role: &Role) -> Vec<PersistentVolumeClaim> {
-    if !role.live_templates.is_empty() {
-        return role.live_templates.clone();
-    }
     role.mounts()
         .map(|(name, _)| storage::template(&hdfs.owner, COMPONENT, &name, &role.storage))
         .collect()

@@ -3,7 +3,7 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::types::{FreeForm, PodResources, Storage};
+use crate::types::{FreeForm, PodResources, Storage, StorageGrowth};
 
 /// The NameNodes.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -16,6 +16,10 @@ pub struct NameNodes {
     /// The volume of each, for the names.
     #[serde(default = "two_gibibytes")]
     pub storage: Storage,
+    /// Volumes that run full grow by themselves, where the storage class can; those of JournalNodes with them. They do not
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of each. The Java heap, on which all names are, is computed from the memory; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('384Mi')) >= 0").message(Message::Expression("'spec.nameNodes.resources.memory: ' + self.memory + ': a NameNode does not start with so little; give at least 384Mi'".into())))]
@@ -31,6 +35,7 @@ impl Default for NameNodes {
         Self {
             replicas: one(),
             storage: two_gibibytes(),
+            storage_growth: None,
             resources: None,
             pod_overrides: FreeForm::default(),
         }
@@ -86,6 +91,9 @@ pub struct DataNodes {
     pub volumes: i32,
     /// Each of these volumes.
     pub storage: Storage,
+    /// Volumes that run full grow by themselves, where the storage class can. They do not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of each; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.dataNodes.resources.memory: ' + self.memory + ': a DataNode does not start with so little; give at least 256Mi'".into())))]

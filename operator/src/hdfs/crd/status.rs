@@ -16,7 +16,7 @@ pub struct HdfsClusterStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded, Paused and Stopped.
+    /// Available, Progressing, Degraded, Paused, Stopped and DiskPressure.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -59,6 +59,9 @@ pub struct HdfsClusterStatus {
     /// Room in the file system, as the active NameNode says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<CapacityStatus>,
+    /// The fullest volume of all servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<HdfsDiskStatus>,
     /// Blocks that need attention, as the active NameNode says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocks: Option<BlockStatus>,
@@ -115,6 +118,23 @@ pub struct CapacityStatus {
     pub total_bytes: i64,
     /// How much of it is not to be had any more, in percent, in steps of 5.
     pub used_percent: i32,
+}
+
+/// The fullest volume of all servers.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HdfsDiskStatus {
+    /// How full it is, in percent, in steps of 5.
+    pub used_percent: i32,
+    /// The pod that it is of.
+    #[schemars(length(max = 253))]
+    pub pod: String,
+    /// What that does: `datanode`, `namenode` or `journalnode`.
+    #[schemars(length(max = 16))]
+    pub role: String,
+    /// Whether there is next to nothing left: from 95 % until it is under 90 %.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub full: bool,
 }
 
 /// Blocks that need attention.

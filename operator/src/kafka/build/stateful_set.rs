@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     Affinity, Container, ExecAction, Lifecycle, LifecycleHandler, PersistentVolumeClaim,
-    PodAffinityTerm, PodAntiAffinity, PodSpec, PodTemplateSpec, TopologySpreadConstraint,
-    WeightedPodAffinityTerm,
+    PodAffinityTerm, PodAntiAffinity, PodSpec, TopologySpreadConstraint, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use kube::api::ObjectMeta;
 use millrace_contract::Invalid;
 
 use super::super::nodes::Pool;
@@ -18,10 +16,8 @@ use super::super::{
     BROKER_LABEL, CLIENT_PORT, COMPONENT, CONTROLLER_LABEL, CONTROLLER_PORT, EXTERNAL_PORT,
     INTERNAL_PORT, POOL_LABEL, SECURE_PORT, certificates, files,
 };
-use crate::pods;
-use crate::reconcile::restarts::CONFIG;
+use crate::pods::{self, Servers};
 use crate::reconcile::{fingerprint, storage};
-use crate::types::override_pods;
 
 const HOST: &str = "kubernetes.io/hostname";
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -33,55 +29,35 @@ const GRACE_SECONDS: i64 = 60;
 /// # Errors
 /// What is laid over the pods is not in the form of a pod template.
 pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> Result<StatefulSet, Invalid> {
-    let selector = LabelSelector {
-        match_labels: Some(
-            kafka
-                .owner
-                .pool_selector(COMPONENT, POOL_LABEL, pool.name.as_deref()),
-        ),
-        ..LabelSelector::default()
-    };
-    let mut template = PodTemplateSpec {
-        metadata: Some(ObjectMeta {
-            labels: Some(labels(kafka, pool)),
-            annotations: Some(annotations(kafka, pool)),
-            ..ObjectMeta::default()
-        }),
-        spec: Some(pod(kafka, pool, selector.clone())),
-    };
-    for (field, overrides) in &pool.pod_overrides {
-        override_pods(&mut template, overrides, field)?;
-    }
-    Ok(StatefulSet {
+    let selector = kafka
+        .owner
+        .pool_selector(COMPONENT, POOL_LABEL, pool.name.as_deref());
+    let overrides = pool.pod_overrides.iter();
+    pods::stateful_set(Servers {
         metadata: kafka.owner.meta(pool.set.clone(), COMPONENT),
-        spec: Some(StatefulSetSpec {
-            replicas: Some(if kafka.stopped { 0 } else { pool.replicas }),
-            persistent_volume_claim_retention_policy: Some(kafka.deletion_policy.of_claims()),
-            service_name: Some(format!("{}-nodes", kafka.owner.name)),
-            pod_management_policy: Some("Parallel".into()),
-            selector: selector.clone(),
-            // Only `roll` restarts a node.
-            update_strategy: Some(StatefulSetUpdateStrategy {
-                type_: Some("OnDelete".into()),
-                ..StatefulSetUpdateStrategy::default()
-            }),
-            template,
-            volume_claim_templates: Some(claims(kafka, pool)),
-            ..StatefulSetSpec::default()
-        }),
-        ..StatefulSet::default()
+        replicas: if kafka.stopped { 0 } else { pool.replicas },
+        service_name: format!("{}-nodes", kafka.owner.name),
+        labels: labels(kafka, pool),
+        config: fingerprint(&Some(files::fixed(kafka, pool))),
+        annotations: annotations(kafka),
+        pod: pod(kafka, pool, &selector),
+        overrides: overrides
+            .map(|(field, overrides)| (field.as_str(), overrides))
+            .collect(),
+        live_claims: &pool.live_templates,
+        claims: claims(kafka, pool),
+        deletion_policy: kafka.deletion_policy,
+        selector,
     })
 }
 
-/// What has to be restarted for.
-fn annotations(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
-    let mut annotations =
-        BTreeMap::from([(CONFIG.into(), fingerprint(&Some(files::fixed(kafka, pool))))]);
-    if let Some(certificates) = &kafka.certificates {
+/// What has to be restarted for besides files.
+fn annotations(kafka: &ValidatedKafka) -> BTreeMap<String, String> {
+    let revision = kafka.certificates.iter().map(|certificates| {
         let revision = certificates.rotation.revision;
-        annotations.insert(certificates::REVISION.into(), revision.to_string());
-    }
-    annotations
+        (certificates::REVISION.into(), revision.to_string())
+    });
+    revision.collect()
 }
 
 fn labels(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
@@ -100,7 +76,7 @@ fn labels(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
     labels
 }
 
-fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: LabelSelector) -> PodSpec {
+fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: &BTreeMap<String, String>) -> PodSpec {
     let listeners = listeners(kafka, pool);
     let ports = listeners
         .iter()
@@ -136,6 +112,10 @@ fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: LabelSelector) -> PodSpec 
     let mut pod = pods::pod(container, volumes, GRACE_SECONDS);
     // A single node has nothing to keep away from.
     if pool.replicas > 1 || pool.name.is_some() {
+        let selector = LabelSelector {
+            match_labels: Some(selector.clone()),
+            ..LabelSelector::default()
+        };
         spread(&mut pod, selector);
     }
     pod
@@ -205,11 +185,8 @@ fn spread(pod: &mut PodSpec, selector: LabelSelector) {
     });
 }
 
-/// The claims of each node. Those of a live StatefulSet cannot be changed.
+/// The claims of each node of a new set.
 fn claims(kafka: &ValidatedKafka, pool: &Pool) -> Vec<PersistentVolumeClaim> {
-    if !pool.live_templates.is_empty() {
-        return pool.live_templates.clone();
-    }
     pool.volumes
         .iter()
         .map(|volume| storage::template(&kafka.owner, COMPONENT, &volume.name, &volume.storage))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::disk::Room;
 use crate::kafka::disk::Volume;
 use crate::kafka::view::View;
 use crate::remote::kafka::{KafkaAdmin, LogDirectory};
@@ -31,8 +32,10 @@ pub(super) fn volumes(all: &Directories) -> Vec<Volume> {
         Some(Volume {
             node: *node,
             directory: directory.path.clone(),
-            total: directory.total_bytes?,
-            usable: directory.usable_bytes?,
+            room: Room {
+                total: directory.total_bytes?,
+                usable: directory.usable_bytes?,
+            },
         })
     };
     all.iter()

@@ -62,6 +62,7 @@ pub(super) fn detect_job(platform: &ValidatedPlatform, detect: &PlatformDetect) 
             config,
             files: files.collect(),
             tls: None,
+            lake: None,
             service: None,
             resources: Some(or_profile(
                 detect.resources.as_ref(),

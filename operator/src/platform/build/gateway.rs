@@ -105,6 +105,7 @@ pub(super) fn gateway_job(platform: &ValidatedPlatform, gateway: &PlatformGatewa
                 secret_name,
                 only: only_tls(gateway),
             }),
+            lake: None,
             service: Some(gateway.service.clone().unwrap_or_default()),
             resources: Some(or_profile(
                 gateway.resources.as_ref(),

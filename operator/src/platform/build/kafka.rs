@@ -13,7 +13,7 @@ use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicSpec};
 use crate::types::{FreeForm, Operation, PodResources, Storage};
 
 /// The label of the nodes of Kubernetes that says in which zone they are.
-const ZONE: &str = "topology.kubernetes.io/zone";
+pub(super) const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// The OpenWhisk namespace of the platform's actions.
 const WHISK_NAMESPACE: &str = "millrace";

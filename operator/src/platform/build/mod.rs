@@ -3,6 +3,7 @@
 mod detect;
 mod exposure;
 mod gateway;
+mod hdfs;
 mod ingest;
 mod kafka;
 mod outside;
@@ -17,12 +18,14 @@ use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::Action;
 use crate::eventsource::crd::EventSource;
+use crate::hdfs::crd::HdfsCluster;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::reconcile::{Error, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::user::crd::KafkaUser;
+use crate::zookeeper::crd::ZooKeeperEnsemble;
 
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
@@ -40,6 +43,8 @@ pub fn own_kinds() -> Vec<ApiResource> {
         ApiResource::erase::<KafkaCluster>(&()),
         ApiResource::erase::<KafkaTopic>(&()),
         ApiResource::erase::<KafkaUser>(&()),
+        ApiResource::erase::<ZooKeeperEnsemble>(&()),
+        ApiResource::erase::<HdfsCluster>(&()),
         ApiResource::erase::<OpenWhisk>(&()),
         ApiResource::erase::<Action>(&()),
         ApiResource::erase::<StreamJob>(&()),
@@ -96,6 +101,16 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
             resources.add(&user)?;
         }
     }
+    if let Some(wanted) = platform
+        .hdfs
+        .as_ref()
+        .filter(|hdfs| hdfs.external.is_none())
+    {
+        if let Some(ensemble) = hdfs::zookeeper(platform, wanted) {
+            resources.add(&ensemble)?;
+        }
+        resources.add(&hdfs::cluster(platform, wanted))?;
+    }
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&kafka::whisk(platform, openwhisk))?;
     }
@@ -107,6 +122,10 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     }
     if let Some(wanted) = &platform.detect {
         add_job(&mut resources, detect::detect_job(platform, wanted))?;
+    }
+    if let (Some(archive), Some(wanted)) = (&platform.archive, &platform.hdfs) {
+        let job = hdfs::archive_job(platform, wanted, &archive.asked);
+        add_job(&mut resources, job)?;
     }
     if let Some(warnings) = &platform.warnings {
         for action in warnings::actions(platform, warnings) {

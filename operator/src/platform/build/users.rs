@@ -4,7 +4,7 @@ use millrace_contract::topics;
 
 use super::kafka::kafka_name;
 use super::{meta, part};
-use crate::platform::validate::ValidatedPlatform;
+use crate::platform::validate::{ValidatedArchive, ValidatedPlatform};
 use crate::user::crd::{
     AclRule, DeletionPolicy, KafkaUser, KafkaUserSpec, Operation, PatternType, Permission,
     ResourceType,
@@ -24,6 +24,8 @@ pub(super) enum User {
     Detect,
     /// Every dispatch of the warnings.
     Dispatch,
+    /// The archive.
+    Archive,
 }
 
 impl User {
@@ -37,6 +39,7 @@ impl User {
             Self::Gateway => "gateway",
             Self::Detect => "detect",
             Self::Dispatch => "dispatch",
+            Self::Archive => "archive",
         }
     }
 }
@@ -50,6 +53,7 @@ pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
         (User::Gateway, platform.gateway.is_some()),
         (User::Detect, platform.detect.is_some()),
         (User::Dispatch, platform.warnings.is_some()),
+        (User::Archive, platform.archive.is_some()),
     ];
     wanted
         .into_iter()
@@ -111,6 +115,12 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
             rules.push(topic(topics::DEAD_LETTERS, &[Write]));
             rules.extend(groups(platform).map(|name| group(name, &[Read])));
         }
+        User::Archive => {
+            if let Some(ValidatedArchive { config, .. }) = &platform.archive {
+                rules.push(topic(&config.topic, &[Read]));
+                rules.push(group(&config.group, &[Read]));
+            }
+        }
     }
     rules
 }
@@ -148,8 +158,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn of(kafka: Value) -> ValidatedPlatform {
-        let spec =
-            json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}});
+        let spec = json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "hdfs": {}, "archive": {}});
         validate(&platform(spec), live(None)).unwrap()
     }
 
@@ -171,8 +180,8 @@ mod tests {
             .iter()
             .map(|u| u.metadata.name.clone().unwrap())
             .collect();
-        assert_eq!(names, ["p-gateway", "p-detect", "p-dispatch"]);
-        let [gateway, detect, dispatch] = &users[..] else {
+        assert_eq!(names, ["p-gateway", "p-detect", "p-dispatch", "p-archive"]);
+        let [gateway, detect, dispatch, archive] = &users[..] else {
             panic!("{users:?}");
         };
         use Operation::{Read, Write};
@@ -184,6 +193,8 @@ mod tests {
         assert!(may(dispatch, Group, "dispatch-warnings", Read));
         assert!(!may(dispatch, Topic, "telemetry", Read));
         assert!(!may(dispatch, Topic, "vehicle-credentials", Read));
+        assert!(may(archive, Topic, "telemetry", Read) && may(archive, Group, "archive", Read));
+        assert!(!may(archive, Topic, "telemetry", Write) && !may(archive, Topic, "alerts", Read));
     }
 
     #[test]

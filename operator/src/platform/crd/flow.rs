@@ -17,7 +17,8 @@ pub struct PlatformFlow {
     #[serde(default = "default_canary_seconds")]
     #[schemars(range(min = 0, max = 86_400))]
     pub canary_seconds: i32,
-    /// Seconds after which a canary that has not passed a stage makes the platform Degraded.
+    /// Seconds after which a canary that has not passed a stage makes the platform Degraded; at stage `archived` so many
+    /// more as records wait there on purpose.
     #[serde(default = "default_stuck_seconds")]
     #[schemars(range(min = 30, max = 86_400))]
     pub stuck_seconds: i32,
@@ -68,6 +69,8 @@ pub enum StageName {
     Produced,
     /// Seen by the rules.
     Detected,
+    /// In files of the lake.
+    Archived,
     /// Brought to an action.
     Told,
     /// Delivered to vehicles.
@@ -81,6 +84,7 @@ impl StageName {
         match self {
             Self::Produced => "produced",
             Self::Detected => "detected",
+            Self::Archived => "archived",
             Self::Told => "told",
             Self::Notified => "notified",
         }
@@ -112,6 +116,11 @@ pub struct FlowStage {
     /// How long the oldest of them had waited, in seconds, rounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag_seconds: Option<i64>,
+    /// Stage `archived` only: Kafka's time of the oldest record that waited (RFC 3339). The topic's retention must not
+    /// reach it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub oldest_waiting: Option<String>,
     /// How long after it was sent the canary had passed this stage, in seconds, rounded; absent while it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_seconds: Option<i64>,

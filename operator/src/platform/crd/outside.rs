@@ -28,8 +28,9 @@ fn three() -> i32 {
 #[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct External {
-    /// Secret with the connection details, in the same namespace, in the form of the Service Binding specification: `uri`,
-    /// `username` and `password`.
+    /// Secret with the connection details, in the same namespace, in the form of the Service Binding specification. Of an
+    /// OpenWhisk: `uri`, `username` and `password`. Of an HDFS: `type` (hdfs) and `uri`, and where it needs them `username`,
+    /// `core-site.xml` and `hdfs-site.xml`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = crate::names::object())]
     pub binding_secret: String,

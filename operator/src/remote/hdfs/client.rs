@@ -38,7 +38,7 @@ pub struct NameNodeClient {
     address: String,
 }
 
-static HTTP: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
+pub(super) static HTTP: LazyLock<Result<reqwest::Client, String>> = LazyLock::new(|| {
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(2))
         .timeout(PATIENCE)

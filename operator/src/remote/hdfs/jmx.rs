@@ -37,6 +37,8 @@ pub struct NameNodeView {
     pub data_nodes: BTreeMap<String, DataNodeView>,
     /// DataNodes that are not heard of any more, by host, and whether all of their blocks are elsewhere.
     pub dead: BTreeMap<String, bool>,
+    /// Bytes of its directory with the names and its part of the log, if it says so.
+    pub names_bytes: Option<u64>,
     /// Whether a JournalNode takes no writes until the next segment of the log begins.
     pub journals_behind: bool,
 }
@@ -46,6 +48,10 @@ pub struct NameNodeView {
 pub struct DataNodeView {
     /// Seconds since it was heard of.
     pub last_contact: i64,
+    /// Bytes of all of its volumes, without those that are never written.
+    pub capacity: u64,
+    /// Bytes of them that are to be had.
+    pub remaining: u64,
     /// Whether all of its blocks are elsewhere.
     pub decommissioned: bool,
     /// Blocks with too few copies elsewhere, while they are brought there.
@@ -57,6 +63,10 @@ pub struct DataNodeView {
 struct Live {
     last_contact: i64,
     admin_state: String,
+    #[serde(default)]
+    capacity: u64,
+    #[serde(default)]
+    remaining: u64,
 }
 
 #[derive(Deserialize)]
@@ -104,9 +114,19 @@ pub(super) fn parse(answers: &[String]) -> Result<NameNodeView, String> {
         missing: number("NumberOfMissingBlocks")?,
         data_nodes: data_nodes(text("LiveNodes")?, text("DecomNodes")?)?,
         dead: dead(text("DeadNodes")?)?,
+        names_bytes: all
+            .get("NameDirSize")
+            .and_then(Value::as_str)
+            .and_then(names_bytes),
         // The journals are told in words only.
         journals_behind: text("NameJournalStatus")?.contains("will try to re-sync on next segment"),
     })
+}
+
+/// The largest of the directories.
+fn names_bytes(sizes: &str) -> Option<u64> {
+    let sizes: BTreeMap<String, u64> = serde_json::from_str(sizes).ok()?;
+    sizes.into_values().max()
 }
 
 fn data_nodes(live: &str, leaving: &str) -> Result<BTreeMap<String, DataNodeView>, String> {
@@ -125,6 +145,8 @@ fn data_nodes(live: &str, leaving: &str) -> Result<BTreeMap<String, DataNodeView
         let host = host(&name);
         let view = DataNodeView {
             last_contact: node.last_contact,
+            capacity: node.capacity,
+            remaining: node.remaining,
             decommissioned: node.admin_state == "Decommissioned",
             blocks_left: left.get(&host).copied(),
         };
@@ -156,7 +178,7 @@ mod tests {
     // As Hadoop 3.4.3 answered, shortened.
     fn answers(admin_state: &str, safe_mode: &str, journal: &str) -> Vec<String> {
         let live = json!({"h-datanode-0.h-nodes.ns.svc:9866": {"infoAddr": "127.0.0.1:9864", "lastContact": 2,
-            "usedSpace": 24576, "adminState": admin_state, "capacity": 257_025_515_316_i64, "numBlocks": 0,
+            "usedSpace": 24576, "adminState": admin_state, "capacity": 257_025_515_316_i64, "remaining": 17_031_811_072_i64, "numBlocks": 0,
             "version": "3.4.3", "volfails": 0, "lastBlockReport": 0}});
         let leaving = json!({"h-datanode-0.h-nodes.ns.svc:9866": {"xferaddr": "127.0.0.1:9866", "underReplicatedBlocks": 7,
             "decommissionOnlyReplicas": 0, "underReplicateInOpenFiles": 0, "decommissionDuration": 8041}});
@@ -172,7 +194,7 @@ mod tests {
             "UnderReplicatedBlocks": 3, "PendingReplicationBlocks": 2, "CapacityTotal": 257_025_515_316_i64,
             "CapacityRemaining": 17_031_811_072_i64}]});
         let info = json!({"beans": [{"name": "Hadoop:service=NameNode,name=NameNodeInfo", "ClusterId": "millrace-x",
-            "NumberOfMissingBlocks": 1,
+            "NumberOfMissingBlocks": 1, "NameDirSize": "{\"/data/name\":1066210}",
             "Safemode": safe_mode, "LiveNodes": live.to_string(), "DeadNodes": json!({"h-datanode-9.h-nodes.ns.svc:9866": {"lastContact": 900, "decommissioned": true,
             "adminState": "Decommissioned"}}).to_string(),
             "DecomNodes": leaving.to_string(), "NameJournalStatus": journals.to_string()}]});
@@ -195,6 +217,11 @@ mod tests {
         let node = &view.data_nodes["h-datanode-0.h-nodes.ns.svc"];
         assert_eq!((node.last_contact, node.decommissioned), (2, false));
         assert_eq!(node.blocks_left, None);
+        assert_eq!(
+            (node.capacity, node.remaining),
+            (257_025_515_316, 17_031_811_072)
+        );
+        assert_eq!(view.names_bytes, Some(1_066_210));
     }
 
     #[test]

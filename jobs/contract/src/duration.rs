@@ -1,11 +1,11 @@
-//! Durations in configuration files: `200ms`, `30s`, `5m`, `2h`.
+//! Durations in configuration files: `200ms`, `30s`, `5m`, `2h`, `90d`.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 
-/// A duration that a person writes: a number with `ms`, `s`, `m` or `h`, or a bare number of seconds.
+/// A duration that a person writes: a number with `ms`, `s`, `m`, `h` or `d`, or a bare number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -34,6 +34,7 @@ impl Span {
             "s" | "" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
+            "d" => 86_400.0,
             _ => return None,
         };
         Duration::try_from_secs_f64(number * scale).ok().map(Self)

@@ -1,0 +1,372 @@
+//! Records of Kafka as rows.
+//!
+//! Nothing of a record's value is lost: what the columns cannot say (no JSON, unknown fields, wrong types) keeps its
+//! value as it was in the column `raw`.
+
+mod column;
+mod json;
+
+use arrow_array::builder::{
+    ArrayBuilder, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::SchemaRef;
+use millrace_contract::FIELDS;
+
+use crate::error::LakeError;
+use crate::layout::Hour;
+use crate::schema;
+
+use column::Column;
+pub use json::{Parsed, parse};
+
+/// A record of Kafka, borrowed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Raw<'a> {
+    /// Its offset.
+    pub offset: i64,
+    /// The time that Kafka has for it, in milliseconds since 1970.
+    pub kafka_time: Option<i64>,
+    /// Its key.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    /// Its header `ce_source`.
+    pub source: Option<&'a str>,
+    /// Its header `ce_type`.
+    pub kind: Option<&'a str>,
+    /// Its header `ce_time`.
+    pub time: Option<&'a str>,
+    /// All its headers as a JSON object. Not kept for telemetry.
+    pub headers: Option<&'a str>,
+}
+
+/// What a topic's records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Telemetry: a column for each field.
+    Telemetry,
+    /// Anything: the value as it was.
+    Plain,
+}
+
+impl Shape {
+    /// That of a topic's records.
+    #[must_use]
+    pub fn of_topic(topic: &str) -> Self {
+        if topic == millrace_contract::topics::TELEMETRY {
+            Self::Telemetry
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Its columns.
+    #[must_use]
+    pub fn schema(self) -> SchemaRef {
+        match self {
+            Self::Telemetry => schema::telemetry(),
+            Self::Plain => schema::plain(),
+        }
+    }
+
+    /// Understands a record's value.
+    #[must_use]
+    pub fn parse<'a>(self, raw: &Raw<'a>) -> Parsed<'a> {
+        match self {
+            Self::Telemetry => parse(raw.value),
+            Self::Plain => Parsed::of_time(raw.time.and_then(micros)),
+        }
+    }
+}
+
+pub(crate) fn micros(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(|t| t.as_microsecond())
+}
+
+/// The hour a row belongs to: of its event time, else of Kafka's.
+#[must_use]
+pub fn hour(raw: &Raw<'_>, parsed: &Parsed<'_>) -> Hour {
+    parsed
+        .time
+        .and_then(Hour::of_micros)
+        .or_else(|| {
+            raw.kafka_time
+                .and_then(|ms| ms.checked_mul(1000))
+                .and_then(Hour::of_micros)
+        })
+        .unwrap_or(Hour::first())
+}
+
+struct OfTelemetry {
+    rows: usize,
+    vehicle: StringBuilder,
+    sequence: Int64Builder,
+    hire: StringBuilder,
+    model: StringBuilder,
+    fields: Vec<Column>,
+}
+
+struct OfAny {
+    kind: StringBuilder,
+    headers: StringBuilder,
+}
+
+enum Own {
+    Telemetry(Box<OfTelemetry>),
+    Plain(OfAny),
+}
+
+/// Rows that become a batch.
+pub struct Rows {
+    shape: Shape,
+    schema: SchemaRef,
+    partition: i32,
+    partitions: Int32Builder,
+    offsets: Int64Builder,
+    kafka_times: TimestampMillisecondBuilder,
+    keys: BinaryBuilder,
+    sources: StringBuilder,
+    times: TimestampMicrosecondBuilder,
+    raw: BinaryBuilder,
+    own: Own,
+    texts: usize,
+}
+
+impl Rows {
+    /// Rows of one partition of a topic.
+    #[must_use]
+    pub fn new(shape: Shape, schema: SchemaRef, partition: i32) -> Self {
+        let own = match shape {
+            Shape::Telemetry => Own::Telemetry(Box::new(OfTelemetry {
+                rows: 0,
+                vehicle: StringBuilder::new(),
+                sequence: Int64Builder::new(),
+                hire: StringBuilder::new(),
+                model: StringBuilder::new(),
+                fields: FIELDS.iter().map(|field| Column::new(field.kind)).collect(),
+            })),
+            Shape::Plain => Own::Plain(OfAny {
+                kind: StringBuilder::new(),
+                headers: StringBuilder::new(),
+            }),
+        };
+        Self {
+            shape,
+            schema,
+            partition,
+            partitions: Int32Builder::new(),
+            offsets: Int64Builder::new(),
+            kafka_times: TimestampMillisecondBuilder::new().with_timezone("UTC"),
+            keys: BinaryBuilder::new(),
+            sources: StringBuilder::new(),
+            times: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            raw: BinaryBuilder::new(),
+            own,
+            texts: 0,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// About how many bytes they take in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let width = match self.shape {
+            Shape::Telemetry => 8 * (FIELDS.len() + 12),
+            Shape::Plain => 96,
+        };
+        self.len() * width + self.texts
+    }
+
+    /// Appends a row.
+    pub fn push(&mut self, raw: &Raw<'_>, parsed: &Parsed<'_>) {
+        self.partitions.append_value(self.partition);
+        self.offsets.append_value(raw.offset);
+        self.kafka_times.append_option(raw.kafka_time);
+        self.keys.append_option(raw.key);
+        self.sources.append_option(raw.source);
+        self.times.append_option(parsed.time);
+        let kept = match &mut self.own {
+            Own::Telemetry(own) => {
+                own.push(parsed);
+                !parsed.exact
+            }
+            Own::Plain(own) => {
+                own.kind.append_option(raw.kind);
+                own.headers.append_option(raw.headers);
+                self.texts += raw.headers.map_or(0, str::len);
+                true
+            }
+        };
+        let value = raw.value.filter(|_| kept);
+        self.raw.append_option(value);
+        self.texts += value.map_or(0, <[u8]>::len) + raw.key.map_or(0, <[u8]>::len);
+    }
+
+    /// Makes a batch of all rows, and begins with none.
+    ///
+    /// # Errors
+    /// The columns do not fit together.
+    pub fn finish(&mut self) -> Result<RecordBatch, LakeError> {
+        self.texts = 0;
+        let mut columns: Vec<ArrayRef> = vec![
+            ArrayBuilder::finish(&mut self.partitions),
+            ArrayBuilder::finish(&mut self.offsets),
+            ArrayBuilder::finish(&mut self.kafka_times),
+            ArrayBuilder::finish(&mut self.keys),
+            ArrayBuilder::finish(&mut self.sources),
+        ];
+        let times = ArrayBuilder::finish(&mut self.times);
+        match &mut self.own {
+            Own::Telemetry(own) => own.finish(times, &mut columns),
+            Own::Plain(own) => {
+                columns.push(ArrayBuilder::finish(&mut own.kind));
+                columns.push(times);
+                columns.push(ArrayBuilder::finish(&mut own.headers));
+            }
+        }
+        columns.push(ArrayBuilder::finish(&mut self.raw));
+        RecordBatch::try_new(self.schema.clone(), columns)
+            .map_err(|e| LakeError::parquet("batch", e))
+    }
+}
+
+impl OfTelemetry {
+    fn push(&mut self, parsed: &Parsed<'_>) {
+        self.vehicle.append_option(parsed.vehicle.as_deref());
+        self.sequence.append_option(parsed.sequence);
+        self.hire.append_option(parsed.hire.as_deref());
+        self.model.append_option(parsed.model.as_deref());
+        for n in parsed.fields() {
+            if let Some(column) = self.fields.get_mut(n) {
+                column.append(self.rows, n, parsed);
+            }
+        }
+        self.rows += 1;
+    }
+
+    fn finish(&mut self, times: ArrayRef, columns: &mut Vec<ArrayRef>) {
+        columns.extend([
+            ArrayBuilder::finish(&mut self.vehicle),
+            ArrayBuilder::finish(&mut self.sequence),
+            times,
+            ArrayBuilder::finish(&mut self.hire),
+            ArrayBuilder::finish(&mut self.model),
+        ]);
+        let rows = std::mem::take(&mut self.rows);
+        columns.extend(self.fields.iter_mut().map(|column| column.finish(rows)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array as _;
+    use arrow_array::cast::AsArray as _;
+    use arrow_array::types::Float64Type;
+    use millrace_contract::{Telemetry, codec};
+
+    use super::*;
+    use crate::content::Content;
+
+    fn rows(values: &[&[u8]]) -> RecordBatch {
+        let mut rows = Rows::new(Shape::Telemetry, Shape::Telemetry.schema(), 3);
+        for (n, value) in values.iter().enumerate() {
+            let raw = Raw {
+                offset: i64::try_from(n).unwrap(),
+                kafka_time: Some(1_790_000_000_000),
+                key: Some(b"car-1"),
+                value: Some(value),
+                source: Some("/millrace/gateway"),
+                ..Raw::default()
+            };
+            rows.push(&raw, &Shape::Telemetry.parse(&raw));
+        }
+        assert_eq!(rows.len(), values.len());
+        rows.finish().unwrap()
+    }
+
+    #[test]
+    fn an_event_of_the_gateway_is_in_its_columns_alone() {
+        let mut event = Telemetry::new("car-1", 7, "2026-11-28T13:00:00.123456Z".parse().unwrap());
+        event.speed = Some(81.5);
+        event.mil_on = Some(true);
+        event.dtc_list = Some(vec!["P0217".to_owned(), "P0301".to_owned()]);
+        event.latitude = Some(48.0);
+        let value = codec::encode(&event);
+        let batch = rows(&[&value]);
+        assert!(batch.column_by_name(schema::RAW).unwrap().is_null(0));
+        let speed = batch
+            .column_by_name("speed")
+            .unwrap()
+            .as_primitive::<Float64Type>();
+        assert_eq!(speed.value(0), 81.5);
+        assert!(
+            batch
+                .column_by_name("mil_on")
+                .unwrap()
+                .as_boolean()
+                .value(0)
+        );
+        let codes = batch
+            .column_by_name("dtc_list")
+            .unwrap()
+            .as_list::<i32>()
+            .value(0);
+        assert_eq!(codes.as_string::<i32>().value(1), "P0301");
+        assert!(batch.column_by_name("engine_speed").unwrap().is_null(0));
+        assert_eq!(Content::of(&batch).unwrap().rows, 1);
+    }
+
+    #[test]
+    fn what_the_columns_cannot_say_is_kept_as_it_was() {
+        let good = br#"{"vehicle":"car-1","sequence":1,"time":"2026-11-28T13:00:00Z","speed":1}"#;
+        let newer =
+            br#"{"vehicle":"car-1","sequence":2,"time":"2026-11-28T13:00:00Z","mood":"fine"}"#;
+        let wrong =
+            br#"{"vehicle":"car-1","sequence":3,"time":"2026-11-28T13:00:00Z","speed":"fast"}"#;
+        let large =
+            br#"{"vehicle":"car-1","sequence":18446744073709551615,"time":"2026-11-28T13:00:00Z"}"#;
+        let values: [&[u8]; 6] = [good, newer, wrong, large, b"no json", br#"{"vehicle":"x""#];
+        let batch = rows(&values);
+        let raw = batch
+            .column_by_name(schema::RAW)
+            .unwrap()
+            .as_binary::<i32>();
+        assert!(raw.is_null(0));
+        for (n, value) in values.iter().enumerate().skip(1) {
+            assert_eq!(raw.value(n), *value, "{n}");
+        }
+        let vehicles = batch.column_by_name("vehicle").unwrap();
+        assert!(vehicles.is_valid(2) && vehicles.is_null(4) && vehicles.is_null(5));
+    }
+
+    #[test]
+    fn an_hour_is_that_of_the_event_else_that_of_kafka() {
+        let of = |value: &[u8], kafka_time| {
+            let raw = Raw {
+                value: Some(value),
+                kafka_time,
+                ..Raw::default()
+            };
+            hour(&raw, &Shape::Telemetry.parse(&raw)).to_string()
+        };
+        let event = br#"{"vehicle":"c","sequence":1,"time":"2026-11-28T13:59:59Z"}"#;
+        assert_eq!(of(event, Some(0)), "date=2026-11-28/hour=13");
+        assert_eq!(of(b"?", Some(1_790_000_000_000)), "date=2026-09-21/hour=14");
+        assert_eq!(of(b"?", None), "date=1970-01-01/hour=00");
+    }
+}

@@ -1,0 +1,400 @@
+//! HDFS.
+//!
+//! `rename` is the NameNode's `rename2` without overwrite: one of those who want a name gets it, all others are told
+//! that it is taken. A call that is answered by nobody is tried again by the client itself, so its second try may
+//! find its first one done: the callers look at what is there before they believe an error.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hdfs_native::client::FileStatus;
+use hdfs_native::file::FileWriter;
+use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
+
+use super::{Entry, Storage, StorageError, StorageFile, StorageKind};
+
+/// How to reach HDFS.
+#[derive(Debug, Clone, Default)]
+pub struct HdfsSettings {
+    /// `hdfs://HOST:PORT` or `hdfs://NAMESERVICE`, without a path.
+    pub address: String,
+    /// Absolute path of the lake's root.
+    pub root: String,
+    /// Folder with core-site.xml and hdfs-site.xml; needed for a name service.
+    pub config_dir: Option<String>,
+    /// The user that files belong to.
+    pub user: Option<String>,
+    /// Replication of data files; the server's own when absent.
+    pub replication: Option<u32>,
+    /// The longest wait for an answer.
+    pub timeout: Option<Duration>,
+}
+
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A lake in HDFS.
+#[derive(Clone)]
+pub struct Hdfs {
+    client: Client,
+    root: String,
+    replication: Option<u32>,
+    timeout: Duration,
+}
+
+impl std::fmt::Debug for Hdfs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hdfs")
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Hdfs {
+    /// Makes a client. It connects with the first call.
+    ///
+    /// # Errors
+    /// The address or the configuration cannot be used.
+    pub fn new(settings: &HdfsSettings) -> Result<Self, StorageError> {
+        let mut builder = ClientBuilder::new().with_url(&settings.address);
+        if let Some(folder) = &settings.config_dir {
+            builder = builder.with_config_dir(folder);
+        }
+        if let Some(user) = &settings.user {
+            builder = builder.with_user(user);
+        }
+        let client = builder.build().map_err(|e| {
+            StorageError::new(StorageKind::Refused, "connect to", &settings.address, e)
+        })?;
+        Ok(Self {
+            client,
+            root: settings.root.trim_end_matches('/').to_owned(),
+            replication: settings.replication,
+            timeout: settings.timeout.unwrap_or(LONGEST),
+        })
+    }
+
+    fn path(&self, path: &str) -> String {
+        if path.is_empty() {
+            self.root.clone()
+        } else {
+            format!("{}/{path}", self.root)
+        }
+    }
+
+    async fn make_folder_of(&self, path: &str) -> Result<(), StorageError> {
+        let full = self.path(path);
+        let Some((folder, _)) = full.rsplit_once('/').filter(|(f, _)| !f.is_empty()) else {
+            return Ok(());
+        };
+        let made = self.client.mkdirs(folder, 0o755, true);
+        within(self.timeout, "make folders of", path, made).await
+    }
+}
+
+// The client waits for ever for a DataNode that accepts and says nothing.
+async fn within<T>(
+    limit: Duration,
+    doing: &'static str,
+    path: &str,
+    call: impl Future<Output = hdfs_native::Result<T>>,
+) -> Result<T, StorageError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(done) => done.map_err(|e| failed(doing, path, &e)),
+        Err(_) => Err(StorageError::new(
+            StorageKind::Away,
+            doing,
+            path,
+            format!("no answer within {} s", limit.as_secs()),
+        )),
+    }
+}
+
+fn failed(doing: &'static str, path: &str, error: &HdfsError) -> StorageError {
+    StorageError::new(kind(error), doing, path, error)
+}
+
+fn kind(error: &HdfsError) -> StorageKind {
+    match error {
+        HdfsError::FileNotFound(_) => StorageKind::NotFound,
+        HdfsError::AlreadyExists(_) => StorageKind::Exists,
+        HdfsError::RPCError(class, message) | HdfsError::FatalRPCError(class, message) => {
+            kind_of_class(class, message)
+        }
+        HdfsError::InvalidPath(_)
+        | HdfsError::InvalidArgument(_)
+        | HdfsError::UrlParseError(_)
+        | HdfsError::IsADirectoryError(_)
+        | HdfsError::UnsupportedErasureCodingPolicy(_)
+        | HdfsError::UnsupportedFeature(_)
+        | HdfsError::NoSASLMechanism => StorageKind::Refused,
+        // Connections, checksums, pipelines of DataNodes: a later try may find others.
+        _ => StorageKind::Away,
+    }
+}
+
+fn kind_of_class(class: &str, message: &str) -> StorageKind {
+    let name = class.rsplit('.').next().unwrap_or(class);
+    match name {
+        "FileNotFoundException" => StorageKind::NotFound,
+        "FileAlreadyExistsException" | "AlreadyBeingCreatedException" => StorageKind::Exists,
+        "AccessControlException"
+        | "InvalidPathException"
+        | "ParentNotDirectoryException"
+        | "PathComponentTooLongException" => StorageKind::Refused,
+        "DSQuotaExceededException"
+        | "NSQuotaExceededException"
+        | "QuotaByStorageTypeExceededException" => StorageKind::Full,
+        // The NameNode places no block: the DataNodes are full or gone.
+        "IOException" if message.contains("could only be written to") => StorageKind::Full,
+        // Safe mode, fail-over, leases that are being recovered.
+        _ => StorageKind::Away,
+    }
+}
+
+impl Storage for Hdfs {
+    type File = HdfsFile;
+
+    async fn create(&self, path: &str) -> Result<HdfsFile, StorageError> {
+        let mut options = WriteOptions::default().overwrite(false).create_parent(true);
+        if let Some(replication) = self.replication {
+            options = options.replication(replication);
+        }
+        let full = self.path(path);
+        let writer = within(
+            self.timeout,
+            "create",
+            path,
+            self.client.create(&full, options),
+        )
+        .await?;
+        Ok(HdfsFile {
+            writer,
+            client: self.client.clone(),
+            timeout: self.timeout,
+            path: path.to_owned(),
+            full,
+            written: 0,
+        })
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
+        self.make_folder_of(to).await?;
+        let (from, full) = (self.path(from), self.path(to));
+        within(
+            self.timeout,
+            "rename to",
+            to,
+            self.client.rename(&from, &full, false),
+        )
+        .await
+    }
+
+    async fn read(&self, path: &str) -> Result<Bytes, StorageError> {
+        let full = self.path(path);
+        let whole = async {
+            let mut reader = self.client.read(&full).await?;
+            let length = reader.file_length();
+            reader.read_bytes(length).await
+        };
+        within(self.timeout, "read", path, whole).await
+    }
+
+    async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        let full = self.path(path);
+        match within(
+            self.timeout,
+            "look at",
+            path,
+            self.client.get_file_info(&full),
+        )
+        .await
+        {
+            Ok(status) => Ok(Some(status.length as u64)),
+            Err(e) if e.kind == StorageKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<Entry>, StorageError> {
+        let full = self.path(folder);
+        let found = within(
+            self.timeout,
+            "list",
+            folder,
+            self.client.list_status(&full, false),
+        )
+        .await;
+        let found = match found {
+            Err(e) if e.kind == StorageKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut entries: Vec<Entry> = found.iter().filter_map(entry).collect();
+        entries.sort();
+        Ok(entries)
+    }
+
+    async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        let full = self.path(path);
+        match within(
+            self.timeout,
+            "remove",
+            path,
+            self.client.delete(&full, true),
+        )
+        .await
+        {
+            Err(e) if e.kind != StorageKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    // To .Trash/Current in the home of the user, where `hdfs dfs -expunge` and the NameNode look.
+    async fn trash(&self, path: &str) -> Result<(), StorageError> {
+        let full = self.path(path);
+        let doing = "move to the trash";
+        // Its own error says nothing of what to do.
+        let moved = async {
+            match self.client.trash(&full).await {
+                Err(HdfsError::TrashNotEnabled) => Ok(false),
+                done => done.map(|_| true),
+            }
+        };
+        if within(self.timeout, doing, path, moved).await? {
+            return Ok(());
+        }
+        let problem =
+            "HDFS has no trash: its fs.trash.interval is 0; raise it, or give --skip-trash";
+        Err(StorageError::new(
+            StorageKind::Refused,
+            doing,
+            path,
+            problem,
+        ))
+    }
+
+    async fn replicate(&self, path: &str, replication: u32) -> Result<(), StorageError> {
+        let full = self.path(path);
+        let set = self.client.set_replication(&full, replication);
+        if within(self.timeout, "set the replication of", path, set).await? {
+            return Ok(());
+        }
+        // False says that there is no such file.
+        Err(StorageError::new(
+            StorageKind::NotFound,
+            "set the replication of",
+            path,
+            "it is not there",
+        ))
+    }
+
+    // The client is not told the policy of a file. A coded file has one copy by its status, and takes more than its length
+    // by what the disks hold.
+    async fn is_coded(&self, path: &str) -> Result<bool, StorageError> {
+        let full = self.path(path);
+        let (status, summary) = (
+            self.client.get_file_info(&full),
+            self.client.get_content_summary(&full),
+        );
+        let status = within(self.timeout, "look at", path, status).await?;
+        let summary = within(self.timeout, "look at", path, summary).await?;
+        Ok(status.replication == Some(1) && summary.space_consumed > summary.length)
+    }
+}
+
+fn entry(status: &FileStatus) -> Option<Entry> {
+    let name = status.path.trim_end_matches('/').rsplit('/').next()?;
+    (!name.is_empty()).then(|| Entry {
+        name: name.to_owned(),
+        folder: status.isdir,
+        bytes: status.length as u64,
+        replication: status.replication,
+    })
+}
+
+/// A file that is being written.
+pub struct HdfsFile {
+    writer: FileWriter,
+    client: Client,
+    timeout: Duration,
+    path: String,
+    full: String,
+    written: u64,
+}
+
+impl StorageFile for HdfsFile {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), StorageError> {
+        let length = bytes.len() as u64;
+        within(
+            self.timeout,
+            "write",
+            &self.path,
+            self.writer.write_bytes(bytes),
+        )
+        .await?;
+        self.written += length;
+        Ok(())
+    }
+
+    async fn close(mut self) -> Result<(), StorageError> {
+        within(self.timeout, "close", &self.path, self.writer.close()).await?;
+        // What the NameNode says counts, not what was sent.
+        let status = within(
+            self.timeout,
+            "look at",
+            &self.path,
+            self.client.get_file_info(&self.full),
+        )
+        .await?;
+        if status.length as u64 == self.written {
+            return Ok(());
+        }
+        let problem = format!(
+            "{} bytes after {} were written",
+            status.length, self.written
+        );
+        Err(StorageError::new(
+            StorageKind::Away,
+            "close",
+            &self.path,
+            problem,
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_namenode_says_is_sorted_by_what_to_do() {
+        let rpc = |class: &str, message: &str| {
+            kind(&HdfsError::RPCError(class.to_owned(), message.to_owned()))
+        };
+        assert_eq!(
+            rpc("java.io.FileNotFoundException", ""),
+            StorageKind::NotFound
+        );
+        assert_eq!(
+            rpc("org.apache.hadoop.fs.FileAlreadyExistsException", ""),
+            StorageKind::Exists
+        );
+        assert_eq!(
+            rpc(
+                "org.apache.hadoop.hdfs.server.namenode.SafeModeException",
+                ""
+            ),
+            StorageKind::Away
+        );
+        assert_eq!(
+            rpc(
+                "java.io.IOException",
+                "File /x could only be written to 0 of the 1 minReplication nodes."
+            ),
+            StorageKind::Full
+        );
+        assert_eq!(
+            rpc("org.apache.hadoop.security.AccessControlException", ""),
+            StorageKind::Refused
+        );
+    }
+}

@@ -1,0 +1,372 @@
+//! One partition: finds where it goes on, takes records in, commits.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use millrace_lake::commit::{self, Commit, Step};
+use millrace_lake::layout::Source;
+use millrace_lake::record::Offsets;
+use millrace_lake::{LakeError, Storage};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::ArchiveConfig;
+use super::chunk::Chunk;
+use super::epoch::{Epoch, Plan};
+use super::halt::Halt;
+use super::metrics::Metrics;
+use super::positions::Positions;
+use crate::connect::{ConnectError, Lookup};
+use crate::server::Health;
+
+/// Jumps of offsets up to this are marks of transactions; of larger ones Kafka is asked.
+const MARKS: i64 = 100;
+
+/// What the thread that polls says.
+pub enum Order {
+    /// Records.
+    Chunk(Chunk),
+    /// Commit what there is, and end.
+    Finish,
+}
+
+/// Everything that a partition needs; shared by all of them.
+pub struct Shared<S> {
+    /// Where files go.
+    pub plan: Arc<Plan<S>>,
+    /// The configuration.
+    pub config: ArchiveConfig,
+    /// Answers questions about the topic.
+    pub lookup: Lookup,
+    /// Where each partition is read.
+    pub positions: Positions,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// What is told of readiness.
+    pub health: Health,
+    /// Where a test wants the process to stand still.
+    pub halt: Halt,
+}
+
+/// Why an epoch came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error(transparent)]
+    Kafka(#[from] ConnectError),
+    #[error(
+        "partition {partition}: Kafka ends at offset {end}, and {archived} is the next to be archived: the topic was \
+         made anew; name another dataset, or restore the topic"
+    )]
+    MadeAnew {
+        partition: i32,
+        end: i64,
+        archived: i64,
+    },
+    #[error("partition {partition}: offset {offset} came again; {next} was the next")]
+    Backwards {
+        partition: i32,
+        offset: i64,
+        next: i64,
+    },
+}
+
+/// The task of one partition.
+pub struct Partition<S: Storage> {
+    /// What all share.
+    pub shared: Arc<Shared<S>>,
+    /// Which one it is.
+    pub source: Source,
+    /// What the thread that polls says.
+    pub orders: UnboundedReceiver<Order>,
+}
+
+impl<S: Storage> Partition<S> {
+    /// Runs until it is told to finish, or nobody is left who could.
+    pub async fn run(mut self) {
+        let mut failures = 0_u32;
+        loop {
+            match self.session(&mut failures).await {
+                Ok(()) => break,
+                Err(failure) => {
+                    failures += 1;
+                    self.told(&failure);
+                    // Not read meanwhile: what it would give is read again.
+                    self.shared.positions.hold(self.source.partition);
+                    if self.waits(failures).await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.shared.health.ready(&self.part());
+    }
+
+    fn part(&self) -> String {
+        format!("partition {}", self.source.partition)
+    }
+
+    fn told(&self, failure: &Failure) {
+        let metrics = &self.shared.metrics;
+        if let Failure::Lake(LakeError::Fenced { .. }) = failure {
+            metrics.fenced.inc();
+            tracing::warn!(error = %failure, "another writer was first; reading again from where it ended");
+        } else {
+            metrics.retry("epoch");
+            tracing::error!(error = %failure, partition = self.source.partition, "what was not committed is read again");
+            self.shared
+                .health
+                .waiting(&self.part(), failure.to_string());
+        }
+    }
+
+    // Waits before another try. True when it was told to finish.
+    async fn waits(&mut self, failures: u32) -> bool {
+        let until =
+            tokio::time::Instant::now() + backoff(failures, self.shared.config.longest_wait.0);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return false,
+                order = self.orders.recv() => match order {
+                    // Read before the failure.
+                    Some(Order::Chunk(_)) => {}
+                    Some(Order::Finish) | None => return true,
+                },
+            }
+        }
+    }
+
+    // From the last commit on, until it is told to finish.
+    async fn session(&mut self, failures: &mut u32) -> Result<(), Failure> {
+        let partition = self.source.partition;
+        let (start, missing) = self.resume().await?;
+        let mut epoch = self.begin(start, missing);
+        let generation = self.shared.positions.ready(partition, epoch.next());
+        self.shared.health.ready(&self.part());
+        loop {
+            let due = epoch
+                .since()
+                .map(|since| since + self.shared.config.roll_interval.0);
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Chunk(chunk)) if chunk.generation == generation => {
+                        self.take(&mut epoch, &chunk).await?;
+                    }
+                    // Read before a failure.
+                    Some(Order::Chunk(_)) => {}
+                    Some(Order::Finish) => return self.commit(epoch).await,
+                    None => return Ok(()),
+                },
+                // The epoch is old enough.
+                () = sleep_until(due) => {}
+            }
+            if self.is_due(&epoch) {
+                let end = epoch.next();
+                self.commit(epoch).await?;
+                *failures = 0;
+                epoch = self.begin(end, None);
+            }
+        }
+    }
+
+    fn begin(&self, start: i64, missing: Option<Offsets>) -> Epoch<S> {
+        self.shared.metrics.oldest(self.source.partition, None);
+        Epoch::new(
+            Arc::clone(&self.shared.plan),
+            self.source.clone(),
+            start,
+            missing,
+        )
+    }
+
+    fn is_due(&self, epoch: &Epoch<S>) -> bool {
+        let config = &self.shared.config;
+        let old = epoch
+            .since()
+            .is_some_and(|since| since.elapsed() >= config.roll_interval.0);
+        epoch.rows() > 0
+            && (old || epoch.size() >= config.roll_bytes || epoch.hours() > config.roll_hours)
+    }
+
+    // Where the chain of commits ends, and what Kafka no longer has from there on.
+    async fn resume(&self) -> Result<(i64, Option<Offsets>), Failure> {
+        let shared = &self.shared;
+        let partition = self.source.partition;
+        let plan = &shared.plan;
+        let resume = commit::resume(&plan.storage, &plan.layout, &self.source).await?;
+        if resume.published > 0 {
+            tracing::info!(
+                partition,
+                files = resume.published,
+                "files of the last commit got their names"
+            );
+        }
+        let (first, end) = shared
+            .lookup
+            .watermarks(&self.source.topic, partition)
+            .await?;
+        let Some(archived) = resume.offset else {
+            tracing::info!(partition, offset = first, "nothing is archived yet");
+            return Ok((first, None));
+        };
+        if archived > end {
+            return Err(Failure::MadeAnew {
+                partition,
+                end,
+                archived,
+            });
+        }
+        shared.metrics.archived(partition, archived);
+        tracing::info!(
+            partition,
+            offset = archived,
+            "goes on after the last commit"
+        );
+        let missing = (first > archived).then_some(Offsets {
+            from: archived,
+            to: first,
+        });
+        if let Some(missing) = missing {
+            self.lost(missing);
+        }
+        Ok((archived, missing))
+    }
+
+    fn lost(&self, missing: Offsets) {
+        let records = u64::try_from(missing.to - missing.from).unwrap_or(0);
+        self.shared.metrics.missing.inc_by(records);
+        tracing::error!(
+            partition = self.source.partition,
+            from = missing.from,
+            to = missing.to,
+            "Kafka has removed records before they were archived; give the topic a longer retention"
+        );
+    }
+
+    // Step `stage`.
+    async fn take(&self, epoch: &mut Epoch<S>, chunk: &Chunk) -> Result<(), Failure> {
+        let Some(first) = chunk.records().next() else {
+            return Ok(());
+        };
+        let (partition, next) = (self.source.partition, epoch.next());
+        if first.offset < next {
+            return Err(Failure::Backwards {
+                partition,
+                offset: first.offset,
+                next,
+            });
+        }
+        if first.offset - next > MARKS {
+            let (low, _) = self
+                .shared
+                .lookup
+                .watermarks(&self.source.topic, partition)
+                .await?;
+            if low > next {
+                let missing = Offsets {
+                    from: next,
+                    to: low.min(first.offset),
+                };
+                self.lost(missing);
+                epoch.lost(missing);
+            }
+        }
+        let unreadable = epoch.unreadable();
+        epoch.take(chunk.records()).await?;
+        let metrics = &self.shared.metrics;
+        metrics.unreadable.inc_by(epoch.unreadable() - unreadable);
+        metrics.oldest(partition, epoch.oldest());
+        Ok(())
+    }
+
+    async fn close(&self, mut epoch: Epoch<S>) -> Result<Commit, LakeError> {
+        epoch.stage().await?;
+        self.shared.halt.reached(Step::Stage).await;
+        epoch.close().await
+    }
+
+    async fn commit(&self, epoch: Epoch<S>) -> Result<(), Failure> {
+        if epoch.rows() == 0 {
+            return Ok(());
+        }
+        let (since, staging) = (epoch.since(), epoch.staging());
+        let halt = &self.shared.halt;
+        let mut commit = match self.close(epoch).await {
+            Ok(commit) => commit,
+            Err(error) => {
+                // What lies there will never count. If it cannot be removed now, it is later.
+                if let Err(error) = self.shared.plan.storage.remove(&staging).await {
+                    tracing::debug!(%error, "staging is removed later");
+                }
+                return Err(error.into());
+            }
+        };
+        halt.reached(Step::Close).await;
+        let mut failures = 0;
+        while commit.step() != Step::Done {
+            let step = commit.step();
+            match commit.advance(&self.shared.plan.storage).await {
+                Ok(_) => {
+                    failures = 0;
+                    if step == Step::Commit {
+                        self.counted(&commit);
+                    }
+                    halt.reached(step).await;
+                }
+                Err(error) if error.is_retriable() => {
+                    failures += 1;
+                    self.shared.metrics.retry(step.name());
+                    tracing::warn!(%error, %step, failures, "trying again");
+                    self.shared
+                        .health
+                        .waiting(&self.part(), format!("{step}: {error}"));
+                    tokio::time::sleep(backoff(failures, self.shared.config.longest_wait.0)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.shared.health.ready(&self.part());
+        if let Some(since) = since {
+            self.shared
+                .metrics
+                .commit
+                .observe(since.elapsed().as_secs_f64());
+        }
+        Ok(())
+    }
+
+    fn counted(&self, commit: &Commit) {
+        let (metrics, record) = (&self.shared.metrics, commit.record());
+        metrics.records.inc_by(record.content.rows);
+        metrics.commits.inc();
+        metrics.files.inc_by(record.files.len() as u64);
+        metrics
+            .bytes
+            .inc_by(record.files.iter().map(|file| file.bytes).sum());
+        metrics.archived(record.partition, record.end_offset);
+        self.shared
+            .positions
+            .archived(record.partition, record.end_offset);
+        tracing::info!(
+            partition = record.partition,
+            from = record.start_offset,
+            to = record.end_offset,
+            rows = record.content.rows,
+            files = record.files.len(),
+            "committed"
+        );
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+// Doubles from a quarter of a second on.
+fn backoff(failures: u32, longest: Duration) -> Duration {
+    let factor = 1_u32 << failures.saturating_sub(1).min(16);
+    (Duration::from_millis(250) * factor).min(longest)
+}

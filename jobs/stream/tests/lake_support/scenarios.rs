@@ -1,0 +1,131 @@
+//! What must hold on every storage.
+
+use std::time::Duration;
+
+use super::{LIMIT, Place, signal, wait_for_line, wait_unready};
+
+/// The process is killed with -9 after each step of the protocol.
+pub async fn killed_after_each_step(place: &mut Place) {
+    for step in ["stage", "close", "seal", "commit", "publish", "settle"] {
+        place.send(400).await;
+        let mut job = place.archive(step, &["--halt-after", step]);
+        wait_for_line(&place.log(step), "standing still").await;
+        job.server.kill();
+        let job = place.archive(&format!("after-{step}"), &[]);
+        place.wait_until_archived().await;
+        job.terminate(LIMIT).await;
+        place.check().await;
+    }
+}
+
+/// It has closed its files and stands right before its record; then it is stopped, and the group takes it for dead.
+pub async fn a_zombie_is_fenced(place: &mut Place) {
+    place.send(600).await;
+    let still = place.directory.path().join("still");
+    std::fs::write(&still, "").unwrap();
+    let flags = [
+        "--halt-after",
+        "close",
+        "--halt-file",
+        still.to_str().unwrap(),
+    ];
+    let zombie = place.archive("zombie", &flags);
+    wait_for_line(&place.log("zombie"), "standing still").await;
+    signal(&zombie, "-STOP");
+    std::fs::remove_file(&still).unwrap();
+    place.send(600).await;
+    let heir = place.archive("heir", &[]);
+    place.wait_until_archived().await;
+    signal(&zombie, "-CONT");
+    place.send(600).await;
+    place.wait_until_archived().await;
+    heir.terminate(LIMIT).await;
+    zombie.terminate(LIMIT).await;
+    place.wait_until_archived().await;
+    place.check().await;
+}
+
+/// The storage is taken away while nothing is open, events come, and it is given back.
+pub async fn away(place: &mut Place, take: impl FnOnce(), give_back: impl FnOnce()) {
+    place.send(300).await;
+    let job = place.archive("away", &[]);
+    place.wait_until_archived().await;
+    take();
+    place.send(300).await;
+    wait_for_line(&place.log("away"), "is read again").await;
+    wait_unready(&job, "partition").await;
+    give_back();
+    place.wait_until_archived().await;
+    job.wait_ready(LIMIT).await;
+    job.terminate(LIMIT).await;
+    place.check().await;
+}
+
+/// Members come and go while events come, and small files become one.
+pub async fn members_come_and_go_and_hours_are_compacted(place: &mut Place) {
+    let first = place.archive("first", &[]);
+    first.wait_ready(LIMIT).await;
+    for round in 0..3 {
+        place.send(500).await;
+        let other = place.archive(&format!("other-{round}"), &[]);
+        other.wait_ready(LIMIT).await;
+        place.send(500).await;
+        other.terminate(LIMIT).await;
+    }
+    place.wait_until_archived().await;
+    first.terminate(LIMIT).await;
+    place.check().await;
+    let (ok, text) = place.lake_command(&["compact", "--at-least", "2", "--keep-replaced", "0s"]);
+    assert!(ok && text.contains("files became 1"), "{text}");
+    place.check().await;
+}
+
+/// Events come all the time, and meanwhile something happens to the storage.
+pub async fn under_load(place: &mut Place, happens: impl FnOnce() + Send + 'static) {
+    let job = place.archive("load", &[]);
+    job.wait_ready(LIMIT).await;
+    place.send(200).await;
+    let happening = tokio::task::spawn_blocking(happens);
+    while !happening.is_finished() {
+        place.send(200).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    happening.await.unwrap();
+    place.send(200).await;
+    place.wait_until_archived().await;
+    job.wait_ready(LIMIT).await;
+    job.terminate(LIMIT).await;
+    place.check().await;
+}
+
+/// Hours are retired by runs that are killed with -9 anywhere, until one gets through; late events come in and are
+/// retired by the next one.
+pub async fn hours_are_retired(place: &mut Place) {
+    let retire = ["retain", "--older-than", "1h"];
+    for after in [20, 40, 60, 80, 120, 160] {
+        place
+            .lake_command_killed(&retire, Duration::from_millis(after))
+            .await;
+        let report = place.report();
+        let rows = |part: &serde_json::Value| part["rows"].as_u64().unwrap();
+        assert_eq!(rows(&report) + rows(&report["retired"]), place.sent());
+    }
+    let (ok, text) = place.lake_command(&retire);
+    assert!(ok, "{text}");
+    assert_eq!(place.report()["rows"], 0);
+    assert_eq!(place.data_files().await, []);
+    place.send(100).await;
+    let job = place.archive("late", &[]);
+    place.wait_until_archived().await;
+    job.terminate(LIMIT).await;
+    assert_eq!(place.report()["rows"], 100);
+    let (ok, text) = place.lake_command(&retire);
+    assert!(ok && text.contains("retired"), "{text}");
+    let report = place.report();
+    assert_eq!((&report["rows"], &report["files"]), (&0.into(), &0.into()));
+    assert_eq!(report["retired"]["rows"], place.sent());
+    let (ok, text) = place.lake_command(&["ls"]);
+    assert!(ok && text.contains("retired"), "{text}");
+    let (ok, text) = place.lake_command(&["cat"]);
+    assert!(ok && text.is_empty(), "{text}");
+}
