@@ -44,7 +44,7 @@ fn lake(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
             "volumes": [{"name": "binding", "secret": {"secretName": "sample-archive-hdfs-binding"}}],
             "containers": [{
                 "name": "lake", "image": job["image"], "env": job["env"],
-                "args": [&["lake"][..], arguments].concat(),
+                "args": ([&["lake"][..], arguments].concat()),
                 "volumeMounts": [{"name": "binding", "mountPath": "/bindings/sample-archive-hdfs-binding"}],
                 "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
             }],
