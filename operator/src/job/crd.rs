@@ -14,7 +14,7 @@ use crate::types::{FreeForm, Operation, PodResources, free_form};
 mod lake;
 
 pub(crate) use lake::is_path;
-pub use lake::{Compaction, JobLake, JobLakeStatus};
+pub use lake::{Compaction, JobLake, JobLakeStatus, Retention};
 
 /// A long-running job of the data plane.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -38,8 +38,8 @@ pub use lake::{Compaction, JobLake, JobLakeStatus};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters, because a service is named after it; choose another name"),
-    validation = Rule::new("!has(self.spec.lake) || !has(self.spec.lake.compaction) || size(self.metadata.name) <= 44")
-        .message("metadata.name: must have at most 44 characters where spec.lake.compaction is given, because a CronJob is named after it; choose another name"),
+    validation = Rule::new("!has(self.spec.lake) || !(has(self.spec.lake.compaction) || has(self.spec.lake.retention)) || size(self.metadata.name) <= 44")
+        .message("metadata.name: must have at most 44 characters where spec.lake.compaction or spec.lake.retention is given, because a CronJob is named after it; choose another name"),
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(

@@ -2,6 +2,7 @@
 
 use millrace_contract::Invalid;
 
+use super::crd::Retention;
 use super::lake::Lake;
 use super::validate::ValidatedJob;
 use crate::context::Context;
@@ -12,6 +13,8 @@ use crate::remote::hdfs::directory::{Directory, DirectoryError, ensure as ensure
 
 /// Who reads the lake is another user.
 const PERMISSION: &str = "755";
+/// What is in the trash is for its user alone.
+const HOME_PERMISSION: &str = "700";
 
 /// Makes the directory, where the lake is in an HdfsCluster. Gives why it is not as it is to be, if it is not.
 ///
@@ -56,31 +59,38 @@ pub(super) async fn ensure(
             format!("see kubectl describe hdfscluster {name}"),
         )));
     }
-    let wanted = wanted(lake, &place.root, &place.user);
     let nodes = name_node_addresses(name, namespace, cluster.spec.name_nodes.replicas);
-    match ensure_at(&nodes, &wanted).await {
-        Ok(done) => {
-            if !done.is_empty() {
-                tracing::info!(
-                    path = wanted.path,
-                    owner = wanted.owner,
-                    ?done,
-                    job = job.owner.name,
-                    "directory made in HDFS"
-                );
-            }
-            Ok(None)
+    for wanted in wanted(lake, &place.root, &place.user) {
+        let done = match ensure_at(&nodes, &wanted).await {
+            Ok(done) => done,
+            Err(error) => return Ok(Some(refused(name, &wanted, &error))),
+        };
+        if !done.is_empty() {
+            tracing::info!(
+                path = wanted.path,
+                owner = wanted.owner,
+                ?done,
+                job = job.owner.name,
+                "directory made in HDFS"
+            );
         }
-        Err(error) => Ok(Some(refused(name, &wanted, &error))),
     }
+    Ok(None)
 }
 
-fn wanted(lake: &Lake, root: &str, user: &str) -> Directory {
-    Directory {
-        path: format!("{root}/{}", lake.dataset),
+/// The dataset's, and the user's home where retired files go to the trash in it.
+fn wanted(lake: &Lake, root: &str, user: &str) -> Vec<Directory> {
+    let directory = |path, permission: &str| Directory {
+        path,
         owner: user.to_owned(),
-        permission: PERMISSION.to_owned(),
+        permission: permission.to_owned(),
+    };
+    let mut all = vec![directory(format!("{root}/{}", lake.dataset), PERMISSION)];
+    let retires = |retention: &Retention| retention.older_than.is_some() && !retention.skip_trash;
+    if lake.retention.as_ref().is_some_and(retires) {
+        all.push(directory(format!("/user/{user}"), HOME_PERMISSION));
     }
+    all
 }
 
 fn refused(name: &str, wanted: &Directory, error: &DirectoryError) -> Invalid {
@@ -106,6 +116,26 @@ fn refused(name: &str, wanted: &Directory, error: &DirectoryError) -> Invalid {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_home_is_made_for_the_trash() {
+        let paths = |lake: serde_json::Value| {
+            let asked = serde_json::from_value(lake).unwrap();
+            let lake = Lake::new(
+                &asked,
+                &millrace_contract::archive::ArchiveConfig::default(),
+            );
+            let all = wanted(&lake, "/l", "u").into_iter();
+            all.map(|directory| directory.path).collect::<Vec<_>>()
+        };
+        let with = |skip: bool| {
+            let retention =
+                serde_json::json!({"schedule": "@daily", "olderThan": "90d", "skipTrash": skip});
+            paths(serde_json::json!({"hdfs": "h", "retention": retention}))
+        };
+        assert_eq!(with(false), ["/l/telemetry", "/user/u"]);
+        assert_eq!(with(true), ["/l/telemetry"]);
+    }
 
     #[test]
     fn what_is_in_the_way_is_told_with_the_cure() {

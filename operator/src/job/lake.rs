@@ -5,7 +5,7 @@ use millrace_contract::Invalid;
 use millrace_contract::archive::ArchiveConfig;
 use serde_json::Value;
 
-use super::crd::{Compaction, JobLake};
+use super::crd::{Compaction, JobLake, Retention};
 use crate::pods;
 use crate::types::{FreeForm, PodResources};
 
@@ -27,6 +27,8 @@ pub struct Lake {
     pub dataset: String,
     /// When and how files are compacted.
     pub compaction: Option<Compaction>,
+    /// When it is looked for hours that have grown old, and what becomes of them.
+    pub retention: Option<Retention>,
     /// Memory and CPU of pods that do it.
     pub maintenance_resources: Option<PodResources>,
     /// Where it is, once the binding was read.
@@ -75,6 +77,7 @@ impl Lake {
                 .unwrap_or_default(),
             dataset: config.dataset().to_owned(),
             compaction: asked.compaction.clone(),
+            retention: asked.retention.clone(),
             maintenance_resources: asked.maintenance_resources.clone(),
             place: None,
             path: asked.path.clone(),

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
-use super::crd::Compaction;
+use super::crd::{Compaction, Retention};
 use super::deployment::{environment, pod_labels};
 use super::lake::{Lake, MAINTENANCE_MEMORY, Place};
 use super::validate::ValidatedJob;
@@ -24,6 +24,12 @@ const LATEST_SECONDS: i64 = 1800;
 #[must_use]
 pub fn compaction_name(job: &str) -> String {
     format!("{job}-compact")
+}
+
+/// Name of the CronJob that looks for hours that have grown old.
+#[must_use]
+pub fn retention_name(job: &str) -> String {
+    format!("{job}-retain")
 }
 
 /// The CronJobs of a job; none while it is not known where the lake is.
@@ -49,7 +55,35 @@ pub fn cron_jobs(job: &ValidatedJob) -> Result<Vec<CronJob>, Error> {
             compact(compaction),
         )
     });
-    compaction.collect()
+    let retention = lake.retention.iter().map(|retention| {
+        let name = retention_name(&job.owner.name);
+        cron_job(
+            job,
+            lake,
+            place,
+            name,
+            &retention.schedule,
+            retain(retention),
+        )
+    });
+    compaction.chain(retention).collect()
+}
+
+fn retain(retention: &Retention) -> Vec<String> {
+    let mut arguments = vec!["retain".to_owned()];
+    let replication = retention.replication.map(|copies| copies.to_string());
+    for (flag, value) in [
+        ("older-than", retention.older_than.as_ref()),
+        ("replicate-after", retention.replicate_after.as_ref()),
+        ("replication", replication.as_ref()),
+        ("code-after", retention.code_after.as_ref()),
+    ] {
+        arguments.extend(value.map(|value| format!("--{flag}={value}")));
+    }
+    if retention.skip_trash {
+        arguments.push("--skip-trash".to_owned());
+    }
+    arguments
 }
 
 fn compact(compaction: &Compaction) -> Vec<String> {
@@ -167,6 +201,23 @@ mod tests {
             &serde_json::from_value(json!({"metadata": {"name": "j-compact"}, "status": status}))
                 .unwrap(),
         )
+    }
+
+    #[test]
+    fn retention_becomes_flags() {
+        let asked = json!({"schedule": "@daily", "olderThan": "90d", "skipTrash": true,
+            "replicateAfter": "7d", "replication": 2, "codeAfter": "30d"});
+        assert_eq!(
+            retain(&serde_json::from_value(asked).unwrap()),
+            [
+                "retain",
+                "--older-than=90d",
+                "--replicate-after=7d",
+                "--replication=2",
+                "--code-after=30d",
+                "--skip-trash"
+            ]
+        );
     }
 
     #[test]

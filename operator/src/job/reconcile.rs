@@ -12,7 +12,7 @@ use kube::runtime::watcher;
 
 use super::crd::{JobLakeStatus, StreamJob, StreamJobStatus};
 use super::deployment::{self, DeploymentState, deployment_state, deployment_trouble};
-use super::maintenance::{self, compaction_name};
+use super::maintenance::{self, compaction_name, retention_name};
 use super::service::waits_for_address;
 use super::validate::{ValidatedJob, certificate, missing_binding, validate};
 use super::{build, directory};
@@ -170,23 +170,28 @@ impl Component for Jobs {
             let conditions = &mut status.conditions;
             set_condition(conditions, PROGRESSING, true, "NoAddress", told, generation);
         }
-        let runs = applied
-            .get::<CronJob>(&compaction_name(&job.owner.name))
-            .map(|cron_job| maintenance::runs(&cron_job))
-            .unwrap_or_default();
+        let runs_of = |name: String| {
+            let cron_job = applied.get::<CronJob>(&name);
+            cron_job.as_ref().map(maintenance::runs).unwrap_or_default()
+        };
+        let runs = runs_of(compaction_name(&job.owner.name));
+        let retained = runs_of(retention_name(&job.owner.name));
         status.lake = job.lake.as_ref().and_then(|lake| {
             let place = lake.place.as_ref()?;
             Some(JobLakeStatus {
                 uri: format!("{}/{}", place.uri(), lake.dataset),
                 user: place.user.clone(),
-                last_compacted: runs.succeeded,
+                last_compacted: runs.succeeded.clone(),
+                last_retained: retained.succeeded.clone(),
             })
         });
         // The worst first.
         let troubles = [
             no_directory.map(|invalid| ("LakeNotReady", invalid.to_string())),
             missing.map(|missing| ("FilesMissing", missing)),
-            runs.trouble.map(|told| ("MaintenanceFailed", told)),
+            runs.trouble
+                .or(retained.trouble)
+                .map(|told| ("MaintenanceFailed", told)),
         ];
         if let Some((reason, told)) = troubles.into_iter().flatten().next() {
             let conditions = &mut status.conditions;

@@ -52,7 +52,7 @@ impl ValidatedJob {
 
     /// The components that its pods are of, by the label that NetworkPolicies find them by.
     pub fn components(&self) -> impl Iterator<Item = &'static str> {
-        let compacts = |lake: &Lake| lake.compaction.is_some();
+        let compacts = |lake: &Lake| lake.compaction.is_some() || lake.retention.is_some();
         let maintenance = self.lake.as_ref().is_some_and(compacts);
         [
             Some(self.job.command()),

@@ -42,6 +42,9 @@ pub struct JobLake {
     /// Makes one file of an hour's small ones, from time to time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compaction: Option<Compaction>,
+    /// What becomes of hours that grow old.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
     /// Memory and CPU of a pod that does such work; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub maintenance_resources: Option<PodResources>,
@@ -62,6 +65,44 @@ pub struct Compaction {
     /// Files below this size are small; 32Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub small: Option<Quantity>,
+}
+
+/// When it is looked for hours that have grown old, and what becomes of them. An age is that of an hour's end, by event time.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.olderThan) || has(self.replicateAfter) || has(self.codeAfter)")
+        .message("lake.retention: says nothing of what becomes of old hours; give olderThan, replicateAfter or codeAfter, or remove it"),
+    validation = Rule::new("!has(self.skipTrash) || !self.skipTrash || has(self.olderThan)")
+        .message("lake.retention.skipTrash: given without olderThan: nothing is retired; give olderThan, or remove it"),
+    validation = Rule::new("has(self.replicateAfter) == has(self.replication)")
+        .message("lake.retention.replicateAfter: the age and the number of copies belong together; give replicateAfter and replication, or neither"),
+)]
+pub struct Retention {
+    /// When it is done, in the form of cron and in UTC, for example `@daily`.
+    #[schemars(schema_with = "schedule")]
+    #[x_kube(validation = is_schedule())]
+    pub schedule: String,
+    /// Hours of this age and more are retired: their files go to the trash, for example `90d`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = "^[1-9][0-9]*[hd]$"))]
+    pub older_than: Option<String>,
+    /// They are removed for good instead.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub skip_trash: bool,
+    /// Files of hours of this age and more have `replication` copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = "^[1-9][0-9]*[hd]$"))]
+    pub replicate_after: Option<String>,
+    /// See `replicateAfter`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 512))]
+    pub replication: Option<i32>,
+    /// Files of hours of this age and more are erasure-coded, by the policy that the dataset's directory `_coded` has in
+    /// HDFS, see docs/lake.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16), regex(pattern = "^[1-9][0-9]*[hd]$"))]
+    pub code_after: Option<String>,
 }
 
 fn schedule(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -96,4 +137,8 @@ pub struct JobLakeStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub last_compacted: Option<String>,
+    /// When it was looked for hours that have grown old last with success (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub last_retained: Option<String>,
 }

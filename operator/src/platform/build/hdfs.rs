@@ -147,6 +147,7 @@ pub(super) fn archive_job(
                 binding_secret: external.map(|external| external.binding_secret.clone()),
                 path: archive.path.clone(),
                 compaction: Some(compaction),
+                retention: archive.retention.clone(),
                 ..JobLake::default()
             }),
             files: Vec::new(),

@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::outside::External;
-use crate::job::crd::Compaction;
+use crate::job::crd::{Compaction, Retention};
 use crate::types::{FreeForm, PodResources, Storage, StorageGrowth, free_form};
 
 /// The file system of the lake.
@@ -103,4 +103,7 @@ pub struct PlatformArchive {
     /// Makes one file of an hour's small ones, from time to time; at minute 17 of each hour when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compaction: Option<Compaction>,
+    /// What becomes of hours that grow old; they stay for ever when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
