@@ -110,7 +110,10 @@ async fn within<T>(
 }
 
 fn failed(doing: &'static str, path: &str, error: &HdfsError) -> StorageError {
-    StorageError::new(kind(error), doing, path, error)
+    // What comes after the first line is where it happened inside the NameNode.
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or_default();
+    StorageError::new(kind(error), doing, path, first)
 }
 
 fn kind(error: &HdfsError) -> StorageKind {
@@ -392,6 +395,13 @@ mod tests {
             ),
             StorageKind::Full
         );
+        let full = HdfsError::RPCError(
+            "java.io.IOException".to_owned(),
+            "File /x could only be written to 0 of the 1 nodes.\n\tat org.apache.X".to_owned(),
+        );
+        let told = failed("write", "x", &full);
+        assert_eq!(told.kind, StorageKind::Full);
+        assert!(told.problem.ends_with("nodes."), "{told}");
         assert_eq!(
             rpc("org.apache.hadoop.security.AccessControlException", ""),
             StorageKind::Refused

@@ -29,8 +29,7 @@ use millrace_stream::connect::{GroupConsumer, GroupSettings, Producer};
 use millrace_testkit::{Hdfs, Kafka};
 use spark::Spark;
 
-/// One side is given up after this time.
-pub const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(300);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -20,6 +20,10 @@ use serde_json::Value;
 use crate::kafka_support::{Job, create_topics, read_all};
 
 const PARTITIONS: i32 = 3;
+/// The events' time, and some hours before and after on the same day.
+const START: &str = "2026-11-01T08:30:00Z";
+/// One in so many is no event.
+const UNREADABLE: u64 = 50;
 pub const LIMIT: Duration = Duration::from_secs(90);
 const CONFIG: &str = "rollInterval: 1s\nsessionTimeout: 6s\ndrainTimeout: 10s\nlongestWait: 1s\nstorageTimeout: 5s\n\
                       aheadBytes: 1048576\n";
@@ -111,7 +115,7 @@ impl Place {
     /// Events of ten vehicles over three hours, some of them late, one in fifty that no column can hold.
     pub async fn send(&mut self, events: u64) {
         let producer = Producer::new(&self.bootstrap, "test").unwrap();
-        let start: jiff::Timestamp = "2026-11-01T08:30:00Z".parse().unwrap();
+        let start: jiff::Timestamp = START.parse().unwrap();
         let mut sends = Vec::new();
         for n in self.sent..self.sent + events {
             let vehicle = format!("car-{}", n % 10);
@@ -124,7 +128,7 @@ impl Place {
             );
             event.speed = Some(50.5);
             event.dtc_list = (n % 11 == 0).then(|| vec!["P0217".to_owned()]);
-            let value = if n % 50 == 0 {
+            let value = if n % UNREADABLE == 0 {
                 format!("{{\"vehicle\":\"{vehicle}\",\"sequence\":{n},\"mood\":\"fine\"")
                     .into_bytes()
             } else {
@@ -249,11 +253,16 @@ impl Place {
         files
     }
 
-    /// Files of hours, in the same way.
-    pub async fn data_files(&self) -> Vec<(String, Option<u32>)> {
+    /// Files of the hours of [`START`], in the same way.
+    pub async fn old_files(&self) -> Vec<(String, Option<u32>)> {
         let mut files = self.files("telemetry").await;
-        files.retain(|(path, _)| path.starts_with("telemetry/date="));
+        files.retain(|(path, _)| path.starts_with(&format!("telemetry/date={}/", &START[..10])));
         files
+    }
+
+    /// How many events lie in other hours: those without a time lie where Kafka took them.
+    pub fn young(&self) -> u64 {
+        self.sent.div_ceil(UNREADABLE)
     }
 
     /// What `lake verify` reports, which must find nothing.
