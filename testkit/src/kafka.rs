@@ -126,6 +126,7 @@ impl Kafka {
              share.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.num.partitions=1\n\
              group.initial.rebalance.delay.ms=0\n\
+             group.min.session.timeout.ms=1000\n\
              log.cleaner.dedupe.buffer.size=2097152\n\
              log.cleaner.io.buffer.size=65536\n\
              num.network.threads=1\n\

@@ -52,7 +52,7 @@ impl Lake {
         let config = self.directory.join(format!("{dataset}.yaml"));
         std::fs::write(
             &config,
-            format!("{{group: {dataset}, dataset: {dataset}, rollInterval: 1s}}"),
+            format!("{{group: {dataset}, dataset: {dataset}, rollInterval: 5s}}"),
         )?;
         let metrics = free_port()?;
         let mut command = Command::new(binary()?);

@@ -5,7 +5,7 @@
 //! `cargo run --release -p millrace-stream --example bench_archive -- [EVENTS] [VEHICLES] [TURNS]`
 //!
 //! - `archive_events_per_second`: a backlog from Kafka to committed Parquet files in HDFS (in a local folder where HDFS is not
-//!   to be had), beside a consumer that counts. EVENTS (4,000,000) of VEHICLES (500), as the gateway writes them, over six
+//!   to be had), beside a consumer that counts. EVENTS (8,000,000) of VEHICLES (500), as the gateway writes them, over six
 //!   hours; the median of TURNS (3) each.
 //! - `archive_over_spark`: the same, beside a structured stream of Spark into the same HDFS. Only with
 //!   `MILLRACE_SPARK_PYTHON` and `MILLRACE_SPARK_JARS` (bench/README.md).
@@ -29,6 +29,9 @@ use millrace_stream::connect::{GroupConsumer, GroupSettings, Producer};
 use millrace_testkit::{Hdfs, Kafka};
 use spark::Spark;
 
+/// Spark takes in one in so many of the events, from the beginning, so that a run has an end.
+const SPARKS_PART: u64 = 4;
+
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[tokio::main]
@@ -37,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
     let events = numbers
         .next()
         .transpose()?
-        .unwrap_or(4_000_000)
+        .unwrap_or(8_000_000)
         .max(100_000);
     let vehicles = numbers.next().transpose()?.unwrap_or(500).clamp(1, events);
     let turns = numbers.next().transpose()?.unwrap_or(3).max(1);
@@ -68,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
         bare_rates.push(bare);
         if let Some(spark) = &peer {
             let folder = format!("{}/spark-{turn}", lake.uri());
-            let (found, memory) = spark.archived(&bootstrap, &folder, events)?;
+            let (found, memory) = spark.archived(&bootstrap, &folder, events / SPARKS_PART)?;
             eprintln!("turn {turn}: Spark {found:.0}, {memory} MB");
             spark_rates.push(found);
             spark_resident = spark_resident.max(memory);

@@ -25,7 +25,7 @@ const START: &str = "2026-11-01T08:30:00Z";
 /// One in so many is no event.
 const UNREADABLE: u64 = 50;
 pub const LIMIT: Duration = Duration::from_secs(90);
-const CONFIG: &str = "rollInterval: 1s\nsessionTimeout: 6s\ndrainTimeout: 10s\nlongestWait: 1s\nstorageTimeout: 5s\n\
+const CONFIG: &str = "rollInterval: 1s\nsessionTimeout: 3s\ndrainTimeout: 10s\nlongestWait: 1s\nstorageTimeout: 5s\n\
                       aheadBytes: 1048576\n";
 
 /// A Kafka of its own and a lake of its own.
