@@ -185,6 +185,18 @@ impl Place {
         }
     }
 
+    pub async fn wait_until_settled(&self) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let left = self.staging().await;
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < until, "left over: {left:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// What lies in the lake is what lies in Kafka: by count, hash and record.
     pub async fn check(&self) {
         let (ok, text) =
