@@ -100,7 +100,7 @@ pub trait Component: Send + Sync + Sized + 'static {
         Vec::new()
     }
 
-    /// The names of the Secrets and ConfigMaps of users that an object refers to, for [`References::to`].
+    /// The names of what an object refers to in its namespace (Secrets, ConfigMaps, other resources), for [`References::to`].
     fn refers(object: &Self::Kind) -> Vec<String> {
         let _ = object;
         Vec::new()
