@@ -19,6 +19,7 @@ mod check;
 pub mod check_engine;
 pub mod coolant_not_warming;
 pub mod custom;
+pub mod driving;
 mod detector;
 mod episode;
 mod finding;

@@ -14,6 +14,7 @@ pub mod field;
 pub mod generate;
 pub mod invalid;
 pub mod pseudonym;
+pub mod score;
 #[rustfmt::skip]
 pub mod telemetry;
 pub mod time;

@@ -27,6 +27,9 @@ pub struct Telemetry {
     /// Speed over ground, in `km/h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speed: Option<f64>,
+    /// Speed limit of the road as the vehicle knows it, in `km/h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed_limit: Option<f64>,
     /// Engine speed, in `{rpm}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine_speed: Option<f64>,
@@ -188,6 +191,7 @@ pub(crate) struct Wire {
     driver: Option<String>,
     hire: Option<String>,
     speed: Option<f64>,
+    speed_limit: Option<f64>,
     engine_speed: Option<f64>,
     engine_run_time: Option<f64>,
     engine_load: Option<f64>,
@@ -250,6 +254,7 @@ impl Wire {
             hire: None,
             model: self.model,
             speed: self.speed,
+            speed_limit: self.speed_limit,
             engine_speed: self.engine_speed,
             engine_run_time: self.engine_run_time,
             engine_load: self.engine_load,
@@ -319,6 +324,7 @@ impl Telemetry {
     pub fn number(&self, name: &str) -> Option<f64> {
         match name {
             "speed" => self.speed,
+            "speed_limit" => self.speed_limit,
             "engine_speed" => self.engine_speed,
             "engine_run_time" => self.engine_run_time,
             "engine_load" => self.engine_load,
@@ -374,6 +380,7 @@ impl Telemetry {
     pub fn number_mut(&mut self, name: &str) -> Option<&mut Option<f64>> {
         match name {
             "speed" => Some(&mut self.speed),
+            "speed_limit" => Some(&mut self.speed_limit),
             "engine_speed" => Some(&mut self.engine_speed),
             "engine_run_time" => Some(&mut self.engine_run_time),
             "engine_load" => Some(&mut self.engine_load),
@@ -431,53 +438,54 @@ impl Telemetry {
         mut visit: impl FnMut(&'static Field, &mut Option<f64>) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         visit(&FIELDS[0], &mut self.speed)?;
-        visit(&FIELDS[1], &mut self.engine_speed)?;
-        visit(&FIELDS[2], &mut self.engine_run_time)?;
-        visit(&FIELDS[3], &mut self.engine_load)?;
-        visit(&FIELDS[4], &mut self.coolant_temperature)?;
-        visit(&FIELDS[5], &mut self.oil_temperature)?;
-        visit(&FIELDS[6], &mut self.oil_pressure)?;
-        visit(&FIELDS[7], &mut self.intake_air_temperature)?;
-        visit(&FIELDS[8], &mut self.intake_manifold_pressure)?;
-        visit(&FIELDS[9], &mut self.barometric_pressure)?;
-        visit(&FIELDS[10], &mut self.mass_air_flow)?;
-        visit(&FIELDS[11], &mut self.ambient_temperature)?;
-        visit(&FIELDS[12], &mut self.catalyst_temperature)?;
-        visit(&FIELDS[13], &mut self.timing_advance)?;
-        visit(&FIELDS[14], &mut self.fuel_trim_short)?;
-        visit(&FIELDS[15], &mut self.fuel_trim_long)?;
-        visit(&FIELDS[16], &mut self.throttle)?;
-        visit(&FIELDS[17], &mut self.accelerator_pedal)?;
-        visit(&FIELDS[18], &mut self.brake_pedal)?;
-        visit(&FIELDS[19], &mut self.fuel_level)?;
-        visit(&FIELDS[20], &mut self.fuel_rate)?;
-        visit(&FIELDS[21], &mut self.battery_voltage)?;
-        visit(&FIELDS[22], &mut self.state_of_charge)?;
-        visit(&FIELDS[23], &mut self.tyre_pressure_front_left)?;
-        visit(&FIELDS[24], &mut self.tyre_pressure_front_right)?;
-        visit(&FIELDS[25], &mut self.tyre_pressure_rear_left)?;
-        visit(&FIELDS[26], &mut self.tyre_pressure_rear_right)?;
-        visit(&FIELDS[27], &mut self.tyre_temperature_front_left)?;
-        visit(&FIELDS[28], &mut self.tyre_temperature_front_right)?;
-        visit(&FIELDS[29], &mut self.tyre_temperature_rear_left)?;
-        visit(&FIELDS[30], &mut self.tyre_temperature_rear_right)?;
-        visit(&FIELDS[33], &mut self.dtc_count)?;
-        visit(&FIELDS[34], &mut self.distance_with_mil)?;
-        visit(&FIELDS[35], &mut self.run_time_with_mil)?;
-        visit(&FIELDS[36], &mut self.time_since_codes_cleared)?;
-        visit(&FIELDS[37], &mut self.warm_ups_since_codes_cleared)?;
-        visit(&FIELDS[38], &mut self.odometer)?;
-        visit(&FIELDS[39], &mut self.trip_distance)?;
-        visit(&FIELDS[40], &mut self.latitude)?;
-        visit(&FIELDS[41], &mut self.longitude)?;
-        visit(&FIELDS[42], &mut self.altitude)?;
-        visit(&FIELDS[43], &mut self.heading)?;
-        visit(&FIELDS[44], &mut self.horizontal_accuracy)?;
-        visit(&FIELDS[45], &mut self.acceleration_longitudinal)?;
-        visit(&FIELDS[46], &mut self.acceleration_lateral)?;
-        visit(&FIELDS[47], &mut self.acceleration_vertical)?;
-        visit(&FIELDS[48], &mut self.yaw_rate)?;
-        visit(&FIELDS[49], &mut self.steering_angle)?;
+        visit(&FIELDS[1], &mut self.speed_limit)?;
+        visit(&FIELDS[2], &mut self.engine_speed)?;
+        visit(&FIELDS[3], &mut self.engine_run_time)?;
+        visit(&FIELDS[4], &mut self.engine_load)?;
+        visit(&FIELDS[5], &mut self.coolant_temperature)?;
+        visit(&FIELDS[6], &mut self.oil_temperature)?;
+        visit(&FIELDS[7], &mut self.oil_pressure)?;
+        visit(&FIELDS[8], &mut self.intake_air_temperature)?;
+        visit(&FIELDS[9], &mut self.intake_manifold_pressure)?;
+        visit(&FIELDS[10], &mut self.barometric_pressure)?;
+        visit(&FIELDS[11], &mut self.mass_air_flow)?;
+        visit(&FIELDS[12], &mut self.ambient_temperature)?;
+        visit(&FIELDS[13], &mut self.catalyst_temperature)?;
+        visit(&FIELDS[14], &mut self.timing_advance)?;
+        visit(&FIELDS[15], &mut self.fuel_trim_short)?;
+        visit(&FIELDS[16], &mut self.fuel_trim_long)?;
+        visit(&FIELDS[17], &mut self.throttle)?;
+        visit(&FIELDS[18], &mut self.accelerator_pedal)?;
+        visit(&FIELDS[19], &mut self.brake_pedal)?;
+        visit(&FIELDS[20], &mut self.fuel_level)?;
+        visit(&FIELDS[21], &mut self.fuel_rate)?;
+        visit(&FIELDS[22], &mut self.battery_voltage)?;
+        visit(&FIELDS[23], &mut self.state_of_charge)?;
+        visit(&FIELDS[24], &mut self.tyre_pressure_front_left)?;
+        visit(&FIELDS[25], &mut self.tyre_pressure_front_right)?;
+        visit(&FIELDS[26], &mut self.tyre_pressure_rear_left)?;
+        visit(&FIELDS[27], &mut self.tyre_pressure_rear_right)?;
+        visit(&FIELDS[28], &mut self.tyre_temperature_front_left)?;
+        visit(&FIELDS[29], &mut self.tyre_temperature_front_right)?;
+        visit(&FIELDS[30], &mut self.tyre_temperature_rear_left)?;
+        visit(&FIELDS[31], &mut self.tyre_temperature_rear_right)?;
+        visit(&FIELDS[34], &mut self.dtc_count)?;
+        visit(&FIELDS[35], &mut self.distance_with_mil)?;
+        visit(&FIELDS[36], &mut self.run_time_with_mil)?;
+        visit(&FIELDS[37], &mut self.time_since_codes_cleared)?;
+        visit(&FIELDS[38], &mut self.warm_ups_since_codes_cleared)?;
+        visit(&FIELDS[39], &mut self.odometer)?;
+        visit(&FIELDS[40], &mut self.trip_distance)?;
+        visit(&FIELDS[41], &mut self.latitude)?;
+        visit(&FIELDS[42], &mut self.longitude)?;
+        visit(&FIELDS[43], &mut self.altitude)?;
+        visit(&FIELDS[44], &mut self.heading)?;
+        visit(&FIELDS[45], &mut self.horizontal_accuracy)?;
+        visit(&FIELDS[46], &mut self.acceleration_longitudinal)?;
+        visit(&FIELDS[47], &mut self.acceleration_lateral)?;
+        visit(&FIELDS[48], &mut self.acceleration_vertical)?;
+        visit(&FIELDS[49], &mut self.yaw_rate)?;
+        visit(&FIELDS[50], &mut self.steering_angle)?;
         Ok(())
     }
 
@@ -487,7 +495,7 @@ impl Telemetry {
         mut visit: impl FnMut(&'static Field, &[String]) -> Result<(), Invalid>,
     ) -> Result<(), Invalid> {
         if let Some(codes) = &self.dtc_list {
-            visit(&FIELDS[32], codes)?;
+            visit(&FIELDS[33], codes)?;
         }
         Ok(())
     }
@@ -501,6 +509,7 @@ pub fn field(name: &str) -> Option<&'static Field> {
 /// Every signal, in the order of schema.yaml.
 pub static FIELDS: &[Field] = &[
     Field { name: "speed", vss: "Vehicle.Speed", unit: "km/h", kind: Kind::Number, min: 0.0, max: 400.0, not_available: &[(255.0, 255.0), (254.0, 254.004), (255.99, 256.0)], privacy: Privacy::Behaviour, description: "Speed over ground" },
+    Field { name: "speed_limit", vss: "-", unit: "km/h", kind: Kind::Number, min: 5.0, max: 250.0, not_available: &[(0.0, 0.0), (251.0, 255.0)], privacy: Privacy::Location, description: "Speed limit of the road as the vehicle knows it" },
     Field { name: "engine_speed", vss: "Vehicle.Powertrain.CombustionEngine.Speed", unit: "{rpm}", kind: Kind::Number, min: 0.0, max: 16000.0, not_available: &[(8191.873, 8191.877), (16383.748, 16383.752)], privacy: Privacy::Behaviour, description: "Engine speed" },
     Field { name: "engine_run_time", vss: "Vehicle.OBD.RunTime", unit: "s", kind: Kind::Number, min: 0.0, max: 10000000.0, not_available: &[(65535.0, 65535.0)], privacy: Privacy::Vehicle, description: "Time since the engine was started" },
     Field { name: "engine_load", vss: "Vehicle.OBD.EngineLoad", unit: "%", kind: Kind::Number, min: 0.0, max: 100.0, not_available: &[(101.598, 101.60199999999999), (102.0, 102.0), (127.0, 127.0), (127.498, 127.502), (254.0, 254.0), (255.0, 255.0)], privacy: Privacy::Vehicle, description: "Calculated engine load" },
