@@ -10,6 +10,7 @@ mod kafka;
 mod place;
 mod platform;
 mod process;
+mod python;
 
 pub use apiserver::ApiServer;
 pub use hdfs::{Hdfs, HdfsPlan, hadoop, zookeeper};
@@ -17,3 +18,4 @@ pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
 pub use platform::{Platform, fresh};
 pub use process::{Server, free_port, own_loopback, wait_for_port};
+pub use python::python;

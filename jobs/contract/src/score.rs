@@ -213,7 +213,12 @@ impl ScoreConfig {
         let sum: f64 = all.iter().sum();
         check("weights", sum, sum > 0.0, "nothing weighs anything")?;
         for (field, minute) in [("nightFrom", self.night_from), ("nightTo", self.night_to)] {
-            check(field, f64::from(minute), minute < 1440, "no minute of a day, 0 to 1439")?;
+            check(
+                field,
+                f64::from(minute),
+                minute < 1440,
+                "no minute of a day, 0 to 1439",
+            )?;
         }
         for (field, span, least) in [
             ("tripGap", self.trip_gap, 1),
@@ -282,7 +287,9 @@ mod tests {
     fn what_cannot_work_is_named() {
         let config = |text: &str| serde_yaml_ng::from_str::<ScoreConfig>(text).unwrap();
         config("{}").validate().unwrap();
-        config("weights: { night: 0, economy: 0 }").validate().unwrap();
+        config("weights: { night: 0, economy: 0 }")
+            .validate()
+            .unwrap();
         for (text, field) in [
             ("zone: Mars/Olympus", "zone"),
             ("braking: -3", "braking"),

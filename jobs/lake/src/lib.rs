@@ -8,12 +8,13 @@
 //! | [`retain`] | files that grow old: on fewer disks, erasure-coded, retired |
 //! | [`reader`], [`balance`], [`verify`] | what lies in the lake, its gaps and overlaps, and the proof of its content |
 //! | [`content`] | a hash of rows that does not depend on their order or on the files they lie in |
-//! | [`rows`], [`parquet_file`], [`schema`] | records of Kafka as rows of Parquet files |
+//! | [`rows`], [`parquet_file`], [`columns`], [`schema`] | records of Kafka as rows of Parquet files |
 //! | [`storage`] | the few operations that the lake needs: HDFS, a local folder, memory |
 //!
 //! docs/lake.md tells it in prose.
 
 pub mod balance;
+pub mod columns;
 pub mod commit;
 pub mod compact;
 pub mod content;

@@ -71,14 +71,22 @@ pub fn score(config: &ScoreConfig, drive: &Exposure) -> Option<Score> {
             per_100_km(drive.accelerations, drive.distance),
             worst.acceleration,
         ),
-        braking: known(true, per_100_km(drive.brakings, drive.distance), worst.braking),
+        braking: known(
+            true,
+            per_100_km(drive.brakings, drive.distance),
+            worst.braking,
+        ),
         turning: known(
             drive.turning_distance > 0.0,
             per_100_km(drive.turns, drive.turning_distance),
             worst.turning,
         ),
         speeding: known(true, drive.speeding / drive.driving, worst.speeding),
-        idling: known(drive.engine > 0.0, drive.idling / drive.engine, worst.idling),
+        idling: known(
+            drive.engine > 0.0,
+            drive.idling / drive.engine,
+            worst.idling,
+        ),
         economy: known(
             drive.fuel_distance >= least,
             drive.fuel / drive.fuel_reference - 1.0,

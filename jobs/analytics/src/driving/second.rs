@@ -181,7 +181,10 @@ mod tests {
         assert!(!gathering.takes(&Reading::empty(6_000_000, None)));
         let done = gathering.finish().unwrap();
         assert_eq!((done.second, done.hire), (5, Some(1)));
-        assert_eq!((done.speed, done.engine_speed, done.heading), (15.0, 900.0, 1.0));
+        assert_eq!(
+            (done.speed, done.engine_speed, done.heading),
+            (15.0, 900.0, 1.0)
+        );
         assert!(done.lateral.is_nan());
         assert!(Gathering::new(&Reading::empty(0, None)).finish().is_none());
     }

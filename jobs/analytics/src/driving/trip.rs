@@ -257,7 +257,10 @@ impl VehicleDriving {
         utc_offset: i64,
         reference: f64,
     ) -> impl Iterator<Item = Trip> + use<> {
-        let last = self.gathering.take().and_then(|gathering| gathering.finish());
+        let last = self
+            .gathering
+            .take()
+            .and_then(|gathering| gathering.finish());
         let before = last.and_then(|second| self.step(driving, &second, utc_offset, reference));
         let trip = self.end(driving);
         [before, trip].into_iter().flatten()

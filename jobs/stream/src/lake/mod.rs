@@ -1,7 +1,6 @@
 //! `lake`: lists, reads, proves, compacts and retires what was archived.
 
 mod kafka;
-mod place;
 mod retain;
 
 use std::io::Write as _;
@@ -18,7 +17,7 @@ use millrace_lake::verify::verify;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-pub use place::LakeArgs;
+pub use crate::settings::LakeArgs;
 
 use crate::duration::Span;
 use crate::settings::{Bindings, SettingsError};

@@ -40,17 +40,29 @@ fn distance_time_and_trips_by_gap_and_hire() {
     }));
     let trips = drive(&config(), readings);
     let seen: Vec<_> = trips.iter().map(|t| (t.hire, t.start, t.end)).collect();
-    assert_eq!(seen, [(None, 0, 100), (None, 401, 501), (Some(7), 502, 602)]);
+    assert_eq!(
+        seen,
+        [(None, 0, 100), (None, 401, 501), (Some(7), 502, 602)]
+    );
     assert!((trips[0].exposure.distance - 1000.0).abs() < 1e-6);
-    assert_eq!((trips[0].exposure.driving, trips[0].exposure.watched), (100.0, 100.0));
+    assert_eq!(
+        (trips[0].exposure.driving, trips[0].exposure.watched),
+        (100.0, 100.0)
+    );
     assert!(drive(&config(), (0..100).map(|s| at(s, 0.0))).is_empty());
 }
 
 #[test]
 fn a_hole_in_the_readings_is_not_driven() {
-    let trips = drive(&config(), [at(0, 50.0), at(1, 50.0), at(60, 90.0), at(61, 90.0)]);
+    let trips = drive(
+        &config(),
+        [at(0, 50.0), at(1, 50.0), at(60, 90.0), at(61, 90.0)],
+    );
     assert_eq!(trips.len(), 1);
-    assert_eq!((trips[0].exposure.driving, trips[0].exposure.accelerations), (2.0, 0.0));
+    assert_eq!(
+        (trips[0].exposure.driving, trips[0].exposure.accelerations),
+        (2.0, 0.0)
+    );
 }
 
 #[test]
@@ -62,7 +74,10 @@ fn one_braking_is_one_event_however_long() {
     assert_eq!((sum.brakings, sum.accelerations), (2.0, 1.0));
     // 400 km/h a second is a fault of measurement.
     let fault = drive(&config(), speeds(0, &[50.0, 50.0, 0.0, 50.0, 50.0]));
-    assert_eq!((fault[0].exposure.brakings, fault[0].exposure.accelerations), (0.0, 0.0));
+    assert_eq!(
+        (fault[0].exposure.brakings, fault[0].exposure.accelerations),
+        (0.0, 0.0)
+    );
 }
 
 #[test]
@@ -143,7 +158,10 @@ fn a_break_begins_a_new_shift() {
     let short: Vec<_> = hours(0, 80).chain(hours(80 + 1000, 80)).collect();
     let trips = drive(&config, short);
     assert_eq!(trips.len(), 2);
-    assert_eq!((trips[0].exposure.long_shift, trips[1].exposure.long_shift), (0.0, 60.0));
+    assert_eq!(
+        (trips[0].exposure.long_shift, trips[1].exposure.long_shift),
+        (0.0, 60.0)
+    );
     let long: Vec<_> = hours(0, 80).chain(hours(80 + 2700, 80)).collect();
     assert_eq!(drive(&config, long)[1].exposure.long_shift, 0.0);
 }

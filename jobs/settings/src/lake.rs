@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millrace_lake::storage::{Hdfs, HdfsSettings, Local, Place};
 
-use crate::settings::{Bindings, SettingsError};
+use crate::{Bindings, SettingsError};
 
 /// The lake's root where the address has no path.
 const ROOT: &str = "/millrace/lake";

@@ -1,0 +1,196 @@
+//! The way into PostgreSQL: where it is, and who logs in.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millrace_settings::{Binding, Bindings, SettingsError};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Flags that say where PostgreSQL is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct PostgresArgs {
+    /// postgresql://USER@HOST:PORT/DATABASE; else the binding of type postgresql
+    #[arg(long, env = "MILLRACE_POSTGRES", value_name = "URI")]
+    pub postgres: Option<String>,
+    /// File with the certificates that PostgreSQL's must be signed by; else the binding's ca.crt
+    #[arg(long, env = "MILLRACE_POSTGRES_CA", value_name = "FILE")]
+    pub postgres_ca: Option<std::path::PathBuf>,
+}
+
+/// Where PostgreSQL is and how it is trusted.
+#[derive(Clone)]
+pub struct Access {
+    config: Config,
+    roots: Option<Arc<RootCertStore>>,
+}
+
+impl PostgresArgs {
+    /// Puts the address together.
+    ///
+    /// # Errors
+    /// Nothing gives one, or it cannot be used.
+    pub fn access(&self, bindings: &Bindings) -> Result<Access, SettingsError> {
+        let binding = bindings.of_type("postgresql");
+        let mut config = match (&self.postgres, binding) {
+            (Some(uri), _) => Config::from_str(uri).map_err(|e| unusable(&e.to_string()))?,
+            (None, Some(binding)) => of_binding(binding)?,
+            (None, None) => {
+                return Err(SettingsError::Missing {
+                    name: "postgres".to_owned(),
+                    cure: "give --postgres URI, MILLRACE_POSTGRES or a binding of type postgresql with the entries host, \
+                           username, password and database under SERVICE_BINDING_ROOT"
+                        .to_owned(),
+                });
+            }
+        };
+        config.application_name("millrace-batch");
+        config.connect_timeout(Duration::from_secs(10));
+        let pem = match (&self.postgres_ca, binding.and_then(|b| b.get("ca.crt"))) {
+            (Some(file), _) => {
+                Some(
+                    std::fs::read_to_string(file).map_err(|source| SettingsError::Read {
+                        path: file.clone(),
+                        source,
+                    })?,
+                )
+            }
+            (None, Some(pem)) if self.postgres.is_none() => Some(pem.to_owned()),
+            (None, _) => None,
+        };
+        let roots = pem.as_deref().map(roots).transpose()?;
+        // Whoever gives certificates to trust does not want to be talked out of TLS.
+        config.ssl_mode(if roots.is_some() {
+            SslMode::Require
+        } else {
+            SslMode::Disable
+        });
+        Ok(Access { config, roots })
+    }
+}
+
+fn unusable(problem: &str) -> SettingsError {
+    SettingsError::Unusable {
+        name: "postgres".to_owned(),
+        problem: problem.to_owned(),
+        cure: "write postgresql://USER@HOST:PORT/DATABASE".to_owned(),
+    }
+}
+
+fn of_binding(binding: &Binding) -> Result<Config, SettingsError> {
+    let mut config = Config::new();
+    config
+        .host(binding.require("host")?)
+        .user(binding.require("username")?)
+        .password(binding.require("password")?)
+        .dbname(binding.require("database")?);
+    if let Some(port) = binding.get("port") {
+        config.port(port.parse().map_err(|_| {
+            unusable(&format!(
+                "binding {} entry port: {port} is no port",
+                binding.name()
+            ))
+        })?);
+    }
+    Ok(config)
+}
+
+fn roots(pem: &str) -> Result<Arc<RootCertStore>, SettingsError> {
+    let failed = |problem: String| SettingsError::Unusable {
+        name: "postgres-ca".to_owned(),
+        problem,
+        cure: "give certificates in PEM".to_owned(),
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|e| failed(e.to_string()))?;
+        roots.add(certificate).map_err(|e| failed(e.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(failed("holds no certificate".to_owned()));
+    }
+    Ok(Arc::new(roots))
+}
+
+impl Access {
+    /// Connects.
+    ///
+    /// # Errors
+    /// It is not there, or lets nobody in.
+    pub async fn connect(&self) -> anyhow::Result<Client> {
+        match &self.roots {
+            None => {
+                let (client, connection) = self.config.connect(tokio_postgres::NoTls).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+            Some(roots) => {
+                let provider = Arc::new(rustls::crypto::ring::default_provider());
+                let tls = ClientConfig::builder_with_provider(provider)
+                    .with_safe_default_protocol_versions()?
+                    .with_root_certificates(Arc::clone(roots))
+                    .with_no_client_auth();
+                let (client, connection) = self.config.connect(MakeRustlsConnect::new(tls)).await?;
+                tokio::spawn(connection);
+                Ok(client)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(entries: &[(&str, &str)]) -> (tempfile::TempDir, Bindings) {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("store");
+        std::fs::create_dir(&folder).unwrap();
+        for (key, value) in entries {
+            std::fs::write(folder.join(key), value).unwrap();
+        }
+        let bindings = Bindings::read(dir.path()).unwrap();
+        (dir, bindings)
+    }
+
+    #[test]
+    fn a_binding_says_where() {
+        let whole = [
+            ("type", "postgresql"),
+            ("host", "db.example"),
+            ("port", "6432"),
+            ("username", "score"),
+            ("password", "secret"),
+            ("database", "fleet"),
+        ];
+        let (_dir, bindings) = binding(&whole);
+        let access = PostgresArgs::default().access(&bindings).unwrap();
+        assert_eq!(access.config.get_ports(), [6432]);
+        assert_eq!(access.config.get_dbname(), Some("fleet"));
+        assert_eq!(access.config.get_ssl_mode(), SslMode::Disable);
+        let (_dir, bindings) = binding(&whole[..4]);
+        let error = |bindings: &Bindings| match PostgresArgs::default().access(bindings) {
+            Err(error) => error.to_string(),
+            Ok(_) => String::new(),
+        };
+        assert!(
+            error(&bindings).contains("entry password"),
+            "{}",
+            error(&bindings)
+        );
+        assert!(error(&Bindings::default()).contains("--postgres"));
+        let mut wrong = whole.to_vec();
+        wrong.push(("ca.crt", "no certificate"));
+        let (_dir, bindings) = binding(&wrong);
+        assert!(
+            error(&bindings).contains("no certificate"),
+            "{}",
+            error(&bindings)
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! A lake in a folder, with recorded and made trips in it.
+#![allow(dead_code)] // each test binary uses its own part
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use millrace_contract::{Telemetry, codec};
+use millrace_lake::commit::{Commit, Step};
+use millrace_lake::layout::{Hour, Layout, Source};
+use millrace_lake::parquet_file::ParquetFile;
+use millrace_lake::record::{CommitRecord, FORMAT};
+use millrace_lake::rows::{Raw, Rows, Shape, hour};
+use millrace_lake::storage::Local;
+use millrace_testkit::{data_dir, left_out};
+use millrace_trips::{TripArguments, TripOptions};
+
+/// Recorded sets that tell a speed, with the endings of their files.
+const SETS: [(&str, &str); 4] = [
+    ("carobd", ".csv.gz"),
+    ("kit_obd2", ".csv.gz"),
+    ("rsk_twizy", ".csv.gz"),
+    ("envirocar", ".json.gz"),
+];
+const PARTITIONS: i32 = 3;
+
+/// All recorded trips, each of a vehicle of its own, spread over the day that begins at `start`. None where there is no data.
+pub fn recorded(start: Timestamp) -> Option<Vec<Telemetry>> {
+    let Some(data) = data_dir() else {
+        left_out("recorded trips", "set MILLRACE_DATA").unwrap();
+        return None;
+    };
+    let mut events = Vec::new();
+    let mut nth = 0;
+    for (set, ending) in SETS {
+        let options = TripOptions::parse(&TripArguments {
+            format: set,
+            ..TripArguments::default()
+        })
+        .unwrap();
+        for path in files(&data.join(set), ending) {
+            let vehicle = options.vehicle_of(&path).unwrap();
+            let mut trip = options
+                .read_path(&path, &format!("{set}-{vehicle}"))
+                .unwrap();
+            nth += 1;
+            trip.start_at(start + SignedDuration::from_mins(nth * 13 % 1300));
+            for mut sample in trip.samples {
+                // Every third vehicle is not hired.
+                sample.hire = (nth % 3 != 0).then(|| format!("hire-{}", nth / 2));
+                events.push(sample);
+            }
+        }
+    }
+    assert!(nth > 50, "{nth}");
+    Some(events)
+}
+
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Writes events into a lake as the archive does, in commits of some thousand, and gives the paths of its files.
+pub async fn archive(root: &Path, events: &[Telemetry]) -> Vec<PathBuf> {
+    archive_from(root, events, 0).await
+}
+
+/// The same, as if `start` events of each partition had been archived before.
+pub async fn archive_from(root: &Path, events: &[Telemetry], start: i64) -> Vec<PathBuf> {
+    let storage = Local::new(root);
+    let layout = Layout::new("telemetry").unwrap();
+    let mut by_partition: BTreeMap<i32, Vec<&Telemetry>> = BTreeMap::new();
+    for event in events {
+        let hash: u32 = event.vehicle.bytes().map(u32::from).sum();
+        let partition = i32::try_from(hash).unwrap() % PARTITIONS;
+        by_partition.entry(partition).or_default().push(event);
+    }
+    let mut paths = Vec::new();
+    for (partition, events) in by_partition {
+        let source = Source::new("telemetry", partition);
+        let mut offset = start;
+        for events in events.chunks(20_000) {
+            let record = commit(&storage, &layout, &source, offset, events).await;
+            offset = record.end_offset;
+            paths.extend(record.files.iter().map(|file| root.join(&file.path)));
+        }
+    }
+    paths
+}
+
+async fn commit(
+    storage: &Local,
+    layout: &Layout,
+    source: &Source,
+    start: i64,
+    events: &[&Telemetry],
+) -> CommitRecord {
+    let mut hours: BTreeMap<Hour, Rows> = BTreeMap::new();
+    for (offset, event) in (start..).zip(events) {
+        let value = codec::encode(event);
+        let raw = Raw {
+            offset,
+            value: Some(&value),
+            source: Some("gateway"),
+            ..Raw::default()
+        };
+        let parsed = Shape::Telemetry.parse(&raw);
+        hours
+            .entry(hour(&raw, &parsed))
+            .or_insert_with(|| {
+                Rows::new(
+                    Shape::Telemetry,
+                    Shape::Telemetry.schema(),
+                    source.partition,
+                )
+            })
+            .push(&raw, &parsed);
+    }
+    let mut files = Vec::new();
+    for (number, (hour, mut rows)) in hours.into_iter().enumerate() {
+        let staged = format!("{}/{number:04}.parquet", layout.staging(source, start, "w"));
+        let path = layout.data(hour, source, start, number);
+        let schema = Shape::Telemetry.schema();
+        let mut file = ParquetFile::create(storage, staged, path, hour, schema, 1 << 22)
+            .await
+            .unwrap();
+        file.write(&rows.finish().unwrap()).await.unwrap();
+        files.push(file.close().await.unwrap());
+    }
+    let record = CommitRecord {
+        format: FORMAT,
+        topic: source.topic.clone(),
+        partition: source.partition,
+        start_offset: start,
+        end_offset: start + i64::try_from(events.len()).unwrap(),
+        missing: None,
+        content: millrace_lake::content::Content::total(files.iter().map(|file| &file.content)),
+        files,
+        schema_version: 1,
+        writer: "w".to_owned(),
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let mut commit = Commit::new(layout, record.clone());
+    while commit.advance(storage).await.unwrap() != Step::Done {}
+    record
+}

@@ -1,0 +1,161 @@
+//! Scores are those of a second computation of the same definition: DuckDB's, in SQL, over the same files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod fleet;
+#[path = "fleet/made.rs"]
+mod made;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use jiff::{SignedDuration, Timestamp};
+use millrace_contract::Telemetry;
+use millrace_testkit::python;
+use serde_json::{Value, json};
+
+const DAY: &str = "2026-11-10";
+/// 00:00 of that day in Europe/Berlin.
+const START: &str = "2026-11-09T23:00:00Z";
+const CONFIG: &str =
+    "zone: Europe/Berlin\nfuelReference: { Golf: 5.5, '*': 4 }\nshift: 1h\nshiftBreak: 20m\n";
+
+fn start() -> Timestamp {
+    START.parse().unwrap()
+}
+
+// What the definition of CONFIG is in SQL.
+fn settings(files: &[PathBuf]) -> Value {
+    let start = start().as_microsecond();
+    let models = ["Golf", "Zoe", "Renault Twizy", "Toyota Etios", "Seat Leon"];
+    let references: serde_json::Map<String, Value> = models
+        .iter()
+        .map(|model| {
+            (
+                (*model).to_owned(),
+                json!(if *model == "Golf" { 5.5 } else { 4.0 }),
+            )
+        })
+        .collect();
+    json!({
+        "files": files, "start": start, "end": start + 86_400_000_000_i64, "utc_offset": 3600,
+        "trip_gap": 300, "longest_step": 3, "implausible": 12.0, "acceleration": 3.0, "braking": 3.5, "turning": 4.0,
+        "course_from": 10.0, "driving_from": 5.0, "speed_limit": 130.0, "tolerance": 5.0, "engine_from": 400.0,
+        "idle_after": 120, "night_from": 23 * 60, "night_to": 5 * 60, "shift": 3600, "shift_break": 1200,
+        "air_fuel_ratio": 14.7, "fuel_density": 745.0, "least": 5000.0, "references": references,
+        "worst_acceleration": 60.0, "worst_braking": 60.0, "worst_turning": 60.0, "worst_speeding": 0.2,
+        "worst_idling": 0.3, "worst_economy": 1.0, "worst_night": 0.5, "worst_long_shift": 0.25,
+        "weights": [15.0, 20.0, 15.0, 25.0, 5.0, 10.0, 5.0, 5.0],
+    })
+}
+
+fn lines(output: &std::process::Output) -> Vec<Value> {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn duckdb(python: &Path, folder: &Path, files: &[PathBuf]) -> Vec<Value> {
+    let at = folder.join("settings.json");
+    std::fs::write(&at, settings(files).to_string()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/score.py");
+    lines(&Command::new(python).arg(script).arg(at).output().unwrap())
+}
+
+fn ours(folder: &Path) -> Vec<Value> {
+    std::fs::write(folder.join("config.yaml"), CONFIG).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_millrace-batch"))
+        .args(["score", "--print", "--day", DAY, "--lake"])
+        .arg(format!("file://{}", folder.join("lake").display()))
+        .arg("--config")
+        .arg(folder.join("config.yaml"))
+        .output()
+        .unwrap();
+    lines(&output)
+}
+
+fn near(one: &Value, other: &Value) -> bool {
+    match (one.as_f64(), other.as_f64()) {
+        (Some(one), Some(other)) => (one - other).abs() <= 1e-6 * one.abs().max(1.0),
+        _ => one == other,
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs DuckDB"]
+async fn a_day_of_mixed_trips_has_the_scores_that_duckdb_computes() {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/requirements.txt");
+    let Some(python) = python(&requirements).unwrap() else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut events = fleet::recorded(start()).unwrap_or_default();
+    for seed in 0..30 {
+        let at = start() + SignedDuration::from_mins(i64::try_from(seed).unwrap() * 40);
+        events.extend(made::wild(&format!("made-{seed}"), seed, at, 9000));
+    }
+    // What lies outside of the day does not count.
+    events.extend(made::wild(
+        "before",
+        100,
+        start() - SignedDuration::from_mins(20),
+        3000,
+    ));
+    events.extend(made::wild(
+        "after",
+        101,
+        start() + SignedDuration::from_mins(23 * 60 + 30),
+        3000,
+    ));
+    let events: Vec<Telemetry> = made::disordered(events, 7);
+    let files = fleet::archive(&folder.path().join("lake"), &events).await;
+    let theirs = duckdb(&python, folder.path(), &files);
+    let ours = ours(folder.path());
+    assert!(ours.len() > 150, "{} trips", ours.len());
+    assert_eq!(ours.len(), theirs.len());
+    let mut seen = [0; 9];
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        let of = |name: &str| &theirs[name];
+        assert_eq!(
+            (&ours["vehicle"], &ours["hire"], &ours["model"]),
+            (of("vehicle"), of("hire"), of("model"))
+        );
+        for end in ["started", "ended"] {
+            let second: Timestamp = ours[end].as_str().unwrap().parse().unwrap();
+            assert_eq!(Some(second.as_second()), of(end).as_i64(), "{ours}");
+        }
+        for (name, value) in ours["drive"].as_object().unwrap() {
+            assert!(
+                near(value, of(name)),
+                "{name}: {value} and {}: {ours}",
+                of(name)
+            );
+        }
+        assert!(near(&ours["score"], of("score")), "{ours} {theirs}");
+        let parts = ours["parts"].as_object().unwrap();
+        for (count, (name, value)) in seen.iter_mut().zip(parts) {
+            let there = of(if name == "longShift" {
+                "long_shift"
+            } else {
+                name
+            });
+            assert!(near(value, there), "{name}: {value} and {there}");
+            *count += usize::from(
+                value
+                    .as_f64()
+                    .is_some_and(|points| points > 0.0 && points < 100.0),
+            );
+        }
+    }
+    // Each part has been put to the test: somewhere it was neither nothing nor everything.
+    assert!(seen[..8].iter().all(|count| *count > 3), "{seen:?}");
+}
