@@ -32,7 +32,7 @@ pub struct Images {
     pub zookeeper: String,
     /// HDFS, in the layout of apache/hadoop.
     pub hadoop: String,
-    /// The jobs, `millrace-stream`.
+    /// The jobs, `millrace-stream` and `millrace-batch`.
     pub stream: String,
     /// The embedded OpenWhisk, `millrace-whisk`.
     pub whisk: String,

@@ -1,6 +1,7 @@
 //! The operator of Millrace: it turns a few custom resources into a running platform.
 
 pub mod action;
+pub mod batch;
 pub mod cli;
 pub mod context;
 pub mod controller;

@@ -106,5 +106,6 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::remote::rule::WhiskRules>(),
         Registered::of::<crate::eventsource::EventSources>(),
         Registered::of::<crate::job::Jobs>(),
+        Registered::of::<crate::batch::BatchJobs>(),
     ]
 }

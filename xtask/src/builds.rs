@@ -74,6 +74,7 @@ pub fn binaries(context: &Context) -> anyhow::Result<()> {
 /// The programs of the platform and of the command line, but for the actions.
 const BINARIES: &[&str] = &[
     "millrace",
+    "millrace-batch",
     "millrace-local",
     "millrace-operator",
     "millrace-stream",

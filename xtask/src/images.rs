@@ -113,7 +113,7 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             name: "millrace-stream",
             directory: "millrace-stream",
             base: "debian",
-            inputs: vec![binary("millrace-stream")],
+            inputs: vec![binary("millrace-stream"), binary("millrace-batch")],
         },
         Recipe {
             name: "millrace-whisk",

@@ -13,8 +13,8 @@ use crate::types::{FreeForm, Operation, PodResources, free_form};
 
 mod lake;
 
-pub(crate) use lake::is_path;
 pub use lake::{Compaction, JobLake, JobLakeStatus, Retention};
+pub(crate) use lake::{is_path, is_schedule, schedule};
 
 /// A long-running job of the data plane.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]

@@ -188,7 +188,7 @@ pub fn deployment(program: &Program<'_>) -> Result<Deployment, Error> {
 }
 
 /// The environment of every program of `millrace-stream`, and what this one has besides.
-pub(super) fn environment(besides: &[EnvVar]) -> Vec<EnvVar> {
+pub(crate) fn environment(besides: &[EnvVar]) -> Vec<EnvVar> {
     let mut env = vec![
         pods::env("SERVICE_BINDING_ROOT", pods::BINDING_ROOT),
         pods::env("MILLRACE_LOG_FORMAT", "json"),
@@ -198,7 +198,7 @@ pub(super) fn environment(besides: &[EnvVar]) -> Vec<EnvVar> {
 }
 
 /// Labels of pods of a component that are clients of others.
-pub(super) fn pod_labels(
+pub(crate) fn pod_labels(
     owner: &Owner,
     component: &str,
     client_of: &[&str],

@@ -94,18 +94,8 @@ impl Lake {
             Some(hdfs) => (hdfs, "spec.lake.hdfs"),
             None => (&self.binding, "spec.lake.bindingSecret"),
         };
-        let Found {
-            address,
-            path,
-            username,
-        } = check(name, secret, field)?;
-        let path = self.path.clone().or(path);
-        let user = self.user.clone().or(username);
-        self.place = Some(Place {
-            address,
-            root: path.unwrap_or_else(|| ROOT.to_owned()),
-            user: user.unwrap_or_else(|| job.to_owned()),
-        });
+        let found = check(name, secret, field)?;
+        self.place = Some(found.place(self.path.clone(), self.user.clone(), job));
         Ok(())
     }
 }
@@ -116,6 +106,18 @@ pub struct Found {
     address: String,
     path: Option<String>,
     username: Option<String>,
+}
+
+impl Found {
+    /// The place that it leads to, where a path or a user is asked for with these; without any user with the job's name.
+    #[must_use]
+    pub fn place(self, path: Option<String>, user: Option<String>, job: &str) -> Place {
+        Place {
+            address: self.address,
+            root: path.or(self.path).unwrap_or_else(|| ROOT.to_owned()),
+            user: user.or(self.username).unwrap_or_else(|| job.to_owned()),
+        }
+    }
 }
 
 /// Checks that a Secret can be the binding of an HDFS; `field` is where it is named.

@@ -1,8 +1,7 @@
 //! What is done to the files of a lake from time to time: CronJobs of `millrace-stream lake`. Pure.
 
-use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{Container, PodTemplateSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 
 use super::crd::{Compaction, Retention};
@@ -10,15 +9,13 @@ use super::deployment::{environment, pod_labels};
 use super::lake::{Lake, MAINTENANCE_MEMORY, Place};
 use super::validate::ValidatedJob;
 use crate::hdfs;
-use crate::pods;
+use crate::pods::{self, Schedule};
 use crate::reconcile::Error;
 
 /// The component's name in labels: pods of the job itself must not be found by it.
 pub const COMPONENT: &str = "lake-maintenance";
 /// A run that takes longer is ended, in seconds: the next one would never begin. What it had not committed does not count.
 const LONGEST_SECONDS: i64 = 6 * 3600;
-/// A run that could not begin so long is left out, in seconds.
-const LATEST_SECONDS: i64 = 1800;
 
 /// Name of the CronJob that compacts.
 #[must_use]
@@ -130,78 +127,25 @@ fn cron_job(
         spec: Some(pod),
     };
     job.operation.override_pods(&mut template)?;
-    Ok(CronJob {
-        metadata: job.owner.meta(name, COMPONENT),
-        spec: Some(CronJobSpec {
-            schedule: schedule.to_owned(),
-            time_zone: Some("Etc/UTC".into()),
-            // Of two at once one would be fenced: work for nothing.
-            concurrency_policy: Some("Forbid".into()),
-            starting_deadline_seconds: Some(LATEST_SECONDS),
-            suspend: Some(job.operation.stopped),
-            successful_jobs_history_limit: Some(1),
-            failed_jobs_history_limit: Some(2),
-            job_template: JobTemplateSpec {
-                metadata: None,
-                spec: Some(JobSpec {
-                    backoff_limit: Some(1),
-                    active_deadline_seconds: Some(LONGEST_SECONDS),
-                    template,
-                    ..JobSpec::default()
-                }),
-            },
-        }),
-        ..CronJob::default()
-    })
-}
-
-/// What is known of the runs of a CronJob.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Runs {
-    /// When one ended with success last (RFC 3339).
-    pub succeeded: Option<String>,
-    /// What to say when the last one did not.
-    pub trouble: Option<String>,
-}
-
-/// Reads them from its status.
-#[must_use]
-pub fn runs(cron_job: &CronJob) -> Runs {
-    let Some(status) = &cron_job.status else {
-        return Runs::default();
+    let schedule = Schedule {
+        cron: schedule,
+        zone: "Etc/UTC",
+        suspended: job.operation.stopped,
+        retries: 1,
+        longest_seconds: LONGEST_SECONDS,
+        kept: 1,
     };
-    let text = |time: &Time| time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let (began, succeeded) = (&status.last_schedule_time, &status.last_successful_time);
-    let is_over = status.active.as_ref().is_none_or(Vec::is_empty);
-    let failed = match (began, succeeded) {
-        (Some(began), Some(succeeded)) => began.0 > succeeded.0,
-        (Some(_), None) => true,
-        (None, _) => false,
-    };
-    let name = cron_job.metadata.name.as_deref().unwrap_or_default();
-    let trouble = began.as_ref().filter(|_| failed && is_over).map(|began| {
-        format!(
-            "CronJob {name}: its run of {} did not succeed; see the log of its pods (kubectl logs -l app.kubernetes.io/name={COMPONENT})",
-            text(began)
-        )
-    });
-    Runs {
-        succeeded: succeeded.as_ref().map(text),
-        trouble,
-    }
+    Ok(pods::cron_job(
+        job.owner.meta(name, COMPONENT),
+        &schedule,
+        template,
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
-
-    fn of(status: Value) -> Runs {
-        runs(
-            &serde_json::from_value(json!({"metadata": {"name": "j-compact"}, "status": status}))
-                .unwrap(),
-        )
-    }
+    use serde_json::json;
 
     #[test]
     fn retention_becomes_flags() {
@@ -218,24 +162,5 @@ mod tests {
                 "--skip-trash"
             ]
         );
-    }
-
-    #[test]
-    fn a_run_that_failed_is_told_until_one_succeeds() {
-        let (one, two) = ("2026-11-28T13:17:00Z", "2026-11-28T13:19:10Z");
-        assert_eq!(of(json!({})), Runs::default());
-        let running = json!({"lastScheduleTime": one, "active": [{"name": "j-compact-1"}]});
-        assert_eq!(of(running), Runs::default());
-        let failed = of(json!({"lastScheduleTime": one}));
-        let told = failed.trouble.unwrap();
-        assert!(
-            told.starts_with("CronJob j-compact: its run of 2026-11-28T13:17:00Z"),
-            "{told}"
-        );
-        let good = of(json!({"lastScheduleTime": one, "lastSuccessfulTime": two}));
-        assert_eq!((good.succeeded.as_deref(), good.trouble), (Some(two), None));
-        let again =
-            of(json!({"lastScheduleTime": "2026-11-28T14:17:00Z", "lastSuccessfulTime": two}));
-        assert!(again.trouble.is_some());
     }
 }

@@ -14,6 +14,7 @@ pub use deployment::{
     DeploymentState, Program, deployment, deployment_state, deployment_trouble, disruption_budget,
     serves,
 };
+pub(crate) use deployment::{environment, pod_labels};
 pub use reconcile::Jobs;
 pub(crate) use reconcile::tell;
 pub use service::internal_name;

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, status_of};
 use crate::hdfs::crd::HdfsCluster;
 use crate::network;
+use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::status::{AVAILABLE, Condition, DEGRADED, PROGRESSING, set_condition};
@@ -172,7 +173,8 @@ impl Component for Jobs {
         }
         let runs_of = |name: String| {
             let cron_job = applied.get::<CronJob>(&name);
-            cron_job.as_ref().map(maintenance::runs).unwrap_or_default()
+            let runs = cron_job.map(|job| pods::runs(&job, maintenance::COMPONENT));
+            runs.unwrap_or_default()
         };
         let runs = runs_of(compaction_name(&job.owner.name));
         let retained = runs_of(retention_name(&job.owner.name));

@@ -39,6 +39,7 @@ const DETECT: Peer = Peer::Component("detect");
 const DISPATCH: Peer = Peer::Component("dispatch");
 const ARCHIVE: Peer = Peer::Component("archive");
 const LAKE_MAINTENANCE: Peer = Peer::Component("lake-maintenance");
+const BATCH: Peer = Peer::Component("batch");
 const OPENWHISK: Peer = Peer::Component("openwhisk");
 
 /// Listeners of Kafka for its clients: without and with TLS.
@@ -129,6 +130,7 @@ pub const EDGES: &[Edge] = &[
         HDFS_CLIENTS,
         "files that are compacted",
     ),
+    edge(BATCH, HDFS, HDFS_CLIENTS, "files of the lake to read"),
     edge(Peer::Clients, HDFS, HDFS_CLIENTS, "clients of users"),
     edge(
         Peer::Operator,

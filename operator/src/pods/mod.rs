@@ -1,5 +1,6 @@
 //! Building blocks of pods: the restricted security profile, resources, probes, volumes, bindings.
 
+mod cron_job;
 mod parts;
 mod stateful_set;
 mod trouble;
@@ -21,6 +22,7 @@ use crate::context::Context;
 use crate::reconcile::Owner;
 use crate::types::{PodResources, Quantity};
 
+pub use cron_job::{Runs, Schedule, cron_job, runs};
 pub use parts::{add_container, disruption_budget, names_of_pods, node_name, port, service_port};
 pub use stateful_set::{Servers, stateful_set};
 pub use trouble::trouble;

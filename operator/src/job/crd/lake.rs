@@ -105,7 +105,7 @@ pub struct Retention {
     pub code_after: Option<String>,
 }
 
-fn schedule(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(crate) fn schedule(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "string", "minLength": 1, "maxLength": 64})
 }
 
@@ -116,7 +116,8 @@ pub(crate) fn is_path() -> kube::core::Rule {
         .message(kube::core::Message::Expression(told.to_owned()))
 }
 
-fn is_schedule() -> kube::core::Rule {
+/// That a text is in the form of cron.
+pub(crate) fn is_schedule() -> kube::core::Rule {
     let form = "^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^ ]+( [^ ]+){4})$";
     let told = "'schedule: ' + self + ': is not in the form of cron; write for example 17 * * * * or @daily'";
     kube::core::Rule::new(format!("self.matches('{form}')"))

@@ -1,0 +1,113 @@
+//! The objects of a batch job. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{ApiResource, ObjectMeta};
+
+use super::validate::ValidatedBatch;
+use super::{COMPONENT, MEMORY};
+use crate::hdfs;
+use crate::job::lake::Place;
+use crate::job::{CONFIG_DIR, GRACE_SECONDS, environment, pod_labels};
+use crate::pods::{self, Schedule};
+use crate::reconcile::{Error, Prepared, Resources};
+
+/// Every kind that [`build`] makes.
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<ConfigMap>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
+        ApiResource::erase::<CronJob>(&()),
+    ]
+}
+
+/// All objects of a job whose lake is at `place`.
+///
+/// # Errors
+/// An object cannot be written as JSON or YAML, or what its user overrides in its pods cannot be merged.
+pub fn build(job: &ValidatedBatch, place: &Place) -> Result<Resources<Prepared>, Error> {
+    let mut resources = Resources::new();
+    resources.add(&config_map(job)?)?;
+    resources.add(&cron_job(job, place)?)?;
+    Ok(resources)
+}
+
+fn config_name(job: &ValidatedBatch) -> String {
+    format!("{}-config", job.owner.name)
+}
+
+fn config_map(job: &ValidatedBatch) -> Result<ConfigMap, Error> {
+    let text = serde_yaml_ng::to_string(&job.config).map_err(|error| Error::Build {
+        what: "spec.config",
+        problem: error.to_string(),
+    })?;
+    Ok(ConfigMap {
+        metadata: job.owner.meta(config_name(job), COMPONENT),
+        data: Some(BTreeMap::from([("config.yaml".into(), text)])),
+        ..ConfigMap::default()
+    })
+}
+
+fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
+    let (mut volumes, mut mounts) = pods::bindings(&job.bindings());
+    volumes.push(pods::config_volume("config", &config_name(job)));
+    mounts.push(pods::read_only_mount("config", CONFIG_DIR));
+    let container = Container {
+        name: job.job.command().into(),
+        image: Some(job.image.clone()),
+        // The image is that of the stream jobs, whose entry point is another program.
+        command: Some(vec!["/usr/local/bin/millrace-batch".into()]),
+        args: Some(vec![
+            job.job.command().into(),
+            format!("--catch-up={}", job.catch_up_days),
+        ]),
+        env: Some(environment(&place.environment())),
+        resources: Some(pods::resources(job.resources.as_ref(), MEMORY, "100m")),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    };
+    let mut pod = pods::pod(container, volumes, GRACE_SECONDS);
+    pod.restart_policy = Some("Never".into());
+    let mut template = PodTemplateSpec {
+        metadata: Some(ObjectMeta {
+            labels: Some(pod_labels(&job.owner, COMPONENT, &[hdfs::COMPONENT])),
+            ..ObjectMeta::default()
+        }),
+        spec: Some(pod),
+    };
+    job.operation.override_pods(&mut template)?;
+    let schedule = Schedule {
+        cron: &job.schedule,
+        zone: &job.time_zone,
+        suspended: job.operation.stopped,
+        retries: job.retries,
+        longest_seconds: job.longest_seconds,
+        kept: job.history,
+    };
+    let metadata = job.owner.meta(job.owner.name.clone(), COMPONENT);
+    Ok(pods::cron_job(metadata, &schedule, template))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::valid;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_objects_of_score() {
+        let spec = json!({"job": "score", "schedule": "20 2 * * *", "timeZone": "Europe/Vienna", "lake": {"hdfs": "h"},
+            "postgresSecret": "p-score", "config": {"zone": "Europe/Vienna"}});
+        let job = valid(spec).unwrap();
+        let place = Place {
+            address: "hdfs://h-namenode-0.ns.svc:8020".into(),
+            root: "/millrace/lake".into(),
+            user: "b".into(),
+        };
+        insta::assert_snapshot!(build(&job, &place).unwrap().to_yaml().unwrap());
+    }
+}

@@ -1,0 +1,184 @@
+//! The reconciler of BatchJob.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::ApiResource;
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher;
+use millrace_contract::Invalid;
+
+use super::COMPONENT;
+use super::build;
+use super::crd::{BatchJob, BatchJobStatus};
+use super::validate::{ValidatedBatch, check_postgres, validate};
+use crate::context::Context;
+use crate::controller::{Component, ControllerOf, Reconciled, status_of};
+use crate::job::lake::Place;
+use crate::network;
+use crate::pods::{self, Runs};
+use crate::rbac::Rule;
+use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
+use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
+use crate::types::tell_stopped;
+
+/// The reconciler of BatchJob.
+pub struct BatchJobs;
+
+impl Component for BatchJobs {
+    type Kind = BatchJob;
+    type Error = Error;
+    const NAME: &'static str = "batch";
+
+    fn rules() -> Vec<Rule> {
+        let mut rules = Rule::own_kind("batchjobs");
+        rules.extend(reconcile::rules(
+            &build::kinds(),
+            "Make, correct and remove the objects of a component.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["secrets"],
+            &["get", "list", "watch"],
+            "See whether the bindings that a job mounts exist, and where they lead.",
+        ));
+        rules
+    }
+
+    fn owned() -> Vec<ApiResource> {
+        build::kinds()
+    }
+
+    fn refers(job: &BatchJob) -> Vec<String> {
+        let lake = &job.spec.lake;
+        let of_cluster = lake.hdfs.as_deref().map(crate::hdfs::binding_name);
+        let secret = of_cluster.or_else(|| lake.binding_secret.clone());
+        secret
+            .into_iter()
+            .chain([job.spec.postgres_secret.clone()])
+            .collect()
+    }
+
+    fn watches(
+        controller: ControllerOf<Self>,
+        context: &Context,
+        scope: Option<&str>,
+    ) -> ControllerOf<Self> {
+        let references = context.references.clone();
+        // Made by users and other components: no label says that they matter. The names alone are watched.
+        controller.watches(
+            context.scoped::<PartialObjectMeta<Secret>>(scope),
+            watcher::Config::default(),
+            move |secret| references.to(secret.namespace().as_deref(), &secret.name_any()),
+        )
+    }
+
+    async fn serves(context: &Context, object: &BatchJob) -> Result<Option<bool>, kube::Error> {
+        let Ok(owner) = Owner::of(object) else {
+            return Ok(None);
+        };
+        let api = context.namespaced::<CronJob>(&owner.namespace);
+        let found = api.get_opt(&owner.name).await?;
+        Ok(found
+            .filter(|cron_job| owner.owns(&cron_job.metadata))
+            .map(|_| true))
+    }
+
+    async fn prepare(context: &Context, object: &BatchJob) -> Result<Preparation, Error> {
+        let job = validate(object, &context.settings.images)?;
+        let place = check_bindings(context, &job).await?;
+        let resources = prepared(context, &job, &place).await?;
+        Ok(Preparation::of(job.owner, resources, build::kinds()))
+    }
+
+    async fn reconcile(
+        context: &Context,
+        object: &BatchJob,
+    ) -> Result<Reconciled<BatchJobStatus>, Error> {
+        let job = validate(object, &context.settings.images)?;
+        let place = check_bindings(context, &job).await?;
+        let resources = prepared(context, &job, &place).await?;
+        let applied = reconcile::apply(context, &job.owner, resources, &build::kinds()).await?;
+        let runs = applied
+            .get::<CronJob>(&job.owner.name)
+            .map(|cron_job| pods::runs(&cron_job, COMPONENT))
+            .unwrap_or_default();
+        let status = status(object, &job, runs);
+        Ok(Reconciled::Status(status, Duration::from_secs(300)))
+    }
+}
+
+async fn prepared(
+    context: &Context,
+    job: &ValidatedBatch,
+    place: &Place,
+) -> Result<Resources<Prepared>, Error> {
+    let mut resources = build::build(job, place)?;
+    let reach = network::reach(context, &job.owner, &job.bindings()).await?;
+    network::add(
+        &mut resources,
+        &context.settings,
+        &job.owner,
+        COMPONENT,
+        reach,
+    )?;
+    Ok(resources)
+}
+
+/// Refuses a job whose Secrets are not there or lead nowhere: its runs would fail one after the other.
+async fn check_bindings(context: &Context, job: &ValidatedBatch) -> Result<Place, Error> {
+    let api = context.namespaced::<Secret>(&job.owner.namespace);
+    let read = |name: String| {
+        let api = api.clone();
+        async move {
+            api.get_opt(&name)
+                .await
+                .map_err(Error::doing("reading a binding"))
+        }
+    };
+    let missing = |secret: &Option<Secret>, invalid: Invalid| Error::Missing {
+        reason: match secret {
+            Some(_) => "BindingIncomplete",
+            None => "BindingMissing",
+        },
+        invalid,
+    };
+    let lake = read(job.lake_secret.clone()).await?;
+    let place = job
+        .place(lake.as_ref())
+        .map_err(|invalid| missing(&lake, invalid))?;
+    let postgres = read(job.postgres_secret.clone()).await?;
+    check_postgres(&job.postgres_secret, postgres.as_ref())
+        .map_err(|invalid| missing(&postgres, invalid))?;
+    Ok(place)
+}
+
+fn status(object: &BatchJob, job: &ValidatedBatch, runs: Runs) -> BatchJobStatus {
+    let mut status = status_of(object);
+    let generation = object.metadata.generation;
+    let conditions = &mut status.conditions;
+    let told = format!("runs at {} ({})", job.schedule, job.time_zone);
+    set_condition(conditions, AVAILABLE, true, "Scheduled", &told, generation);
+    let (reason, told) = if runs.under_way {
+        ("Running", "a run is under way")
+    } else {
+        ("Settled", "")
+    };
+    set_condition(
+        conditions,
+        PROGRESSING,
+        runs.under_way,
+        reason,
+        told,
+        generation,
+    );
+    tell_stopped(conditions, job.operation.stopped, 0, generation);
+    if let Some(trouble) = &runs.trouble {
+        set_condition(conditions, DEGRADED, true, "RunFailed", trouble, generation);
+    }
+    status.last_began = runs.began;
+    status.last_succeeded = runs.succeeded;
+    status
+}

@@ -1,0 +1,232 @@
+//! From what was asked for to what can be built. Pure.
+
+use k8s_openapi::api::core::v1::Secret;
+use millrace_contract::Invalid;
+use millrace_contract::score::ScoreConfig;
+use serde_json::Value;
+
+use super::crd::{Batch, BatchJob, BatchLake};
+use crate::context::Images;
+use crate::hdfs;
+use crate::job::lake::{self, Place};
+use crate::reconcile::{Error, Owner};
+use crate::types::{FreeForm, Operation, PodResources};
+
+/// A job that can be built.
+#[derive(Clone, Debug)]
+pub struct ValidatedBatch {
+    /// Whose objects they are.
+    pub owner: Owner,
+    /// Which job.
+    pub job: Batch,
+    /// When it runs.
+    pub schedule: String,
+    /// The time zone of that.
+    pub time_zone: String,
+    /// The Secret that leads to the lake.
+    pub lake_secret: String,
+    /// The Secret that leads to PostgreSQL.
+    pub postgres_secret: String,
+    /// So many days are looked at.
+    pub catch_up_days: i32,
+    /// The job's configuration.
+    pub config: FreeForm,
+    /// How often a run is tried again.
+    pub retries: i32,
+    /// A run that takes longer is ended, in seconds.
+    pub longest_seconds: i64,
+    /// So many runs are kept.
+    pub history: i32,
+    /// The container image.
+    pub image: String,
+    /// Memory and CPU of a pod.
+    pub resources: Option<PodResources>,
+    /// How it is run over time.
+    pub operation: Operation,
+    lake: BatchLake,
+}
+
+impl ValidatedBatch {
+    /// The Secrets that are mounted.
+    #[must_use]
+    pub fn bindings(&self) -> [String; 2] {
+        [self.lake_secret.clone(), self.postgres_secret.clone()]
+    }
+
+    /// Where the lake is, by its Secret.
+    ///
+    /// # Errors
+    /// The Secret is not there, or leads to no HDFS.
+    pub fn place(&self, secret: Option<&Secret>) -> Result<Place, Invalid> {
+        let (name, field) = match &self.lake.hdfs {
+            Some(hdfs) => (hdfs, "spec.lake.hdfs"),
+            None => (&self.lake_secret, "spec.lake.bindingSecret"),
+        };
+        let found = lake::check(name, secret, field)?;
+        Ok(found.place(self.lake.path.clone(), None, &self.owner.name))
+    }
+}
+
+/// Checks a job.
+///
+/// # Errors
+/// Names the field, its value and the cure.
+pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error> {
+    let spec = &job.spec;
+    match spec.job {
+        Batch::Score => check_score(&spec.config)?,
+    }
+    let lake_secret = match (&spec.lake.hdfs, &spec.lake.binding_secret) {
+        (Some(hdfs), _) => hdfs::binding_name(hdfs),
+        (None, Some(secret)) => secret.clone(),
+        (None, None) => {
+            return Err(Invalid::new(
+                "spec.lake",
+                "",
+                "leads nowhere",
+                "set lake.hdfs or lake.bindingSecret",
+            )
+            .into());
+        }
+    };
+    Ok(ValidatedBatch {
+        owner: Owner::of(job)?,
+        job: spec.job,
+        schedule: spec.schedule.clone(),
+        time_zone: spec.time_zone.clone(),
+        lake_secret,
+        postgres_secret: spec.postgres_secret.clone(),
+        catch_up_days: spec.catch_up_days,
+        config: spec.config.clone(),
+        retries: spec.retries,
+        longest_seconds: i64::from(spec.longest_minutes) * 60,
+        history: spec.history,
+        image: spec.image.clone().unwrap_or_else(|| images.stream.clone()),
+        resources: spec.resources.clone(),
+        operation: spec.operation.clone(),
+        lake: spec.lake.clone(),
+    })
+}
+
+// Reads the configuration as the job will.
+fn check_score(config: &FreeForm) -> Result<(), Invalid> {
+    let read: ScoreConfig =
+        serde_json::from_value(Value::Object(config.clone())).map_err(|error| {
+            Invalid::new(
+                "spec.config",
+                "score",
+                error.to_string(),
+                "see docs/scores.md for the keys and their values",
+            )
+        })?;
+    read.validate().map_err(|invalid| Invalid {
+        field: format!("spec.config.{}", invalid.field),
+        ..invalid
+    })
+}
+
+/// Checks that a Secret can be the binding of a PostgreSQL.
+///
+/// # Errors
+/// It is not there, is of another type, or lacks an entry that the job needs.
+pub fn check_postgres(name: &str, secret: Option<&Secret>) -> Result<(), Invalid> {
+    let refused =
+        |problem: String, cure: &str| Err(Invalid::new("spec.postgresSecret", name, problem, cure));
+    let Some(secret) = secret else {
+        return refused(
+            "there is no Secret of that name in this namespace".to_owned(),
+            "make it with the keys type, host, port, username, password and database, see to the PostgresCluster that makes it, or correct the name",
+        );
+    };
+    let text = |key: &str| {
+        let value = secret.data.as_ref()?.get(key)?;
+        let text = String::from_utf8_lossy(&value.0).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    if text("type").as_deref() != Some("postgresql") {
+        let type_ = text("type").unwrap_or_else(|| "no type".to_owned());
+        return refused(
+            format!("the Secret is of {type_}"),
+            "name one whose key type is postgresql",
+        );
+    }
+    match ["host", "username", "password", "database"]
+        .into_iter()
+        .find(|key| text(key).is_none())
+    {
+        Some(key) => refused(
+            format!("the Secret has no key {key}, or it is empty"),
+            "add it to the Secret, or name another",
+        ),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use serde_json::json;
+
+    pub(in crate::batch) fn job(spec: Value) -> BatchJob {
+        serde_json::from_value(json!({
+            "apiVersion": "millrace.dev/v1alpha1", "kind": "BatchJob",
+            "metadata": {"name": "b", "namespace": "ns", "uid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"},
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn images() -> Images {
+        let image = |name: &str| format!("{name}:1");
+        Images {
+            kafka: image("kafka"),
+            zookeeper: image("zookeeper"),
+            hadoop: image("hadoop"),
+            stream: image("stream"),
+            whisk: image("whisk"),
+        }
+    }
+
+    pub(in crate::batch) fn valid(spec: Value) -> Result<ValidatedBatch, String> {
+        validate(&job(spec), &images()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_configuration_is_read_as_the_job_reads_it() {
+        let spec = |config: Value| json!({"job": "score", "schedule": "@daily", "lake": {"hdfs": "h"}, "postgresSecret": "p", "config": config});
+        let good = valid(spec(json!({"zone": "Europe/Berlin", "tripGap": "10m"}))).unwrap();
+        assert_eq!(good.bindings(), ["h-binding", "p"]);
+        let told = valid(spec(json!({"brakeing": 3}))).unwrap_err();
+        assert!(
+            told.starts_with("spec.config: ") && told.contains("brakeing"),
+            "{told}"
+        );
+        let told = valid(spec(json!({"zone": "Mars/Olympus"}))).unwrap_err();
+        assert!(
+            told.starts_with("spec.config.zone: Mars/Olympus: "),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_leads_to_no_postgres_is_told() {
+        let secret = |data: Value| -> Secret {
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "data": data})).unwrap()
+        };
+        let told = |secret: Option<&Secret>| match check_postgres("p", secret) {
+            Err(invalid) => invalid.to_string(),
+            Ok(()) => String::new(),
+        };
+        assert!(told(None).contains("no Secret"));
+        let kafka = secret(json!({"type": "a2Fma2E="}));
+        assert!(
+            told(Some(&kafka)).contains("of kafka"),
+            "{}",
+            told(Some(&kafka))
+        );
+        let mut whole = json!({"type": "cG9zdGdyZXNxbA==", "host": "aA==", "username": "dQ==", "password": "cA==", "database": "ZA=="});
+        assert_eq!(told(Some(&secret(whole.clone()))), "");
+        whole["password"] = json!("");
+        assert!(told(Some(&secret(whole))).contains("no key password"));
+    }
+}
