@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PostgresArgs {
     /// postgresql://USER@HOST:PORT/DATABASE; else the binding of type postgresql
-    #[arg(long, env = "MILLRACE_POSTGRES", value_name = "URI")]
+    #[arg(long, env = "MILLRACE_POSTGRES_URI", value_name = "URI")]
     pub postgres: Option<String>,
     /// File with the certificates that PostgreSQL's must be signed by; else the binding's ca.crt
     #[arg(long, env = "MILLRACE_POSTGRES_CA", value_name = "FILE")]
@@ -43,7 +43,7 @@ impl PostgresArgs {
             (None, None) => {
                 return Err(SettingsError::Missing {
                     name: "postgres".to_owned(),
-                    cure: "give --postgres URI, MILLRACE_POSTGRES or a binding of type postgresql with the entries host, \
+                    cure: "give --postgres URI, MILLRACE_POSTGRES_URI or a binding of type postgresql with the entries host, \
                            username, password and database under SERVICE_BINDING_ROOT"
                         .to_owned(),
                 });
