@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_contract::duration::Span;
 use millrace_settings::{Binding, Bindings, SettingsError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -13,7 +14,7 @@ use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Flags that say where PostgreSQL is.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct PostgresArgs {
     /// postgresql://USER@HOST:PORT/DATABASE; else the binding of type postgresql
     #[arg(long, env = "MILLRACE_POSTGRES_URI", value_name = "URI")]
@@ -21,6 +22,13 @@ pub struct PostgresArgs {
     /// File with the certificates that PostgreSQL's must be signed by; else the binding's ca.crt
     #[arg(long, env = "MILLRACE_POSTGRES_CA", value_name = "FILE")]
     pub postgres_ca: Option<std::path::PathBuf>,
+    /// So long it is tried while PostgreSQL is away or refuses the password: a new one reaches the binding within a minute
+    #[arg(long, default_value = "2m", value_name = "DURATION", value_parser = span)]
+    pub postgres_wait: Span,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| format!("{text}: not a duration; write for example 30s or 2m"))
 }
 
 /// Where PostgreSQL is and how it is trusted.
@@ -30,7 +38,29 @@ pub struct Access {
     roots: Option<Arc<RootCertStore>>,
 }
 
+/// Between two attempts to connect.
+const PAUSE: Duration = Duration::from_secs(2);
+
 impl PostgresArgs {
+    /// Connects, with the bindings as they are at each attempt.
+    ///
+    /// # Errors
+    /// It cannot be reached, or lets nobody in, for too long; or nothing says where it is.
+    pub async fn connect(
+        &self,
+        bindings: impl Fn() -> Result<Bindings, SettingsError>,
+    ) -> anyhow::Result<Client> {
+        let until = tokio::time::Instant::now() + self.postgres_wait.0;
+        loop {
+            match self.access(&bindings()?)?.connect().await {
+                Ok(client) => return Ok(client),
+                Err(error) if tokio::time::Instant::now() >= until => return Err(error),
+                Err(error) => tracing::warn!("PostgreSQL: {error:#}; trying again"),
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Puts the address together.
     ///
     /// # Errors
@@ -169,12 +199,17 @@ mod tests {
             ("database", "fleet"),
         ];
         let (_dir, bindings) = binding(&whole);
-        let access = PostgresArgs::default().access(&bindings).unwrap();
+        let args = PostgresArgs {
+            postgres: None,
+            postgres_ca: None,
+            postgres_wait: Span::seconds(0),
+        };
+        let access = args.access(&bindings).unwrap();
         assert_eq!(access.config.get_ports(), [6432]);
         assert_eq!(access.config.get_dbname(), Some("fleet"));
         assert_eq!(access.config.get_ssl_mode(), SslMode::Disable);
         let (_dir, bindings) = binding(&whole[..4]);
-        let error = |bindings: &Bindings| match PostgresArgs::default().access(bindings) {
+        let error = |bindings: &Bindings| match args.access(bindings) {
             Err(error) => error.to_string(),
             Ok(_) => String::new(),
         };

@@ -199,7 +199,7 @@ async fn what_goes_wrong_is_told_and_changes_nothing() {
 
     // Nobody there.
     let away = format!("postgresql://postgres@127.0.0.1:{}/postgres", free_port().unwrap());
-    let told = failed(&["--postgres", &away]);
+    let told = failed(&["--postgres", &away, "--postgres-wait", "0s"]);
     assert!(told.contains("cannot be reached"), "{told}");
 
     // And afterwards all is well without hand work, two at once too.

@@ -22,7 +22,9 @@ impl Span {
         Self(Duration::from_secs(n))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads one, for example `200ms`, `30s`, `5m`, `2h`, `90d`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let digits = text
             .find(|c: char| !c.is_ascii_digit() && c != '.')

@@ -42,7 +42,7 @@ pub struct BatchJobSpec {
     /// The time zone of `schedule`, by its IANA name.
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')").message(Message::Expression("'timeZone: ' + self + ': is no name of a time zone; write it like Europe/Vienna'".into())))]
+    #[x_kube(validation = is_zone())]
     pub time_zone: String,
     /// The lake that it reads.
     pub lake: BatchLake,
@@ -83,6 +83,13 @@ pub struct BatchJobSpec {
     /// Stop reconciling this job; its runs go on.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
+}
+
+/// That a text can be the name of a time zone.
+pub(crate) fn is_zone() -> kube::core::Rule {
+    let told = "'timeZone: ' + self + ': is no name of a time zone; write it like Europe/Vienna'";
+    kube::core::Rule::new("self.matches('^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$')")
+        .message(kube::core::Message::Expression(told.to_owned()))
 }
 
 fn utc() -> String {

@@ -64,11 +64,11 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     config.validate()?;
     let zone = config.time_zone()?;
-    let bindings = match &args.service_binding_root {
-        Some(root) => Bindings::read(root)?,
-        None => Bindings::default(),
+    let bindings = || match &args.service_binding_root {
+        Some(root) => Bindings::read(root),
+        None => Ok(Bindings::default()),
     };
-    let storage = args.lake.open(&bindings, None, None)?;
+    let storage = args.lake.open(&bindings()?, None, None)?;
     let layout = Layout::new(&config.dataset)?;
     let records = Records::read(&storage, &layout).await?;
     let live = records.live();
@@ -80,7 +80,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let mut client = args.postgres.access(&bindings)?.connect().await.context(
+    let mut client = args.postgres.connect(bindings).await.context(
         "PostgreSQL cannot be reached; nothing was changed, and the next run takes up what was not done",
     )?;
     store::prepare(&client).await?;
