@@ -1,4 +1,4 @@
-//! Rules and trends over telemetry, as pure functions. No I/O.
+//! Rules and trends over telemetry, and lifetimes for analysts, as pure functions. No I/O.
 //!
 //! A [`Detector`] takes one event and what is known of its vehicle, and gives the alerts it raises:
 //! ```
@@ -27,6 +27,7 @@ pub mod fuel_low;
 mod order;
 pub mod overheating;
 mod rules;
+pub mod survival;
 #[cfg(test)]
 mod testing;
 pub mod tyres;

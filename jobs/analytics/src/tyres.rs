@@ -5,8 +5,8 @@
 //! with the temperature of the tyre, else that outside. What is left of weather and driving is alike in all tyres,
 //! so a loss of air is what one loses more than the others, against what it had itself (its *baseline*).
 
-mod low;
-mod puncture;
+pub(crate) mod low;
+pub(crate) mod puncture;
 
 use millrace_contract::Telemetry;
 use serde::{Deserialize, Serialize};

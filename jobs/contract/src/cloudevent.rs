@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Alert, Invalid, Notification, Telemetry};
+use crate::{Alert, Invalid, Notification, Telemetry, VehicleEvent};
 
 /// Content type of every record value.
 pub const CONTENT_TYPE: &str = "application/json";
@@ -14,6 +14,8 @@ pub const SPEC_VERSION: &str = "1.0";
 pub enum EventType {
     /// [`Telemetry`]
     Telemetry,
+    /// [`VehicleEvent`]
+    VehicleEvent,
     /// [`Alert`]
     Alert,
     /// [`Notification`]
@@ -27,6 +29,7 @@ impl EventType {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Telemetry => "dev.millrace.telemetry.v1",
+            Self::VehicleEvent => "dev.millrace.vehicle-event.v1",
             Self::Alert => "dev.millrace.alert.v1",
             Self::Notification => "dev.millrace.notification.v1",
             Self::DeadLetter => "dev.millrace.dead-letter.v1",
@@ -36,6 +39,7 @@ impl EventType {
     fn parse(text: &str) -> Option<Self> {
         [
             Self::Telemetry,
+            Self::VehicleEvent,
             Self::Alert,
             Self::Notification,
             Self::DeadLetter,
@@ -72,6 +76,19 @@ impl CloudEvent {
             time: t.time,
             subject: Some(t.vehicle.clone()),
             sequence: Some(t.sequence),
+        }
+    }
+
+    /// The attributes of a vehicle event. Equal for a repeated (vehicle, id), as CloudEvents asks.
+    pub fn of_vehicle_event(e: &VehicleEvent, source: &str) -> Self {
+        Self {
+            // Not the id of the telemetry event with that number.
+            id: format!("{}/events/{}", e.vehicle, e.id),
+            source: source.to_owned(),
+            event_type: EventType::VehicleEvent,
+            time: e.time,
+            subject: Some(e.vehicle.clone()),
+            sequence: None,
         }
     }
 

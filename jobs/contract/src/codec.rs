@@ -1,13 +1,15 @@
 //! JSON in and out. The good path reads straight into the structs; only a failure is looked at a second time,
 //! to name field, value and cure.
 
-mod diagnose;
+pub(crate) mod diagnose;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::telemetry::Wire;
-use crate::{Invalid, Telemetry, check_vehicle_id};
+use crate::{FIELDS, Invalid, Telemetry, check_vehicle_id};
 
 /// Longest `driver` and `hire` on the way in, in bytes.
 pub const MAX_PERSON_BYTES: usize = 256;
@@ -38,6 +40,58 @@ impl std::fmt::Debug for Inbound {
     }
 }
 
+/// What one kind of event looks like on the way in.
+pub(crate) trait Wired: DeserializeOwned {
+    /// What a good one becomes.
+    type Good;
+    /// Its JSON Schema, as a path in the contract.
+    const SCHEMA: &'static str;
+    /// The page that lists its fields, as a path in the contract.
+    const PAGE: &'static str;
+
+    /// Checks what was read.
+    fn finish(self) -> Result<Self::Good, Invalid>;
+
+    /// All fields, with `driver` and `hire`.
+    fn names() -> impl Iterator<Item = &'static str>;
+
+    /// Whether there is a field of this name.
+    fn knows(name: &str) -> bool;
+
+    /// The second look at an object with known names that could not be read, but for `driver` and `hire`.
+    fn look(object: &Map<String, Value>) -> Option<Invalid>;
+}
+
+/// Reads one event, or an array of them, each judged on its own.
+pub(crate) fn each<W: Wired>(body: &[u8]) -> Result<Vec<Result<W::Good, Invalid>>, Invalid> {
+    match body.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'{') => match serde_json::from_slice::<W>(body) {
+            Ok(wire) => Ok(vec![wire.finish()]),
+            Err(e) => diagnose::event::<W>(body, &e).map(|invalid| vec![Err(invalid)]),
+        },
+        Some(b'[') => match serde_json::from_slice::<Vec<W>>(body) {
+            Ok(wires) => Ok(wires.into_iter().map(W::finish).collect()),
+            Err(_) => one_by_one::<W>(body),
+        },
+        _ => Err(diagnose::body::<W>(body)),
+    }
+}
+
+fn one_by_one<W: Wired>(body: &[u8]) -> Result<Vec<Result<W::Good, Invalid>>, Invalid> {
+    let elements: Vec<&RawValue> =
+        serde_json::from_slice(body).map_err(|e| diagnose::syntax::<W>(body, &e))?;
+    elements
+        .into_iter()
+        .map(|raw| {
+            let bytes = raw.get().as_bytes();
+            match serde_json::from_slice::<W>(bytes) {
+                Ok(wire) => Ok(wire.finish()),
+                Err(e) => diagnose::event::<W>(bytes, &e).map(Err),
+            }
+        })
+        .collect()
+}
+
 /// Reads what a vehicle sent: one event, or an array of them, each judged on its own.
 ///
 /// Unknown fields are refused: a misspelt `driver` must not slip through. Not-available sentinels are dropped.
@@ -46,32 +100,32 @@ impl std::fmt::Debug for Inbound {
 /// # Errors
 /// The body as a whole is no JSON, or neither an object nor an array.
 pub fn decode_inbound(body: &[u8]) -> Result<Vec<Result<Inbound, Invalid>>, Invalid> {
-    match body.iter().find(|b| !b.is_ascii_whitespace()) {
-        Some(b'{') => match serde_json::from_slice::<Wire>(body) {
-            Ok(wire) => Ok(vec![finish(wire)]),
-            Err(e) => diagnose::event(body, &e).map(|invalid| vec![Err(invalid)]),
-        },
-        Some(b'[') => match serde_json::from_slice::<Vec<Wire>>(body) {
-            Ok(wires) => Ok(wires.into_iter().map(finish).collect()),
-            Err(_) => one_by_one(body),
-        },
-        _ => Err(diagnose::body(body)),
-    }
+    each::<Wire>(body)
 }
 
-fn one_by_one(body: &[u8]) -> Result<Vec<Result<Inbound, Invalid>>, Invalid> {
-    let elements: Vec<&RawValue> =
-        serde_json::from_slice(body).map_err(|e| diagnose::syntax(body, &e))?;
-    elements
-        .into_iter()
-        .map(|raw| {
-            let bytes = raw.get().as_bytes();
-            match serde_json::from_slice::<Wire>(bytes) {
-                Ok(wire) => Ok(finish(wire)),
-                Err(e) => diagnose::event(bytes, &e).map(Err),
-            }
-        })
-        .collect()
+/// Fields of telemetry that are not signals.
+const OTHERS: [&str; 6] = ["vehicle", "sequence", "time", "model", "driver", "hire"];
+
+impl Wired for Wire {
+    type Good = Inbound;
+    const SCHEMA: &'static str = "schema/telemetry.schema.json";
+    const PAGE: &'static str = "docs/telemetry.md";
+
+    fn finish(self) -> Result<Inbound, Invalid> {
+        finish(self)
+    }
+
+    fn names() -> impl Iterator<Item = &'static str> {
+        FIELDS.iter().map(|f| f.name).chain(OTHERS)
+    }
+
+    fn knows(name: &str) -> bool {
+        Telemetry::knows(name)
+    }
+
+    fn look(object: &Map<String, Value>) -> Option<Invalid> {
+        diagnose::required(object).or_else(|| diagnose::optional(object))
+    }
 }
 
 fn finish(wire: Wire) -> Result<Inbound, Invalid> {
@@ -85,7 +139,11 @@ fn finish(wire: Wire) -> Result<Inbound, Invalid> {
             driver,
             hire_id,
         }),
-        Err(e) => Err(diagnose::redact(e, driver.as_deref(), hire_id.as_deref())),
+        Err(e) => Err(diagnose::redact::<Wire>(
+            e,
+            driver.as_deref(),
+            hire_id.as_deref(),
+        )),
     }
 }
 
@@ -95,18 +153,7 @@ fn finish(wire: Wire) -> Result<Inbound, Invalid> {
 /// The first field that is not acceptable.
 pub fn check(telemetry: &mut Telemetry) -> Result<(), Invalid> {
     check_vehicle_id(&telemetry.vehicle)?;
-    if let Some(model) = &telemetry.model
-        && (model.is_empty()
-            || model.chars().count() > MAX_MODEL_CHARS
-            || model.chars().any(char::is_control))
-    {
-        return Err(Invalid::new(
-            "model",
-            model,
-            format!("empty, longer than {MAX_MODEL_CHARS} characters, or has control characters"),
-            "send the name of the vehicle's model, or leave the field out",
-        ));
-    }
+    check_model(telemetry.model.as_deref())?;
     telemetry.each_number(|field, slot| {
         if let Some(value) = *slot {
             *slot = field.accept(value)?;
@@ -122,24 +169,49 @@ pub fn check(telemetry: &mut Telemetry) -> Result<(), Invalid> {
                 "send the most recent ones",
             ));
         }
-        let bad = |c: &String| {
-            c.is_empty()
-                || c.len() > MAX_CODE_BYTES
-                || !c.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-        };
-        match codes.iter().find(|c| bad(c)) {
-            None => Ok(()),
-            Some(c) => Err(Invalid::new(
-                field.name,
-                c,
-                format!("not 1 to {MAX_CODE_BYTES} letters, digits and hyphens"),
-                "send codes such as P0217",
-            )),
-        }
+        let cure = "send codes such as P0217";
+        codes
+            .iter()
+            .try_for_each(|code| check_code(field.name, code, cure))
     })
 }
 
-fn check_person(field: &str, id: Option<&str>) -> Result<(), Invalid> {
+/// Checks the name of a vehicle's model.
+pub(crate) fn check_model(model: Option<&str>) -> Result<(), Invalid> {
+    match model {
+        Some(model)
+            if model.is_empty()
+                || model.chars().count() > MAX_MODEL_CHARS
+                || model.chars().any(char::is_control) =>
+        {
+            Err(Invalid::new(
+                "model",
+                model,
+                format!(
+                    "empty, longer than {MAX_MODEL_CHARS} characters, or has control characters"
+                ),
+                "send the name of the vehicle's model, or leave the field out",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks a code: so short, and of so few characters, that nothing can be told of anybody in it.
+pub(crate) fn check_code(field: &str, code: &str, cure: &str) -> Result<(), Invalid> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    if !code.is_empty() && code.len() <= MAX_CODE_BYTES && code.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Invalid::new(
+        field,
+        code,
+        format!("not 1 to {MAX_CODE_BYTES} letters, digits and hyphens"),
+        cure,
+    ))
+}
+
+pub(crate) fn check_person(field: &str, id: Option<&str>) -> Result<(), Invalid> {
     match id {
         Some(id) if id.is_empty() || id.len() > MAX_PERSON_BYTES => Err(Invalid::new(
             field,
@@ -156,7 +228,7 @@ fn check_person(field: &str, id: Option<&str>) -> Result<(), Invalid> {
 /// # Errors
 /// No JSON, or a field of the wrong type.
 pub fn decode(value: &[u8]) -> Result<Telemetry, Invalid> {
-    serde_json::from_slice(value).map_err(|e| diagnose::stored(value, &e))
+    serde_json::from_slice(value).map_err(|e| diagnose::stored::<Wire>(value, &e))
 }
 
 /// Writes telemetry for Kafka. A number that is not finite is left out: JSON has none.

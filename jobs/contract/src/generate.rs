@@ -1,6 +1,8 @@
-//! Turns `schema.yaml` into Rust, JSON Schema and documentation. Pure: takes text, gives text.
+//! Turns `schema.yaml`, and the tables of vehicle events, into Rust, JSON Schema and documentation. Pure: takes text,
+//! gives text.
 
 mod documents;
+mod events;
 mod rust;
 
 use serde::Deserialize;
@@ -35,6 +37,8 @@ pub fn generate(schema: &str) -> Result<Vec<(&'static str, String)>, GenerateErr
             documents::json_schema(&schema),
         ),
         ("docs/telemetry.md", documents::markdown(&schema)),
+        ("schema/vehicle-event.schema.json", events::json_schema()),
+        ("docs/vehicle-events.md", events::markdown()),
     ])
 }
 

@@ -1,4 +1,4 @@
-//! The data contract of Millrace: telemetry, alerts, notifications, dead letters, their JSON codecs and
+//! The data contract of Millrace: telemetry, vehicle events, alerts, notifications, dead letters, their JSON codecs and
 //! CloudEvents headers. No I/O.
 //!
 //! `schema.yaml` is the one definition of a telemetry field; [`telemetry`] is generated from it.
@@ -20,6 +20,7 @@ pub mod telemetry;
 pub mod time;
 pub mod topics;
 pub mod vehicle;
+pub mod vehicle_event;
 
 pub use alert::{Alert, AlertDetails, Notification, Severity, WarningLine, ZoneAhead};
 pub use codec::Inbound;
@@ -29,3 +30,4 @@ pub use invalid::Invalid;
 pub use telemetry::{FIELDS, Telemetry};
 pub use time::{TimeLimits, check_time};
 pub use vehicle::check_vehicle_id;
+pub use vehicle_event::{Component, EventKind, InboundEvent, VehicleEvent};

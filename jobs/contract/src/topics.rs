@@ -2,6 +2,8 @@
 
 /// Telemetry from vehicles, as accepted by the gateway.
 pub const TELEMETRY: &str = "telemetry";
+/// What happens to vehicles: checks, repairs, maintenance, breakdowns, hires.
+pub const VEHICLE_EVENTS: &str = "vehicle-events";
 /// Alerts raised by detection.
 pub const ALERTS: &str = "alerts";
 /// Notifications on their way to a vehicle.
@@ -22,6 +24,7 @@ pub const AUDIT: &str = "audit";
 /// Every topic with whether it is compacted.
 pub const ALL: &[(&str, bool)] = &[
     (TELEMETRY, false),
+    (VEHICLE_EVENTS, false),
     (ALERTS, false),
     (NOTIFICATIONS, false),
     (DEAD_LETTERS, false),

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use millrace_contract::{Alert, Severity, WarningLine, topics};
+use millrace_contract::{Alert, EventKind, Severity, WarningLine, topics, vehicle_event};
 use millrace_testkit::{Kafka, Server, data_dir, free_port};
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::message::Message;
@@ -28,7 +28,7 @@ struct Platform {
     directory: tempfile::TempDir,
     _detect: Server,
     dispatcher: tokio::task::JoinHandle<()>,
-    _kafka: Kafka,
+    kafka: Kafka,
 }
 
 impl Platform {
@@ -46,7 +46,7 @@ impl Platform {
             directory,
             _detect: detect,
             dispatcher,
-            _kafka: kafka,
+            kafka,
         })
     }
 
@@ -192,9 +192,32 @@ async fn simulated_cars_are_warned_once_though_the_gateway_is_killed() {
     for via in ["http", "mqtt"] {
         let mut command = platform.command("simulate");
         fleet(&mut command, via);
-        command.args(["--via", via]);
+        command.args(["--via", via, "--vehicle-events"]);
         let (lines, told) = platform.lines(command).await;
         assert!(told.contains("3600 events in"), "{told}");
+        // Two that break down; their repairs lie ahead.
+        assert!(told.contains(" vehicle events"), "{told}");
+        let events = support::all(&platform.kafka.bootstrap(), topics::VEHICLE_EVENTS).await;
+        let kinds: Vec<EventKind> = events
+            .iter()
+            .filter(|r| r.key_text().is_some_and(|key| key.starts_with(via)))
+            .map(|r| {
+                vehicle_event::decode(r.payload.as_deref().unwrap())
+                    .unwrap()
+                    .kind
+            })
+            .collect();
+        let count = |kind| kinds.iter().filter(|k| **k == kind).count();
+        assert_eq!(
+            (count(EventKind::Breakdown), count(EventKind::Repair)),
+            (2, 0),
+            "{kinds:?}"
+        );
+        assert_eq!(
+            (count(EventKind::HireStarted), count(EventKind::HireEnded)),
+            (4, 4),
+            "{kinds:?}"
+        );
         ids_are_unique(&lines);
         let episodes = episodes(&lines);
         assert_eq!(episodes.len(), 2, "{lines:?}");

@@ -42,7 +42,8 @@ pub fn check(filter: &str, schema: TopicSchema) -> Result<(), Invalid> {
     let compiled = match schema {
         TopicSchema::Alert => Condition::compile(filter, &ALERT_FIELDS),
         TopicSchema::Telemetry => Condition::compile(filter, &Events),
-        TopicSchema::Notification
+        TopicSchema::VehicleEvent
+        | TopicSchema::Notification
         | TopicSchema::DeadLetter
         | TopicSchema::DetectState
         | TopicSchema::Notified

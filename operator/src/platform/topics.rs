@@ -8,6 +8,8 @@ use crate::topic::crd::TopicSchema;
 use crate::types::Quantity;
 
 const WEEK_MILLISECONDS: &str = "604800000";
+/// 90 days.
+const QUARTER_MILLISECONDS: &str = "7776000000";
 const MEBIBYTE: u64 = 1024 * 1024;
 
 /// A topic of the platform.
@@ -25,7 +27,7 @@ pub struct Topic {
 
 /// All topics, for a node's volume of this size.
 ///
-/// Telemetry may take half of the volume and the other logs an eighth together, so that the volume does not fill while
+/// Telemetry may take half of the volume and the other logs a sixth together, so that the volume does not fill while
 /// retention by time would still allow it.
 #[must_use]
 pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
@@ -69,6 +71,16 @@ pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
     dead_letters
         .config
         .insert("max.message.bytes".into(), (2 * MEBIBYTE).to_string());
+    let mut vehicle_events = log(
+        topics::VEHICLE_EVENTS,
+        TopicSchema::VehicleEvent,
+        partitions,
+        each(32),
+    );
+    // They are few, and lifetimes are counted in months.
+    vehicle_events
+        .config
+        .insert("retention.ms".into(), QUARTER_MILLISECONDS.into());
     vec![
         log(
             topics::TELEMETRY,
@@ -76,6 +88,7 @@ pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
             partitions,
             each(2),
         ),
+        vehicle_events,
         log(topics::ALERTS, TopicSchema::Alert, partitions, each(32)),
         log(
             topics::NOTIFICATIONS,

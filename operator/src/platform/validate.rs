@@ -24,7 +24,7 @@ use crate::reconcile::{Error, Owner};
 use crate::types::{FreeForm, MaintenanceWindow, Windows};
 
 /// Tokens that Secrets of former versions do not have.
-pub const ADDED_TOKENS: [&str; 2] = ["vehicles-token", "operations-token"];
+pub const ADDED_TOKENS: [&str; 3] = ["vehicles-token", "operations-token", "events-token"];
 
 /// What was read before a platform is built.
 #[derive(Clone, Debug)]
@@ -207,6 +207,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
             ("notify-token", secrets::token),
             (ADDED_TOKENS[0], secrets::token),
             (ADDED_TOKENS[1], secrets::token),
+            (ADDED_TOKENS[2], secrets::token),
             ("pseudonym-key", secrets::key),
             ("seal-key", secrets::key),
         ];
@@ -323,7 +324,7 @@ pub(super) mod tests {
         };
         let made = validate(&platform(spec), fresh.clone()).unwrap();
         let made = made.gateway_secret.unwrap();
-        assert_eq!(made.len(), 8);
+        assert_eq!(made.len(), 9);
         assert_eq!(made["type"].0, b"millrace-gateway");
         let none = validate(&platform(json!({"kafka": {}})), fresh).unwrap();
         assert_eq!(none.gateway_secret, None);

@@ -136,6 +136,8 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 pub enum TopicSchema {
     /// One sample of a vehicle.
     Telemetry,
+    /// What happened to a vehicle: check, repair, maintenance, breakdown, hire.
+    VehicleEvent,
     /// A finding of `detect`.
     Alert,
     /// What a driver is told.
@@ -160,6 +162,7 @@ impl TopicSchema {
     pub fn name(self) -> &'static str {
         match self {
             Self::Telemetry => "telemetry",
+            Self::VehicleEvent => "vehicle-event",
             Self::Alert => "alert",
             Self::Notification => "notification",
             Self::DeadLetter => "dead-letter",
@@ -280,6 +283,7 @@ mod tests {
     fn schemas_are_named_as_they_are_written() {
         for schema in [
             TopicSchema::Telemetry,
+            TopicSchema::VehicleEvent,
             TopicSchema::Alert,
             TopicSchema::Notification,
             TopicSchema::DeadLetter,

@@ -1,4 +1,4 @@
-//! Writes what is generated from schema.yaml, or with `--check` says whether it is up to date.
+//! Writes what is generated from schema.yaml and the tables of vehicle events, or with `--check` says whether it is up to date.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use millrace_contract::generate::generate;
 
 const USAGE: &str = "usage: millrace-generate-contract [--check]
-Writes src/telemetry.rs, schema/telemetry.schema.json and docs/telemetry.md from schema.yaml.
+Writes src/telemetry.rs, schema/telemetry.schema.json and docs/telemetry.md from schema.yaml, and
+schema/vehicle-event.schema.json and docs/vehicle-events.md from src/vehicle_event.rs.
 --check  write nothing; exit with 1 when a file differs";
 
 fn main() -> ExitCode {
@@ -44,7 +45,7 @@ fn run(check: bool) -> Result<bool, Box<dyn std::error::Error>> {
             continue;
         }
         if check {
-            eprintln!("{path} differs from what schema.yaml gives; run without --check");
+            eprintln!("{path} differs from what its source gives; run without --check");
             up_to_date = false;
         } else {
             if let Some(folder) = file.parent() {

@@ -5,23 +5,24 @@
 
 use serde_json::{Map, Value, error::Category};
 
+use super::Wired;
+use crate::Invalid;
 use crate::field::Kind;
-use crate::telemetry::{FIELDS, field};
-use crate::{Invalid, Telemetry};
+use crate::telemetry::FIELDS;
 
 /// Stands for a value that may name a person.
-pub(super) const NOT_SHOWN: &str = "(not shown)";
+pub(crate) const NOT_SHOWN: &str = "(not shown)";
 
 const ONE_OR_MANY: &str = "send one JSON object, or an array of objects";
 
 /// Why one event could not be read, as the inner value; as the error when it is no JSON at all.
-pub(super) fn event(json: &[u8], cause: &serde_json::Error) -> Result<Invalid, Invalid> {
+pub(super) fn event<W: Wired>(json: &[u8], cause: &serde_json::Error) -> Result<Invalid, Invalid> {
     match serde_json::from_slice::<Value>(json) {
-        Err(e) => Err(syntax(json, &e)),
+        Err(e) => Err(syntax::<W>(json, &e)),
         Ok(Value::Object(object)) => {
-            let invalid = inbound(&object).unwrap_or_else(|| duplicate(cause));
+            let invalid = inbound::<W>(&object).unwrap_or_else(|| duplicate::<W>(cause));
             let text = |name: &str| object.get(name).and_then(Value::as_str);
-            Ok(redact(invalid, text("driver"), text("hire")))
+            Ok(redact::<W>(invalid, text("driver"), text("hire")))
         }
         Ok(other) => Ok(Invalid::new(
             "event",
@@ -33,7 +34,7 @@ pub(super) fn event(json: &[u8], cause: &serde_json::Error) -> Result<Invalid, I
 }
 
 /// Why a body that starts with neither `{` nor `[` could not be read.
-pub(super) fn body(json: &[u8]) -> Invalid {
+pub(super) fn body<W: Wired>(json: &[u8]) -> Invalid {
     match serde_json::from_slice::<Value>(json) {
         _ if json.iter().all(u8::is_ascii_whitespace) => {
             Invalid::new("body", "", "empty", ONE_OR_MANY)
@@ -44,17 +45,15 @@ pub(super) fn body(json: &[u8]) -> Invalid {
             "neither an object nor an array",
             ONE_OR_MANY,
         ),
-        Err(e) => syntax(json, &e),
+        Err(e) => syntax::<W>(json, &e),
     }
 }
 
-/// Why telemetry from Kafka could not be read.
-pub(super) fn stored(json: &[u8], cause: &serde_json::Error) -> Invalid {
+/// Why an event from Kafka could not be read.
+pub(crate) fn stored<W: Wired>(json: &[u8], cause: &serde_json::Error) -> Invalid {
     match serde_json::from_slice::<Value>(json) {
-        Err(e) => syntax(json, &e),
-        Ok(Value::Object(object)) => required(&object)
-            .or_else(|| optional(&object))
-            .unwrap_or_else(|| duplicate(cause)),
+        Err(e) => syntax::<W>(json, &e),
+        Ok(Value::Object(object)) => W::look(&object).unwrap_or_else(|| duplicate::<W>(cause)),
         Ok(other) => Invalid::new(
             "value",
             kind_of(&other),
@@ -65,7 +64,11 @@ pub(super) fn stored(json: &[u8], cause: &serde_json::Error) -> Invalid {
 }
 
 /// Replaces the quoted value when it repeats an id of a person.
-pub(super) fn redact(invalid: Invalid, driver: Option<&str>, hire: Option<&str>) -> Invalid {
+pub(crate) fn redact<W: Wired>(
+    invalid: Invalid,
+    driver: Option<&str>,
+    hire: Option<&str>,
+) -> Invalid {
     if ![driver, hire]
         .into_iter()
         .flatten()
@@ -74,7 +77,7 @@ pub(super) fn redact(invalid: Invalid, driver: Option<&str>, hire: Option<&str>)
         return invalid;
     }
     // The field's own name is safe only when it is ours.
-    let known = field(&invalid.field).is_some() || OTHERS.contains(&invalid.field.as_str());
+    let known = W::knows(&invalid.field);
     Invalid {
         field: if known {
             invalid.field
@@ -87,15 +90,9 @@ pub(super) fn redact(invalid: Invalid, driver: Option<&str>, hire: Option<&str>)
     }
 }
 
-/// Fields that are not signals.
-const OTHERS: [&str; 6] = ["vehicle", "sequence", "time", "model", "driver", "hire"];
-
-fn inbound(object: &Map<String, Value>) -> Option<Invalid> {
-    if let Some(name) = object
-        .keys()
-        .find(|k| field(k).is_none() && !OTHERS.contains(&k.as_str()))
-    {
-        return Some(unknown(name));
+fn inbound<W: Wired>(object: &Map<String, Value>) -> Option<Invalid> {
+    if let Some(name) = object.keys().find(|k| !W::knows(k)) {
+        return Some(unknown::<W>(name));
     }
     if let Some(name) = ["driver", "hire"].into_iter().find(|n| {
         object
@@ -109,65 +106,78 @@ fn inbound(object: &Map<String, Value>) -> Option<Invalid> {
             "send the id as a JSON string",
         ));
     }
-    required(object).or_else(|| optional(object))
+    W::look(object)
 }
 
-fn required(object: &Map<String, Value>) -> Option<Invalid> {
-    const VEHICLE: &str = "send the vehicle's id as a JSON string";
-    const SEQUENCE: &str = "count the vehicle's events from 0 on";
-    const TIME: &str =
-        "send the time of the measurement in RFC 3339, such as \"2026-01-01T08:30:00Z\"";
-    let missing = |name: &str, cure: &str| Some(Invalid::new(name, "", "missing", cure));
+/// Whether `vehicle` is there and a text.
+pub(crate) fn vehicle(object: &Map<String, Value>) -> Option<Invalid> {
+    const CURE: &str = "send the vehicle's id as a JSON string";
     match object.get("vehicle") {
-        None => return missing("vehicle", VEHICLE),
-        Some(Value::String(_)) => {}
-        Some(v) => {
-            return Some(Invalid::new(
-                "vehicle",
-                v.to_string(),
-                "not a text",
-                VEHICLE,
-            ));
-        }
+        None => Some(Invalid::new("vehicle", "", "missing", CURE)),
+        Some(Value::String(_)) => None,
+        Some(v) => Some(Invalid::new("vehicle", v.to_string(), "not a text", CURE)),
     }
-    match object.get("sequence") {
-        None => return missing("sequence", SEQUENCE),
-        Some(v) if v.as_u64().is_some() => {}
-        Some(v) => {
-            let problem = format!("not a whole number from 0 to {}", u64::MAX);
-            return Some(Invalid::new("sequence", v.to_string(), problem, SEQUENCE));
-        }
-    }
+}
+
+/// Whether `time` is there and a time.
+pub(crate) fn time(object: &Map<String, Value>, cure: &str) -> Option<Invalid> {
     match object.get("time") {
-        None => missing("time", TIME),
+        None => Some(Invalid::new("time", "", "missing", cure)),
         Some(Value::String(text)) => match text.parse::<jiff::Timestamp>() {
             Ok(_) => None,
             Err(_) => Some(Invalid::new(
                 "time",
                 text,
                 "not an RFC 3339 time with an offset",
-                TIME,
+                cure,
             )),
         },
-        Some(v) => Some(Invalid::new("time", v.to_string(), "not a text", TIME)),
+        Some(v) => Some(Invalid::new("time", v.to_string(), "not a text", cure)),
     }
 }
 
-fn optional(object: &Map<String, Value>) -> Option<Invalid> {
-    for name in ["model", "hire"] {
-        if let Some(v) = object.get(name).filter(|v| !v.is_string() && !v.is_null()) {
-            let shown = if name == "hire" {
-                NOT_SHOWN.to_owned()
-            } else {
-                v.to_string()
-            };
-            return Some(Invalid::new(
-                name,
-                shown,
-                "not a text",
-                "send a JSON string or leave it out",
-            ));
-        }
+/// The first of these fields that is there and no text.
+pub(crate) fn texts(object: &Map<String, Value>, names: &[&str]) -> Option<Invalid> {
+    names.iter().find_map(|name| {
+        let value = object
+            .get(*name)
+            .filter(|v| !v.is_string() && !v.is_null())?;
+        Some(Invalid::new(
+            *name,
+            value.to_string(),
+            "not a text",
+            "send a JSON string or leave it out",
+        ))
+    })
+}
+
+/// `hire` in what is stored: there it is a pseudonym.
+pub(crate) fn hire(object: &Map<String, Value>) -> Option<Invalid> {
+    texts(object, &["hire"]).map(|invalid| Invalid {
+        value: NOT_SHOWN.to_owned(),
+        ..invalid
+    })
+}
+
+pub(super) fn required(object: &Map<String, Value>) -> Option<Invalid> {
+    const SEQUENCE: &str = "count the vehicle's events from 0 on";
+    const TIME: &str =
+        "send the time of the measurement in RFC 3339, such as \"2026-01-01T08:30:00Z\"";
+    vehicle(object)
+        .or_else(|| match object.get("sequence") {
+            None => Some(Invalid::new("sequence", "", "missing", SEQUENCE)),
+            Some(v) if v.as_u64().is_some() => None,
+            Some(v) => {
+                let problem = format!("not a whole number from 0 to {}", u64::MAX);
+                Some(Invalid::new("sequence", v.to_string(), problem, SEQUENCE))
+            }
+        })
+        .or_else(|| time(object, TIME))
+}
+
+pub(super) fn optional(object: &Map<String, Value>) -> Option<Invalid> {
+    if let Some(invalid) = texts(object, &["model"]).or_else(|| hire(object)) {
+        return Some(invalid);
     }
     FIELDS.iter().find_map(|f| {
         let value = object.get(f.name).filter(|v| !v.is_null())?;
@@ -222,21 +232,24 @@ fn in_unit(unit: &str) -> String {
     }
 }
 
-fn unknown(name: &str) -> Invalid {
-    let near = FIELDS
-        .iter()
-        .map(|f| f.name)
-        .chain(OTHERS)
-        .map(|known| (distance(name, known), known))
-        .filter(|(d, known)| *d <= 1 + known.len() / 6)
-        .min();
-    let cure = match near {
-        Some((_, known)) => format!("write {known} if that is meant, else leave the field out"),
-        None => {
-            "leave the field out; docs/telemetry.md of the contract lists the fields".to_owned()
-        }
+fn unknown<W: Wired>(name: &str) -> Invalid {
+    let cure = match near(name, W::names()) {
+        Some(known) => format!("write {known} if that is meant, else leave the field out"),
+        None => format!(
+            "leave the field out; {} of the contract lists the fields",
+            W::PAGE
+        ),
     };
     Invalid::new(name, NOT_SHOWN, "unknown field", cure)
+}
+
+/// The one of these names that is probably meant.
+pub(crate) fn near(name: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    names
+        .map(|known| (distance(name, known), known))
+        .filter(|(d, known)| *d <= 1 + known.len() / 6)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// Levenshtein distance, on bytes: names are ASCII.
@@ -259,7 +272,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 /// What `Value` cannot tell any more: a field that is there twice. The cause's text names only our own fields.
-fn duplicate(cause: &serde_json::Error) -> Invalid {
+fn duplicate<W: Wired>(cause: &serde_json::Error) -> Invalid {
     let text = cause.to_string();
     match text
         .strip_prefix("duplicate field `")
@@ -274,15 +287,15 @@ fn duplicate(cause: &serde_json::Error) -> Invalid {
                 cause.line(),
                 cause.column()
             ),
-            "compare it with schema/telemetry.schema.json of the contract",
+            format!("compare it with {} of the contract", W::SCHEMA),
         ),
     }
 }
 
 /// Why a text is no JSON.
-pub(super) fn syntax(json: &[u8], cause: &serde_json::Error) -> Invalid {
+pub(super) fn syntax<W: Wired>(json: &[u8], cause: &serde_json::Error) -> Invalid {
     if let Some((name, token)) = bare_nan(json) {
-        let name = if Telemetry::knows(&name) {
+        let name = if W::knows(&name) {
             name
         } else {
             "body".to_owned()

@@ -16,12 +16,20 @@ pub enum Role {
     Vehicles,
     /// Sends notifications.
     Notify,
+    /// Sends vehicle events, of all vehicles: the workshop's system, the hire desk's.
+    Events,
     /// Asks for the flow; lists, shows and redrives dead letters.
     Operations,
 }
 
 impl Role {
-    const ALL: [Self; 4] = [Self::Admin, Self::Vehicles, Self::Notify, Self::Operations];
+    const ALL: [Self; 5] = [
+        Self::Admin,
+        Self::Vehicles,
+        Self::Notify,
+        Self::Events,
+        Self::Operations,
+    ];
 
     /// Its word in audit records.
     #[must_use]
@@ -30,6 +38,7 @@ impl Role {
             Self::Admin => "admin",
             Self::Vehicles => "vehicles",
             Self::Notify => "notify",
+            Self::Events => "events",
             Self::Operations => "operations",
         }
     }
@@ -41,6 +50,7 @@ impl Role {
             Self::Admin => "admin-token",
             Self::Vehicles => "vehicles-token",
             Self::Notify => "notify-token",
+            Self::Events => "events-token",
             Self::Operations => "operations-token",
         }
     }
@@ -50,6 +60,7 @@ impl Role {
             Self::Admin => Some(&secrets.admin_token),
             Self::Notify => Some(&secrets.notify_token),
             Self::Vehicles => secrets.vehicles_token.as_ref(),
+            Self::Events => secrets.events_token.as_ref(),
             Self::Operations => secrets.operations_token.as_ref(),
         }
     }
@@ -99,6 +110,7 @@ mod tests {
             admin_token: Secret::new("admin"),
             notify_token: Secret::new("notify"),
             vehicles_token: Some(Secret::new("vehicles")),
+            events_token: None,
             operations_token: None,
             pseudonym_key: PseudonymKey::from_bytes(&[7; 32]).unwrap(),
             seal_key: SealKey::from_text("a secret of more than thirty-two characters").unwrap(),

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use jiff::Timestamp;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{Invalid, codec, topics};
+use millrace_contract::{Invalid, Telemetry, codec, topics};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -49,7 +49,9 @@ pub async fn send(
     let sequence = sequence(&query::pairs(&uri)?)?;
     // Nothing was measured, so no rule, no average and no track has anything of it.
     let body = json!({ "vehicle": VEHICLE, "sequence": sequence, "time": Timestamp::now() });
-    let judged = gateway.ingest.judge(VEHICLE, body.to_string().as_bytes());
+    let judged = gateway
+        .ingest
+        .judge::<Telemetry>(Some(VEHICLE), body.to_string().as_bytes());
     if let Some(rejected) = judged.rejected.into_iter().next() {
         return Err(Refused::Invalid(rejected.invalid));
     }

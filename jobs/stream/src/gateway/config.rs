@@ -127,6 +127,8 @@ pub struct Secrets {
     pub notify_token: Secret,
     /// Opens the endpoints of vehicles; without it only the administrator does.
     pub vehicles_token: Option<Secret>,
+    /// Opens `POST /v1/vehicle-events`; without it only the administrator does.
+    pub events_token: Option<Secret>,
     /// Opens dead letters and the flow; without it only the administrator does.
     pub operations_token: Option<Secret>,
     /// Makes pseudonyms of drivers.
@@ -156,6 +158,7 @@ impl Secrets {
             admin_token: token(binding, "admin-token")?,
             notify_token: token(binding, "notify-token")?,
             vehicles_token: optional_token(binding, "vehicles-token")?,
+            events_token: optional_token(binding, "events-token")?,
             operations_token: optional_token(binding, "operations-token")?,
             pseudonym_key: pseudonym_key(key)
                 .map_err(|e| unusable(binding, "pseudonym-key", &e.problem, &e.cure))?,

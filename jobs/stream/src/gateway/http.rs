@@ -11,16 +11,17 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use futures::StreamExt;
 use jiff::Timestamp;
-use millrace_contract::{Invalid, check_vehicle_id};
+use millrace_contract::{Invalid, Telemetry, check_vehicle_id};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::bearer;
 use super::answer::{Crowd, Refused};
+use super::event::Event;
 use super::ingest::StoreError;
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
-use super::{Gateway, admin, canary, dead, flow, notify};
+use super::{Gateway, admin, canary, dead, flow, notify, vehicle_events};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
 /// its answer instead of a broken connection.
@@ -29,7 +30,7 @@ const DRAINED: usize = 16 * 1024 * 1024;
 /// Who sends slower than this holds a connection for nothing.
 const SLOWEST_BODY: Duration = Duration::from_secs(60);
 
-/// Bodies of telemetry that may be in memory at once.
+/// Bodies of events that may be in memory at once.
 const ALL_BODIES_KIB: u32 = 64 * 1024;
 
 /// Of one vehicle.
@@ -84,6 +85,11 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/v1/vehicles/{vehicle}/telemetry", post(telemetry))
         .route(
+            "/v1/vehicles/{vehicle}/vehicle-events",
+            post(vehicle_events::of_vehicle),
+        )
+        .route("/v1/vehicle-events", post(vehicle_events::of_fleet))
+        .route(
             "/v1/vehicles/{vehicle}",
             put(admin::enrol).get(admin::show).delete(admin::revoke),
         )
@@ -105,7 +111,7 @@ async fn unknown(request: Request) -> Refused {
         "path",
         request.uri().path(),
         "there is no such endpoint",
-        "use POST /v1/vehicles/{id}/telemetry; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary",
+        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary",
     ))
 }
 
@@ -116,39 +122,80 @@ async fn telemetry(
     body: Body,
 ) -> Result<Response, Refused> {
     let since = Instant::now();
-    check_vehicle_id(&vehicle)?;
-    let token = bearer(&headers);
-    if let Err(error) = gateway.credentials.check(&vehicle, token, Timestamp::now()) {
-        gateway.metrics.refused(Channel::Http, Refusal::Auth, 1);
-        return Err(error.into());
+    check_sender(&gateway, &vehicle, &headers, Channel::Http)?;
+    let sender = Sender {
+        vehicle: Some(&vehicle),
+        channel: Channel::Http,
+        since,
+    };
+    take::<Telemetry>(&gateway, sender, body).await
+}
+
+/// Lets a vehicle in with a token of its own.
+pub fn check_sender(
+    gateway: &Gateway,
+    vehicle: &str,
+    headers: &HeaderMap,
+    channel: Channel,
+) -> Result<(), Refused> {
+    check_vehicle_id(vehicle)?;
+    let checked = gateway
+        .credentials
+        .check(vehicle, bearer(headers), Timestamp::now());
+    checked.map(drop).map_err(|error| {
+        gateway.metrics.refused(channel, Refusal::Auth, 1);
+        error.into()
+    })
+}
+
+/// Who sends a body, and how.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// The vehicle that authenticated itself; none where a role did, which may speak of all.
+    pub vehicle: Option<&'a str>,
+    /// The channel.
+    pub channel: Channel,
+    /// When its request came.
+    pub since: Instant,
+}
+
+impl Sender<'_> {
+    /// Under which its share of the room is counted: no vehicle can have the name of the role.
+    pub fn name(&self) -> &str {
+        self.vehicle.unwrap_or("/events")
     }
+}
+
+/// Takes a body of events in, and answers when Kafka has acknowledged them.
+pub async fn take<E: Event>(
+    gateway: &Gateway,
+    sender: Sender<'_>,
+    body: Body,
+) -> Result<Response, Refused> {
+    let channel = sender.channel;
+    let refused = |why| gateway.metrics.refused(channel, why, 1);
     if let Some(seconds) = gateway.throttle.refused() {
-        gateway
-            .metrics
-            .refused(Channel::Http, Refusal::Throttled, 1);
+        refused(Refusal::Throttled);
         return Err(StoreError::Throttled { seconds }.into());
     }
     let limit = gateway.config.max_body_bytes;
     let _room = gateway
         .bodies
-        .room(&vehicle, body.size_hint().exact(), limit)
-        .inspect_err(|_| {
-            gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
-        })?;
-    let body = read(body, limit).await.inspect_err(|_| {
-        gateway.metrics.refused(Channel::Http, Refusal::TooLarge, 1);
-    })?;
-    let judged = gateway.ingest.judge(&vehicle, &body);
+        .room(sender.name(), body.size_hint().exact(), limit)
+        .inspect_err(|_| refused(Refusal::Busy))?;
+    let body = read(body, limit)
+        .await
+        .inspect_err(|_| refused(Refusal::TooLarge))?;
+    let judged = gateway.ingest.judge::<E>(sender.vehicle, &body);
     let room = gateway
         .ingest
-        .room_now(&vehicle, &judged)
-        .inspect_err(|_| {
-            gateway.metrics.refused(Channel::Http, Refusal::Busy, 1);
-        })?;
-    let line = gateway
-        .ingest
-        .put_in_line(&vehicle, Channel::Http, &body, judged, room, since)?;
-    let stored = gateway.ingest.acknowledged(line, Channel::Http).await?;
+        .room_now(sender.name(), &judged)
+        .inspect_err(|_| refused(Refusal::Busy))?;
+    let line =
+        gateway
+            .ingest
+            .put_in_line(sender.vehicle, channel, &body, judged, room, sender.since)?;
+    let stored = gateway.ingest.acknowledged(line, channel).await?;
     // Part of a batch is success with a list; nothing of it is an error, and the first reason is its headline.
     let status = match stored.rejected.first() {
         Some(_) if stored.accepted == 0 => StatusCode::BAD_REQUEST,

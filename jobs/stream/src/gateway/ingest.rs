@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{codec, topics};
+use millrace_contract::topics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::config::{Config, Secrets};
+use super::event::Event;
 use super::intake::{Judge, Judged, Rejected};
 use super::letters::{Letter, dead_letters};
 use super::metrics::{Channel, Metrics, Refusal};
@@ -39,7 +40,7 @@ pub enum StoreError {
     },
     /// Nothing is taken in for now.
     #[error(
-        "ingest: accept none: no telemetry is taken in for now; send the body again in {seconds} s"
+        "ingest: accept none: no events are taken in for now; send the body again in {seconds} s"
     )]
     Throttled {
         /// After so many seconds it is worth another try.
@@ -136,25 +137,25 @@ impl Ingest {
         }
     }
 
-    /// Judges a body that `vehicle` sent.
+    /// Judges a body of events that `vehicle` sent, or, without one, somebody who may speak of all.
     #[must_use]
-    pub fn judge(&self, vehicle: &str, body: &[u8]) -> Judged {
+    pub fn judge<E: Event>(&self, vehicle: Option<&str>, body: &[u8]) -> Judged<E> {
         let judge = Judge {
             vehicle,
             max_batch: self.config.max_batch,
             limits: &self.config.time_limits,
             key: &self.secrets.pseudonym_key,
         };
-        judge.body(body, Timestamp::now())
+        E::judge(&judge, body, Timestamp::now())
     }
 
     /// Room for the events of a body, now or never.
     ///
     /// # Errors
     /// When too many are in flight, of this vehicle or of all.
-    pub fn room_now(&self, vehicle: &str, judged: &Judged) -> Result<Room, StoreError> {
+    pub fn room_now<E>(&self, sender: &str, judged: &Judged<E>) -> Result<Room, StoreError> {
         let events = self.events(judged);
-        let share = self.shares.take_now(vehicle, events);
+        let share = self.shares.take_now(sender, events);
         let share = share.ok_or(StoreError::OwnShare {
             limit: self.shares.most(),
         })?;
@@ -193,35 +194,35 @@ impl Ingest {
     }
 
     // A body that is larger than the limit takes all of it.
-    fn events(&self, judged: &Judged) -> usize {
+    fn events<E>(&self, judged: &Judged<E>) -> usize {
         (judged.accepted.len() + judged.rejected.len()).min(self.config.max_in_flight)
     }
 
-    /// Puts a judged body in line. Does not wait, so calls for one vehicle keep their order in Kafka.
+    /// Puts a judged body in line, of `vehicle` or, without one, of somebody who speaks of all. Does not wait, so calls
+    /// for one vehicle keep their order in Kafka.
     ///
     /// # Errors
     /// When Kafka's client takes no more.
-    pub fn put_in_line(
+    pub fn put_in_line<E: Event>(
         &self,
-        vehicle: &str,
+        vehicle: Option<&str>,
         channel: Channel,
         body: &[u8],
-        judged: Judged,
+        judged: Judged<E>,
         room: Room,
         since: Instant,
     ) -> Result<InLine, StoreError> {
         let mut deliveries = Vec::with_capacity(judged.accepted.len() + judged.rejected.len());
-        for telemetry in &judged.accepted {
-            let headers = CloudEvent::of_telemetry(telemetry, SOURCE).headers();
-            let payload = codec::encode(telemetry);
+        for event in &judged.accepted {
+            let (headers, payload) = (event.headers(), event.payload());
             let delivery = self
                 .producer
-                .enqueue(topics::TELEMETRY, vehicle, &headers, Some(&payload), None)
+                .enqueue(E::TOPIC, event.vehicle(), &headers, Some(&payload), None)
                 .map_err(|e| self.refused(channel, &e))?;
             deliveries.push((delivery, None));
         }
         for letter in self.letters(vehicle, channel, body, &judged.rejected)? {
-            deliveries.push(self.enqueue_letter(vehicle, channel, &letter)?);
+            deliveries.push(self.enqueue_letter(channel, &letter)?);
         }
         let counted = InFlight::new(&self.metrics, deliveries.len());
         let stored = Stored {
@@ -240,12 +241,13 @@ impl Ingest {
     // With what is to be written instead if the broker does not take it, as the vehicle must get an answer.
     fn enqueue_letter(
         &self,
-        vehicle: &str,
         channel: Channel,
         letter: &Letter,
     ) -> Result<(Delivery, Option<LetterRecord>), StoreError> {
         let id = Uuid::new_v4().to_string();
         let headers = CloudEvent::of_dead_letter(&letter.full, id, SOURCE).headers();
+        // Where no vehicle is known, any partition will do.
+        let vehicle = letter.full.vehicle.as_deref().unwrap_or_default();
         let record = |letter| {
             serde_json::to_vec(letter)
                 .map(|payload| LetterRecord {
@@ -296,7 +298,7 @@ impl Ingest {
 
     fn letters(
         &self,
-        vehicle: &str,
+        vehicle: Option<&str>,
         channel: Channel,
         body: &[u8],
         rejected: &[Rejected],

@@ -2,8 +2,13 @@
 
 use jiff::Timestamp;
 use millrace_contract::pseudonym::PseudonymKey;
-use millrace_contract::{Inbound, Invalid, Telemetry, TimeLimits, check_time, codec};
+use millrace_contract::{
+    Inbound, InboundEvent, Invalid, Telemetry, TimeLimits, VehicleEvent, check_time, codec,
+    vehicle_event,
+};
 use serde::Serialize;
+
+use super::canary::check_not_canary;
 
 /// One event that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -37,10 +42,10 @@ impl Rejected {
 }
 
 /// A body, judged.
-#[derive(Debug, Default, PartialEq)]
-pub struct Judged {
+#[derive(Debug, PartialEq)]
+pub struct Judged<E = Telemetry> {
     /// What may go into Kafka: no driver in it, only the hire's pseudonym.
-    pub accepted: Vec<Telemetry>,
+    pub accepted: Vec<E>,
     /// What may not.
     pub rejected: Vec<Rejected>,
 }
@@ -48,8 +53,8 @@ pub struct Judged {
 /// What events are judged by.
 #[derive(Debug, Clone, Copy)]
 pub struct Judge<'a> {
-    /// The vehicle that authenticated itself.
-    pub vehicle: &'a str,
+    /// The vehicle that authenticated itself; none where a role did, which may speak of all.
+    pub vehicle: Option<&'a str>,
     /// Most events in one body.
     pub max_batch: usize,
     /// Which event times are believed.
@@ -59,96 +64,162 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Judges every event of a body on its own; a body that is no JSON is one rejected event.
+    /// Judges every telemetry event of a body on its own; a body that is no JSON is one rejected event.
     #[must_use]
-    pub fn body(&self, body: &[u8], now: Timestamp) -> Judged {
-        let events = match codec::decode_inbound(body) {
+    pub fn telemetry(&self, body: &[u8], now: Timestamp) -> Judged {
+        self.each(codec::decode_inbound(body), |inbound| {
+            self.sample(inbound, now)
+        })
+    }
+
+    /// The same of vehicle events.
+    #[must_use]
+    pub fn vehicle_events(&self, body: &[u8], now: Timestamp) -> Judged<VehicleEvent> {
+        self.each(vehicle_event::decode_inbound(body), |inbound| {
+            self.vehicle_event(inbound, now)
+        })
+    }
+
+    fn each<I, E>(
+        &self,
+        decoded: Result<Vec<Result<I, Invalid>>, Invalid>,
+        judge: impl Fn(I) -> Result<E, Invalid>,
+    ) -> Judged<E> {
+        let nothing_but = |invalid| Judged {
+            accepted: Vec::new(),
+            rejected: vec![Rejected::body(invalid)],
+        };
+        let events = match decoded {
             Ok(events) => events,
-            Err(invalid) => {
-                return Judged {
-                    accepted: Vec::new(),
-                    rejected: vec![Rejected::body(invalid)],
-                };
-            }
+            Err(invalid) => return nothing_but(invalid),
         };
         if events.len() > self.max_batch {
-            let invalid = Invalid::new(
+            return nothing_but(Invalid::new(
                 "body",
                 format!("{} events", events.len()),
                 format!("more than {} events in one body", self.max_batch),
                 "send them in several bodies",
-            );
-            return Judged {
-                accepted: Vec::new(),
-                rejected: vec![Rejected::body(invalid)],
-            };
+            ));
         }
         let mut judged = Judged {
             accepted: Vec::with_capacity(events.len()),
             rejected: Vec::new(),
         };
         for (index, event) in events.into_iter().enumerate() {
-            match event.and_then(|inbound| self.event(inbound, now)) {
-                Ok(telemetry) => judged.accepted.push(telemetry),
+            match event.and_then(&judge) {
+                Ok(event) => judged.accepted.push(event),
                 Err(invalid) => judged.rejected.push(Rejected::event(index, invalid)),
             }
         }
         judged
     }
 
-    fn event(&self, inbound: Inbound, now: Timestamp) -> Result<Telemetry, Invalid> {
+    fn sample(&self, inbound: Inbound, now: Timestamp) -> Result<Telemetry, Invalid> {
         let Inbound {
             mut telemetry,
             driver,
             hire_id,
         } = inbound;
-        let names_person = |text: &str| {
-            [&driver, &hire_id]
-                .into_iter()
-                .flatten()
-                .any(|id| !id.is_empty() && id == text)
-        };
-        if telemetry.vehicle != self.vehicle {
-            return Err(Invalid::new(
-                "vehicle",
-                if names_person(&telemetry.vehicle) {
-                    "(not shown)"
-                } else {
-                    &telemetry.vehicle
-                },
-                format!("is not the vehicle that sends, {}", self.vehicle),
-                "send each vehicle's events with its own id and token",
-            ));
-        }
+        let person = Person { driver, hire_id };
+        self.check_vehicle(&telemetry.vehicle, &person)?;
         // The other free texts of an event: what they hold goes on in clear.
         let codes = telemetry.dtc_list.iter().flatten();
         let texts = telemetry.model.iter().map(|text| ("model", text));
-        if let Some((field, _)) = texts
-            .chain(codes.map(|code| ("dtc_list", code)))
-            .find(|(_, text)| names_person(text))
-        {
+        person.check_not_in(texts.chain(codes.map(|code| ("dtc_list", code))))?;
+        check_time(telemetry.time, now, self.limits)?;
+        telemetry.hire = person.pseudonym(self.key);
+        Ok(telemetry)
+    }
+
+    fn vehicle_event(
+        &self,
+        inbound: InboundEvent,
+        now: Timestamp,
+    ) -> Result<VehicleEvent, Invalid> {
+        let InboundEvent {
+            mut event,
+            driver,
+            hire_id,
+        } = inbound;
+        let person = Person { driver, hire_id };
+        self.check_vehicle(&event.vehicle, &person)?;
+        check_not_canary(&event.vehicle)?;
+        if self.vehicle.is_some() && !event.kind.is_known_to_vehicle() {
             return Err(Invalid::new(
+                "kind",
+                event.kind.as_str(),
+                "is not for the vehicle itself to tell",
+                "let the workshop send it with the events-token to POST /v1/vehicle-events",
+            ));
+        }
+        let texts = [("vehicle", &event.vehicle), ("id", &event.id)].into_iter();
+        let texts = texts.chain(event.model.iter().map(|text| ("model", text)));
+        person.check_not_in(texts.chain(event.note.iter().map(|code| ("note", code))))?;
+        check_time(event.time, now, self.limits)?;
+        event.hire = person.pseudonym(self.key);
+        Ok(event)
+    }
+
+    fn check_vehicle(&self, vehicle: &str, person: &Person) -> Result<(), Invalid> {
+        match self.vehicle {
+            Some(sender) if sender != vehicle => Err(Invalid::new(
+                "vehicle",
+                if person.is(vehicle) {
+                    "(not shown)"
+                } else {
+                    vehicle
+                },
+                format!("is not the vehicle that sends, {sender}"),
+                "send each vehicle's events with its own id and token",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Who drives or hires, in clear: goes no further than this file.
+struct Person {
+    driver: Option<String>,
+    hire_id: Option<String>,
+}
+
+impl Person {
+    fn is(&self, text: &str) -> bool {
+        [&self.driver, &self.hire_id]
+            .into_iter()
+            .flatten()
+            .any(|id| !id.is_empty() && id == text)
+    }
+
+    fn check_not_in<'a>(
+        &self,
+        texts: impl IntoIterator<Item = (&'static str, &'a String)>,
+    ) -> Result<(), Invalid> {
+        match texts.into_iter().find(|(_, text)| self.is(text)) {
+            None => Ok(()),
+            Some((field, _)) => Err(Invalid::new(
                 field,
                 "(not shown)",
                 "is the id of the driver or of the hire",
                 "send such ids in driver and hire only",
-            ));
+            )),
         }
-        check_time(telemetry.time, now, self.limits)?;
-        telemetry.hire = match (driver, hire_id) {
+    }
+
+    fn pseudonym(self, key: &PseudonymKey) -> Option<String> {
+        match (self.driver, self.hire_id) {
             (None, None) => None,
-            (driver, hire) => Some(
-                self.key
-                    .pseudonym(driver.as_deref().unwrap_or_default(), hire.as_deref()),
-            ),
-        };
-        Ok(telemetry)
+            (driver, hire) => {
+                Some(key.pseudonym(driver.as_deref().unwrap_or_default(), hire.as_deref()))
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gateway::event::Event;
 
     fn now() -> Timestamp {
         "2026-11-23T12:00:00Z".parse().unwrap()
@@ -158,12 +229,24 @@ mod tests {
         let key = PseudonymKey::from_bytes(&[7; 32]).unwrap();
         let limits = TimeLimits::default();
         Judge {
-            vehicle: "car-1",
+            vehicle: Some("car-1"),
             max_batch: 3,
             limits: &limits,
             key: &key,
         }
-        .body(body.as_bytes(), now())
+        .telemetry(body.as_bytes(), now())
+    }
+
+    fn events(sender: Option<&str>, body: &str) -> Judged<VehicleEvent> {
+        let key = PseudonymKey::from_bytes(&[7; 32]).unwrap();
+        let limits = TimeLimits::default();
+        Judge {
+            vehicle: sender,
+            max_batch: 3,
+            limits: &limits,
+            key: &key,
+        }
+        .vehicle_events(body.as_bytes(), now())
     }
 
     fn only(body: &str) -> Invalid {
@@ -257,5 +340,55 @@ mod tests {
         }
         let other = judged(&event(r#""model":"roadster","dtc_list":["P0300"]"#));
         assert_eq!(other.accepted.len(), 1, "{:?}", other.rejected);
+    }
+
+    const BREAKDOWN: &str = r#"{"vehicle":"car-1","id":"b-1","time":"2026-11-23T11:59:59Z","kind":"breakdown","component":"engine"}"#;
+
+    #[test]
+    fn a_role_speaks_of_all_vehicles_and_a_vehicle_of_what_it_knows_of_itself() {
+        let repair = BREAKDOWN.replace("breakdown", "repair");
+        let other = BREAKDOWN.replace("car-1", "car-2");
+        let body = format!("[{BREAKDOWN},{repair},{other}]");
+        assert_eq!(events(None, &body).accepted.len(), 3);
+        let own = events(Some("car-1"), &body);
+        assert_eq!(own.accepted.len(), 1);
+        let fields: Vec<&str> = own
+            .rejected
+            .iter()
+            .map(|r| r.invalid.field.as_str())
+            .collect();
+        assert_eq!(fields, ["kind", "vehicle"]);
+        let canary = BREAKDOWN.replace("car-1", "millrace-canary");
+        assert_eq!(events(None, &canary).rejected[0].invalid.field, "vehicle");
+        let late = BREAKDOWN.replace("2026", "2027");
+        assert_eq!(events(None, &late).rejected[0].invalid.field, "time");
+        let many = format!("[{BREAKDOWN},{BREAKDOWN},{BREAKDOWN},{BREAKDOWN}]");
+        assert!(events(None, &many).rejected[0].whole);
+    }
+
+    #[test]
+    fn a_hire_has_the_pseudonym_of_its_telemetry() {
+        let hire = r#"{"vehicle":"car-1","id":"h-1","time":"2026-11-23T11:59:59Z","kind":"hire_started","driver":"D-4711","hire":"H-1"}"#;
+        let event = events(None, hire).accepted.remove(0);
+        let driven = GOOD.replace(
+            "\"sequence\":1",
+            "\"sequence\":1,\"driver\":\"D-4711\",\"hire\":\"H-1\"",
+        );
+        assert_eq!(event.hire, judged(&driven).accepted[0].hire);
+        assert!(!String::from_utf8(event.payload()).unwrap().contains("4711"));
+        assert!(
+            event
+                .headers()
+                .contains(&("ce_id".into(), "car-1/events/h-1".into()))
+        );
+        for (field, text) in [("vehicle", "car-1"), ("id", "h-1")] {
+            let e = events(None, &hire.replace(text, "D-4711"))
+                .rejected
+                .remove(0);
+            assert_eq!(
+                (e.invalid.field.as_str(), e.invalid.value.as_str()),
+                (field, "(not shown)")
+            );
+        }
     }
 }

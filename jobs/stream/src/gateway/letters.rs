@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
-use millrace_contract::{DeadLetter, Kept, Reason};
+use millrace_contract::{DeadLetter, Kept, Reason, check_vehicle_id};
+use serde_json::Value;
 
 use super::intake::Rejected;
 use super::metrics::Channel;
@@ -21,23 +22,24 @@ pub struct Letter {
     pub cut: Option<DeadLetter>,
 }
 
-/// The dead letters of a body: one for each rejected event, its own JSON sealed, or one for the body.
+/// The dead letters of a body: one for each rejected event, its own JSON sealed, or one for the body. Without the
+/// `vehicle` that sent it, each is of the vehicle that it names.
 ///
 /// # Errors
 /// When a payload cannot be sealed.
 pub fn dead_letters(
     body: &[u8],
     rejected: &[Rejected],
-    vehicle: &str,
+    vehicle: Option<&str>,
     channel: Channel,
     now: Timestamp,
     key: &SealKey,
 ) -> Result<Vec<Letter>, SealError> {
-    let letter = |reason: Reason, plain: &[u8], kept: Kept| {
+    let letter = |vehicle: Option<&str>, reason: Reason, plain: &[u8], kept: Kept| {
         Ok(DeadLetter {
             reason,
             source_topic_or_channel: channel.as_str().to_owned(),
-            vehicle: Some(vehicle.to_owned()),
+            vehicle: vehicle.map(str::to_owned),
             received_at: now,
             attempts: 1,
             payload: key.seal(plain)?,
@@ -46,10 +48,17 @@ pub fn dead_letters(
         })
     };
     // Only a batch is taken apart; what is no JSON is kept whole.
-    let events: Vec<serde_json::Value> = serde_json::from_slice(body).unwrap_or_default();
+    let events: Vec<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let single: Option<Value> = match vehicle {
+        None if events.is_empty() => serde_json::from_slice(body).ok(),
+        _ => None,
+    };
     rejected
         .iter()
         .map(|r| {
+            // What is one object, and no batch, is its only event.
+            let event = events.get(r.index).or(single.as_ref()).filter(|_| !r.whole);
+            let vehicle = vehicle.or_else(|| vehicle_in(event?));
             let own = events
                 .get(r.index)
                 .filter(|_| !r.whole)
@@ -64,16 +73,24 @@ pub fn dead_letters(
                         "; only the first {SURELY_KEPT} of {} bytes are kept",
                         plain.len()
                     );
-                    Some(letter(reason, first, Kept::Part)?)
+                    Some(letter(vehicle, reason, first, Kept::Part)?)
                 }
                 _ => None,
             };
             Ok(Letter {
-                full: letter(reason, plain, Kept::Whole)?,
+                full: letter(vehicle, reason, plain, Kept::Whole)?,
                 cut,
             })
         })
         .collect()
+}
+
+// The vehicle that an event names, unless that is really the id of a person.
+fn vehicle_in(event: &Value) -> Option<&str> {
+    let text = |name: &str| event.get(name).and_then(Value::as_str);
+    let vehicle = text("vehicle").filter(|v| check_vehicle_id(v).is_ok())?;
+    let person = [text("driver"), text("hire")];
+    (!person.contains(&Some(vehicle))).then_some(vehicle)
 }
 
 #[cfg(test)]
@@ -91,12 +108,12 @@ mod tests {
         let key = PseudonymKey::from_bytes(&[7; 32]).unwrap();
         let limits = TimeLimits::default();
         Judge {
-            vehicle: "car-1",
+            vehicle: Some("car-1"),
             max_batch: 3,
             limits: &limits,
             key: &key,
         }
-        .body(body.as_bytes(), now())
+        .telemetry(body.as_bytes(), now())
     }
 
     const GOOD: &str = r#"{"vehicle":"car-1","sequence":1,"time":"2026-11-23T11:59:59Z","coolant_temperature":91.5}"#;
@@ -119,7 +136,7 @@ mod tests {
             let letters = dead_letters(
                 body.as_bytes(),
                 &rejected,
-                "car-1",
+                Some("car-1"),
                 Channel::Mqtt,
                 now(),
                 &key,
@@ -143,7 +160,7 @@ mod tests {
         let mut letters = dead_letters(
             body.as_bytes(),
             &rejected,
-            "car-1",
+            Some("car-1"),
             Channel::Http,
             now(),
             &key,
@@ -182,5 +199,37 @@ mod tests {
         );
         // Kafka's default limit, and room for key, headers and framing.
         assert!(serde_json::to_vec(&cut).unwrap().len() < 1_000_000);
+    }
+
+    #[test]
+    fn without_a_sender_a_letter_is_of_the_vehicle_that_the_event_names() {
+        let of = |event: &str| vehicle_in(&serde_json::from_str(event).unwrap()).map(str::to_owned);
+        assert_eq!(
+            of(r#"{"vehicle":"car-1","driver":"d"}"#).as_deref(),
+            Some("car-1")
+        );
+        assert_eq!(of(r#"{"vehicle":"d","driver":"d"}"#), None);
+        assert_eq!(of(r#"{"vehicle":"a b"}"#), None);
+        assert_eq!(of("7"), None);
+        let key = SealKey::from_text("a secret of more than thirty-two characters").unwrap();
+        let rejected = judged(&GOOD.replace("91.5", "9999")).rejected;
+        let letters = |body: &str| {
+            dead_letters(
+                body.as_bytes(),
+                &rejected,
+                None,
+                Channel::Events,
+                now(),
+                &key,
+            )
+            .unwrap()
+        };
+        let vehicle = |body: &str| letters(body).remove(0).full.vehicle;
+        assert_eq!(vehicle(r#"{"vehicle":"car-7"}"#).as_deref(), Some("car-7"));
+        assert_eq!(
+            vehicle(r#"[{"vehicle":"car-8"}]"#).as_deref(),
+            Some("car-8")
+        );
+        assert_eq!(vehicle("no JSON"), None);
     }
 }

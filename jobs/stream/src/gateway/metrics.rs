@@ -14,15 +14,31 @@ pub enum Channel {
     Http,
     /// MQTT PUBLISH.
     Mqtt,
+    /// Vehicle events by HTTP POST, of all vehicles.
+    Events,
+    /// Vehicle events by HTTP POST, of the vehicle itself.
+    OwnEvents,
 }
 
 impl Channel {
+    const ALL: [Self; 4] = [Self::Http, Self::Mqtt, Self::Events, Self::OwnEvents];
+
+    /// The channel with this word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|channel| channel.as_str() == word)
+    }
+
     /// Its word in metrics and dead letters.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Mqtt => "mqtt",
+            Self::Events => "http-events",
+            Self::OwnEvents => "http-own-events",
         }
     }
 }

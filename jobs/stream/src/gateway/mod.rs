@@ -15,6 +15,7 @@ pub mod credential;
 pub mod credentials;
 mod dead;
 pub mod downlink;
+pub mod event;
 pub mod flow;
 mod follower;
 mod http;
@@ -36,6 +37,7 @@ mod shares;
 mod sockets;
 mod throttle;
 pub mod tls;
+mod vehicle_events;
 pub mod vehicle_session;
 
 use std::net::SocketAddr;

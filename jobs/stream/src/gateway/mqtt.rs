@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use millrace_contract::Invalid;
+use millrace_contract::{Invalid, Telemetry};
 use ntex::io::{Filter, Io};
 use ntex::service::cfg::SharedCfg;
 use ntex::service::{ServiceFactory, chain_factory, fn_factory_with_config, fn_service};
@@ -271,10 +271,12 @@ impl Peer {
                 .refused(Channel::Mqtt, Refusal::Throttled, 1);
             return Err(StoreError::Throttled { seconds }.into());
         }
-        let judged = gateway.ingest.judge(&self.vehicle, payload);
+        let judged = gateway
+            .ingest
+            .judge::<Telemetry>(Some(&self.vehicle), payload);
         let room = gateway.ingest.room(&self.vehicle, &judged).await?;
         let line = gateway.ingest.put_in_line(
-            &self.vehicle,
+            Some(&self.vehicle),
             Channel::Mqtt,
             payload,
             judged,

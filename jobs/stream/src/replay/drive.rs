@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use millrace_contract::{Notification, WarningLine};
+use millrace_contract::{InboundEvent, Notification, WarningLine};
 use millrace_trips::Trip;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -119,6 +119,23 @@ pub async fn drive(
         driver.print(&notification);
     }
     Ok(driver.summary(elapsed))
+}
+
+/// Tells the gateway what happened to vehicles, and how many events it took.
+///
+/// # Errors
+/// When the gateway refuses or stays away.
+pub async fn tell_events(events: &[InboundEvent], args: &DriveArgs) -> Result<usize, DriveError> {
+    let rest = Rest::new(&args.gateway_http, &args.admin_token_file, args.patience())?;
+    let mut accepted = 0;
+    for batch in events.chunks(usize::from(args.batch).max(1)) {
+        let taken = rest.tell(batch).await?;
+        if let Some(first) = taken.rejected.first() {
+            tracing::warn!(%first, "vehicle events rejected");
+        }
+        accepted += taken.accepted;
+    }
+    Ok(accepted)
 }
 
 /// One of the trips' vehicles that the gateway knows already, if any.

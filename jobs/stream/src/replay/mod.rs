@@ -131,7 +131,7 @@ fn read(path: &Path, prefix: &str, options: &TripOptions) -> Result<Trip, Replay
 }
 
 /// A line about the progress: stdout is for warnings.
-fn tell(text: &str) {
+pub(crate) fn tell(text: &str) {
     eprintln!("{text}");
 }
 

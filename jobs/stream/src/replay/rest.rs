@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use millrace_contract::{Telemetry, codec};
+use millrace_contract::{InboundEvent, Telemetry, codec};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::Value;
@@ -120,6 +120,26 @@ impl Rest {
             .await?;
         serde_json::from_value(answer).map_err(|e| DriveError::Answer {
             what: "telemetry",
+            answer: e.to_string(),
+        })
+    }
+
+    /// Tells what happened to vehicles, until it is acknowledged. What is sent twice is dropped by its id.
+    ///
+    /// # Errors
+    /// When the gateway refuses it or stays away.
+    pub async fn tell(&self, events: &[InboundEvent]) -> Result<Taken, DriveError> {
+        let url = format!("{}/v1/vehicle-events", self.base);
+        let events: Vec<Value> = events.iter().map(InboundEvent::to_json).collect();
+        let body = Value::from(events).to_string();
+        let answer = self
+            .repeat("vehicle events", || {
+                let request = self.client.post(&url).bearer_auth(self.admin.expose());
+                request.body(body.clone())
+            })
+            .await?;
+        serde_json::from_value(answer).map_err(|e| DriveError::Answer {
+            what: "vehicle events",
             answer: e.to_string(),
         })
     }

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use millrace_contract::Invalid;
-use millrace_trips::simulate::{Faults, Fleet, parse_waypoints};
+use millrace_contract::{InboundEvent, Invalid};
+use millrace_trips::simulate::{Faults, Fleet, parse_waypoints, vehicle_events};
 use millrace_trips::{Trip, TripError, inject_help};
 use tokio_util::sync::CancellationToken;
 
-use crate::replay::drive::{DriveArgs, DriveError, drive};
+use crate::replay::drive::{DriveArgs, DriveError, drive, tell_events};
+use crate::replay::tell;
 
 /// Flags of simulate.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,6 +59,10 @@ pub struct Args {
     /// Where the truth is written, a JSON line for each injected fault: vehicle, fault, injection, rule, injected_at, until
     #[arg(long, value_name = "FILE")]
     pub truth: Option<PathBuf>,
+    /// After the drives, tell what happened to each car as well: maintained, checked, hired, broken down, repaired; what
+    /// lies ahead is left out
+    #[arg(long)]
+    pub vehicle_events: bool,
     /// Vehicle ids are this and a number
     #[arg(long, default_value = "sim-", value_name = "TEXT")]
     pub vehicle_prefix: String,
@@ -105,8 +110,32 @@ pub async fn run(args: Args, stop: CancellationToken) -> Result<(), SimulateErro
         }
     }
     write_truth(&args, &trips)?;
+    let events = if args.vehicle_events {
+        life(&args, &trips)
+    } else {
+        Vec::new()
+    };
     drive(trips, false, &args.drive, stop).await?;
+    if args.vehicle_events {
+        let now = Timestamp::now();
+        let happened: Vec<InboundEvent> = events
+            .into_iter()
+            .filter(|inbound| inbound.event.time <= now)
+            .collect();
+        let accepted = tell_events(&happened, &args.drive).await?;
+        tell(&format!("{accepted} vehicle events"));
+    }
     Ok(())
+}
+
+/// What happened to the cars, each by its own seed.
+fn life(args: &Args, trips: &[Trip]) -> Vec<InboundEvent> {
+    let seeds = (0..).map(|n| args.seed.wrapping_add(n));
+    trips
+        .iter()
+        .zip(seeds)
+        .flat_map(|(trip, seed)| vehicle_events(trip, seed))
+        .collect()
 }
 
 fn place(text: &str) -> Result<(f64, f64), String> {
@@ -165,6 +194,7 @@ fn write_truth(args: &Args, trips: &[Trip]) -> Result<(), SimulateError> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use millrace_contract::EventKind;
 
     #[derive(Parser)]
     struct Cli {
@@ -200,6 +230,28 @@ mod tests {
             trips[1].samples[100].speed,
             fleet(&args(&["--seed", "9"]), start).unwrap()[1].samples[100].speed
         );
+    }
+
+    #[test]
+    fn what_happens_to_the_cars_goes_by_their_seeds() {
+        let start: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let with = args(&["--inject", "coolant-ramp@300:5", "--vehicle-events"]);
+        let trips = fleet(&with, start).unwrap();
+        let events = life(&with, &trips);
+        let broken = |e: &&InboundEvent| e.event.kind == EventKind::Breakdown;
+        let broken: Vec<_> = events.iter().filter(broken).collect();
+        assert_eq!(broken.len(), 1);
+        assert_eq!(
+            (broken[0].event.vehicle.as_str(), broken[0].event.time),
+            ("sim-1", trips[0].truth[0].until)
+        );
+        assert_eq!(life(&with, &trips), events);
+        let maintained: Vec<_> = events
+            .iter()
+            .filter(|e| e.event.kind == EventKind::Maintenance)
+            .map(|e| e.event.time)
+            .collect();
+        assert!(maintained.len() == 3 && maintained[0] != maintained[1]);
     }
 
     #[test]

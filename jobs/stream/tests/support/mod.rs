@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 pub const ADMIN: &str = "admin-token-of-the-tests";
 pub const NOTIFY: &str = "notify-token-of-the-tests";
 pub const VEHICLES: &str = "vehicles-token-of-the-tests";
+pub const EVENTS: &str = "events-token-of-the-tests";
 pub const OPERATIONS: &str = "operations-token-of-the-tests";
 pub const SEAL: &str = "seal-key-of-the-tests-0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -96,6 +97,7 @@ impl Gateway {
             ("admin-token", ADMIN),
             ("notify-token", NOTIFY),
             ("vehicles-token", VEHICLES),
+            ("events-token", EVENTS),
             ("operations-token", OPERATIONS),
             ("pseudonym-key", "pseudonym-key-of-the-tests-0123456789"),
             ("seal-key", SEAL),
@@ -231,27 +233,25 @@ impl Gateway {
         token: &str,
         body: impl Into<reqwest::Body>,
     ) -> (StatusCode, Value) {
-        let response = self
-            .client
-            .post(self.url(&format!("/v1/vehicles/{vehicle}/telemetry")))
-            .bearer_auth(token)
-            .body(body)
-            .send()
-            .await
-            .unwrap();
+        let path = format!("/v1/vehicles/{vehicle}/telemetry");
+        self.post_to(&path, token, body).await
+    }
+
+    /// Posts a body anywhere with a bearer token; gives status and JSON.
+    pub async fn post_to(
+        &self,
+        path: &str,
+        token: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (StatusCode, Value) {
+        let request = self.client.post(self.url(path)).bearer_auth(token);
+        let response = request.body(body).send().await.unwrap();
         (response.status(), response.json().await.unwrap())
     }
 
     pub async fn notify(&self, notification: &Value) -> (StatusCode, Value) {
-        let response = self
-            .client
-            .post(self.url("/v1/notifications"))
-            .bearer_auth(NOTIFY)
-            .body(notification.to_string())
-            .send()
+        self.post_to("/v1/notifications", NOTIFY, notification.to_string())
             .await
-            .unwrap();
-        (response.status(), response.json().await.unwrap())
     }
 
     /// Any call with a bearer token; gives status, the `Link` header and JSON.

@@ -4,6 +4,7 @@
 mod battery;
 mod engine;
 mod fleet;
+mod life;
 mod route;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +16,7 @@ use crate::random::{Random, quantise};
 use crate::tyre::{RESOLUTION, Tyre};
 
 pub use fleet::{Faults, Fleet};
+pub use life::vehicle_events;
 pub use route::{Waypoint, parse_waypoints};
 
 /// What is simulated.

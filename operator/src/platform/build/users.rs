@@ -81,6 +81,7 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
         User::Gateway => {
             for name in [
                 topics::TELEMETRY,
+                topics::VEHICLE_EVENTS,
                 topics::ALERTS,
                 topics::DEAD_LETTERS,
                 topics::NOTIFICATIONS,

@@ -8,7 +8,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use jiff::Timestamp;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{Alert, DeadLetter, Invalid, Kept, Payload, check_time, codec, topics};
+use millrace_contract::{
+    Alert, DeadLetter, Invalid, Kept, Payload, VehicleEvent, check_time, codec, topics,
+    vehicle_event,
+};
 use serde_json::{Value, json};
 
 use super::original::{Original, original};
@@ -17,8 +20,10 @@ use crate::connect::ConnectError;
 use crate::gateway::access::{Role, require};
 use crate::gateway::answer::Refused;
 use crate::gateway::audit::{Action, Entry};
+use crate::gateway::event::Event;
+use crate::gateway::http::Sender;
 use crate::gateway::ingest::{SOURCE, StoreError};
-use crate::gateway::intake::Judged;
+use crate::gateway::intake::{Judged, Rejected};
 use crate::gateway::metrics::Channel;
 use crate::gateway::{Gateway, audit, query};
 
@@ -28,7 +33,13 @@ const HEADER: &str = "millrace_redriven";
 /// What is written when a dead letter is redriven.
 enum Back {
     /// What a vehicle sent, through the checks that everything passes which vehicles send.
-    Events { vehicle: String, judged: Judged },
+    Telemetry { vehicle: String, judged: Judged },
+    /// What was sent of vehicles, by a vehicle or, without one, by the role.
+    VehicleEvents {
+        vehicle: Option<String>,
+        channel: Channel,
+        judged: Judged<VehicleEvent>,
+    },
     /// A record, to the topic that it lay in.
     Record {
         topic: String,
@@ -104,9 +115,8 @@ fn again(pairs: &[(String, String)]) -> Result<bool, Invalid> {
 
 async fn prepare(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back, Refused> {
     let source = letter.source_topic_or_channel.as_str();
-    let channels = [Channel::Http.as_str(), Channel::Mqtt.as_str()];
-    if letter.origin.is_none() && channels.contains(&source) {
-        return events(gateway, id, letter);
+    if let (None, Some(channel)) = (&letter.origin, Channel::parse(source)) {
+        return sent(gateway, id, letter, channel);
     }
     let Original {
         topic,
@@ -116,6 +126,12 @@ async fn prepare(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back,
     } = original(gateway, id, letter).await?;
     match topic.as_str() {
         topics::TELEMETRY => return telemetry(gateway, key, headers, &payload),
+        topics::VEHICLE_EVENTS => {
+            let mut event = vehicle_event::decode(&payload)?;
+            vehicle_event::check(&mut event)?;
+            check_time(event.time, Timestamp::now(), &gateway.config.time_limits)?;
+            of_key(&event.vehicle, &key)?;
+        }
         topics::ALERTS => {
             let alert: Alert = serde_json::from_slice(&payload)
                 .map_err(|e| not_good("payload", &e.to_string()))?;
@@ -131,10 +147,9 @@ async fn prepare(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back,
     })
 }
 
-// What came from a vehicle and was refused: perhaps the gateway knows more fields by now, or trusts other
-// times; if not, it is refused again, and no second dead letter is written.
-fn events(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back, Refused> {
-    let vehicle = letter.vehicle.clone().ok_or_else(|| not_whole(id))?;
+// What was sent to the gateway and refused: perhaps it knows more fields by now, or trusts other times; if not, it
+// is refused again, and no second dead letter is written.
+fn sent(gateway: &Gateway, id: Id, letter: &DeadLetter, channel: Channel) -> Result<Back, Refused> {
     if letter.kept.is_some_and(|kept| kept != Kept::Whole) {
         return Err(not_whole(id));
     }
@@ -146,10 +161,35 @@ fn events(gateway: &Gateway, id: Id, letter: &DeadLetter) -> Result<Back, Refuse
             .map_err(|e| not_good("payload", &e.to_string()))?,
         Payload::Clear(value) => value.to_string().into_bytes(),
     };
-    let judged = gateway.ingest.judge(&vehicle, &body);
-    match judged.rejected.first() {
+    let vehicle = letter.vehicle.clone();
+    match channel {
+        Channel::Http | Channel::Mqtt => {
+            let vehicle = vehicle.ok_or_else(|| not_whole(id))?;
+            let judged = gateway.ingest.judge(Some(&vehicle), &body);
+            all_good(&judged.rejected)?;
+            Ok(Back::Telemetry { vehicle, judged })
+        }
+        Channel::Events | Channel::OwnEvents => {
+            let vehicle = match channel {
+                // The letter is of the vehicle that was spoken of; who spoke may speak of all.
+                Channel::Events => None,
+                _ => Some(vehicle.ok_or_else(|| not_whole(id))?),
+            };
+            let judged = gateway.ingest.judge(vehicle.as_deref(), &body);
+            all_good(&judged.rejected)?;
+            Ok(Back::VehicleEvents {
+                vehicle,
+                channel,
+                judged,
+            })
+        }
+    }
+}
+
+fn all_good(rejected: &[Rejected]) -> Result<(), Refused> {
+    match rejected.first() {
         Some(first) => Err(first.invalid.clone().into()),
-        None => Ok(Back::Events { vehicle, judged }),
+        None => Ok(()),
     }
 }
 
@@ -214,14 +254,14 @@ impl From<StoreError> for Failed {
 
 async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Failed> {
     match back {
-        Back::Events { vehicle, judged } => {
-            let ingest = &gateway.ingest;
-            let room = ingest.room_now(&vehicle, &judged)?;
-            let line =
-                ingest.put_in_line(&vehicle, Channel::Http, b"", judged, room, Instant::now())?;
-            ingest.acknowledged(line, Channel::Http).await?;
-            Ok(topics::TELEMETRY.to_owned())
+        Back::Telemetry { vehicle, judged } => {
+            put(gateway, Some(&vehicle), Channel::Http, judged).await
         }
+        Back::VehicleEvents {
+            vehicle,
+            channel,
+            judged,
+        } => put(gateway, vehicle.as_deref(), channel, judged).await,
         Back::Record {
             topic,
             key,
@@ -242,6 +282,24 @@ async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Failed
             }
         }
     }
+}
+
+async fn put<E: Event>(
+    gateway: &Gateway,
+    vehicle: Option<&str>,
+    channel: Channel,
+    judged: Judged<E>,
+) -> Result<String, Failed> {
+    let ingest = &gateway.ingest;
+    let sender = Sender {
+        vehicle,
+        channel,
+        since: Instant::now(),
+    };
+    let room = ingest.room_now(sender.name(), &judged)?;
+    let line = ingest.put_in_line(vehicle, channel, b"", judged, room, sender.since)?;
+    ingest.acknowledged(line, channel).await?;
+    Ok(E::TOPIC.to_owned())
 }
 
 #[cfg(test)]
