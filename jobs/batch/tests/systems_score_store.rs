@@ -1,5 +1,9 @@
 //! Scores in a real PostgreSQL: a day is replaced as a whole, again only when something has changed, and never by half.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
 
 mod fleet;
 #[path = "fleet/made.rs"]
@@ -32,13 +36,29 @@ impl Place {
         let data = "/data/pg";
         let initdb = format!("{BIN}/initdb");
         let made = pod
-            .run(&[&initdb, "-D", data, "-U", "postgres", "--auth=trust", "--no-sync"])
+            .run(&[
+                &initdb,
+                "-D",
+                data,
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--no-sync",
+            ])
             .unwrap();
         assert!(made.status.success(), "{}", text(&made));
         let port = free_port().unwrap();
         let (server, number) = (format!("{BIN}/postgres"), port.to_string());
         pod.start(&[
-            &server, "-D", data, "-p", &number, "-k", "/tmp", "-c", "listen_addresses=127.0.0.1",
+            &server,
+            "-D",
+            data,
+            "-p",
+            &number,
+            "-k",
+            "/tmp",
+            "-c",
+            "listen_addresses=127.0.0.1",
         ])
         .unwrap();
         wait_for_port(port, std::time::Duration::from_secs(30)).unwrap();
@@ -115,7 +135,9 @@ fn fleet_of(start: Timestamp, seeds: std::ops::Range<u64>) -> Vec<Telemetry> {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_day_is_replaced_and_only_when_something_has_changed() {
-    let Some(place) = Place::new().await else { return };
+    let Some(place) = Place::new().await else {
+        return;
+    };
     let day = place.day.to_string();
     fleet::archive(&place.lake(), &fleet_of(place.start(), 0..6)).await;
     let log = place.scored(&[]);
@@ -130,7 +152,10 @@ async fn a_day_is_replaced_and_only_when_something_has_changed() {
     assert_eq!(hires, row.get::<_, i64>(0));
     assert!((distance - row.get::<_, f64>(1)).abs() < 1e-3);
     let (weeks, distance, _) = place.sums("week_scores").await;
-    assert!(weeks > hires && (distance - first.1).abs() < 1e-3, "{weeks} {hires}");
+    assert!(
+        weeks > hires && (distance - first.1).abs() < 1e-3,
+        "{weeks} {hires}"
+    );
     let query = "SELECT abs(h.braking - 100 * (1 - least(1, t.b / greatest(t.d, 5000) * 100000 / 60))) FROM millrace.hire_scores h
         JOIN (SELECT hire, sum(harsh_brakings) AS b, sum(distance_m) AS d FROM millrace.trip_scores GROUP BY hire) t USING (hire)";
     for row in place.client.query(query, &[]).await.unwrap() {
@@ -147,7 +172,10 @@ async fn a_day_is_replaced_and_only_when_something_has_changed() {
     fleet::archive_from(&place.lake(), &fleet_of(place.start(), 6..8), 1_000_000).await;
     place.scored(&[]);
     let second = place.sums("trip_scores").await;
-    assert!(second.0 > first.0 && second.1 > first.1, "{first:?} {second:?}");
+    assert!(
+        second.0 > first.0 && second.1 > first.1,
+        "{first:?} {second:?}"
+    );
     // Another definition scores the same trips anew.
     let config = place.directory.path().join("config.yaml");
     std::fs::write(&config, "braking: 2\n").unwrap();
@@ -160,7 +188,9 @@ async fn a_day_is_replaced_and_only_when_something_has_changed() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn what_goes_wrong_is_told_and_changes_nothing() {
-    let Some(place) = Place::new().await else { return };
+    let Some(place) = Place::new().await else {
+        return;
+    };
     let day = place.day.to_string();
     let files = fleet::archive(&place.lake(), &fleet_of(place.start(), 0..3)).await;
     place.scored(&[]);
@@ -191,14 +221,25 @@ async fn what_goes_wrong_is_told_and_changes_nothing() {
     let rename = |from: &str, to: &str| {
         format!("ALTER TABLE millrace.trip_scores RENAME COLUMN {from} TO {to}")
     };
-    place.client.batch_execute(&rename("night_s", "nights")).await.unwrap();
+    place
+        .client
+        .batch_execute(&rename("night_s", "nights"))
+        .await
+        .unwrap();
     let told = failed(&["--day", &day]);
     assert!(told.contains("night_s") && told.contains(&day), "{told}");
-    place.client.batch_execute(&rename("nights", "night_s")).await.unwrap();
+    place
+        .client
+        .batch_execute(&rename("nights", "night_s"))
+        .await
+        .unwrap();
     assert_eq!(place.sums("trip_scores").await, good);
 
     // Nobody there.
-    let away = format!("postgresql://postgres@127.0.0.1:{}/postgres", free_port().unwrap());
+    let away = format!(
+        "postgresql://postgres@127.0.0.1:{}/postgres",
+        free_port().unwrap()
+    );
     let told = failed(&["--postgres", &away, "--postgres-wait", "0s"]);
     assert!(told.contains("cannot be reached"), "{told}");
 

@@ -1,5 +1,5 @@
-//! From a car to the lake on real nodes: `kubectl apply` of a sample brings up HDFS and the archive, and what was driven lies
-//! there, each event once.
+//! From a car to the lake and to its score on real nodes: `kubectl apply` of samples brings up HDFS and the archive, and what
+//! was driven lies there, each event once; then PostgreSQL and score, and the trips are scored there as the pure functions do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,18 +12,27 @@ mod cluster_support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use cluster_support::{Drives, platform_and_trips, text};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+use millrace_analytics::driving::{Driving, Reading, VehicleDriving, score};
+use millrace_contract::score::ScoreConfig;
 use millrace_testkit::Platform;
 use serde_json::{Value, json};
 
-/// Hours of event time that no other test uses.
-const START: &str = "2026-03-05T08:00:00Z";
-const FROM: &str = "2026-03-05T08";
-const TO: &str = "2026-03-06T00";
+const SCORE: &str = include_str!("../../../manifests/samples/batchjob.yaml");
+const POSTGRES: &str = include_str!("../../../manifests/samples/postgrescluster.yaml");
 const SAMPLE: &str = include_str!("../../../manifests/samples/streamjob-archive.yaml");
 /// Java starts slowly on two cores.
 const LIMIT: Duration = Duration::from_secs(150);
 const ROLL: &str = "rollInterval: 5m";
+
+/// The day before yesterday, of which no other test has events: score looks at the last days.
+fn day() -> jiff::civil::Date {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    today.checked_sub(2.days()).unwrap()
+}
 
 /// What `millrace-stream lake` says in a pod of its own, which is a client of HDFS and Kafka as any.
 fn lake(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
@@ -79,7 +88,8 @@ fn lake(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
 
 /// Vehicle and number of each event in the hours of this test.
 fn rows(platform: &Platform) -> Vec<(String, u64)> {
-    let said = lake(platform, &["cat", "--from", FROM, "--to", TO]).unwrap();
+    let (from, to) = (format!("{}T08", day()), format!("{}T23", day()));
+    let said = lake(platform, &["cat", "--from", &from, "--to", &to]).unwrap();
     // The log goes to standard error, and `kubectl logs` shows both.
     let lines = said.lines().filter(|line| line.contains("kafka_offset"));
     lines
@@ -106,12 +116,16 @@ fn from_zero(rows: &[(String, u64)]) -> BTreeSet<(String, u64)> {
 fn remove(platform: &Platform) {
     for what in [
         &[
+            "batchjob/sample-score",
             "streamjob/sample-archive",
             "hdfscluster/sample-archive-hdfs",
+            "postgrescluster/sample-postgres",
         ][..],
         &[
+            "job/sample-score-now",
             "pvc/data-sample-archive-hdfs-namenode-0",
             "pvc/data-sample-archive-hdfs-datanode-0",
+            "pvc/data-sample-postgres-0",
         ],
     ] {
         let arguments = [&["delete", "--ignore-not-found", "--timeout=60s"], what].concat();
@@ -119,9 +133,125 @@ fn remove(platform: &Platform) {
     }
 }
 
+/// Vehicle, distance in m and score of each trip, as the pure functions have them.
+fn scores_of(drives: &Drives) -> Vec<(String, f64, f64)> {
+    let config = ScoreConfig::default();
+    let driving = Driving::new(&config);
+    let mut scores = Vec::new();
+    for file in &drives.files {
+        let mut state = VehicleDriving::default();
+        let mut trips = Vec::new();
+        let known = |value: Option<f64>| value.unwrap_or(f64::NAN);
+        for sample in drives.trip(file).samples {
+            let reading = Reading {
+                speed: known(sample.speed),
+                engine_speed: known(sample.engine_speed),
+                speed_limit: known(sample.speed_limit),
+                longitudinal: known(sample.acceleration_longitudinal),
+                lateral: known(sample.acceleration_lateral),
+                yaw_rate: known(sample.yaw_rate),
+                heading: known(sample.heading),
+                fuel_rate: known(sample.fuel_rate),
+                air_flow: known(sample.mass_air_flow),
+                ..Reading::empty(sample.time.as_microsecond(), None)
+            };
+            trips.extend(state.observe(&driving, &reading, 0, f64::NAN));
+        }
+        trips.extend(state.finish(&driving, 0, f64::NAN));
+        scores.extend(trips.iter().map(|trip| {
+            let total = score(&config, &trip.exposure).unwrap().total;
+            (drives.vehicle(file), trip.exposure.distance, total)
+        }));
+    }
+    scores.sort_by(|a, b| a.0.cmp(&b.0));
+    scores
+}
+
+/// A statement, by the role that writes scores.
+fn sql(platform: &Platform, statement: &str) -> String {
+    let secret = ["get", "secret/sample-postgres-score-binding", "-o", "json"];
+    let secret: Value = serde_json::from_str(&platform.kubectl(&secret).unwrap()).unwrap();
+    let entry = |key: &str| {
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(text(&secret["data"], key))
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let password = format!("PGPASSWORD={}", entry("password"));
+    let connect = format!(
+        "host={} user=score dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt",
+        entry("host")
+    );
+    let psql = [
+        "exec",
+        "sample-postgres-0",
+        "--",
+        "env",
+        &password,
+        "psql",
+        &connect,
+        "-AtF",
+        ",",
+        "-c",
+        statement,
+    ];
+    platform.kubectl(&psql).unwrap()
+}
+
+/// PostgreSQL and score beside the lake: a run of now writes the trips of the day before yesterday.
+fn are_scored(platform: &Platform, drives: &Drives) {
+    platform.apply(POSTGRES).unwrap();
+    // The definition as it comes: what is compared is computed by it.
+    let (spec, _) = SCORE.split_once("  config:").unwrap();
+    platform
+        .apply(&spec.replace("Europe/Vienna", "Etc/UTC"))
+        .unwrap();
+    for what in ["postgrescluster/sample-postgres", "batchjob/sample-score"] {
+        let wait = ["wait", "--for=condition=Available", what, "--timeout=240s"];
+        platform.kubectl(&wait).unwrap();
+    }
+    let now = [
+        "create",
+        "job",
+        "sample-score-now",
+        "--from=cronjob/sample-score",
+    ];
+    platform.kubectl(&now).unwrap();
+    let done = [
+        "wait",
+        "--for=condition=Complete",
+        "job/sample-score-now",
+        "--timeout=120s",
+    ];
+    if let Err(error) = platform.kubectl(&done) {
+        let log = platform.kubectl(&["logs", "job/sample-score-now"]);
+        panic!("{error}: {log:?}");
+    }
+    let like = format!("{}%", drives.prefix);
+    let found = sql(
+        platform,
+        &format!(
+            "SELECT vehicle, distance_m, score FROM millrace.trip_scores WHERE vehicle LIKE '{like}' ORDER BY vehicle, started"
+        ),
+    );
+    let found: Vec<Vec<&str>> = found
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    let expected = scores_of(drives);
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    assert!(!expected.is_empty());
+    for (found, (vehicle, distance, total)) in found.iter().zip(&expected) {
+        let number = |index: usize| found[index].parse::<f64>().unwrap();
+        assert_eq!(found[0], vehicle);
+        assert!((number(1) - distance).abs() < 1e-3, "{found:?} {distance}");
+        assert!((number(2) - total).abs() < 1e-6, "{found:?} {total}");
+    }
+}
+
 #[test]
 #[ignore = "cluster tier"]
-fn what_was_driven_lies_in_the_lake_each_event_once() {
+fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     let Some((platform, mut files)) = platform_and_trips("carobd", ".csv.gz") else {
         return;
     };
@@ -129,7 +259,12 @@ fn what_was_driven_lies_in_the_lake_each_event_once() {
     let told = |what: &str| eprintln!("{what}: {:?}", begin.elapsed());
     remove(&platform);
     files.truncate(2);
-    let drives = Drives::new("lake", "carobd", START, files);
+    let drives = Drives::new(
+        "lake",
+        "carobd",
+        format!("{}T08:00:00Z", day()).leak(),
+        files,
+    );
     let binding = format!("{}-kafka-binding", platform.name);
     assert!(SAMPLE.contains("sample-binding") && SAMPLE.contains(ROLL));
     let manifest = SAMPLE
@@ -188,6 +323,8 @@ fn what_was_driven_lies_in_the_lake_each_event_once() {
         place.ends_with("/millrace/lake/telemetry sample-archive"),
         "{place}"
     );
+    are_scored(&platform, &drives);
+    told("scored");
     remove(&platform);
     told("removed");
 }
