@@ -29,7 +29,6 @@ fn start() -> Timestamp {
 
 // What the definition of CONFIG is in SQL.
 fn settings(files: &[PathBuf]) -> Value {
-    let start = start().as_microsecond();
     let models = ["Golf", "Zoe", "Renault Twizy", "Toyota Etios", "Seat Leon"];
     let references: serde_json::Map<String, Value> = models
         .iter()
@@ -40,16 +39,10 @@ fn settings(files: &[PathBuf]) -> Value {
             )
         })
         .collect();
-    json!({
-        "files": files, "start": start, "end": start + 86_400_000_000_i64, "utc_offset": 3600,
-        "trip_gap": 300, "longest_step": 3, "implausible": 12.0, "acceleration": 3.0, "braking": 3.5, "turning": 4.0,
-        "course_from": 10.0, "driving_from": 5.0, "speed_limit": 130.0, "tolerance": 5.0, "engine_from": 400.0,
-        "idle_after": 120, "night_from": 23 * 60, "night_to": 5 * 60, "shift": 3600, "shift_break": 1200,
-        "air_fuel_ratio": 14.7, "fuel_density": 745.0, "least": 5000.0, "references": references,
-        "worst_acceleration": 60.0, "worst_braking": 60.0, "worst_turning": 60.0, "worst_speeding": 0.2,
-        "worst_idling": 0.3, "worst_economy": 1.0, "worst_night": 0.5, "worst_long_shift": 0.25,
-        "weights": [15.0, 20.0, 15.0, 25.0, 5.0, 10.0, 5.0, 5.0],
-    })
+    let mut settings = fleet::duckdb_settings(files, start(), 3600, &references.into());
+    settings["shift"] = json!(3600);
+    settings["shift_break"] = json!(1200);
+    settings
 }
 
 fn lines(output: &std::process::Output) -> Vec<Value> {

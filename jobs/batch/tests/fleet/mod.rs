@@ -14,6 +14,7 @@ use millrace_lake::rows::{Raw, Rows, Shape, hour};
 use millrace_lake::storage::Local;
 use millrace_testkit::{data_dir, left_out};
 use millrace_trips::{TripArguments, TripOptions};
+use serde_json::{Value, json};
 
 /// Recorded sets that tell a speed, with the endings of their files.
 const SETS: [(&str, &str); 4] = [
@@ -149,4 +150,25 @@ async fn commit(
     let mut commit = Commit::new(layout, record.clone());
     while commit.advance(storage).await.unwrap() != Step::Done {}
     record
+}
+
+/// The definition as it comes, for `duckdb/score.sql`: a day that begins at `start`, in a zone that is so many seconds ahead of
+/// UTC. `references`: litres on 100 km, by model.
+pub fn duckdb_settings(
+    files: &[PathBuf],
+    start: Timestamp,
+    utc_offset: i64,
+    references: &Value,
+) -> Value {
+    let start = start.as_microsecond();
+    json!({
+        "files": files, "start": start, "end": start + 86_400_000_000_i64, "utc_offset": utc_offset,
+        "trip_gap": 300, "longest_step": 3, "implausible": 12.0, "acceleration": 3.0, "braking": 3.5, "turning": 4.0,
+        "course_from": 10.0, "driving_from": 5.0, "speed_limit": 130.0, "tolerance": 5.0, "engine_from": 400.0,
+        "idle_after": 120, "night_from": 23 * 60, "night_to": 5 * 60, "shift": 16200, "shift_break": 2700,
+        "air_fuel_ratio": 14.7, "fuel_density": 745.0, "least": 5000.0, "references": references,
+        "worst_acceleration": 60.0, "worst_braking": 60.0, "worst_turning": 60.0, "worst_speeding": 0.2,
+        "worst_idling": 0.3, "worst_economy": 1.0, "worst_night": 0.5, "worst_long_shift": 0.25,
+        "weights": [15.0, 20.0, 15.0, 25.0, 5.0, 10.0, 5.0, 5.0],
+    })
 }
