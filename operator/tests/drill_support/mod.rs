@@ -194,13 +194,14 @@ pub fn clock() -> u64 {
     u64::try_from(now.as_millis()).unwrap()
 }
 
-/// The rows of a table whose name holds the text of `MILLRACE_SOAK_ONLY`, with their number in it.
+/// The rows of a table whose name holds the text of `MILLRACE_SOAK_ONLY`, or one of several with `|` between them, with their
+/// number in it.
 pub fn chosen<T: Copy>(rows: &[(&'static str, T)]) -> Vec<(usize, &'static str, T)> {
     let only = std::env::var("MILLRACE_SOAK_ONLY").unwrap_or_default();
     let chosen: Vec<_> = rows
         .iter()
         .enumerate()
-        .filter(|(_, (what, _))| what.contains(&only))
+        .filter(|(_, (what, _))| only.split('|').any(|text| what.contains(text)))
         .map(|(number, (what, row))| (number, *what, *row))
         .collect();
     assert!(

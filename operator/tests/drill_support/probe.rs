@@ -1,4 +1,4 @@
-//! Whether an HDFS can be written: a pod that writes one small file after the other, and notes when and through whom.
+//! Whether an HDFS can be written: a pod that writes one small file after the other, and notes when.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ ask() {
       "$3" "$4" "$0" "$1" "${#5}" "$5" >&3
     cat <&3' "$1" "$2" "$3" "$4" "$5" "${6:-}" 2>/dev/null
 }
-# write HOST FILE: by the NameNode at HOST
+# write HOST FILE: asks the NameNode at HOST for a DataNode, which writes by whichever NameNode is active
 write() {
   local answer place address
   answer=$(ask 1.1 "$1" 9870 PUT "/webhdfs/v1/probe/$2?op=CREATE&user.name=hdfs&overwrite=true")
@@ -30,36 +30,34 @@ write() {
   # Before it comes a leave to go on.
   [[ $answer = *"HTTP/1.1 201 "* ]]
 }
+forget() {
+  local host
+  for host in $hosts; do
+    ask 1.1 "$host" 9870 DELETE "/webhdfs/v1/probe?op=DELETE&user.name=hdfs&recursive=true" >/dev/null
+  done
+}
 if [ "$1" = get ]; then
   ask 1.0 "$2" "$3" GET "$4"
   exit
 fi
+hosts=$*
+# A drill that was broken off has left its files.
+forget
 ended=
 trap 'ended=1' TERM
 echo writing
 n=0
 while [ -z "$ended" ]; do
-  for host in "$@"; do
+  for host in $hosts; do
     n=$((n + 1))
     if write "$host" "$n"; then
-      echo "wrote $(date +%s%3N) ${host%%.*}"
+      echo "wrote $(date +%s%3N)"
     fi
   done
   sleep 0.2
 done
-for host in "$@"; do
-  ask 1.1 "$host" 9870 DELETE "/webhdfs/v1/probe?op=DELETE&user.name=hdfs&recursive=true" >/dev/null
-done
+forget
 "#;
-
-/// A file that was written.
-#[derive(Clone, Debug)]
-pub struct Write {
-    /// When, in milliseconds of the clock.
-    pub at: u64,
-    /// The pod of the NameNode.
-    pub through: String,
-}
 
 /// A pod at work.
 pub struct Probe<'a> {
@@ -97,45 +95,24 @@ impl<'a> Probe<'a> {
         Self { nodes }
     }
 
-    /// What was written so far, in order.
-    pub fn writes(&self) -> Vec<Write> {
+    /// When files were written, in milliseconds of the clock.
+    fn writes(&self) -> Vec<u64> {
         let log = self.nodes.kubectl(&["logs", NAME]);
         let lines = log.lines().filter_map(|line| line.strip_prefix("wrote "));
-        lines
-            .filter_map(|line| {
-                let (at, through) = line.split_once(' ')?;
-                Some(Write {
-                    at: at.parse().ok()?,
-                    through: through.to_owned(),
-                })
-            })
-            .collect()
+        lines.filter_map(|at| at.parse().ok()).collect()
     }
 
-    /// The longest time without a write since a moment, in seconds. `now` counts as the end.
-    pub fn longest_gap(&self, since: u64, now: u64) -> f64 {
+    /// The longest time without a write from one moment to another, in seconds.
+    pub fn longest_gap(&self, from: u64, to: u64) -> f64 {
         let writes = self.writes();
-        let before = writes.iter().map(|write| write.at).filter(|at| *at < since);
-        let mut last = before.max().unwrap_or(since);
-        let mut longest = 0;
-        let after = writes
-            .iter()
-            .map(|write| write.at)
-            .filter(|at| *at >= since);
-        for at in after.chain([now]) {
-            longest = longest.max(at.saturating_sub(last));
-            last = at;
+        let before = writes.iter().filter(|at| **at < from).max();
+        let within = writes.iter().filter(|at| (from..=to).contains(*at));
+        let (mut last, mut longest) = (*before.unwrap_or(&from), 0);
+        for at in within.chain([&to]) {
+            longest = longest.max(at - last);
+            last = *at;
         }
         Duration::from_millis(longest).as_secs_f64()
-    }
-
-    /// Milliseconds from a moment to the first write after it through one of these NameNodes.
-    pub fn first_after(&self, moment: u64, through: impl Fn(&str) -> bool) -> Option<u64> {
-        let writes = self.writes();
-        let first = writes
-            .iter()
-            .find(|write| write.at > moment && through(&write.through))?;
-        Some(first.at - moment)
     }
 
     /// What a NameNode says of itself by JMX.
