@@ -12,20 +12,19 @@
 
 mod drill_support;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use drill_support::load::{Load, Outcome};
-use drill_support::{NAMESPACE, Nodes, condition};
+use drill_support::{LIMIT, NAMESPACE, Nodes, chosen, condition, fresh};
 use serde_json::{Value, json};
 
-/// A whole round of restarts on two cores takes its time.
-const LIMIT: Duration = Duration::from_secs(900);
 /// Load before the first step and after the last one.
 const CALM: Duration = Duration::from_secs(10);
 
 const CLUSTER: &str = "k";
+const RESOURCE: (&str, &str) = ("kafkacluster", CLUSTER);
 
-fn manifest(image: &str) -> String {
+fn manifest(image: &str) -> Value {
     let memory = "384Mi";
     json!({
         "apiVersion": "millrace.dev/v1alpha1", "kind": "KafkaCluster",
@@ -41,18 +40,10 @@ fn manifest(image: &str) -> String {
             "listeners": {"secure": {}},
         },
     })
-    .to_string()
 }
 
 fn patch(nodes: &Nodes, change: &Value) {
-    nodes.kubectl(&[
-        "patch",
-        "kafkacluster",
-        CLUSTER,
-        "--type=merge",
-        "-p",
-        &change.to_string(),
-    ]);
+    nodes.patch(RESOURCE, change);
 }
 
 /// `NAME=VALUE`, or `NAME-` to take it away.
@@ -70,50 +61,18 @@ fn cluster(nodes: &Nodes) -> Option<Value> {
     nodes.get("kafkacluster", CLUSTER)
 }
 
-/// Available, nothing under way, and that of the present spec.
-fn settled(nodes: &Nodes) -> Option<()> {
-    let seen = cluster(nodes)?;
-    let current = seen["status"]["observedGeneration"] == seen["metadata"]["generation"];
-    (current
-        && condition(&seen, "Available") == Some("True")
-        && condition(&seen, "Progressing") == Some("False"))
-    .then_some(())
-}
-
 fn wait_settled(nodes: &Nodes, what: &str) {
-    // A change is seen a moment after it was made.
-    std::thread::sleep(Duration::from_secs(3));
-    nodes.wait(what, LIMIT, || settled(nodes));
-    // Twice: between two steps of a longer work it may look done.
-    std::thread::sleep(Duration::from_secs(5));
-    nodes.wait(what, LIMIT, || settled(nodes));
+    nodes.wait_settled(what, &[RESOURCE]);
 }
 
 fn pods(nodes: &Nodes, pool: &str) -> Vec<(String, String)> {
-    let selector = format!("app.kubernetes.io/instance={CLUSTER},millrace.dev/pool={pool}");
-    let text = nodes.kubectl(&["get", "pods", "-l", &selector, "-o", "json"]);
-    let list: Value = serde_json::from_str(&text).unwrap();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let pods = list["items"].as_array().unwrap().iter();
-    pods.map(|pod| {
-        (
-            text(&pod["metadata"]["name"]),
-            text(&pod["metadata"]["uid"]),
-        )
-    })
-    .collect()
+    nodes.pods(&format!(
+        "app.kubernetes.io/instance={CLUSTER},millrace.dev/pool={pool}"
+    ))
 }
 
 fn all_pods(nodes: &Nodes) -> Vec<(String, String)> {
     [pods(nodes, "controllers"), pods(nodes, "brokers")].concat()
-}
-
-/// A value that no drill before has used.
-fn fresh() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_secs()
 }
 
 fn is_another_pod(nodes: &Nodes, before: &(String, String)) -> Option<()> {
@@ -152,12 +111,13 @@ fn roll_all(nodes: &Nodes) {
 
 fn upgrade(nodes: &Nodes) {
     let at = cluster(nodes).unwrap();
+    let image = nodes.image("KAFKA");
     assert_ne!(
-        at["spec"]["image"], nodes.image,
+        at["spec"]["image"], image,
         "upgraded already: begin with a new cluster"
     );
     let before = all_pods(nodes);
-    patch(nodes, &json!({"spec": {"image": nodes.image}}));
+    patch(nodes, &json!({"spec": {"image": image}}));
     wait_settled(nodes, "an upgrade");
     all_restarted(nodes, &before);
     let former = at["status"]["metadataVersion"].clone();
@@ -248,20 +208,8 @@ fn new_authority(nodes: &Nodes) {
 }
 
 fn kills(nodes: &Nodes) {
-    let restarts = |pod: &str| {
-        let seen = nodes.get("pod", pod)?;
-        let container = seen["status"]["containerStatuses"][0].clone();
-        Some((
-            container["restartCount"].as_u64()?,
-            container["ready"] == true,
-        ))
-    };
     for (pod, _) in all_pods(nodes) {
-        let (before, _) = restarts(&pod).unwrap();
-        nodes.kill(&pod);
-        nodes.wait(&format!("{pod} after kill -9"), LIMIT, || {
-            restarts(&pod).filter(|(count, ready)| *count > before && *ready)
-        });
+        nodes.kill_and_wait(&pod, "kafka", "java");
         wait_settled(nodes, &format!("{pod} after kill -9"));
     }
 }
@@ -294,16 +242,12 @@ const FAULTS: [(&str, Fault); 10] = [
 
 /// Namespace and cluster, unless a run before left them.
 fn found(nodes: &Nodes) {
+    nodes.found();
     if cluster(nodes).is_some() {
         return wait_settled(nodes, "the cluster of the run before");
     }
-    let namespace = json!({
-        "apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-    });
-    nodes.apply(&namespace.to_string());
     let started = Instant::now();
-    nodes.apply(&manifest(&nodes.former));
+    nodes.apply(&manifest(&nodes.image("FORMER_KAFKA")));
     wait_settled(nodes, "a new cluster");
     println!(
         "three controllers and three brokers from nothing: {:.0} s",
@@ -315,19 +259,16 @@ fn found(nodes: &Nodes) {
 #[ignore = "drill"]
 fn kafka_keeps_what_it_acknowledged() {
     let nodes = Nodes::find().expect("run it by `cargo xtask soak --only kafka`");
-    let only = std::env::var("MILLRACE_SOAK_ONLY").unwrap_or_default();
+    let rows = chosen(&FAULTS);
     found(&nodes);
     Load::prepare(&nodes, CLUSTER);
     println!(
         "| what | took, s | acknowledged | lost | twice | out of order | not acknowledged | longest gap: written, s | read, s |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
-    let mut rows: Vec<(&str, Outcome)> = Vec::new();
+    let mut outcomes: Vec<(&str, Outcome)> = Vec::new();
     // As each row ends, so that a later failure does not take the figures of the former ones along.
-    for (row, (what, fault)) in FAULTS.into_iter().enumerate() {
-        if !what.contains(&only) {
-            continue;
-        }
+    for (row, what, fault) in rows {
         let load = Load::start(&nodes, format!("r{row}-{}", fresh()));
         std::thread::sleep(CALM);
         let started = Instant::now();
@@ -345,13 +286,9 @@ fn kafka_keeps_what_it_acknowledged() {
             seen.written_gap,
             seen.read_gap
         );
-        rows.push((what, seen));
+        outcomes.push((what, seen));
     }
-    assert!(
-        !rows.is_empty(),
-        "MILLRACE_SOAK_ONLY={only:?} is in no row's name"
-    );
-    for (what, seen) in rows {
+    for (what, seen) in outcomes {
         assert!(seen.acknowledged > 1000, "{what}: hardly any load");
         assert_eq!(
             (seen.lost, seen.out_of_order),

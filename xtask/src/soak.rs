@@ -18,6 +18,8 @@ pub enum Drill {
     Platform,
     /// A Kafka of controllers and brokers on three nodes: rolls, upgrade, drain, lost volumes, certificates, kills
     Kafka,
+    /// HDFS with several NameNodes on three nodes, and the archive: kills, a drain, a cold start, full volumes
+    Hdfs,
 }
 
 /// Runs the drills, each on a cluster made for it. With `keep` the cluster stays, and the next run goes on with it.
@@ -26,13 +28,13 @@ pub enum Drill {
 /// A build fails, or a cluster cannot be made.
 pub fn soak(context: &Context, only: Option<Drill>, keep: bool) -> anyhow::Result<ExitCode> {
     let (steps, mut count) = (Steps::new(), Count::default());
-    if only != Some(Drill::Kafka) {
+    if only.is_none_or(|only| only == Drill::Platform) {
         let tiers = BTreeSet::from([Tier::Cluster]);
         tests::prepare(context, &tiers, &steps, true, &mut Vec::new())?;
     }
     let own = context.of_tests();
     std::fs::create_dir_all(&own.state)?;
-    for drill in [Drill::Platform, Drill::Kafka] {
+    for drill in [Drill::Platform, Drill::Kafka, Drill::Hdfs] {
         if only.is_some_and(|only| only != drill) {
             continue;
         }
@@ -42,7 +44,8 @@ pub fn soak(context: &Context, only: Option<Drill>, keep: bool) -> anyhow::Resul
                 let more = |cluster: &Cluster| controllers(context, &own, &steps, cluster);
                 tests::end_to_end(context, &own, &steps, true, "soak", more, &mut count)
             }
-            Drill::Kafka => kafka(context, &own, &steps, &mut count),
+            Drill::Kafka => on_three(context, &own, &steps, "drill_kafka", &mut count),
+            Drill::Hdfs => on_three(context, &own, &steps, "drill_hdfs", &mut count),
         };
         if result.is_err() || count.failed > before {
             evidence::keep(context, &own);
@@ -79,15 +82,18 @@ fn controllers(
     Ok(vec![("MILLRACE_CONTROLLERS", built.display().to_string())])
 }
 
-/// Three nodes with the operator alone, and two versions of Kafka.
-fn kafka(context: &Context, own: &Context, steps: &Steps, count: &mut Count) -> anyhow::Result<()> {
+/// Three nodes with the operator alone, and a drill that makes the rest.
+fn on_three(
+    context: &Context,
+    own: &Context,
+    steps: &Steps,
+    drill: &str,
+    count: &mut Count,
+) -> anyhow::Result<()> {
     let (cluster, mut loaded) = up::operator(own, &Target::default(), Some(3), steps)?;
-    let former = steps.step("the Kafka before", || {
-        let former = images::former_kafka(own, cluster.image_prefix())?;
-        cluster.load(own, std::slice::from_ref(&former))?;
-        Ok(former)
-    })?;
-    loaded.push(former);
+    if drill == "drill_kafka" {
+        loaded.push(former_kafka(own, steps, &cluster)?);
+    }
     let mut variables = vec![(
         "MILLRACE_KUBECONFIG",
         cluster.kubeconfig().display().to_string(),
@@ -96,11 +102,21 @@ fn kafka(context: &Context, own: &Context, steps: &Steps, count: &mut Count) -> 
         let variable = match image.name {
             "kafka" => "MILLRACE_KAFKA_IMAGE",
             "former-kafka" => "MILLRACE_FORMER_KAFKA_IMAGE",
+            "hadoop" => "MILLRACE_HADOOP_IMAGE",
             "millrace-stream" => "MILLRACE_STREAM_IMAGE",
             _ => continue,
         };
         variables.push((variable, image.reference));
     }
     variables.extend(cluster.drill());
-    tests::ignored(context, steps, "drill", "drill_*", true, &variables, count)
+    tests::ignored(context, steps, "drill", drill, true, &variables, count)
+}
+
+/// The version of Kafka that a drill upgrades from.
+fn former_kafka(own: &Context, steps: &Steps, cluster: &Cluster) -> anyhow::Result<images::Image> {
+    steps.step("the Kafka before", || {
+        let former = images::former_kafka(own, cluster.image_prefix())?;
+        cluster.load(own, std::slice::from_ref(&former))?;
+        Ok(former)
+    })
 }

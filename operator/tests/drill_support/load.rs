@@ -1,16 +1,16 @@
-//! The load of a drill: numbered records that are written and read by pods, and the proof that none is missing.
-
-use std::time::Duration;
+//! The load of a drill of Kafka: numbered records that are written and read by pods, and the proof that none is missing.
 
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, Nodes, condition};
+use super::pods::Client;
+use super::{LIMIT, NAMESPACE, Nodes, condition};
 
 const TOPIC: &str = "sequence";
 const USER: &str = "drill";
+/// The Secret that its pods log in by.
+const BINDING: &str = "drill-kafka";
 /// Records a second.
 const RATE: &str = "300";
-const LIMIT: Duration = Duration::from_secs(300);
 
 /// A producer and a consumer at work.
 pub struct Load {
@@ -50,7 +50,7 @@ impl Load {
             ]},
         });
         for object in [topic, user] {
-            nodes.apply(&object.to_string());
+            nodes.apply(&object);
         }
         for (kind, name) in [("kafkatopic", TOPIC), ("kafkauser", USER)] {
             nodes.wait(name, LIMIT, || {
@@ -63,25 +63,37 @@ impl Load {
     /// Starts both, and waits until records are on their way.
     pub fn start(nodes: &Nodes, run: String) -> Self {
         let load = Self { run };
-        for part in ["produce", "consume"] {
-            let mut arguments = vec![part, "--topic", TOPIC, "--run", &load.run];
-            if part == "produce" {
-                arguments.extend(["--rate", RATE]);
-            }
-            let pod = pod(&load.name(part), &nodes.stream, &arguments, None);
-            nodes.apply(&pod.to_string());
-        }
-        for part in ["produce", "consume"] {
-            let name = load.name(part);
-            nodes.wait(&name, LIMIT, || {
-                let log = nodes.try_kubectl(&["logs", &name]).ok()?;
-                ["writing", "reading"]
-                    .iter()
-                    .any(|word| log.contains(word))
-                    .then_some(())
-            });
+        let (produce, consume) = (load.name("produce"), load.name("consume"));
+        load.pod(nodes, &produce, "produce", &["--rate", RATE], None);
+        load.pod(nodes, &consume, "consume", &[], None);
+        for pod in [produce, consume] {
+            nodes.wait_for_log(&pod, &["writing", "reading"]);
         }
         load
+    }
+
+    /// Starts a pod of `check-sequence`.
+    fn pod(&self, nodes: &Nodes, name: &str, part: &str, more: &[&str], list: Option<&str>) {
+        let (image, run) = (nodes.image("STREAM"), self.run.as_str());
+        let command = [
+            "millrace-stream",
+            "check-sequence",
+            part,
+            "--topic",
+            TOPIC,
+            "--run",
+            run,
+        ];
+        let client = Client {
+            name,
+            image: &image,
+            command: &[&command, more].concat(),
+            bindings: &[BINDING],
+            files: list.map(|list| (list, "/acknowledged")),
+            env: &[],
+            memory: "192Mi",
+        };
+        nodes.apply(&client.pod());
     }
 
     fn name(&self, part: &str) -> String {
@@ -90,37 +102,23 @@ impl Load {
 
     /// Ends both, and reads all of it from the beginning.
     pub fn finish(self, nodes: &Nodes) -> Outcome {
-        let produced = self.end(nodes, "produce");
-        let consumed = self.end(nodes, "consume");
+        let produced = nodes.end(&self.name("produce"));
+        let consumed = nodes.end(&self.name("consume"));
         let list = self.name("acknowledged");
         let map = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": list, "namespace": NAMESPACE},
             "data": {"produced.json": produced.to_string()},
         });
-        nodes.apply(&map.to_string());
-        let prove = [
-            "consume",
-            "--topic",
-            TOPIC,
-            "--run",
-            &self.run,
-            "--to-end",
-            "--acknowledged",
-            "/acknowledged/produced.json",
-        ];
+        nodes.apply(&map);
+        let more = ["--to-end", "--acknowledged", "/acknowledged/produced.json"];
         let name = self.name("prove");
-        nodes.apply(&pod(&name, &nodes.stream, &prove, Some(&list)).to_string());
-        let proof = ended(nodes, &name);
+        self.pod(nodes, &name, "consume", &more, Some(&list));
+        let proof = nodes.ended(&name);
         for part in ["produce", "consume", "prove"] {
             nodes.kubectl(&["delete", "pod", &self.name(part), "--wait=false"]);
         }
         nodes.kubectl(&["delete", "configmap", &list]);
-        let number = |from: &Value, field: &str| {
-            from[field]
-                .as_u64()
-                .unwrap_or_else(|| panic!("{field}: {from}"))
-        };
         #[allow(clippy::cast_precision_loss, reason = "milliseconds of a drill")]
         let seconds = |from: &Value| number(from, "longestGapMs") as f64 / 1000.0;
         Outcome {
@@ -134,67 +132,11 @@ impl Load {
             read_gap: seconds(&consumed),
         }
     }
-
-    fn end(&self, nodes: &Nodes, part: &str) -> Value {
-        let name = self.name(part);
-        // Not by deleting the pod: its log would go with it.
-        nodes.wait(&name, LIMIT, || {
-            let stop = ["exec", &name, "--", "sh", "-c", "kill -TERM 1"];
-            (nodes.try_kubectl(&stop).is_ok() || phase(nodes, &name)? != "Running").then_some(())
-        });
-        ended(nodes, &name)
-    }
 }
 
-fn phase(nodes: &Nodes, pod: &str) -> Option<String> {
-    Some(
-        nodes.get("pod", pod)?["status"]["phase"]
-            .as_str()?
-            .to_owned(),
-    )
-}
-
-/// The line that a pod printed at its end.
-fn ended(nodes: &Nodes, name: &str) -> Value {
-    let phase = nodes.wait(name, LIMIT, || {
-        phase(nodes, name).filter(|phase| ["Succeeded", "Failed"].contains(&phase.as_str()))
-    });
-    let log = nodes.kubectl(&["logs", name]);
-    let line = log.lines().rev().find_map(|line| {
-        let value: Value = serde_json::from_str(line).ok()?;
-        value["longestGapMs"].is_u64().then_some(value)
-    });
-    line.unwrap_or_else(|| panic!("{name} {phase} without a result:\n{log}"))
-}
-
-/// A pod of `check-sequence` on the first node, which no drill takes away.
-fn pod(name: &str, image: &str, arguments: &[&str], acknowledged: Option<&str>) -> Value {
-    let mut command = vec!["millrace-stream", "check-sequence"];
-    command.extend(arguments);
-    let mut volumes =
-        vec![json!({"name": "kafka", "secret": {"secretName": format!("{USER}-kafka")}})];
-    let mut mounts =
-        vec![json!({"name": "kafka", "mountPath": "/bindings/kafka", "readOnly": true})];
-    if let Some(map) = acknowledged {
-        volumes.push(json!({"name": "acknowledged", "configMap": {"name": map}}));
-        mounts.push(json!({"name": "acknowledged", "mountPath": "/acknowledged"}));
-    }
-    json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"millrace.dev/uses-kafka": "true"}},
-        "spec": {
-            "restartPolicy": "Never",
-            "nodeSelector": {"kubernetes.io/hostname": "n1"},
-            "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "fsGroup": 1000,
-                                "seccompProfile": {"type": "RuntimeDefault"}},
-            "automountServiceAccountToken": false,
-            "volumes": volumes,
-            "containers": [{
-                "name": "load", "image": image, "command": command, "volumeMounts": mounts,
-                "env": [{"name": "SERVICE_BINDING_ROOT", "value": "/bindings"}],
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-                "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "192Mi"}},
-            }],
-        },
-    })
+/// A number of what a pod printed.
+pub fn number(from: &Value, field: &str) -> u64 {
+    from[field]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{field}: {from}"))
 }

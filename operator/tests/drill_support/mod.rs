@@ -1,47 +1,64 @@
-//! A Kafka on three nodes, what is done to it, and how it is seen.
+//! What drills share: three nodes, what is done to them, and how they are seen.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     reason = "a test fails by panicking"
 )]
+#![allow(dead_code, reason = "each drill uses a part of it")]
 
+pub mod lake;
 pub mod load;
+pub mod pods;
+pub mod probe;
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-/// Where everything of the drill lives.
+/// Where everything of the drills lives.
 pub const NAMESPACE: &str = "drill";
 
-/// The cluster that `cargo xtask soak --only kafka` made.
+/// A whole round of restarts on two cores takes its time.
+pub const LIMIT: Duration = Duration::from_secs(900);
+
+/// The cluster that `cargo xtask soak` made.
 pub struct Nodes {
     kubeconfig: String,
     hyperkube: String,
     script: String,
-    /// Image of our Kafka.
-    pub image: String,
-    /// Image of the version before.
-    pub former: String,
-    /// Image of the jobs.
-    pub stream: String,
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 impl Nodes {
     /// `None` where no cluster is named.
     pub fn find() -> Option<Self> {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Some(Self {
             kubeconfig: variable("MILLRACE_KUBECONFIG")?,
             hyperkube: variable("MILLRACE_HYPERKUBE")?,
             script: variable("MILLRACE_CLUSTER_SCRIPT")?,
-            image: variable("MILLRACE_KAFKA_IMAGE")?,
-            former: variable("MILLRACE_FORMER_KAFKA_IMAGE")?,
-            stream: variable("MILLRACE_STREAM_IMAGE")?,
         })
+    }
+
+    /// An image that the nodes have: `KAFKA`, `FORMER_KAFKA`, `HADOOP` or `STREAM`.
+    pub fn image(&self, name: &str) -> String {
+        let name = format!("MILLRACE_{name}_IMAGE");
+        variable(&name).unwrap_or_else(|| panic!("{name} is not set"))
+    }
+
+    /// Makes the namespace, unless a run before left it, and removes the pods of a drill that was broken off.
+    pub fn found(&self) {
+        let namespace = json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+        });
+        self.apply(&namespace);
+        self.kubectl(&["delete", "pod", "-l", pods::LABEL]);
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -56,11 +73,12 @@ impl Nodes {
     /// `kubectl`; an error is what it said.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         let output = self.command(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
-            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+            return Ok(said);
         }
         Err(format!(
-            "kubectl {}: {}",
+            "kubectl {}: {}\n{said}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr)
         ))
@@ -72,21 +90,28 @@ impl Nodes {
             .unwrap_or_else(|said| panic!("{said}"))
     }
 
-    /// Applies manifests.
-    pub fn apply(&self, manifest: &str) {
+    /// Applies an object.
+    pub fn apply(&self, object: &Value) {
         let mut child = self
             .command(&["apply", "--server-side", "-f", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
+        let text = object.to_string();
         child
             .stdin
             .take()
             .unwrap()
-            .write_all(manifest.as_bytes())
+            .write_all(text.as_bytes())
             .unwrap();
-        assert!(child.wait().unwrap().success(), "{manifest}");
+        assert!(child.wait().unwrap().success(), "{text}");
+    }
+
+    /// Changes an object by a merge patch.
+    pub fn patch(&self, (kind, name): (&str, &str), change: &Value) {
+        let change = change.to_string();
+        self.kubectl(&["patch", kind, name, "--type=merge", "-p", &change]);
     }
 
     /// An object as JSON, if it is there.
@@ -112,11 +137,11 @@ impl Nodes {
                 return seen;
             }
             if Instant::now() > end {
-                let cluster = self.try_kubectl(&["get", "kafkacluster", "-o", "yaml"]);
+                let resources = self.try_kubectl(&["get", "millrace", "-o", "yaml"]);
                 let pods = self.try_kubectl(&["get", "pods", "-o", "wide"]);
                 panic!(
                     "{what}: not within {limit:?}\n{}\n{}",
-                    cluster.unwrap_or_default(),
+                    resources.unwrap_or_default(),
                     pods.unwrap_or_default()
                 );
             }
@@ -124,24 +149,25 @@ impl Nodes {
         }
     }
 
-    /// Kills the Kafka of a pod with SIGKILL, from outside: a pod's first process cannot be killed from inside it.
-    pub fn kill(&self, pod: &str) {
-        // Control groups are named after the pod's uid; a pod of another cluster on this machine may have the same name.
-        let seen = self.get("pod", pod).unwrap();
-        let wanted = format!("/pod{}/", seen["metadata"]["uid"].as_str().unwrap());
-        let mut killed = 0;
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let path = entry.path();
-            let groups = std::fs::read_to_string(path.join("cgroup")).unwrap_or_default();
-            let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-            if !groups.contains(&wanted) || !command.starts_with(b"java\0") {
-                continue;
-            }
-            let pid = entry.file_name().to_string_lossy().into_owned();
-            let status = Command::new("kill").args(["-9", &pid]).status().unwrap();
-            killed += u32::from(status.success());
-        }
-        assert_eq!(killed, 1, "{pod} has no process of Kafka, or several");
+    /// Available, nothing under way, and that of the present spec.
+    pub fn settled(&self, (kind, name): (&str, &str)) -> Option<()> {
+        let seen = self.get(kind, name)?;
+        let current = seen["status"]["observedGeneration"] == seen["metadata"]["generation"];
+        (current
+            && condition(&seen, "Available") == Some("True")
+            && condition(&seen, "Progressing") == Some("False"))
+        .then_some(())
+    }
+
+    /// Waits until all of these are settled.
+    pub fn wait_settled(&self, what: &str, resources: &[(&str, &str)]) {
+        let all = || resources.iter().try_for_each(|one| self.settled(*one));
+        // A change is seen a moment after it was made.
+        std::thread::sleep(Duration::from_secs(3));
+        self.wait(what, LIMIT, all);
+        // Twice: between two steps of a longer work it may look done.
+        std::thread::sleep(Duration::from_secs(5));
+        self.wait(what, LIMIT, all);
     }
 }
 
@@ -152,4 +178,35 @@ pub fn condition<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
         .iter()
         .find(|condition| condition["type"] == name)?["status"]
         .as_str()
+}
+
+/// A value that no drill before has used: the seconds of the clock.
+pub fn fresh() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// Milliseconds of the clock, which is that of the nodes too.
+pub fn clock() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(now.as_millis()).unwrap()
+}
+
+/// The rows of a table whose name holds the text of `MILLRACE_SOAK_ONLY`, or one of several with `|` between them, with their
+/// number in it.
+pub fn chosen<T: Copy>(rows: &[(&'static str, T)]) -> Vec<(usize, &'static str, T)> {
+    let only = std::env::var("MILLRACE_SOAK_ONLY").unwrap_or_default();
+    let chosen: Vec<_> = rows
+        .iter()
+        .enumerate()
+        .filter(|(_, (what, _))| only.split('|').any(|text| what.contains(text)))
+        .map(|(number, (what, row))| (number, *what, *row))
+        .collect();
+    assert!(
+        !chosen.is_empty(),
+        "MILLRACE_SOAK_ONLY={only:?} is in no row's name"
+    );
+    chosen
 }

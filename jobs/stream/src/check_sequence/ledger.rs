@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use millrace_contract::codec;
 use serde::{Deserialize, Serialize};
+
+use super::content;
 
 /// Numbers, as ranges: first and last of each, which do not touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,9 +200,12 @@ pub fn payload(run: &str, number: u64, size: usize) -> String {
     format!("{text:.<size$}")
 }
 
-/// The number of a record, when it is one of this drill.
+/// The number of a record, text or telemetry, when it is one of this drill.
 #[must_use]
 pub fn number(run: &str, payload: &[u8]) -> Option<u64> {
+    if payload.first() == Some(&b'{') {
+        return content::number(run, &codec::decode(payload).ok()?);
+    }
     let mut words = std::str::from_utf8(payload).ok()?.split(' ');
     if words.next() != Some(run) {
         return None;

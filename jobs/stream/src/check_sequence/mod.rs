@@ -5,6 +5,7 @@
 //! changed logins, and print one line of JSON on standard output at their end.
 
 mod consume;
+mod content;
 mod ledger;
 mod produce;
 

@@ -9,7 +9,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Place;
-use super::ledger::{Gap, Produced, payload};
+use super::content::{Body, Content};
+use super::ledger::{Gap, Produced};
 use crate::connect::{Access, ConnectError, Delivery, Lookup, Producer};
 
 const CLIENT_ID: &str = "millrace-check-sequence";
@@ -31,6 +32,9 @@ pub(super) struct Options {
     /// Bytes of a record
     #[arg(long, default_value_t = 200, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     size: u32,
+    /// Writes telemetry of simulated cars, one for each partition, instead of lines of text
+    #[arg(long, conflicts_with = "size")]
+    telemetry: bool,
     /// Ends after so many records
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -85,6 +89,11 @@ async fn write(
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let places = Arc::new(Semaphore::new(IN_FLIGHT as usize));
+    let content = if options.telemetry {
+        Content::cars(&options.place.run, partitions)?
+    } else {
+        Content::text(options.size)
+    };
     let mut next: BTreeMap<i32, u64> = (0..partitions).map(|p| (p, 0)).collect();
     let mut turns = (0..partitions).cycle();
     let (mut sent, mut owed) = (0_u64, 0_u64);
@@ -108,7 +117,7 @@ async fn write(
             };
             let partition = turns.next().unwrap_or_default();
             let number = next.entry(partition).or_default();
-            match enqueue(options, producer, partition, *number).await {
+            match enqueue(options, &content, producer, partition, *number).await {
                 Ok(delivery) => {
                     let (shared, number) = (Arc::clone(shared), *number);
                     tokio::spawn(async move {
@@ -138,18 +147,22 @@ async fn write(
 
 async fn enqueue(
     options: &Options,
+    content: &Content,
     producer: &Producer,
     partition: i32,
     number: u64,
 ) -> Result<Delivery, ConnectError> {
-    let place = &options.place;
-    let text = payload(&place.run, number, options.size as usize);
+    let Body {
+        key,
+        headers,
+        payload,
+    } = content.body(&options.place.run, partition, number);
     loop {
         let put = producer.enqueue(
-            &place.topic,
-            &place.run,
-            &[],
-            Some(text.as_bytes()),
+            &options.place.topic,
+            &key,
+            &headers,
+            Some(&payload),
             Some(partition),
         );
         match put {

@@ -197,6 +197,8 @@ fn data_node(hdfs: &ValidatedHdfs, role: &Role) -> Settings {
     let (name, namespace) = (&hdfs.owner.name, &hdfs.owner.namespace);
     own([
         ("dfs.datanode.data.dir", directories.join(",")),
+        // A DataNode writes for clients of WebHDFS, and would write three copies where they do not say how many.
+        ("dfs.replication", hdfs.replication.to_string()),
         (
             "dfs.datanode.hostname",
             format!("${{env.HOSTNAME}}.{name}-nodes.{namespace}.svc"),
