@@ -32,6 +32,8 @@ pub struct Images {
     pub zookeeper: String,
     /// HDFS, in the layout of apache/hadoop.
     pub hadoop: String,
+    /// PostgreSQL, in the layout of Debian's package or of the upstream image.
+    pub postgres: String,
     /// The jobs, `millrace-stream` and `millrace-batch`.
     pub stream: String,
     /// The embedded OpenWhisk, `millrace-whisk`.

@@ -22,6 +22,7 @@ pub mod pki;
 pub mod plan;
 pub mod platform;
 pub mod pods;
+pub mod postgres;
 pub mod rbac;
 pub mod reconcile;
 pub mod registry;

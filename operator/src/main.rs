@@ -69,6 +69,9 @@ struct RunArguments {
     /// Image of Apache Hadoop where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_HADOOP", value_name = "IMAGE")]
     image_hadoop: String,
+    /// Image of PostgreSQL where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_POSTGRES", value_name = "IMAGE")]
+    image_postgres: String,
     /// Image of the stream jobs where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_STREAM", value_name = "IMAGE")]
     image_stream: String,
@@ -142,6 +145,7 @@ fn build_of(images: &Images) -> anyhow::Result<String> {
         &images.kafka,
         &images.zookeeper,
         &images.hadoop,
+        &images.postgres,
         &images.stream,
         &images.whisk,
     ]))
@@ -165,6 +169,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 kafka: arguments.image_kafka,
                 zookeeper: arguments.image_zookeeper,
                 hadoop: arguments.image_hadoop,
+                postgres: arguments.image_postgres,
                 stream: arguments.image_stream,
                 whisk: arguments.image_whisk,
             };

@@ -9,6 +9,7 @@ mod hdfs;
 mod kafka;
 mod place;
 mod platform;
+mod postgres;
 mod process;
 mod python;
 
@@ -17,5 +18,6 @@ pub use hdfs::{Hdfs, HdfsPlan, hadoop, zookeeper};
 pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
 pub use platform::{Platform, fresh};
+pub use postgres::{PostgresPod, postgres};
 pub use process::{Server, free_port, own_loopback, wait_for_port};
 pub use python::python;

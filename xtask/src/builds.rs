@@ -227,6 +227,38 @@ fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBu
     Ok(out)
 }
 
+/// The base image of PostgreSQL, and the Debian packages in it.
+pub const POSTGRES: (&str, &str) = ("postgres", "ca-certificates,postgresql-15,tini");
+
+/// The root file system of the image of PostgreSQL, unpacked, in which tests run its server.
+///
+/// # Errors
+/// Debian's archive cannot be read.
+pub fn postgres_root(context: &Context) -> anyhow::Result<PathBuf> {
+    let (name, packages) = POSTGRES;
+    let tar = root_file_system(context, name, packages)?;
+    let home = context.cache.join(format!("{name}-{SUITE}"));
+    let root = home.join("root");
+    if !root.is_dir() {
+        let fresh = home.join("new");
+        if fresh.exists() {
+            std::fs::remove_dir_all(&fresh)?;
+        }
+        std::fs::create_dir_all(&fresh)?;
+        run::logged(
+            Command::new("tar")
+                // Tests mount the machine's own devices.
+                .args(["--exclude=./dev/*", "-xf"])
+                .arg(&tar)
+                .arg("-C")
+                .arg(&fresh),
+            &context.log("unpack-postgres")?,
+        )?;
+        std::fs::rename(&fresh, &root)?;
+    }
+    Ok(root)
+}
+
 /// A root file system of Debian packages as a tar archive.
 ///
 /// # Errors
@@ -249,6 +281,8 @@ pub fn root_file_system(context: &Context, name: &str, packages: &str) -> anyhow
                 ])
                 // Java's packages register their manuals and fail where the directory is missing.
                 .arg("--setup-hook=mkdir -p \"$1\"/usr/share/man/man1")
+                // Where there is PostgreSQL, its databases are on a volume and not in the image.
+                .arg("--essential-hook=mkdir -p \"$1\"/etc/postgresql-common && echo create_main_cluster = false >\"$1\"/etc/postgresql-common/createcluster.conf")
                 .arg(
                     "--customize-hook=rm -rf \"$1\"/var/lib/apt/lists/* \"$1\"/var/cache/apt/*.bin",
                 )

@@ -32,6 +32,7 @@ const BASES: &[(&str, &str)] = &[
     // libssl3 is for the stream jobs: their Kafka client is linked against the system's OpenSSL.
     ("debian", "ca-certificates,libssl3,tini"),
     ("java", "ca-certificates,tini,openjdk-17-jre-headless"),
+    builds::POSTGRES,
 ];
 
 /// Fetches what images are made of, besides our own binaries.
@@ -44,7 +45,8 @@ pub fn fetch(context: &Context) -> anyhow::Result<()> {
     }
     builds::kafka_libs(context)?;
     builds::zookeeper_libs(context)?;
-    builds::hadoop_libs(context).map(|_| ())
+    builds::hadoop_libs(context)?;
+    builds::postgres_root(context).map(|_| ())
 }
 
 /// Builds the images that differ from those in the cache.
@@ -102,6 +104,12 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             directory: "hadoop",
             base: "java",
             inputs: vec![("share".to_owned(), builds::hadoop_libs(context)?)],
+        },
+        Recipe {
+            name: "postgres",
+            directory: "postgres",
+            base: "postgres",
+            inputs: Vec::new(),
         },
         Recipe {
             name: "millrace-operator",

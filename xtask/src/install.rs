@@ -36,6 +36,7 @@ pub fn operator(context: &Context, cluster: &Cluster, images: &[Image]) -> anyho
                 "kafka" => "images.kafka",
                 "zookeeper" => "images.zookeeper",
                 "hadoop" => "images.hadoop",
+                "postgres" => "images.postgres",
                 "millrace-stream" => "images.stream",
                 _ => "images.whisk",
             };

@@ -30,6 +30,7 @@ impl Operator {
                     "--image-kafka=kafka:4",
                     "--image-zookeeper=zookeeper:3",
                     "--image-hadoop=hadoop:3",
+                    "--image-postgres=postgres:15",
                     "--image-stream=stream:1",
                     "--image-whisk=whisk:1",
                 ])

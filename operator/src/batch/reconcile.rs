@@ -13,12 +13,13 @@ use millrace_contract::Invalid;
 use super::COMPONENT;
 use super::build;
 use super::crd::{BatchJob, BatchJobStatus};
-use super::validate::{ValidatedBatch, check_postgres, validate};
+use super::validate::{ValidatedBatch, validate};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, status_of};
 use crate::job::lake::Place;
 use crate::network;
 use crate::pods::{self, Runs};
+use crate::postgres;
 use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
@@ -149,9 +150,12 @@ async fn check_bindings(context: &Context, job: &ValidatedBatch) -> Result<Place
     let place = job
         .place(lake.as_ref())
         .map_err(|invalid| missing(&lake, invalid))?;
-    let postgres = read(job.postgres_secret.clone()).await?;
-    check_postgres(&job.postgres_secret, postgres.as_ref())
-        .map_err(|invalid| missing(&postgres, invalid))?;
+    let name = &job.postgres_secret;
+    let secret = read(name.clone()).await?;
+    // The job finds its files by the type.
+    postgres::external::check(name, secret.as_ref(), "spec.postgresSecret")
+        .and_then(|()| postgres::external::is_typed(name, secret.as_ref(), "spec.postgresSecret"))
+        .map_err(|invalid| missing(&secret, invalid))?;
     Ok(place)
 }
 

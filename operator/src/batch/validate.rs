@@ -74,7 +74,7 @@ impl ValidatedBatch {
 pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error> {
     let spec = &job.spec;
     match spec.job {
-        Batch::Score => check_score(&spec.config)?,
+        Batch::Score => check_score(&spec.config, "spec.config")?,
     }
     let lake_secret = match (&spec.lake.hdfs, &spec.lake.binding_secret) {
         (Some(hdfs), _) => hdfs::binding_name(hdfs),
@@ -108,58 +108,24 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
     })
 }
 
-// Reads the configuration as the job will.
-fn check_score(config: &FreeForm) -> Result<(), Invalid> {
+/// Reads the configuration of score, which stands in this field, as the job will.
+///
+/// # Errors
+/// Names the field, its value and the cure.
+pub(crate) fn check_score(config: &FreeForm, field: &str) -> Result<(), Invalid> {
     let read: ScoreConfig =
         serde_json::from_value(Value::Object(config.clone())).map_err(|error| {
             Invalid::new(
-                "spec.config",
+                field,
                 "score",
                 error.to_string(),
                 "see docs/scores.md for the keys and their values",
             )
         })?;
     read.validate().map_err(|invalid| Invalid {
-        field: format!("spec.config.{}", invalid.field),
+        field: format!("{field}.{}", invalid.field),
         ..invalid
     })
-}
-
-/// Checks that a Secret can be the binding of a PostgreSQL.
-///
-/// # Errors
-/// It is not there, is of another type, or lacks an entry that the job needs.
-pub fn check_postgres(name: &str, secret: Option<&Secret>) -> Result<(), Invalid> {
-    let refused =
-        |problem: String, cure: &str| Err(Invalid::new("spec.postgresSecret", name, problem, cure));
-    let Some(secret) = secret else {
-        return refused(
-            "there is no Secret of that name in this namespace".to_owned(),
-            "make it with the keys type, host, port, username, password and database, see to the PostgresCluster that makes it, or correct the name",
-        );
-    };
-    let text = |key: &str| {
-        let value = secret.data.as_ref()?.get(key)?;
-        let text = String::from_utf8_lossy(&value.0).trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    };
-    if text("type").as_deref() != Some("postgresql") {
-        let type_ = text("type").unwrap_or_else(|| "no type".to_owned());
-        return refused(
-            format!("the Secret is of {type_}"),
-            "name one whose key type is postgresql",
-        );
-    }
-    match ["host", "username", "password", "database"]
-        .into_iter()
-        .find(|key| text(key).is_none())
-    {
-        Some(key) => refused(
-            format!("the Secret has no key {key}, or it is empty"),
-            "add it to the Secret, or name another",
-        ),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -180,6 +146,7 @@ pub(super) mod tests {
         let image = |name: &str| format!("{name}:1");
         Images {
             kafka: image("kafka"),
+            postgres: image("postgres"),
             zookeeper: image("zookeeper"),
             hadoop: image("hadoop"),
             stream: image("stream"),
@@ -206,27 +173,5 @@ pub(super) mod tests {
             told.starts_with("spec.config.zone: Mars/Olympus: "),
             "{told}"
         );
-    }
-
-    #[test]
-    fn a_secret_that_leads_to_no_postgres_is_told() {
-        let secret = |data: Value| -> Secret {
-            serde_json::from_value(json!({"metadata": {"name": "p"}, "data": data})).unwrap()
-        };
-        let told = |secret: Option<&Secret>| match check_postgres("p", secret) {
-            Err(invalid) => invalid.to_string(),
-            Ok(()) => String::new(),
-        };
-        assert!(told(None).contains("no Secret"));
-        let kafka = secret(json!({"type": "a2Fma2E="}));
-        assert!(
-            told(Some(&kafka)).contains("of kafka"),
-            "{}",
-            told(Some(&kafka))
-        );
-        let mut whole = json!({"type": "cG9zdGdyZXNxbA==", "host": "aA==", "username": "dQ==", "password": "cA==", "database": "ZA=="});
-        assert_eq!(told(Some(&secret(whole.clone()))), "");
-        whole["password"] = json!("");
-        assert!(told(Some(&secret(whole))).contains("no key password"));
     }
 }

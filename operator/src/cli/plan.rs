@@ -40,6 +40,9 @@ pub struct Command {
     /// HDFS's image, the same
     #[arg(long, value_name = "IMAGE")]
     image_hadoop: Option<String>,
+    /// PostgreSQL's image, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_postgres: Option<String>,
     /// The jobs' image, the same
     #[arg(long, value_name = "IMAGE")]
     image_stream: Option<String>,
@@ -69,6 +72,7 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
         image_kafka: command.image_kafka,
         image_zookeeper: command.image_zookeeper,
         image_hadoop: command.image_hadoop,
+        image_postgres: command.image_postgres,
         image_stream: command.image_stream,
         image_whisk: command.image_whisk,
         actions_dir: command.actions_dir,

@@ -187,6 +187,8 @@ spec:
               value: localhost/zookeeper:3.9.5
             - name: MILLRACE_IMAGE_HADOOP
               value: localhost/hadoop:3.4.3
+            - name: MILLRACE_IMAGE_POSTGRES
+              value: localhost/postgres:15
             - name: MILLRACE_IMAGE_STREAM
               value: localhost/millrace-stream:{version}
             - name: MILLRACE_IMAGE_WHISK

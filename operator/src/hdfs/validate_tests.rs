@@ -6,6 +6,7 @@ pub(in crate::hdfs) fn images() -> Images {
         kafka: "kafka:4".into(),
         zookeeper: "zookeeper:3".into(),
         hadoop: "hadoop:3".into(),
+        postgres: "postgres:15".into(),
         stream: "stream:1".into(),
         whisk: "whisk:1".into(),
     }

@@ -2,6 +2,7 @@
 
 use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::openwhisk::API_PORT;
+use crate::postgres::PORT as POSTGRES_PORT;
 
 /// One end of an edge.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,6 +42,7 @@ const ARCHIVE: Peer = Peer::Component("archive");
 const LAKE_MAINTENANCE: Peer = Peer::Component("lake-maintenance");
 const BATCH: Peer = Peer::Component("batch");
 const OPENWHISK: Peer = Peer::Component("openwhisk");
+const POSTGRES: Peer = Peer::Component("postgres");
 
 /// Listeners of Kafka for its clients: without and with TLS.
 const KAFKA_CLIENTS: &[i32] = &[9092, 9094];
@@ -63,6 +65,7 @@ const GATEWAY_PORTS: &[i32] = &[HTTP_PORT, MQTT_PORT, HTTPS_PORT, MQTTS_PORT];
 const GATEWAY_HTTP: &[i32] = &[HTTP_PORT, HTTPS_PORT];
 const METRICS: &[i32] = &[METRICS_PORT];
 const WHISK: &[i32] = &[API_PORT];
+const SQL: &[i32] = &[POSTGRES_PORT];
 
 const fn edge(from: Peer, to: Peer, ports: &'static [i32], why: &'static str) -> Edge {
     Edge {
@@ -139,6 +142,9 @@ pub const EDGES: &[Edge] = &[
         "what NameNodes say, rolls, directories",
     ),
     edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
+    edge(BATCH, POSTGRES, SQL, "scores"),
+    edge(Peer::Clients, POSTGRES, SQL, "clients of users"),
+    edge(Peer::Operator, POSTGRES, SQL, "databases, roles, passwords"),
     edge(
         Peer::Anywhere,
         GATEWAY,

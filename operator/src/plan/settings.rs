@@ -24,6 +24,8 @@ pub struct Given {
     pub image_zookeeper: Option<String>,
     /// Image of HDFS.
     pub image_hadoop: Option<String>,
+    /// Image of PostgreSQL.
+    pub image_postgres: Option<String>,
     /// Image of the jobs.
     pub image_stream: Option<String>,
     /// Image of OpenWhisk.
@@ -35,7 +37,7 @@ pub struct Given {
 /// It cannot be found out how the operator was started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-stream and --image-whisk"
+    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-postgres, --image-stream and --image-whisk"
 )]
 pub struct SettingsError {
     problem: String,
@@ -54,6 +56,7 @@ pub async fn settings(
         &given.image_kafka,
         &given.image_zookeeper,
         &given.image_hadoop,
+        &given.image_postgres,
         &given.image_stream,
         &given.image_whisk,
     ]
@@ -84,6 +87,7 @@ pub async fn settings(
             kafka: image(&given.image_kafka, "MILLRACE_IMAGE_KAFKA")?,
             zookeeper: image(&given.image_zookeeper, "MILLRACE_IMAGE_ZOOKEEPER")?,
             hadoop: image(&given.image_hadoop, "MILLRACE_IMAGE_HADOOP")?,
+            postgres: image(&given.image_postgres, "MILLRACE_IMAGE_POSTGRES")?,
             stream: image(&given.image_stream, "MILLRACE_IMAGE_STREAM")?,
             whisk: image(&given.image_whisk, "MILLRACE_IMAGE_WHISK")?,
         },

@@ -16,6 +16,8 @@ mod flow;
 mod gateway;
 mod hdfs;
 mod outside;
+mod postgres;
+mod score;
 mod warnings;
 
 pub use detect::{PlatformDetect, ZoneMap};
@@ -26,6 +28,8 @@ pub use gateway::{
 };
 pub use hdfs::{PlatformArchive, PlatformDataNodes, PlatformHdfs, PlatformNameNodes};
 pub use outside::{External, ExternalKafka};
+pub use postgres::PlatformPostgres;
+pub use score::PlatformScore;
 pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
 
 /// A whole environment: from the vehicle's telemetry to the warning that its driver hears.
@@ -67,6 +71,10 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message("spec.hdfs: absent: taking it out would delete the file system of the lake; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.hdfs) || !has(self.hdfs) || has(self.hdfs.external) || has(oldSelf.hdfs.external) || ((has(self.hdfs.nameNodes) && has(self.hdfs.nameNodes.replicas) ? self.hdfs.nameNodes.replicas > 1 : self.profile == 'ha') == (has(oldSelf.hdfs.nameNodes) && has(oldSelf.hdfs.nameNodes.replicas) ? oldSelf.hdfs.nameNodes.replicas > 1 : oldSelf.profile == 'ha'))")
         .message("spec.hdfs.nameNodes.replicas: one NameNode cannot become several, nor several one, because clients know the file system by another address then; give the former number, or make a new Platform"),
+    validation = Rule::new("!has(self.score) || (has(self.hdfs) && has(self.postgres))")
+        .message("spec.score: works only together with spec.hdfs and spec.postgres: add them, or remove spec.score"),
+    validation = Rule::new("!has(oldSelf.postgres) || has(self.postgres)")
+        .message("spec.postgres: absent: taking it out would take the databases away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
         .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
 )]
@@ -92,6 +100,12 @@ pub struct PlatformSpec {
     /// Telemetry into the lake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<PlatformArchive>,
+    /// Scores, offers and what analysts ask for. Without it the platform has no database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<PlatformPostgres>,
+    /// How drivers are scored, from the lake into PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<PlatformScore>,
     /// Where actions run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openwhisk: Option<PlatformOpenWhisk>,
@@ -102,7 +116,7 @@ pub struct PlatformSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<PlatformFlow>,
     /// Take the platform to zero pods in order, and nothing is lost: the gateway first, so that nothing is accepted that
-    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk and HDFS; then Kafka. Volumes stay. `false`
+    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk, HDFS and PostgreSQL; then Kafka. Volumes stay. `false`
     /// brings all of it back in the reverse order.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub stopped: bool,

@@ -3,16 +3,18 @@
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
 
-use super::crd::{PlatformSpec, WaitingOn};
+use super::crd::{External, PlatformSpec, WaitingOn};
 use crate::context::Context;
 use crate::job::lake;
 use crate::openwhisk::external as openwhisk;
+use crate::postgres::external as postgres;
 use crate::reconcile::{Error, Owner};
 use crate::remote::kafka::outside as kafka;
 use crate::status::told;
 
 const KAFKA: &str = "spec.kafka.external.bindingSecret";
 const HDFS: &str = "spec.hdfs.external.bindingSecret";
+const POSTGRES: &str = "spec.postgres.external.bindingSecret";
 const OPENWHISK: &str = "spec.openwhisk.external.bindingSecret";
 
 /// What is known of the parts that somebody else runs.
@@ -22,6 +24,8 @@ pub struct Outside {
     pub kafka: Option<Secret>,
     /// What is missing, with the cure.
     pub missing: Vec<Invalid>,
+    /// The same of what no job of the platform needs: they do not wait for it.
+    pub missing_aside: Vec<Invalid>,
 }
 
 impl Outside {
@@ -32,7 +36,8 @@ impl Outside {
             component: format!("Secret {}", invalid.value),
             reason: told(&invalid.to_string()),
         };
-        self.missing.iter().map(waits).collect()
+        let all = self.missing.iter().chain(&self.missing_aside);
+        all.map(waits).collect()
     }
 }
 
@@ -42,12 +47,13 @@ impl Outside {
 /// Kubernetes could not be asked.
 pub async fn look(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Result<Outside, Error> {
     let secrets = context.namespaced::<Secret>(&owner.namespace);
+    let read = async |external: &External| {
+        let secret = secrets.get_opt(&external.binding_secret).await;
+        secret.map_err(Error::doing("reading the binding of a part"))
+    };
     let mut outside = Outside::default();
-    if let Some(external) = spec
-        .kafka
-        .as_ref()
-        .and_then(|kafka| kafka.external.as_ref())
-    {
+    let part = spec.kafka.as_ref();
+    if let Some(external) = part.and_then(|kafka| kafka.external.as_ref()) {
         let name = &external.binding_secret;
         let secret = secrets
             .get_opt(name)
@@ -58,25 +64,22 @@ pub async fn look(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Resu
             Err(invalid) => outside.missing.push(invalid),
         }
     }
-    let hdfs = spec.hdfs.as_ref();
-    if let Some(external) = hdfs.and_then(|hdfs| hdfs.external.as_ref()) {
-        let name = &external.binding_secret;
-        let secret = secrets
-            .get_opt(name)
-            .await
-            .map_err(Error::doing("reading the binding of the HDFS"))?;
-        outside
-            .missing
-            .extend(lake::check(name, secret.as_ref(), HDFS).err());
+    let part = spec.hdfs.as_ref();
+    if let Some(external) = part.and_then(|hdfs| hdfs.external.as_ref()) {
+        let secret = read(external).await?;
+        let checked = lake::check(&external.binding_secret, secret.as_ref(), HDFS);
+        outside.missing.extend(checked.err());
     }
-    let whisk = spec.openwhisk.as_ref();
-    if let Some(external) = whisk.and_then(|openwhisk| openwhisk.external.as_ref()) {
-        let name = &external.binding_secret;
-        let secret = secrets
-            .get_opt(name)
-            .await
-            .map_err(Error::doing("reading the binding of the OpenWhisk"))?;
-        let checked = openwhisk::check(name, secret.as_ref(), OPENWHISK);
+    let part = spec.postgres.as_ref();
+    if let Some(external) = part.and_then(|postgres| postgres.external.as_ref()) {
+        let secret = read(external).await?;
+        let checked = postgres::check(&external.binding_secret, secret.as_ref(), POSTGRES);
+        outside.missing_aside.extend(checked.err());
+    }
+    let part = spec.openwhisk.as_ref();
+    if let Some(external) = part.and_then(|openwhisk| openwhisk.external.as_ref()) {
+        let secret = read(external).await?;
+        let checked = openwhisk::check(&external.binding_secret, secret.as_ref(), OPENWHISK);
         outside.missing.extend(checked.err());
     }
     Ok(outside)

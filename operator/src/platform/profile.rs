@@ -42,6 +42,10 @@ pub struct Sizes {
     pub data_node: PodResources,
     /// Volume of a server of ZooKeeper.
     pub zookeeper_storage: Storage,
+    /// Volume of PostgreSQL.
+    pub postgres_storage: Storage,
+    /// Memory and CPU of PostgreSQL.
+    pub postgres: PodResources,
     /// Pods of the archive.
     pub archive_replicas: i32,
     /// Volume of OpenWhisk.
@@ -77,6 +81,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             data_storage: volume("5Gi"),
             data_node: pod("384Mi", "50m"),
             zookeeper_storage: volume("1Gi"),
+            postgres_storage: volume("2Gi"),
+            postgres: pod("256Mi", "50m"),
             archive_replicas: 1,
             openwhisk_storage: volume("1Gi"),
             openwhisk: pod("512Mi", "50m"),
@@ -103,6 +109,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             data_storage: volume("200Gi"),
             data_node: pod("1Gi", "250m"),
             zookeeper_storage: volume("2Gi"),
+            postgres_storage: volume("50Gi"),
+            postgres: pod("2Gi", "250m"),
             archive_replicas: 2,
             openwhisk_storage: volume("10Gi"),
             openwhisk: pod("2Gi", "500m"),
@@ -128,6 +136,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             data_storage: volume("500Gi"),
             data_node: pod("2Gi", "500m"),
             zookeeper_storage: volume("5Gi"),
+            postgres_storage: volume("100Gi"),
+            postgres: pod("4Gi", "500m"),
             archive_replicas: 3,
             openwhisk_storage: volume("20Gi"),
             openwhisk: pod("4Gi", "1"),

@@ -12,11 +12,12 @@ use serde_json::Value;
 use super::build::{Api, Served};
 use super::crd::{
     Platform, PlatformArchive, PlatformDetect, PlatformFlow, PlatformGateway, PlatformHdfs,
-    PlatformKafka, PlatformOpenWhisk, PlatformWarnings,
+    PlatformKafka, PlatformOpenWhisk, PlatformPostgres, PlatformScore, PlatformWarnings,
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
 use super::stop::{self, Level};
+use crate::batch;
 use crate::flow::Token;
 use crate::job::lake;
 use crate::reconcile::secrets::{self, Found};
@@ -73,6 +74,10 @@ pub struct ValidatedPlatform {
     pub detect: Option<PlatformDetect>,
     /// HDFS, if wanted.
     pub hdfs: Option<PlatformHdfs>,
+    /// PostgreSQL, if wanted.
+    pub postgres: Option<PlatformPostgres>,
+    /// Scores, if wanted.
+    pub score: Option<PlatformScore>,
     /// The archive, if wanted.
     pub archive: Option<ValidatedArchive>,
     /// OpenWhisk, if wanted.
@@ -170,6 +175,15 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         "spec.hdfs",
         spec.archive.is_some() && spec.hdfs.is_none(),
     )?;
+    for (other, missing) in [
+        ("spec.hdfs", spec.hdfs.is_none()),
+        ("spec.postgres", spec.postgres.is_none()),
+    ] {
+        needs("spec.score", other, spec.score.is_some() && missing)?;
+    }
+    if let Some(score) = &spec.score {
+        batch::check_score(&score.config, "spec.score.config")?;
+    }
     let archive = match &spec.archive {
         Some(asked) => Some(ValidatedArchive {
             asked: asked.clone(),
@@ -229,6 +243,8 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway: spec.gateway.clone(),
         detect: spec.detect.clone(),
         hdfs: spec.hdfs.clone(),
+        postgres: spec.postgres.clone(),
+        score: spec.score.clone(),
         archive,
         openwhisk: spec.openwhisk.clone(),
         warnings: spec.warnings.clone(),
@@ -301,6 +317,11 @@ pub(super) mod tests {
                 "spec.warnings",
             ),
             (json!({"kafka": {}, "archive": {}}), "spec.archive"),
+            (json!({"hdfs": {}, "score": {}}), "spec.score"),
+            (
+                json!({"hdfs": {}, "postgres": {}, "score": {"config": {"braking": 0}}}),
+                "spec.score.config.braking",
+            ),
             (
                 json!({"kafka": {}, "hdfs": {}, "archive": {"config": {"rollHours": 0}}}),
                 "spec.archive.config.rollHours",

@@ -27,6 +27,7 @@ mod links;
 mod ownership;
 mod plan;
 mod platform;
+mod postgres;
 mod reconcile;
 mod refused;
 mod rules;
@@ -75,6 +76,11 @@ fn the_operator_against_a_real_api_server() {
         check!(
             ownership::a_second_applier_keeps_its_fields_and_gets_none_of_ours,
             rules::every_rule_accepts_and_refuses,
+            postgres::a_server_is_founded_once_with_secrets_of_its_own,
+            postgres::a_volume_with_databases_is_not_founded_over,
+            postgres::a_secret_of_somebody_else_is_not_taken,
+            postgres::a_server_is_stopped_and_comes_back,
+            postgres::a_platform_has_a_postgres_here_or_elsewhere,
             kafka::pools_become_sets_of_their_own,
             kafka::volumes_of_a_former_cluster_are_not_founded_over,
             kafka::certificates_are_issued_once_and_rotated_in_three_phases,

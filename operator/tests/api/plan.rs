@@ -212,6 +212,8 @@ pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
             "zookeeper:3",
             "--image-hadoop",
             "hadoop:3",
+            "--image-postgres",
+            "postgres:15",
             "--image-stream",
             "stream:1",
             "--image-whisk",

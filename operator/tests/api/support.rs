@@ -91,6 +91,7 @@ pub fn settings(namespace: &str) -> Settings {
             kafka: "kafka:4".into(),
             zookeeper: "zookeeper:3".into(),
             hadoop: "hadoop:3".into(),
+            postgres: "postgres:15".into(),
             stream: "stream:1".into(),
             whisk: "whisk:1".into(),
         },

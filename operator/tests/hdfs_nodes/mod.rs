@@ -30,6 +30,7 @@ pub fn images() -> Images {
         kafka: image("kafka"),
         zookeeper: image("zookeeper"),
         hadoop: image("hadoop"),
+        postgres: image("postgres"),
         stream: image("stream"),
         whisk: image("whisk"),
     }

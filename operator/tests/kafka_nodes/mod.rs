@@ -56,6 +56,7 @@ pub fn valid(cluster: &KafkaCluster, found: &Found) -> ValidatedKafka {
         kafka: "kafka".into(),
         zookeeper: "zookeeper:3".into(),
         hadoop: "hadoop:3".into(),
+        postgres: "postgres:15".into(),
         stream: "stream".into(),
         whisk: "whisk".into(),
     };

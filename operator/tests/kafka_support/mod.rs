@@ -85,6 +85,7 @@ impl SecureKafka {
             kafka: image(),
             zookeeper: image(),
             hadoop: image(),
+            postgres: image(),
             stream: image(),
             whisk: image(),
         };

@@ -1,4 +1,5 @@
 //! Trips that show what recorded ones do not: turns, limits, nights, long shifts, holes, repeats.
+#![allow(dead_code)] // each user has its own part
 
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::Telemetry;

@@ -7,6 +7,8 @@ mod hdfs;
 mod ingest;
 mod kafka;
 mod outside;
+mod postgres;
+mod score;
 mod users;
 mod warnings;
 
@@ -17,11 +19,13 @@ use super::crd::PlatformKafka;
 use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::Action;
+use crate::batch::crd::BatchJob;
 use crate::eventsource::crd::EventSource;
 use crate::hdfs::crd::HdfsCluster;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::openwhisk::crd::OpenWhisk;
+use crate::postgres::crd::PostgresCluster;
 use crate::reconcile::{Error, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::user::crd::KafkaUser;
@@ -45,9 +49,11 @@ pub fn own_kinds() -> Vec<ApiResource> {
         ApiResource::erase::<KafkaUser>(&()),
         ApiResource::erase::<ZooKeeperEnsemble>(&()),
         ApiResource::erase::<HdfsCluster>(&()),
+        ApiResource::erase::<PostgresCluster>(&()),
         ApiResource::erase::<OpenWhisk>(&()),
         ApiResource::erase::<Action>(&()),
         ApiResource::erase::<StreamJob>(&()),
+        ApiResource::erase::<BatchJob>(&()),
         ApiResource::erase::<EventSource>(&()),
     ]
 }
@@ -111,6 +117,11 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         }
         resources.add(&hdfs::cluster(platform, wanted))?;
     }
+    if let Some(wanted) = &platform.postgres
+        && wanted.external.is_none()
+    {
+        resources.add(&postgres::cluster(platform, wanted))?;
+    }
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&kafka::whisk(platform, openwhisk))?;
     }
@@ -126,6 +137,11 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     if let (Some(archive), Some(wanted)) = (&platform.archive, &platform.hdfs) {
         let job = hdfs::archive_job(platform, wanted, &archive.asked);
         add_job(&mut resources, job)?;
+    }
+    if let (Some(score), Some(hdfs), Some(postgres)) =
+        (&platform.score, &platform.hdfs, &platform.postgres)
+    {
+        resources.add(&score::job(platform, hdfs, postgres, score))?;
     }
     if let Some(warnings) = &platform.warnings {
         for action in warnings::actions(platform, warnings) {

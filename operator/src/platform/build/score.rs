@@ -75,7 +75,10 @@ mod tests {
     fn or_from_and_to_those_of_somebody_else() {
         let external = |secret: &str| json!({"external": {"bindingSecret": secret}});
         let spec = made(external("lake"), external("store"));
-        assert_eq!((spec.lake.hdfs, spec.lake.binding_secret.as_deref()), (None, Some("lake")));
+        assert_eq!(
+            (spec.lake.hdfs, spec.lake.binding_secret.as_deref()),
+            (None, Some("lake"))
+        );
         assert_eq!(spec.postgres_secret, "store");
     }
 }

@@ -30,7 +30,8 @@ fn three() -> i32 {
 pub struct External {
     /// Secret with the connection details, in the same namespace, in the form of the Service Binding specification. Of an
     /// OpenWhisk: `uri`, `username` and `password`. Of an HDFS: `type` (hdfs) and `uri`, and where it needs them `username`,
-    /// `core-site.xml` and `hdfs-site.xml`.
+    /// `core-site.xml` and `hdfs-site.xml`. Of a PostgreSQL: `host`, `username`, `password` and `database`, and where it needs
+    /// them `port` and `ca.crt`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = crate::names::object())]
     pub binding_secret: String,

@@ -41,14 +41,18 @@ impl Mechanism {
         }
     }
 
-    fn hash(self, data: &[u8]) -> Vec<u8> {
+    /// The hash itself.
+    #[must_use]
+    pub fn hash(self, data: &[u8]) -> Vec<u8> {
         match self {
             Self::Sha256 => Sha256::digest(data).to_vec(),
             Self::Sha512 => Sha512::digest(data).to_vec(),
         }
     }
 
-    fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
+    /// The hash with a key.
+    #[must_use]
+    pub fn hmac(self, key: &[u8], data: &[u8]) -> Vec<u8> {
         // An HMAC takes a key of any length, so the error cannot come.
         match self {
             Self::Sha256 => Hmac::<Sha256>::new_from_slice(key)

@@ -1,0 +1,103 @@
+//! PostgreSQL of a platform. Pure.
+
+use super::meta;
+use crate::platform::crd::PlatformPostgres;
+use crate::platform::profile::or_profile;
+use crate::platform::validate::ValidatedPlatform;
+use crate::postgres::crd::{Database, PostgresCluster, PostgresClusterSpec, ReadOnly, Role};
+use crate::types::{DeletionPolicy, Operation};
+
+/// The database of scores, where nobody says otherwise.
+const SCORES: &str = "scores";
+/// The role that writes them.
+pub(super) const SCORE: &str = "score";
+/// The role that reads them.
+const ANALYST: &str = "analyst";
+
+pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformPostgres) -> PostgresCluster {
+    let sizes = &platform.sizes;
+    let (databases, roles) = if wanted.databases.is_empty() && wanted.roles.is_empty() {
+        (
+            vec![scores()],
+            vec![role(SCORE, None), role(ANALYST, Some(SCORES))],
+        )
+    } else {
+        (wanted.databases.clone(), wanted.roles.clone())
+    };
+    PostgresCluster {
+        metadata: meta(platform, "postgres"),
+        spec: PostgresClusterSpec {
+            image: wanted.image.clone(),
+            storage: wanted
+                .storage
+                .clone()
+                .unwrap_or_else(|| sizes.postgres_storage.clone()),
+            storage_growth: wanted.storage_growth.clone(),
+            resources: Some(or_profile(wanted.resources.as_ref(), &sizes.postgres)),
+            parameters: wanted.parameters.clone(),
+            databases,
+            roles,
+            deletion_policy: DeletionPolicy::Retain,
+            operation: Operation::default(),
+            paused: false,
+        },
+        status: None,
+    }
+}
+
+fn scores() -> Database {
+    Database {
+        name: SCORES.into(),
+        owner: Some(SCORE.into()),
+        extensions: Vec::new(),
+        deletion_policy: DeletionPolicy::Retain,
+    }
+}
+
+fn role(name: &str, reads: Option<&str>) -> Role {
+    let reads = reads.map(|database| ReadOnly {
+        database: database.to_owned(),
+        schemas: vec!["millrace".into(), "public".into()],
+    });
+    Role {
+        name: name.into(),
+        login: true,
+        database: None,
+        member_of: Vec::new(),
+        read_only: reads.into_iter().collect(),
+        connection_limit: None,
+        deletion_policy: DeletionPolicy::Retain,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::validate::tests::{live, platform};
+    use super::super::super::validate::validate;
+    use super::super::build;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn made(postgres: Value) -> Option<PostgresCluster> {
+        let spec = json!({"postgres": postgres});
+        let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
+        resources.get::<PostgresCluster>("p-postgres")
+    }
+
+    #[test]
+    fn scores_have_a_database_a_writer_and_a_reader() {
+        let spec = made(json!({})).unwrap().spec;
+        assert_eq!(spec.databases[0].owner.as_deref(), Some("score"));
+        let names: Vec<_> = spec.roles.iter().map(|role| role.name.as_str()).collect();
+        assert_eq!(names, ["score", "analyst"]);
+        assert_eq!(spec.roles[1].read_only[0].database, "scores");
+        assert_eq!(spec.storage.size, "2Gi".into());
+        let own = made(json!({"databases": [{"name": "own"}]})).unwrap().spec;
+        assert_eq!((own.databases.len(), own.roles.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_postgres_of_somebody_else_is_not_made() {
+        assert!(made(json!({"external": {"bindingSecret": "theirs"}})).is_none());
+    }
+}

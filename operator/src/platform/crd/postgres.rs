@@ -1,0 +1,53 @@
+//! PostgreSQL, as a part of a Platform.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use serde::{Deserialize, Serialize};
+
+use super::outside::External;
+use crate::postgres::crd::{Database, Role, parameters_schema};
+use crate::types::{PodResources, Storage, StorageGrowth};
+
+/// Scores, offers and what analysts ask for.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.parameters) || has(self.databases) || has(self.roles))")
+        .message("spec.postgres.external: given beside image, storage, storageGrowth, resources, parameters, databases or roles: these are of a PostgreSQL that runs here; remove them, or remove external"),
+    validation = Rule::new("has(self.external) == has(oldSelf.external)")
+        .message("spec.postgres.external: cannot be added or removed later: the databases would stay behind in the former PostgreSQL; put the field back as it was, or make a new Platform"),
+    validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
+        .message("spec.postgres.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
+)]
+pub struct PlatformPostgres {
+    /// A PostgreSQL that somebody else runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
+    /// The container image. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub image: Option<String>,
+    /// The volume. The profile's size when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<Storage>,
+    /// A volume that runs full grows by itself, where the storage class can. It does not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
+    /// Memory and CPU. The profile's when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+    /// Settings of PostgreSQL in the place of the computed ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "parameters_schema")]
+    pub parameters: BTreeMap<String, String>,
+    /// Databases. Where neither databases nor roles are given, there is `scores`, which belongs to the role `score`, and the
+    /// role `analyst`, which may read it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub databases: Vec<Database>,
+    /// Roles: users and groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub roles: Vec<Role>,
+}

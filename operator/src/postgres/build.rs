@@ -1,0 +1,303 @@
+//! The objects of a cluster. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, Probe,
+    Secret, Service, ServiceSpec, Volume, VolumeMount,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use kube::api::{ApiResource, ObjectMeta};
+
+use super::certificates::{authority_name, certificate_name};
+use super::files::{self, CERTIFICATE, FILES, VOLUME_AT};
+use super::validate::{MEMORY, ROTATED_FOR, SUPERUSER, ValidatedPostgres, ValidatedRole};
+use super::{COMPONENT, PORT, primary_name, role_binding_name, superuser_name};
+use crate::pods::{self, Servers};
+use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
+
+/// Name of the volume claim template.
+pub(super) const VOLUME: &str = "data";
+const PORT_NAME: &str = "postgres";
+/// A fast shutdown writes what is in memory only.
+const GRACE_SECONDS: i64 = 120;
+
+/// Every kind that [`build`] makes.
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<ConfigMap>(&()),
+        ApiResource::erase::<Secret>(&()),
+        ApiResource::erase::<Service>(&()),
+        ApiResource::erase::<PodDisruptionBudget>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
+        ApiResource::erase::<StatefulSet>(&()),
+    ]
+}
+
+/// All objects of a cluster. The Secret of a role whose password PostgreSQL was not told yet is not among them.
+///
+/// # Errors
+/// An object cannot be written as JSON, or overrides are not in the form of a pod template.
+pub fn build(postgres: &ValidatedPostgres) -> Result<Resources<Prepared>, Error> {
+    let owner = &postgres.owner;
+    let mut files = files::fixed(postgres);
+    // A new password of the superuser is set at a start.
+    let config = fingerprint(&(&files, &postgres.superuser));
+    files.extend(files::live(postgres));
+    let mut resources = Resources::new();
+    resources.add(&ConfigMap {
+        metadata: owner.meta(files_name(postgres), COMPONENT),
+        data: Some(files),
+        ..ConfigMap::default()
+    })?;
+    for (name, data) in [
+        (
+            authority_name(&owner.name),
+            postgres.certificates.authority_data(),
+        ),
+        (
+            certificate_name(&owner.name),
+            postgres.certificates.server_data(),
+        ),
+    ] {
+        resources.add(&Secret {
+            metadata: owner.meta(name, COMPONENT),
+            type_: Some("Opaque".into()),
+            data: Some(data),
+            ..Secret::default()
+        })?;
+    }
+    resources.add(&binding(
+        postgres,
+        owner.meta(superuser_name(&owner.name), COMPONENT),
+        (SUPERUSER, &postgres.superuser),
+        "postgres",
+    ))?;
+    for role in &postgres.roles {
+        if let Some(secret) = role_binding(postgres, role) {
+            resources.add(&secret)?;
+        }
+    }
+    let port = || vec![pods::service_port(PORT_NAME, PORT)];
+    resources.add(&pods::names_of_pods(
+        owner.meta(nodes_name(postgres), COMPONENT),
+        owner.selector(COMPONENT),
+        port(),
+    ))?;
+    resources.add(&Service {
+        metadata: owner.meta(primary_name(&owner.name), COMPONENT),
+        spec: Some(ServiceSpec {
+            selector: Some(owner.selector(COMPONENT)),
+            ports: Some(port()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    })?;
+    resources.add(&pods::disruption_budget(
+        owner.meta(owner.name.clone(), COMPONENT),
+        owner.selector(COMPONENT),
+        1,
+    ))?;
+    resources.add(&stateful_set(postgres, config)?)?;
+    Ok(resources)
+}
+
+fn files_name(postgres: &ValidatedPostgres) -> String {
+    format!("{}-files", postgres.owner.name)
+}
+
+fn nodes_name(postgres: &ValidatedPostgres) -> String {
+    format!("{}-nodes", postgres.owner.name)
+}
+
+/// Connection details (Service Binding).
+fn binding(
+    postgres: &ValidatedPostgres,
+    metadata: ObjectMeta,
+    (user, password): (&str, &str),
+    database: &str,
+) -> Secret {
+    let host = postgres.host();
+    let authority = &postgres.certificates.authority.certificate;
+    // Names and passwords of ours need no escapes in a URI.
+    let uri =
+        format!("postgresql://{user}:{password}@{host}:{PORT}/{database}?sslmode=verify-full");
+    Secret {
+        metadata,
+        type_: Some("servicebinding.io/postgresql".into()),
+        data: Some(pods::secret_data([
+            ("type", "postgresql".to_owned()),
+            ("provider", "millrace".to_owned()),
+            ("host", host),
+            ("port", PORT.to_string()),
+            ("uri", uri),
+            ("username", user.to_owned()),
+            ("password", password.to_owned()),
+            ("database", database.to_owned()),
+            ("ca.crt", authority.clone()),
+            // The name of the specification for the same.
+            ("certificates", authority.clone()),
+        ])),
+        ..Secret::default()
+    }
+}
+
+/// The Secret of a role, which is also the memory of what PostgreSQL was told.
+fn role_binding(postgres: &ValidatedPostgres, role: &ValidatedRole) -> Option<Secret> {
+    let password = role.password.as_ref().filter(|password| password.is_kept)?;
+    let name = role_binding_name(&postgres.owner.name, &role.role.name);
+    let metadata = postgres.owner.meta(name, COMPONENT);
+    let login = (role.role.name.as_str(), password.text.as_str());
+    let mut secret = binding(postgres, metadata, login, &role.database);
+    if let (Some(asked), Some(data)) = (&password.rotated_for, &mut secret.data) {
+        data.extend(pods::secret_data([(ROTATED_FOR, asked.clone())]));
+    }
+    Some(secret)
+}
+
+fn stateful_set(postgres: &ValidatedPostgres, config: String) -> Result<StatefulSet, Error> {
+    let owner = &postgres.owner;
+    let script = |name: &str| vec!["/bin/sh".to_owned(), format!("{FILES}/{name}")];
+    let run = |name: &str| ExecAction {
+        command: Some(script(name)),
+    };
+    let container = Container {
+        name: "postgres".into(),
+        image: Some(postgres.image.clone()),
+        command: Some(script("start.sh")),
+        ports: Some(vec![pods::port(PORT_NAME, PORT)]),
+        resources: Some(pods::resources(Some(&postgres.resources), MEMORY, "100m")),
+        readiness_probe: Some(Probe {
+            exec: Some(run("ready.sh")),
+            period_seconds: Some(3),
+            failure_threshold: Some(3),
+            timeout_seconds: Some(3),
+            ..Probe::default()
+        }),
+        lifecycle: Some(Lifecycle {
+            pre_stop: Some(LifecycleHandler {
+                exec: Some(run("stop.sh")),
+                ..LifecycleHandler::default()
+            }),
+            ..Lifecycle::default()
+        }),
+        // The last line of the log says what is wrong with a setting.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        volume_mounts: Some(vec![
+            pods::mount(VOLUME, VOLUME_AT),
+            pods::read_only_mount("files", FILES),
+            VolumeMount {
+                sub_path: Some("passwd".into()),
+                ..pods::read_only_mount("files", "/etc/passwd")
+            },
+            pods::read_only_mount("certificate", CERTIFICATE),
+            pods::read_only_mount("superuser", files::SUPERUSER),
+            pods::mount("shared-memory", "/dev/shm"),
+        ]),
+        ..Container::default()
+    };
+    let volumes = vec![
+        pods::config_volume("files", &files_name(postgres)),
+        pods::secret_volume("certificate", &certificate_name(&owner.name)),
+        pods::secret_volume("superuser", &superuser_name(&owner.name)),
+        shared_memory(postgres),
+    ];
+    let pod = pods::pod(container, volumes, GRACE_SECONDS);
+    let claim = storage::template(owner, COMPONENT, VOLUME, &postgres.storage);
+    let operation = &postgres.operation;
+    Ok(pods::stateful_set(Servers {
+        metadata: owner.meta(owner.name.clone(), COMPONENT),
+        replicas: operation.replicas(1),
+        service_name: nodes_name(postgres),
+        selector: owner.selector(COMPONENT),
+        labels: owner.labels(COMPONENT),
+        config,
+        annotations: BTreeMap::new(),
+        pod,
+        overrides: vec![("spec.podOverrides", &operation.pod_overrides)],
+        live_claims: postgres.live_template.as_slice(),
+        claims: vec![claim],
+        deletion_policy: postgres.deletion_policy,
+    })?)
+}
+
+/// What processes of one query share. Containers get 64 MiB of it, and a query that needs more would fail.
+fn shared_memory(postgres: &ValidatedPostgres) -> Volume {
+    Volume {
+        name: "shared-memory".into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".into()),
+            size_limit: Some(ApiQuantity(format!("{}Mi", postgres.mebibytes / 4))),
+        }),
+        ..Volume::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::{serving, valid};
+    use super::*;
+    use crate::pki::{Authority, Issued};
+    use crate::postgres::password::RolePassword;
+
+    /// With secrets that are the same each time.
+    fn fixed() -> ValidatedPostgres {
+        let mut postgres = valid(serving());
+        postgres.superuser = "superuser-password".into();
+        postgres.certificates.authority = Authority {
+            certificate: "authority".into(),
+            key: "authority-key".into(),
+        };
+        postgres.certificates.server = Issued {
+            certificate: "server".into(),
+            key: "server-key".into(),
+        };
+        for role in &mut postgres.roles {
+            if let Some(password) = &mut role.password {
+                *password = RolePassword {
+                    text: format!("{}-password", role.role.name),
+                    rotated_for: Some("1".into()),
+                    is_kept: true,
+                };
+            }
+        }
+        postgres
+    }
+
+    #[test]
+    fn the_objects_of_a_cluster() {
+        insta::assert_snapshot!(build(&fixed()).unwrap().to_yaml().unwrap());
+    }
+
+    #[test]
+    fn a_password_is_in_no_secret_before_the_server_knows_it() {
+        let mut postgres = fixed();
+        let secret = |postgres: &ValidatedPostgres| {
+            let resources = build(postgres).unwrap();
+            resources.get::<Secret>("p-ann-b-binding")
+        };
+        assert!(secret(&postgres).is_some());
+        postgres.roles[2].password.as_mut().unwrap().is_kept = false;
+        assert!(secret(&postgres).is_none());
+    }
+
+    #[test]
+    fn another_certificate_restarts_nobody_and_another_superuser_does() {
+        let config = |postgres: &ValidatedPostgres| {
+            let resources = build(postgres).unwrap();
+            let set = resources.get::<StatefulSet>("p").unwrap();
+            let template = set.spec.unwrap().template.metadata.unwrap();
+            template.annotations.unwrap()[crate::reconcile::restarts::CONFIG].clone()
+        };
+        let postgres = fixed();
+        let mut other = fixed();
+        other.certificates.server.certificate = "next".into();
+        assert_eq!(config(&postgres), config(&other));
+        other.superuser = "next".into();
+        assert_ne!(config(&postgres), config(&other));
+    }
+}

@@ -1,0 +1,98 @@
+//! Settings of a server: computed ones, what was asked for in their place, and last what the operator must own.
+
+use std::fmt::Write as _;
+
+use super::super::PORT;
+use super::super::validate::ValidatedPostgres;
+use super::{CERTIFICATE, SOCKET};
+
+/// `postgresql.conf`.
+pub(super) fn text(postgres: &ValidatedPostgres) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let value = value.replace('\'', "''");
+        // Writing into a String cannot fail.
+        let _ = writeln!(text, "{name} = '{value}'");
+    };
+    for (name, value) in computed(postgres.mebibytes, postgres.storage_mebibytes) {
+        if !postgres.parameters.contains_key(name) {
+            line(name, &value);
+        }
+    }
+    for (name, value) in &postgres.parameters {
+        line(name, value);
+    }
+    for (name, value) in owned() {
+        line(name, &value);
+    }
+    text
+}
+
+/// What follows from the pod's memory and from its volume, both in mebibytes.
+fn computed(memory: u64, storage: u64) -> Vec<(&'static str, String)> {
+    let mebibytes = |amount: u64| format!("{amount}MB");
+    let shared = (memory / 4).max(32);
+    let connections = (memory / 8).clamp(20, 400);
+    // A query may take it several times, and not all connections do.
+    let work = (memory - shared) / (connections * 2).max(1);
+    // The log is bounded by the volume: a quarter of a small one.
+    let log = (storage / 8).clamp(96, 4096);
+    vec![
+        ("shared_buffers", mebibytes(shared)),
+        // Pages that Linux keeps for the pod count as its memory, and go first.
+        ("effective_cache_size", mebibytes(memory / 2)),
+        ("work_mem", mebibytes(work.clamp(1, 64))),
+        (
+            "maintenance_work_mem",
+            mebibytes((memory / 16).clamp(16, 1024)),
+        ),
+        ("max_connections", connections.to_string()),
+        ("max_wal_size", mebibytes(log)),
+        ("min_wal_size", mebibytes(80)),
+        ("checkpoint_timeout", "15min".into()),
+        // Volumes are network disks or flash.
+        ("random_page_cost", "1.1".into()),
+        // A node that reserves huge pages for others gives none to this pod, and the server would end.
+        ("huge_pages", "off".into()),
+        // Compiling costs more than it saves for queries that take milliseconds, and memory in each connection.
+        ("jit", "off".into()),
+        ("log_line_prefix", "%m [%p] %q%u@%d ".into()),
+        ("log_checkpoints", "off".into()),
+        ("log_lock_waits", "on".into()),
+        ("log_min_duration_statement", "10s".into()),
+        ("timezone", "UTC".into()),
+        ("log_timezone", "UTC".into()),
+    ]
+}
+
+fn owned() -> Vec<(&'static str, String)> {
+    vec![
+        ("listen_addresses", "*".into()),
+        ("port", PORT.to_string()),
+        ("unix_socket_directories", SOCKET.into()),
+        ("ssl", "on".into()),
+        ("ssl_cert_file", format!("{CERTIFICATE}/tls.crt")),
+        ("ssl_key_file", format!("{CERTIFICATE}/tls.key")),
+        ("ssl_min_protocol_version", "TLSv1.2".into()),
+        ("password_encryption", "scram-sha-256".into()),
+        ("logging_collector", "off".into()),
+        ("wal_level", "replica".into()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_connections_fit_into_the_memory() {
+        for memory in [128, 256, 512, 2048, 16384, 65536] {
+            let settings: std::collections::BTreeMap<_, _> =
+                computed(memory, 5120).into_iter().collect();
+            let of = |name: &str| -> u64 { settings[name].trim_end_matches("MB").parse().unwrap() };
+            let all = of("shared_buffers") + of("work_mem") * of("max_connections");
+            assert!(all <= memory, "{memory}: {all}");
+            assert!(of("max_wal_size") >= of("min_wal_size"));
+        }
+    }
+}

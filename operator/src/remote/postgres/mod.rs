@@ -1,0 +1,15 @@
+//! PostgreSQL from the inside: databases, roles, what they may, passwords.
+
+mod change;
+mod client;
+mod error;
+mod observe;
+mod remote;
+mod statement;
+pub mod verifier;
+
+pub use change::{Change, Read, Wanted, WantedDatabase, WantedRole, diff};
+pub use client::{Login, Session};
+pub use error::PostgresError;
+pub use observe::{Observed, ObservedDatabase, ObservedRole};
+pub use remote::RemotePostgres;
