@@ -192,6 +192,8 @@ fn lay_out(place: &Path, inputs: &[(String, PathBuf)]) -> anyhow::Result<()> {
     if place.exists() {
         std::fs::remove_dir_all(place)?;
     }
+    // An image that is all base has nothing in it.
+    std::fs::create_dir_all(place)?;
     for (name, source) in inputs {
         let to = place.join(name);
         if let Some(parent) = to.parent() {
