@@ -179,7 +179,7 @@ fn sql(platform: &Platform, statement: &str) -> String {
     };
     let password = format!("PGPASSWORD={}", entry("password"));
     let connect = format!(
-        "host={} user=score dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt",
+        "host={} hostaddr=127.0.0.1 user=score dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt",
         entry("host")
     );
     let psql = [
