@@ -32,8 +32,10 @@ impl Hour {
     /// The hour of a time in microseconds since 1970; none outside of the years 1970 to 9999.
     #[must_use]
     pub fn of_micros(micros: i64) -> Option<Self> {
+        // Asked for each record: hence not by its date.
+        let last = jiff::Timestamp::MAX.as_microsecond() / MICROS_PER_HOUR;
         let hour = Self(micros.div_euclid(MICROS_PER_HOUR));
-        (micros >= 0 && hour.date().is_some()).then_some(hour)
+        (0..=last).contains(&hour.0).then_some(hour)
     }
 
     /// 1970-01-01 00:00, where events without any time lie.
@@ -311,6 +313,12 @@ mod tests {
         }
         assert_eq!(Hour::of_micros(-1), None);
         assert_eq!(Hour::of_micros(i64::MAX), None);
+        let last = jiff::Timestamp::MAX.as_microsecond();
+        for (micros, known) in [(last, true), (last + MICROS_PER_HOUR, false)] {
+            let hour = Hour::of_micros(micros);
+            assert_eq!(hour.is_some_and(|hour| hour.date().is_some()), known);
+            assert_eq!(hour.is_some(), known);
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 mod column;
 mod json;
+mod quick;
+mod time;
 
 use arrow_array::builder::{
     ArrayBuilder, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder,
@@ -20,6 +22,8 @@ use crate::schema;
 
 use column::Column;
 pub use json::{Parsed, parse};
+use quick::Values;
+use time::micros;
 
 /// A record of Kafka, borrowed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -74,17 +78,40 @@ impl Shape {
     /// Understands a record's value.
     #[must_use]
     pub fn parse<'a>(self, raw: &Raw<'a>) -> Parsed<'a> {
-        match self {
-            Self::Telemetry => parse(raw.value),
-            Self::Plain => Parsed::of_time(raw.time.and_then(micros)),
-        }
+        let mut parsed = Parsed::default();
+        Reader::new(self).read(raw, &mut parsed);
+        parsed
     }
 }
 
-pub(crate) fn micros(text: &str) -> Option<i64> {
-    text.parse::<jiff::Timestamp>()
-        .ok()
-        .map(|t| t.as_microsecond())
+/// Understands the values of many records, one after the other.
+#[derive(Debug)]
+pub struct Reader {
+    shape: Shape,
+    values: Values,
+}
+
+impl Reader {
+    /// For records of that shape.
+    #[must_use]
+    pub fn new(shape: Shape) -> Self {
+        Self {
+            shape,
+            values: Values::default(),
+        }
+    }
+
+    /// Understands a record's value; `parsed` says nothing any more of what it said before.
+    pub fn read<'a>(&mut self, raw: &Raw<'a>, parsed: &mut Parsed<'a>) {
+        match self.shape {
+            Shape::Telemetry => self.values.read(raw.value, parsed),
+            Shape::Plain => {
+                parsed.clear();
+                parsed.exact = false;
+                parsed.time = raw.time.and_then(micros);
+            }
+        }
+    }
 }
 
 /// The hour a row belongs to: of its event time, else of Kafka's.

@@ -7,18 +7,17 @@ mod model;
 use std::collections::BTreeSet;
 
 use futures::executor::block_on;
-use millrace_lake::commit::Step;
-use millrace_lake::compact::{self, compact};
+use millrace_lake::Storage as _;
+use millrace_lake::compact::compact;
 use millrace_lake::content::Content;
 use millrace_lake::layout::Hour;
 use millrace_lake::reader::{Finding, Records};
 use millrace_lake::record::{Reason, Withdrawn};
-use millrace_lake::retain::{begin_coding, begin_retirement, code, replicate, retire};
-use millrace_lake::rewrite::Rewrite;
+use millrace_lake::retain::{code, replicate, retire};
 use millrace_lake::storage::{Fault, Memory};
 use millrace_lake::verify::{Report, verify};
-use millrace_lake::{LakeError, Storage as _};
 use model::hours::{SETTINGS, commit, lake, layout, seen};
+use model::worker::{Work, Worker};
 use proptest::prelude::*;
 
 fn proved(storage: &Memory) -> Report {
@@ -173,55 +172,6 @@ fn an_hour_is_coded_once_and_never_without_a_policy() {
     no_staging(&storage);
 }
 
-/// What works on an hour, in any order and dying anywhere.
-#[derive(Debug, Clone, Copy)]
-enum Work {
-    Compact,
-    Retire,
-    Code,
-}
-
-struct Worker {
-    storage: Memory,
-    hour: Hour,
-    work: Work,
-    rewrite: Option<Rewrite>,
-}
-
-impl Worker {
-    async fn begin(&self) -> Result<Option<Rewrite>, LakeError> {
-        let (storage, layout, hour) = (&self.storage, layout(), self.hour);
-        match self.work {
-            Work::Compact => compact::begin(storage, &layout, hour, &SETTINGS).await,
-            Work::Retire => begin_retirement(storage, &layout, hour, Withdrawn::Trash).await,
-            Work::Code => begin_coding(storage, &layout, hour, 1).await,
-        }
-    }
-
-    fn step(&mut self) {
-        let done = block_on(async {
-            match &mut self.rewrite {
-                None => self.rewrite = self.begin().await?,
-                Some(rewrite) => {
-                    if rewrite.advance(&self.storage).await? == Step::Done {
-                        self.rewrite = None;
-                    }
-                }
-            }
-            Ok::<(), LakeError>(())
-        });
-        match done {
-            Ok(()) => {}
-            // Dead or fenced, or another moved a file while it was read: it starts afresh.
-            Err(LakeError::Storage(_) | LakeError::Fenced { .. } | LakeError::Gone { .. }) => {
-                self.storage.mend();
-                self.rewrite = None;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -236,18 +186,13 @@ proptest! {
         storage.code(&layout().coded());
         let mut workers: Vec<Worker> = [Work::Compact, Work::Retire, Work::Code]
             .into_iter()
-            .map(|work| Worker { storage: storage.clone(), hour, work, rewrite: None })
+            .map(|work| Worker::new(&storage, hour, work))
             .collect();
         let mut retired = 0;
         let mut start = 20;
         for (who, fault) in schedule {
             match workers.get_mut(who) {
-                Some(worker) => {
-                    if let Some((after, done)) = fault {
-                        worker.storage.fail_after(after, if done { Fault::After } else { Fault::Before });
-                    }
-                    worker.step();
-                }
+                Some(worker) => worker.step(fault),
                 // Late events.
                 None => {
                     let before = seen(&storage);

@@ -6,16 +6,13 @@ mod model;
 use bytes::Bytes;
 use futures::executor::block_on;
 use jiff::Timestamp;
-use millrace_lake::commit::Step;
-use millrace_lake::compact::{self, compact, forget_replaced};
-use millrace_lake::layout::Hour;
+use millrace_lake::compact::{compact, forget_replaced};
 use millrace_lake::parquet_file;
 use millrace_lake::reader::{Finding, Records};
-use millrace_lake::rewrite::Rewrite;
-use millrace_lake::storage::{Fault, Memory};
 use millrace_lake::verify::verify;
 use millrace_lake::{LakeError, Storage as _};
 use model::hours::{SETTINGS, commit, lake, layout, seen};
+use model::worker::{Work, Worker};
 use proptest::prelude::*;
 
 #[test]
@@ -96,40 +93,6 @@ fn what_is_not_as_its_record_says_is_found_and_not_compacted() {
     assert!(matches!(error, LakeError::Changed { .. }), "{error}");
 }
 
-struct Compactor {
-    storage: Memory,
-    hour: Hour,
-    rewrite: Option<Rewrite>,
-}
-
-impl Compactor {
-    fn step(&mut self) {
-        let done = block_on(async {
-            match &mut self.rewrite {
-                None => {
-                    self.rewrite =
-                        compact::begin(&self.storage, &layout(), self.hour, &SETTINGS).await?
-                }
-                Some(rewrite) => {
-                    if rewrite.advance(&self.storage).await? == Step::Done {
-                        self.rewrite = None;
-                    }
-                }
-            }
-            Ok::<(), LakeError>(())
-        });
-        match done {
-            Ok(()) => {}
-            // Dead or fenced, or another moved a file while it was read: it starts afresh.
-            Err(LakeError::Storage(_) | LakeError::Fenced { .. } | LakeError::Gone { .. }) => {
-                self.storage.mend();
-                self.rewrite = None;
-            }
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
@@ -141,14 +104,9 @@ proptest! {
         ),
     ) {
         let (storage, hour, content) = lake();
-        let mut both: Vec<Compactor> = (0..2)
-            .map(|_| Compactor { storage: storage.clone(), hour, rewrite: None })
-            .collect();
+        let mut both = [(); 2].map(|()| Worker::new(&storage, hour, Work::Compact));
         for (who, fault) in schedule {
-            if let Some((after, done)) = fault {
-                both[who].storage.fail_after(after, if done { Fault::After } else { Fault::Before });
-            }
-            both[who].step();
+            both[who].step(fault);
             prop_assert_eq!(seen(&storage), content);
         }
         while block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap().is_some() {}

@@ -20,43 +20,75 @@ struct Pair {
 }
 
 impl Pair {
-    /// The active one is killed with -9.
+    /// The active one is killed with -9. The other one is there to take over.
     fn kill(&mut self) {
+        self.hdfs.wait_for_name_node(1 - self.active).unwrap();
         self.hdfs.kill_name_node(self.active);
     }
 
-    /// The other one takes over, and the one that was killed comes back as a standby.
+    /// The other one takes over, and the one that was killed comes back as a standby after a while.
     fn take_over(&mut self) {
         let former = self.active;
         self.active = 1 - former;
         self.hdfs.make_active(self.active).unwrap();
-        self.hdfs.start_name_node_number(former).unwrap();
+        self.hdfs.launch_name_node(former).unwrap();
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
+// Side by side on one HDFS, since most of the time is waiting: for members to be taken for dead, for commits to be old enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 #[ignore = "needs a real Kafka and a real HDFS"]
-async fn what_holds_on_a_folder_holds_on_hdfs() {
-    let Some(hdfs) = Hdfs::start().unwrap() else {
+async fn what_holds_on_a_folder_holds_on_hdfs_and_hours_grow_old() {
+    // As many as erasure coding wants.
+    let plan = HdfsPlan {
+        data_nodes: 5,
+        replication: 2,
+        ..HdfsPlan::default()
+    };
+    let hdfs = tokio::task::spawn_blocking(move || Hdfs::start_as(plan));
+    let Some(hdfs) = hdfs.await.unwrap().unwrap().map(Arc::new) else {
         return;
     };
-    let place = async |root: &str| Place::hdfs(&hdfs.uri(), &hdfs.settings(), root).await;
-    let Some(mut lake) = place("killed").await else {
-        return;
+    let begun = Instant::now();
+    let (uri, settings) = (hdfs.uri(), hdfs.settings());
+    let place = move |root: &'static str| {
+        let (uri, settings) = (uri.clone(), settings.clone());
+        async move { Place::hdfs(&uri, &settings, root).await }
     };
-    scenarios::killed_after_each_step(&mut lake).await;
-    let Some(mut lake) = place("zombie").await else {
-        return;
-    };
-    scenarios::a_zombie_is_fenced(&mut lake).await;
-    let Some(mut lake) = place("members").await else {
-        return;
-    };
-    scenarios::members_come_and_go_and_hours_are_compacted(&mut lake).await;
+    let done = move |what: &str| eprintln!("{what}: after {} s", begun.elapsed().as_secs());
+    let own = place.clone();
+    let killed = tokio::spawn(async move {
+        let Some(mut lake) = own("killed").await else {
+            return;
+        };
+        scenarios::killed_after_each_step(&mut lake).await;
+        done("killed after each step");
+    });
+    let own = place.clone();
+    let members = tokio::spawn(async move {
+        let Some(mut lake) = own("zombie").await else {
+            return;
+        };
+        scenarios::a_zombie_is_fenced(&mut lake).await;
+        done("a zombie");
+        scenarios::members_come_and_go_and_hours_are_compacted(&mut lake.beside("members")).await;
+        done("members");
+    });
+    let own = Arc::clone(&hdfs);
+    let old = tokio::spawn(async move {
+        let Some(mut lake) = place("old").await else {
+            return;
+        };
+        hours_that_grow_old_take_less_room_and_go_to_the_trash(&own, &mut lake).await;
+        done("hours that grow old");
+    });
+    for lane in [killed, members, old] {
+        lane.await.unwrap();
+    }
 }
 
-// One HDFS for all of it: to bring up a pair takes as long as most of what is done with it.
-#[tokio::test(flavor = "multi_thread")]
+// One HDFS and one Kafka for all of it: to bring them up takes as long as most of what is done with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 #[ignore = "needs a real Kafka and a real HDFS"]
 async fn servers_of_hdfs_die_hang_and_have_no_room() {
     let plan = HdfsPlan {
@@ -64,36 +96,40 @@ async fn servers_of_hdfs_die_hang_and_have_no_room() {
         volume: Some(96),
         ..HdfsPlan::default()
     };
-    let Some(hdfs) = Hdfs::start_as(plan).unwrap() else {
+    let hdfs = tokio::task::spawn_blocking(move || Hdfs::start_as(plan));
+    let Some(hdfs) = hdfs.await.unwrap().unwrap() else {
         return;
     };
     let (uri, settings) = (hdfs.uri(), hdfs.settings());
     let pair = Arc::new(Mutex::new(Pair { hdfs, active: 0 }));
     let begun = Instant::now();
-    let place = async |root: &str| {
-        eprintln!("{root}, after {} s", begun.elapsed().as_secs());
-        Place::hdfs(&uri, &settings, root).await
-    };
+    let done = |what: &str| eprintln!("{what}: after {} s", begun.elapsed().as_secs());
 
     // No NameNode is active for a while.
-    let Some(mut lake) = place("away").await else {
+    let Some(mut lake) = Place::hdfs(&uri, &settings, "away").await else {
         return;
     };
     let take = || pair.lock().unwrap().kill();
     let give_back = || pair.lock().unwrap().take_over();
     scenarios::away(&mut lake, take, give_back).await;
+    done("no NameNode is active");
 
     // The DataNode takes connections and says nothing.
-    let Some(mut lake) = place("hangs").await else {
-        return;
-    };
+    let mut lake = lake.beside("hangs");
     let take = || pair.lock().unwrap().hdfs.freeze_data_nodes().unwrap();
     let give_back = || pair.lock().unwrap().hdfs.thaw_data_nodes().unwrap();
     scenarios::away(&mut lake, take, give_back).await;
+    done("the DataNode hangs");
 
-    let Some(mut lake) = place("fail-over").await else {
-        return;
-    };
+    let mut lake = lake.beside("fail-over-at-a-step");
+    fails_over_at_each_step(&pair, &mut lake).await;
+    done("fail-over at a step");
+
+    let mut lake = lake.beside("full");
+    a_full_volume_is_waited_for(&pair, &mut lake).await;
+    done("the volume is full");
+
+    let mut lake = lake.beside("fail-over");
     let own = Arc::clone(&pair);
     let fail_over = move || {
         let mut pair = own.lock().unwrap();
@@ -101,16 +137,7 @@ async fn servers_of_hdfs_die_hang_and_have_no_room() {
         pair.take_over();
     };
     scenarios::under_load(&mut lake, fail_over).await;
-
-    let Some(mut lake) = place("fail-over-at-a-step").await else {
-        return;
-    };
-    fails_over_at_each_step(&pair, &mut lake).await;
-
-    let Some(mut lake) = place("full").await else {
-        return;
-    };
-    a_full_volume_is_waited_for(&pair, &mut lake).await;
+    done("fail-over under load");
 }
 
 /// Files are open, closed, sealed, or committed and not published, while one NameNode dies and the other takes over.
@@ -165,33 +192,22 @@ async fn a_full_volume_is_waited_for(pair: &Mutex<Pair>, place: &mut Place) {
     place.check().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Kafka and a real HDFS"]
-async fn hours_that_grow_old_take_less_room_and_go_to_the_trash() {
-    let plan = HdfsPlan {
-        data_nodes: 5,
-        replication: 2,
-        ..HdfsPlan::default()
-    };
-    let Some(hdfs) = Hdfs::start_as(plan).unwrap() else {
-        return;
-    };
-    let Some(mut place) = Place::hdfs(&hdfs.uri(), &hdfs.settings(), "old").await else {
-        return;
-    };
+/// Whether all files of the old hours lie on so many disks.
+async fn on(place: &Place, disks: u32) -> bool {
+    let files = place.old_files().await;
+    files.iter().all(|(_, found)| *found == Some(disks))
+}
+
+async fn hours_that_grow_old_take_less_room_and_go_to_the_trash(hdfs: &Hdfs, place: &mut Place) {
     place.send(400).await;
     let job = place.archive("archive", &[]);
     place.wait_until_archived().await;
     job.terminate(LIMIT).await;
-    let on = async |place: &Place, disks: u32| {
-        let files = place.old_files().await;
-        files.iter().all(|(_, found)| *found == Some(disks))
-    };
-    assert!(on(&place, 2).await);
+    assert!(on(place, 2).await);
     let fewer = ["retain", "--replication", "1", "--replicate-after", "1h"];
     let (ok, text) = place.lake_command(&fewer);
     assert!(ok && text.contains("files lie on 1 disks"), "{text}");
-    assert!(on(&place, 1).await);
+    assert!(on(place, 1).await);
     assert_eq!(place.lake_command(&fewer), (true, String::new()));
     place.check().await;
 
@@ -213,7 +229,7 @@ async fn hours_that_grow_old_take_less_room_and_go_to_the_trash() {
     assert!(found.contains(policy), "{found}");
     assert_eq!(place.lake_command(&code), (true, String::new()));
 
-    scenarios::hours_are_retired(&mut place).await;
+    scenarios::hours_are_retired(place).await;
     let list = || hdfs.dfs("hdfs", &["-ls", "-R", "/user/hdfs/.Trash"]);
     let trash = list().unwrap();
     assert!(

@@ -176,14 +176,33 @@ impl Hdfs {
     /// # Errors
     /// It does not come up in time.
     pub fn start_name_node_number(&mut self, number: usize) -> anyhow::Result<()> {
+        self.launch_name_node(number)?;
+        self.wait_for_name_node(number)
+    }
+
+    /// Starts one of a pair and does not wait for it.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn launch_name_node(&mut self, number: usize) -> anyhow::Result<()> {
         self.name_nodes[number] = None;
         let log = self.log(&format!("NameNode-{number}"));
-        let mut server = Server::start(&mut self.name_node(number), &log)?;
-        server
-            .wait_for_port(self.ports.name[number].0, START)
-            .context("NameNode")?;
+        let server = Server::start(&mut self.name_node(number), &log)?;
         self.name_nodes[number] = Some(server);
         Ok(())
+    }
+
+    /// Waits until one of a pair, which was started, answers.
+    ///
+    /// # Errors
+    /// It does not come up in time.
+    pub fn wait_for_name_node(&mut self, number: usize) -> anyhow::Result<()> {
+        let port = self.ports.name[number].0;
+        let server = self.name_nodes[number].as_mut();
+        server
+            .context("it was not started")
+            .and_then(|server| server.wait_for_port(port, START))
+            .with_context(|| format!("NameNode {number}"))
     }
 
     /// Starts the DataNodes on the blocks and the ports that they had, and waits until files can be written.

@@ -8,14 +8,14 @@ use serde::de::{
     DeserializeSeed, Deserializer as _, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::micros;
+use super::time::micros;
 
 /// A bit for each field must be there.
 const MOST_FIELDS: usize = 64;
 const _: () = assert!(FIELDS.len() <= MOST_FIELDS);
 
 /// Fields that are not signals, before those of the contract.
-const COMMON: [&str; 5] = ["vehicle", "sequence", "time", "hire", "model"];
+pub(super) const COMMON: [&str; 5] = ["vehicle", "sequence", "time", "hire", "model"];
 
 /// Every whole number up to this is a double, too.
 const EXACT: u64 = 1 << 53;
@@ -62,23 +62,55 @@ impl Default for Parsed<'_> {
     }
 }
 
-impl<'a> Parsed<'a> {
-    /// Of which only the event time is known.
-    #[must_use]
-    pub fn of_time(time: Option<i64>) -> Self {
-        Self {
-            time,
-            exact: false,
-            ..Self::default()
-        }
+#[cfg(test)]
+impl PartialEq for Parsed<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let texts = |one: &Self| (one.vehicle.clone(), one.hire.clone(), one.model.clone());
+        let bits = |one: &Self| -> Vec<Option<u64>> {
+            let number = |n| one.number(n).map(f64::to_bits);
+            (0..MOST_FIELDS).map(number).collect()
+        };
+        let flags = |one: &Self| -> Vec<_> { (0..MOST_FIELDS).map(|n| one.flag(n)).collect() };
+        texts(self) == texts(other)
+            && (self.sequence, self.time, self.exact, self.readable)
+                == (other.sequence, other.time, other.exact, other.readable)
+            && bits(self) == bits(other)
+            && flags(self) == flags(other)
+            && self.codes == other.codes
     }
+}
 
+impl<'a> Parsed<'a> {
     fn unreadable() -> Self {
         Self {
             exact: false,
             readable: false,
             ..Self::default()
         }
+    }
+
+    // As it is in the beginning. Numbers that are not present say nothing.
+    pub(super) fn clear(&mut self) {
+        (self.vehicle, self.sequence, self.time) = (None, None, None);
+        (self.hire, self.model) = (None, None);
+        (self.exact, self.readable) = (true, true);
+        (self.present, self.flags) = (0, 0);
+        self.codes.clear();
+    }
+
+    pub(super) fn set_number(&mut self, field: usize, number: f64) {
+        self.numbers[field] = number;
+        self.present |= 1 << field;
+    }
+
+    pub(super) fn set_flag(&mut self, field: usize, flag: bool) {
+        self.flags |= u64::from(flag) << field;
+        self.present |= 1 << field;
+    }
+
+    pub(super) fn set_codes(&mut self, field: usize, codes: Vec<Cow<'a, str>>) {
+        self.codes.push((field, codes));
+        self.present |= 1 << field;
     }
 
     fn has(&self, field: usize) -> bool {
@@ -116,16 +148,14 @@ impl<'a> Parsed<'a> {
         match (FIELDS[field].kind, value) {
             (_, Value::Null) => return true,
             (Kind::Number, Value::Whole(n)) => {
-                self.numbers[field] = n as f64;
-                self.present |= 1 << field;
+                self.set_number(field, n as f64);
                 return n.unsigned_abs() <= EXACT;
             }
-            (Kind::Number, Value::Fraction(n)) => self.numbers[field] = n,
-            (Kind::Flag, Value::Flag(flag)) => self.flags |= u64::from(flag) << field,
-            (Kind::Codes, Value::Texts(codes)) => self.codes.push((field, codes)),
+            (Kind::Number, Value::Fraction(n)) => self.set_number(field, n),
+            (Kind::Flag, Value::Flag(flag)) => self.set_flag(field, flag),
+            (Kind::Codes, Value::Texts(codes)) => self.set_codes(field, codes),
             _ => return false,
         }
-        self.present |= 1 << field;
         true
     }
 
@@ -199,7 +229,7 @@ impl<'de> Visitor<'de> for Object<'_, 'de> {
 // Which field a key names; writers keep the order of the contract, so it is mostly one of the next.
 struct Key(usize);
 
-fn name(key: usize) -> Option<&'static str> {
+pub(super) fn name(key: usize) -> Option<&'static str> {
     COMMON.get(key).copied().or_else(|| {
         FIELDS
             .get(key.checked_sub(COMMON.len())?)

@@ -2,9 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub mod hours;
+pub mod worker;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures::executor::block_on;
 use jiff::Timestamp;
 use millrace_lake::commit::{self, Commit, Step};
@@ -84,6 +86,19 @@ pub fn file(path: String, staged: String, hour: Hour, offsets: &[i64]) -> (FileE
     (entry, bytes)
 }
 
+// A former try that was not answered may have left the file.
+async fn stage(storage: &Memory, entry: &FileEntry, bytes: &[u8]) -> Result<(), LakeError> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    match put(storage, &entry.staged, bytes.clone()).await {
+        Err(error) if !error.is_retriable() => {
+            storage.remove(&entry.staged).await?;
+            put(storage, &entry.staged, bytes).await?;
+        }
+        done => done?,
+    }
+    Ok(())
+}
+
 enum State {
     Resuming,
     Writing {
@@ -93,7 +108,11 @@ enum State {
         closed: usize,
         end: i64,
     },
-    Committing(Box<Commit>),
+    Committing {
+        commit: Box<Commit>,
+        /// What comes after it, which is staged meanwhile.
+        next: Box<State>,
+    },
     Done,
 }
 
@@ -130,7 +149,7 @@ impl Writer {
             State::Resuming | State::Done => None,
             State::Writing { files, closed, .. } if *closed < files.len() => Some(Step::Stage),
             State::Writing { .. } => Some(Step::Close),
-            State::Committing(commit) => Some(commit.step()),
+            State::Committing { commit, .. } => Some(commit.step()),
         }
     }
 
@@ -184,15 +203,7 @@ impl Writer {
                 end,
             } => {
                 if let Some((entry, bytes)) = files.get(*closed) {
-                    let done = put(&self.storage, &entry.staged, bytes.clone().into()).await;
-                    match done {
-                        // A former try that was not answered.
-                        Err(error) if !error.is_retriable() => {
-                            self.storage.remove(&entry.staged).await?;
-                            put(&self.storage, &entry.staged, bytes.clone().into()).await?;
-                        }
-                        done => done?,
-                    }
+                    stage(&self.storage, entry, bytes).await?;
                     *closed += 1;
                     return Ok(());
                 }
@@ -209,12 +220,23 @@ impl Writer {
                     writer: writer.clone(),
                     at: Timestamp::UNIX_EPOCH,
                 };
-                self.state = State::Committing(Box::new(Commit::new(&topic.layout, record)));
+                let end = *end;
+                self.state = State::Committing {
+                    commit: Box::new(Commit::new(&topic.layout, record)),
+                    next: Box::new(self.begin(topic, end)),
+                };
             }
-            State::Committing(commit) => {
+            State::Committing { commit, next } => {
+                // A file of the next epoch before each step but the first.
+                if commit.step() > Step::Seal
+                    && let State::Writing { files, closed, .. } = next.as_mut()
+                    && let Some((entry, bytes)) = files.get(*closed)
+                {
+                    stage(&self.storage, entry, bytes).await?;
+                    *closed += 1;
+                }
                 if commit.advance(&self.storage).await? == Step::Done {
-                    let end = commit.record().end_offset;
-                    self.state = self.begin(topic, end);
+                    self.state = std::mem::replace(next.as_mut(), State::Done);
                 }
             }
             State::Done => {}

@@ -11,6 +11,9 @@ use crate::connect::Incoming;
 /// A chunk goes on its way when it has so many bytes.
 pub const FULL: usize = 128 * 1024;
 
+/// Bytes are counted in parts of this size: each time all who count wait for one another.
+const PART: usize = 16 * 1024;
+
 /// What a record takes besides its own bytes.
 const OVERHEAD: usize = std::mem::size_of::<Entry>();
 
@@ -32,6 +35,7 @@ pub struct Chunk {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     share: Share,
+    uncounted: usize,
 }
 
 impl Chunk {
@@ -42,6 +46,7 @@ impl Chunk {
             bytes: Vec::with_capacity(FULL + FULL / 4),
             entries: Vec::new(),
             share: Share::new(ahead),
+            uncounted: 0,
         }
     }
 
@@ -75,7 +80,14 @@ impl Chunk {
             time,
             headers,
         });
-        self.share.grow(self.bytes.len() - before + OVERHEAD);
+        self.uncounted += self.bytes.len() - before + OVERHEAD;
+        if self.uncounted >= PART {
+            self.count();
+        }
+    }
+
+    fn count(&mut self) {
+        self.share.grow(std::mem::take(&mut self.uncounted));
     }
 
     fn put(&mut self, bytes: &[u8]) -> Option<Range<u32>> {

@@ -10,7 +10,7 @@ use millrace_lake::content::Content;
 use millrace_lake::layout::{Hour, Layout, Source};
 use millrace_lake::parquet_file::ParquetFile;
 use millrace_lake::record::{CommitRecord, FORMAT, Offsets};
-use millrace_lake::rows::{Raw, Rows, Shape, hour};
+use millrace_lake::rows::{Parsed, Raw, Reader, Rows, Shape, hour};
 use millrace_lake::{LakeError, Storage};
 use uuid::Uuid;
 
@@ -47,6 +47,7 @@ pub struct Epoch<S: Storage> {
     start: i64,
     next: i64,
     missing: Option<Offsets>,
+    reader: Reader,
     hours: BTreeMap<Hour, Open<S::File>>,
     held: Held,
     rows: u64,
@@ -60,6 +61,7 @@ impl<S: Storage> Epoch<S> {
     pub fn new(plan: Arc<Plan<S>>, source: Source, start: i64, missing: Option<Offsets>) -> Self {
         Self {
             held: Held::new(&plan.memory),
+            reader: Reader::new(plan.shape),
             plan,
             source,
             writer: Uuid::new_v4().to_string(),
@@ -127,12 +129,13 @@ impl<S: Storage> Epoch<S> {
     ///
     /// # Errors
     /// The storage fails: then the epoch is of no use any more.
-    pub async fn take(
+    pub async fn take<'a>(
         &mut self,
-        records: impl Iterator<Item = Raw<'_>> + Send,
+        records: impl Iterator<Item = Raw<'a>> + Send,
     ) -> Result<(), LakeError> {
+        let mut parsed = Parsed::default();
         for raw in records {
-            let parsed = self.plan.shape.parse(&raw);
+            self.reader.read(&raw, &mut parsed);
             self.unreadable += u64::from(!parsed.readable);
             let hour = hour(&raw, &parsed);
             let (plan, partition) = (&self.plan, self.source.partition);
@@ -211,14 +214,7 @@ impl<S: Storage> Epoch<S> {
         largest.sort_unstable_by(|a, b| b.cmp(a));
         let mut left = largest.iter().map(|(bytes, _)| bytes).sum::<usize>() / 2;
         for (bytes, hour) in largest {
-            self.encode(hour).await?;
-            if let Some(file) = self
-                .hours
-                .get_mut(&hour)
-                .and_then(|open| open.file.as_mut())
-            {
-                file.flush().await?;
-            }
+            self.flush(hour).await?;
             left = left.saturating_sub(bytes);
             if left == 0 {
                 break;
@@ -228,14 +224,24 @@ impl<S: Storage> Epoch<S> {
         Ok(())
     }
 
-    /// The rest of step `stage`: no row is left outside of a file.
+    /// The rest of step `stage`: no row is left outside of a file, nor in memory.
     ///
     /// # Errors
     /// The storage fails: then the epoch is of no use any more.
     pub async fn stage(&mut self) -> Result<(), LakeError> {
         let hours: Vec<Hour> = self.hours.keys().copied().collect();
         for hour in hours {
-            self.encode(hour).await?;
+            self.flush(hour).await?;
+        }
+        self.measure();
+        Ok(())
+    }
+
+    async fn flush(&mut self, hour: Hour) -> Result<(), LakeError> {
+        self.encode(hour).await?;
+        let open = self.hours.get_mut(&hour);
+        if let Some(file) = open.and_then(|open| open.file.as_mut()) {
+            file.flush().await?;
         }
         Ok(())
     }

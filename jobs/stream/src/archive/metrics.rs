@@ -27,6 +27,8 @@ pub struct StepLabels {
 /// Metrics of `archive`.
 #[derive(Debug, Clone)]
 pub struct Metrics {
+    /// Records that were taken in, committed or not; what is read again counts again.
+    pub taken: Counter,
     /// Records that were committed.
     pub records: Counter,
     /// Records whose value is no event; they are kept as they are.
@@ -53,6 +55,7 @@ impl Metrics {
     /// Makes the metrics and names them in `registry`.
     pub fn register(registry: &mut Registry, ahead: &Arc<Ahead>, memory: &Arc<Memory>) -> Self {
         let metrics = Self {
+            taken: Counter::default(),
             records: Counter::default(),
             unreadable: Counter::default(),
             commits: Counter::default(),
@@ -68,6 +71,11 @@ impl Metrics {
         };
         let m = metrics.clone();
         let r = registry.sub_registry_with_prefix("millrace_archive");
+        r.register(
+            "taken_records",
+            "Records taken in, committed or not; what is read again counts again",
+            m.taken,
+        );
         r.register("records", "Records committed", m.records);
         r.register(
             "unreadable",

@@ -5,8 +5,10 @@
 //! are committed together ([`millrace_lake::commit`]). Two processes that own a partition at once, for as long as one
 //! does not know that it was given away, do no harm: one of them is fenced.
 
+mod before;
 mod budget;
 mod chunk;
+mod committer;
 mod epoch;
 mod halt;
 mod metrics;

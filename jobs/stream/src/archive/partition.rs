@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millrace_lake::commit::{self, Commit, Step};
+use millrace_lake::commit;
 use millrace_lake::layout::Source;
 use millrace_lake::record::Offsets;
 use millrace_lake::{LakeError, Storage};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::ArchiveConfig;
+use super::before::Before;
 use super::chunk::Chunk;
+use super::committer::Committer;
 use super::epoch::{Epoch, Plan};
 use super::halt::Halt;
 use super::metrics::Metrics;
@@ -81,7 +83,7 @@ pub struct Partition<S: Storage> {
     pub orders: UnboundedReceiver<Order>,
 }
 
-impl<S: Storage> Partition<S> {
+impl<S: Storage + 'static> Partition<S> {
     /// Runs until it is told to finish, or nobody is left who could.
     pub async fn run(mut self) {
         let mut failures = 0_u32;
@@ -143,34 +145,69 @@ impl<S: Storage> Partition<S> {
         let mut epoch = self.begin(start, missing);
         let generation = self.shared.positions.ready(partition, epoch.next());
         self.shared.health.ready(&self.part());
+        // HDFS takes its time for a commit: meanwhile the next epoch is taken in. It is committed only after that.
+        let mut before = Before::default();
         loop {
             let due = epoch
                 .since()
                 .map(|since| since + self.shared.config.roll_interval.0);
-            tokio::select! {
+            let (mut finish, there) = (false, before.is_there());
+            let taken = tokio::select! {
+                done = before.ended(), if there => done.map_err(Failure::from),
                 order = self.orders.recv() => match order {
                     Some(Order::Chunk(chunk)) if chunk.generation == generation => {
-                        self.take(&mut epoch, &chunk).await?;
+                        before.beside(self.take(&mut epoch, &chunk)).await
                     }
                     // Read before a failure.
-                    Some(Order::Chunk(_)) => {}
-                    Some(Order::Finish) => return self.commit(epoch).await,
+                    Some(Order::Chunk(_)) => Ok(()),
+                    Some(Order::Finish) => {
+                        finish = true;
+                        Ok(())
+                    }
                     None => return Ok(()),
                 },
                 // The epoch is old enough.
-                () = sleep_until(due) => {}
-            }
-            if self.is_due(&epoch) {
+                () = sleep_until(due) => Ok(()),
+            };
+            if taken.is_err() || finish || self.is_due(&epoch) {
+                // What goes wrong with the next one does not end a commit, which is repeated until it is done.
+                let ended = before.ended().await;
+                if let Err(failure) = ended.map_err(Failure::from).and(taken) {
+                    self.give_up(epoch).await;
+                    return Err(failure);
+                }
                 let end = epoch.next();
-                self.commit(epoch).await?;
-                *failures = 0;
+                before.begin(epoch.oldest(), self.committer().commit(epoch));
+                if finish {
+                    return Ok(before.ended().await?);
+                }
                 epoch = self.begin(end, None);
             }
+            if before.has_succeeded() {
+                *failures = 0;
+            }
+            let oldest = before.oldest().or(epoch.oldest());
+            self.shared.metrics.oldest(partition, oldest);
+        }
+    }
+
+    fn committer(&self) -> Committer<S> {
+        Committer {
+            shared: Arc::clone(&self.shared),
+            source: self.source.clone(),
+        }
+    }
+
+    // What lies there will never count. If it cannot be removed now, it is later.
+    async fn give_up(&self, epoch: Epoch<S>) {
+        let staging = epoch.staging();
+        drop(epoch);
+        if let Err(error) = self.shared.plan.storage.remove(&staging).await {
+            tracing::debug!(%error, "staging is removed later");
         }
     }
 
     fn begin(&self, start: i64, missing: Option<Offsets>) -> Epoch<S> {
-        self.shared.metrics.oldest(self.source.partition, None);
         Epoch::new(
             Arc::clone(&self.shared.plan),
             self.source.clone(),
@@ -271,90 +308,12 @@ impl<S: Storage> Partition<S> {
                 epoch.lost(missing);
             }
         }
-        let unreadable = epoch.unreadable();
+        let (rows, unreadable) = (epoch.rows(), epoch.unreadable());
         epoch.take(chunk.records()).await?;
         let metrics = &self.shared.metrics;
+        metrics.taken.inc_by(epoch.rows() - rows);
         metrics.unreadable.inc_by(epoch.unreadable() - unreadable);
-        metrics.oldest(partition, epoch.oldest());
         Ok(())
-    }
-
-    async fn close(&self, mut epoch: Epoch<S>) -> Result<Commit, LakeError> {
-        epoch.stage().await?;
-        self.shared.halt.reached(Step::Stage).await;
-        epoch.close().await
-    }
-
-    async fn commit(&self, epoch: Epoch<S>) -> Result<(), Failure> {
-        if epoch.rows() == 0 {
-            return Ok(());
-        }
-        let (since, staging) = (epoch.since(), epoch.staging());
-        let halt = &self.shared.halt;
-        let mut commit = match self.close(epoch).await {
-            Ok(commit) => commit,
-            Err(error) => {
-                // What lies there will never count. If it cannot be removed now, it is later.
-                if let Err(error) = self.shared.plan.storage.remove(&staging).await {
-                    tracing::debug!(%error, "staging is removed later");
-                }
-                return Err(error.into());
-            }
-        };
-        halt.reached(Step::Close).await;
-        let mut failures = 0;
-        while commit.step() != Step::Done {
-            let step = commit.step();
-            match commit.advance(&self.shared.plan.storage).await {
-                Ok(_) => {
-                    failures = 0;
-                    if step == Step::Commit {
-                        self.counted(&commit);
-                    }
-                    halt.reached(step).await;
-                }
-                Err(error) if error.is_retriable() => {
-                    failures += 1;
-                    self.shared.metrics.retry(step.name());
-                    tracing::warn!(%error, %step, failures, "trying again");
-                    self.shared
-                        .health
-                        .waiting(&self.part(), format!("{step}: {error}"));
-                    tokio::time::sleep(backoff(failures, self.shared.config.longest_wait.0)).await;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.shared.health.ready(&self.part());
-        if let Some(since) = since {
-            self.shared
-                .metrics
-                .commit
-                .observe(since.elapsed().as_secs_f64());
-        }
-        Ok(())
-    }
-
-    fn counted(&self, commit: &Commit) {
-        let (metrics, record) = (&self.shared.metrics, commit.record());
-        metrics.records.inc_by(record.content.rows);
-        metrics.commits.inc();
-        metrics.files.inc_by(record.files.len() as u64);
-        metrics
-            .bytes
-            .inc_by(record.files.iter().map(|file| file.bytes).sum());
-        metrics.archived(record.partition, record.end_offset);
-        self.shared
-            .positions
-            .archived(record.partition, record.end_offset);
-        tracing::info!(
-            partition = record.partition,
-            from = record.start_offset,
-            to = record.end_offset,
-            rows = record.content.rows,
-            files = record.files.len(),
-            "committed"
-        );
     }
 }
 
@@ -365,8 +324,8 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
-// Doubles from a quarter of a second on.
-fn backoff(failures: u32, longest: Duration) -> Duration {
+/// Doubles from a quarter of a second on.
+pub fn backoff(failures: u32, longest: Duration) -> Duration {
     let factor = 1_u32 << failures.saturating_sub(1).min(16);
     (Duration::from_millis(250) * factor).min(longest)
 }

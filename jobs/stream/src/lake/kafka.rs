@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use millrace_lake::LakeError;
 use millrace_lake::content::Content;
 use millrace_lake::record::CommitRecord;
-use millrace_lake::rows::{Raw, Rows, Shape};
+use millrace_lake::rows::{Parsed, Raw, Reader, Rows, Shape};
 
 use crate::connect::{Lookup, SpanReader};
 
@@ -21,6 +21,7 @@ pub struct Comparison {
 }
 
 struct Sum {
+    reader: Reader,
     rows: Rows,
     content: Content,
     failed: Option<LakeError>,
@@ -75,6 +76,7 @@ pub async fn compare(servers: &str, commits: &[CommitRecord]) -> anyhow::Result<
 async fn content(reader: &SpanReader, commit: &CommitRecord) -> anyhow::Result<Content> {
     let shape = Shape::of_topic(&commit.topic);
     let sum = Arc::new(Mutex::new(Sum {
+        reader: Reader::new(shape),
         rows: Rows::new(shape, shape.schema(), commit.partition),
         content: Content::default(),
         failed: None,
@@ -94,7 +96,8 @@ async fn content(reader: &SpanReader, commit: &CommitRecord) -> anyhow::Result<C
             time: record.header("ce_time").filter(|_| plain),
             headers: headers.as_deref(),
         };
-        let parsed = shape.parse(&raw);
+        let mut parsed = Parsed::default();
+        sum.reader.read(&raw, &mut parsed);
         sum.rows.push(&raw, &parsed);
         if sum.rows.len() >= 4096 {
             sum.end();

@@ -6,6 +6,7 @@ pub mod scenarios;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_contract::cloudevent::CloudEvent;
@@ -28,10 +29,9 @@ pub const LIMIT: Duration = Duration::from_secs(90);
 const CONFIG: &str = "rollInterval: 1s\nsessionTimeout: 3s\ndrainTimeout: 10s\nlongestWait: 1s\nstorageTimeout: 5s\n\
                       aheadBytes: 1048576\n";
 
-/// A Kafka of its own and a lake of its own.
+/// A topic and a lake of its own.
 pub struct Place {
-    // Held so that it lives as long as the place.
-    _kafka: Kafka,
+    kafka: Arc<Kafka>,
     bootstrap: String,
     pub directory: tempfile::TempDir,
     lake: LakeArgs,
@@ -63,17 +63,30 @@ impl Place {
     }
 
     async fn new(directory: tempfile::TempDir, lake: LakeArgs) -> Option<Self> {
-        let kafka = Kafka::start().unwrap()?;
-        let bootstrap = kafka.bootstrap();
-        create_topics(&bootstrap, &[("telemetry", PARTITIONS, false)]).await;
+        let kafka = tokio::task::spawn_blocking(Kafka::start);
+        let kafka = Arc::new(kafka.await.unwrap().unwrap()?);
+        create_topics(&kafka.bootstrap(), &[("telemetry", PARTITIONS, false)]).await;
+        Some(Self::of(kafka, directory, lake, 0))
+    }
+
+    fn of(kafka: Arc<Kafka>, directory: tempfile::TempDir, lake: LakeArgs, sent: u64) -> Self {
         std::fs::write(directory.path().join("config.yaml"), CONFIG).unwrap();
-        Some(Self {
-            _kafka: kafka,
-            bootstrap,
+        Self {
+            bootstrap: kafka.bootstrap(),
+            kafka,
             directory,
             lake,
-            sent: 0,
-        })
+            sent,
+        }
+    }
+
+    /// An empty lake beside this one, under another root. The topic is the same: what was sent so far comes there, too.
+    pub fn beside(&self, root: &str) -> Self {
+        let mut lake = self.lake.clone();
+        let (uri, _) = lake.lake.as_deref().unwrap().rsplit_once('/').unwrap();
+        lake.lake = Some(format!("{uri}/{root}"));
+        let directory = tempfile::tempdir().unwrap();
+        Self::of(Arc::clone(&self.kafka), directory, lake, self.sent)
     }
 
     /// Events sent so far.
