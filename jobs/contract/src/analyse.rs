@@ -79,10 +79,7 @@ impl AnalyseConfig {
                 "write for example 30d",
             ));
         }
-        for (field, length) in [
-            ("firstKm", self.first_km),
-            ("firstHours", self.first_hours),
-        ] {
+        for (field, length) in [("firstKm", self.first_km), ("firstHours", self.first_hours)] {
             if let Some(length) = length
                 && !(length > 0.0 && length.is_finite())
             {

@@ -78,7 +78,11 @@ pub fn plain() -> SchemaRef {
 /// The columns of events that are told in a few texts and numbers: those of [`plain`], and one for each of these.
 #[must_use]
 pub fn events(texts: &[&str], numbers: &[&str]) -> SchemaRef {
-    let mut fields: Vec<Field> = plain().fields().iter().map(|f| f.as_ref().clone()).collect();
+    let mut fields: Vec<Field> = plain()
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone())
+        .collect();
     let raw = fields.pop();
     let column = |kind: DataType| move |name: &&str| Field::new(*name, kind.clone(), true);
     fields.extend(texts.iter().map(column(DataType::Utf8)));

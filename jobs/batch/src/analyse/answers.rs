@@ -36,10 +36,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// PostgreSQL fails.
-pub async fn compute(
-    transaction: &Transaction<'_>,
-    config: &AnalyseConfig,
-) -> anyhow::Result<()> {
+pub async fn compute(transaction: &Transaction<'_>, config: &AnalyseConfig) -> anyhow::Result<()> {
     engine_distances(transaction).await?;
     let mut answers = requests(transaction).await?;
     answers.extend(lifetimes(transaction, config).await?);
@@ -99,11 +96,19 @@ impl Distances {
                 let model = self.models.get(vehicle).cloned().unwrap_or_default();
                 for (number, lifetime) in (1..).zip(lifetimes) {
                     let failed = lifetime.has_failed();
-                    let row = (vehicle.to_owned(), model.clone(), number, lifetime.length, failed);
+                    let row = (
+                        vehicle.to_owned(),
+                        model.clone(),
+                        number,
+                        lifetime.length,
+                        failed,
+                    );
                     self.rows.push(row);
                 }
             }
-            Err(invalid) => self.left_out.push((vehicle.to_owned(), invalid.to_string())),
+            Err(invalid) => self
+                .left_out
+                .push((vehicle.to_owned(), invalid.to_string())),
         }
     }
 }
@@ -173,9 +178,12 @@ async fn engine_distances(transaction: &Transaction<'_>) -> anyhow::Result<()> {
         ],
     };
     copied
-        .copy(transaction, copied.table, all.rows, |(vehicle, model, number, km, failed)| {
-            vec![vehicle, model, number, km, failed]
-        })
+        .copy(
+            transaction,
+            copied.table,
+            all.rows,
+            |(vehicle, model, number, km, failed)| vec![vehicle, model, number, km, failed],
+        )
         .await?;
     if !all.left_out.is_empty() {
         tracing::warn!(
@@ -273,7 +281,10 @@ async fn lifetimes(
 
 type Found = Result<(f64, Option<(f64, f64)>, Option<String>), Invalid>;
 
-fn of_estimate(estimate: Estimate, note: Option<String>) -> (f64, Option<(f64, f64)>, Option<String>) {
+fn of_estimate(
+    estimate: Estimate,
+    note: Option<String>,
+) -> (f64, Option<(f64, f64)>, Option<String>) {
     let limits = (estimate.value > 0.0).then(|| estimate.limits());
     (estimate.value, limits, note)
 }
@@ -448,23 +459,28 @@ async fn write(transaction: &Transaction<'_>, answers: &[Answer]) -> anyhow::Res
         (answer, estimate, limits, note)
     });
     copied
-        .copy(transaction, copied.table, rows, |(answer, estimate, limits, note)| {
-            vec![
-                &answer.question,
-                &answer.scope,
-                &answer.measure,
-                &answer.method,
-                &answer.unit,
-                estimate,
-                &limits.0,
-                &limits.1,
-                note,
-                &answer.events,
-                &answer.censored,
-                &answer.exposure,
-                &as_of,
-            ]
-        })
+        .copy(
+            transaction,
+            copied.table,
+            rows,
+            |(answer, estimate, limits, note)| {
+                vec![
+                    &answer.question,
+                    &answer.scope,
+                    &answer.measure,
+                    &answer.method,
+                    &answer.unit,
+                    estimate,
+                    &limits.0,
+                    &limits.1,
+                    note,
+                    &answer.events,
+                    &answer.censored,
+                    &answer.exposure,
+                    &as_of,
+                ]
+            },
+        )
         .await
 }
 

@@ -45,9 +45,8 @@ impl Fleet {
         let model: Option<&StringArray> = column(batch, "model", |a| a.as_string_opt())?;
         let time: Option<&PrimitiveArray<TimestampMicrosecondType>> =
             column(batch, schema::TIME, |a| a.as_primitive_opt())?;
-        let odometer: Option<&Float64Array> = column(batch, "odometer", |a| {
-            a.as_primitive_opt::<Float64Type>()
-        })?;
+        let odometer: Option<&Float64Array> =
+            column(batch, "odometer", |a| a.as_primitive_opt::<Float64Type>())?;
         for row in 0..batch.num_rows() {
             let at = time.filter(|array| array.is_valid(row));
             let (Some(vehicle), Some(at)) = (text(vehicle, row), at) else {
@@ -130,7 +129,10 @@ mod tests {
         let found = day(&readings);
         assert_eq!((found.seen, found.readings), ((3, 9), 5));
         assert_eq!(found.model.as_deref(), Some("Polo"));
-        assert_eq!(found.odometers, Some([(5, 1000.0), (7, 4500.0), (9, 4000.0)]));
+        assert_eq!(
+            found.odometers,
+            Some([(5, 1000.0), (7, 4500.0), (9, 4000.0)])
+        );
         readings.reverse();
         assert_eq!(day(&readings), found);
     }

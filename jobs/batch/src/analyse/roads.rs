@@ -88,7 +88,10 @@ fn of_header(name: &str) -> Result<Column, Invalid> {
 /// # Errors
 /// Names the line, the field, its value and the cure.
 pub fn parse(text: &str) -> Result<Vec<Stretch>, Invalid> {
-    let mut lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
+    let mut lines = text
+        .lines()
+        .zip(1..)
+        .filter(|(line, _)| !line.trim().is_empty());
     let Some((header, _)) = lines.next() else {
         return Ok(Vec::new());
     };
@@ -204,12 +207,27 @@ mod tests {
         let head = "vehicle,began,ended,metres,highway,main\n";
         let good = "c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1,0\n";
         for (line, told) in [
-            ("c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1", "line 3, columns"),
+            (
+                "c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1",
+                "line 3, columns",
+            ),
             ("c,yesterday,2026-11-28T13:01:00Z,9,1,0", "line 3, began"),
-            ("c,2026-11-28T13:00:00Z,2026-11-28T12:01:00Z,9,1,0", "line 3, ended"),
-            ("c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,-9,1,0", "line 3, metres"),
-            ("c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1,0.5", "line 3, share"),
-            (",2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1,0", "line 3, vehicle"),
+            (
+                "c,2026-11-28T13:00:00Z,2026-11-28T12:01:00Z,9,1,0",
+                "line 3, ended",
+            ),
+            (
+                "c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,-9,1,0",
+                "line 3, metres",
+            ),
+            (
+                "c,2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1,0.5",
+                "line 3, share",
+            ),
+            (
+                ",2026-11-28T13:00:00Z,2026-11-28T13:01:00Z,9,1,0",
+                "line 3, vehicle",
+            ),
         ] {
             let error = parse(&format!("{head}{good}{line}")).unwrap_err();
             assert_eq!(error.field, told, "{line}");

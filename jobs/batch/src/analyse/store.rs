@@ -186,20 +186,25 @@ pub async fn events(
         kafka_partition = excluded.kafka_partition, kafka_offset = excluded.kafka_offset
       WHERE (excluded.kafka_partition, excluded.kafka_offset) <= (vehicle_events.kafka_partition, vehicle_events.kafka_offset)";
     copied
-        .merge(transaction, or, rows, |(event, kind, component, partition, offset)| {
-            vec![
-                &event.vehicle,
-                &event.id,
-                &event.time,
-                kind,
-                component,
-                &event.odometer,
-                &event.model,
-                &event.note,
-                partition,
-                offset,
-            ]
-        })
+        .merge(
+            transaction,
+            or,
+            rows,
+            |(event, kind, component, partition, offset)| {
+                vec![
+                    &event.vehicle,
+                    &event.id,
+                    &event.time,
+                    kind,
+                    component,
+                    &event.odometer,
+                    &event.model,
+                    &event.note,
+                    partition,
+                    offset,
+                ]
+            },
+        )
         .await
 }
 
@@ -225,7 +230,8 @@ pub async fn alerts(
     let rows = alerts
         .values()
         .map(|found| (&found.alert, found.tyre.map(|tyre| tyre.as_str())));
-    let or = "(id) DO UPDATE SET time = excluded.time, model = excluded.model, tyre = excluded.tyre";
+    let or =
+        "(id) DO UPDATE SET time = excluded.time, model = excluded.model, tyre = excluded.tyre";
     copied
         .merge(transaction, or, rows, |(alert, tyre)| {
             vec![
@@ -244,11 +250,7 @@ pub async fn alerts(
 ///
 /// # Errors
 /// PostgreSQL fails.
-pub async fn days(
-    transaction: &Transaction<'_>,
-    day: Date,
-    fleet: &Fleet,
-) -> anyhow::Result<()> {
+pub async fn days(transaction: &Transaction<'_>, day: Date, fleet: &Fleet) -> anyhow::Result<()> {
     let copied = Copied {
         table: "analysts.vehicle_days",
         columns: &[
@@ -314,10 +316,7 @@ fn time(micros: i64) -> Result<Timestamp, jiff::Error> {
 ///
 /// # Errors
 /// PostgreSQL fails.
-pub async fn stretches(
-    transaction: &Transaction<'_>,
-    stretches: &[Stretch],
-) -> anyhow::Result<()> {
+pub async fn stretches(transaction: &Transaction<'_>, stretches: &[Stretch]) -> anyhow::Result<()> {
     if stretches.is_empty() {
         return Ok(());
     }

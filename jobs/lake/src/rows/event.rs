@@ -23,7 +23,15 @@ pub(super) static NONE: Columns = Columns {
 };
 
 pub(super) static VEHICLE_EVENTS: Columns = Columns {
-    texts: &["vehicle", "id", "kind", "component", "model", "hire", "note"],
+    texts: &[
+        "vehicle",
+        "id",
+        "kind",
+        "component",
+        "model",
+        "hire",
+        "note",
+    ],
     numbers: &["odometer"],
     time: Some("time"),
 };
@@ -127,7 +135,10 @@ mod tests {
         let batch = batch(Shape::of_topic("vehicle-events"), &values);
         let text = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>();
         assert_eq!(text("component").value(0), "engine");
-        assert_eq!((text("kind").value(1), text("id").is_null(1)), ("polished", true));
+        assert_eq!(
+            (text("kind").value(1), text("id").is_null(1)),
+            ("polished", true)
+        );
         let odometer = batch.column_by_name("odometer").unwrap();
         let odometer = odometer.as_primitive::<Float64Type>();
         assert_eq!((odometer.value(0), odometer.null_count()), (81000.5, 2));
