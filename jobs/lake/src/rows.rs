@@ -170,7 +170,7 @@ struct OfAny {
 
 enum Own {
     Telemetry(Box<OfTelemetry>),
-    Plain(OfAny),
+    Plain(Box<OfAny>),
 }
 
 /// Rows that become a batch.
@@ -202,11 +202,11 @@ impl Rows {
                 model: StringBuilder::new(),
                 fields: FIELDS.iter().map(|field| Column::new(field.kind)).collect(),
             })),
-            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => Own::Plain(OfAny {
+            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => Own::Plain(Box::new(OfAny {
                 kind: StringBuilder::new(),
                 headers: StringBuilder::new(),
                 event: OfEvent::new(shape.columns()),
-            }),
+            })),
         };
         Self {
             shape,
