@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, ObjectMeta};
 
+use super::crd::Batch;
 use super::validate::ValidatedBatch;
 use super::{COMPONENT, MEMORY};
 use crate::hdfs;
@@ -61,10 +62,7 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
         image: Some(job.image.clone()),
         // The image is that of the stream jobs, whose entry point is another program.
         command: Some(vec!["/usr/local/bin/millrace-batch".into()]),
-        args: Some(vec![
-            job.job.command().into(),
-            format!("--catch-up={}", job.catch_up_days),
-        ]),
+        args: Some(arguments(job)),
         env: Some(environment(&place.environment())),
         resources: Some(pods::resources(job.resources.as_ref(), MEMORY, "100m")),
         volume_mounts: Some(mounts),
@@ -92,6 +90,14 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     Ok(pods::cron_job(metadata, &schedule, template))
 }
 
+fn arguments(job: &ValidatedBatch) -> Vec<String> {
+    let command = job.job.command().to_owned();
+    match job.job {
+        Batch::Score => vec![command, format!("--catch-up={}", job.catch_up_days)],
+        Batch::Analyse => vec![command],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::validate::tests::valid;
@@ -109,5 +115,11 @@ mod tests {
             user: "b".into(),
         };
         insta::assert_snapshot!(build(&job, &place).unwrap().to_yaml().unwrap());
+    }
+
+    #[test]
+    fn analyse_looks_at_all_days() {
+        let spec = json!({"job": "analyse", "schedule": "50 2 * * *", "lake": {"hdfs": "h"}, "postgresSecret": "p-score"});
+        assert_eq!(arguments(&valid(spec).unwrap()), ["analyse"]);
     }
 }

@@ -50,11 +50,12 @@ pub struct BatchJobSpec {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = crate::names::object())]
     pub postgres_secret: String,
-    /// So many days before a run are looked at; those whose telemetry or definition has changed are done.
+    /// Of `score`: so many days before a run are looked at; those whose telemetry or definition has changed are done. `analyse`
+    /// looks at all days of the lake and loads those that have changed.
     #[serde(default = "week")]
     #[schemars(range(min = 1, max = 366))]
     pub catch_up_days: i32,
-    /// The job's own configuration, checked before it starts: see docs/scores.md.
+    /// The job's own configuration, checked before it starts: see docs/scores.md and docs/analysts.md.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub config: FreeForm,
@@ -115,6 +116,8 @@ fn six_hours() -> i32 {
 pub enum Batch {
     /// Scores how vehicles were driven, by trip, hire and week.
     Score,
+    /// Answers what analysts ask, from vehicle events, alerts and odometers.
+    Analyse,
 }
 
 impl Batch {
@@ -123,6 +126,7 @@ impl Batch {
     pub fn command(self) -> &'static str {
         match self {
             Self::Score => "score",
+            Self::Analyse => "analyse",
         }
     }
 }

@@ -6,7 +6,7 @@ mod reconcile;
 mod validate;
 
 pub use reconcile::BatchJobs;
-pub(crate) use validate::check_score;
+pub(crate) use validate::{check_analyse, check_score};
 
 /// The component's name in labels.
 pub const COMPONENT: &str = "batch";

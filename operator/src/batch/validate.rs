@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
+use millrace_contract::analyse::AnalyseConfig;
 use millrace_contract::score::ScoreConfig;
 use serde_json::Value;
 
@@ -75,6 +76,7 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
     let spec = &job.spec;
     match spec.job {
         Batch::Score => check_score(&spec.config, "spec.config")?,
+        Batch::Analyse => check_analyse(&spec.config, "spec.config")?,
     }
     let lake_secret = match (&spec.lake.hdfs, &spec.lake.binding_secret) {
         (Some(hdfs), _) => hdfs::binding_name(hdfs),
@@ -113,19 +115,40 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
 /// # Errors
 /// Names the field, its value and the cure.
 pub(crate) fn check_score(config: &FreeForm, field: &str) -> Result<(), Invalid> {
-    let read: ScoreConfig =
-        serde_json::from_value(Value::Object(config.clone())).map_err(|error| {
-            Invalid::new(
-                field,
-                "score",
-                error.to_string(),
-                "see docs/scores.md for the keys and their values",
-            )
-        })?;
-    read.validate().map_err(|invalid| Invalid {
+    let read: ScoreConfig = read(config, field, "score", "docs/scores.md")?;
+    read.validate().map_err(|invalid| within(field, invalid))
+}
+
+/// The same of analyse.
+///
+/// # Errors
+/// Names the field, its value and the cure.
+pub(crate) fn check_analyse(config: &FreeForm, field: &str) -> Result<(), Invalid> {
+    let read: AnalyseConfig = read(config, field, "analyse", "docs/analysts.md")?;
+    read.validate().map_err(|invalid| within(field, invalid))
+}
+
+fn read<T: serde::de::DeserializeOwned>(
+    config: &FreeForm,
+    field: &str,
+    job: &str,
+    page: &str,
+) -> Result<T, Invalid> {
+    serde_json::from_value(Value::Object(config.clone())).map_err(|error| {
+        Invalid::new(
+            field,
+            job,
+            error.to_string(),
+            format!("see {page} for the keys and their values"),
+        )
+    })
+}
+
+fn within(field: &str, invalid: Invalid) -> Invalid {
+    Invalid {
         field: format!("{field}.{}", invalid.field),
         ..invalid
-    })
+    }
 }
 
 #[cfg(test)]
@@ -166,6 +189,17 @@ pub(super) mod tests {
         let told = valid(spec(json!({"brakeing": 3}))).unwrap_err();
         assert!(
             told.starts_with("spec.config: ") && told.contains("brakeing"),
+            "{told}"
+        );
+        let analyse = |config: Value| {
+            let mut spec = spec(config);
+            spec["job"] = json!("analyse");
+            valid(spec)
+        };
+        analyse(json!({"goneAfter": "90d", "roadFiles": ["roads/a.csv"]})).unwrap();
+        let told = analyse(json!({"roadFiles": ["../a.csv"]})).unwrap_err();
+        assert!(
+            told.starts_with("spec.config.roadFiles: ../a.csv: "),
             "{told}"
         );
         let told = valid(spec(json!({"zone": "Mars/Olympus"}))).unwrap_err();

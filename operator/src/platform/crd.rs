@@ -11,6 +11,7 @@ use crate::kafka::crd::Listeners;
 use crate::status::Condition;
 use crate::types::{MaintenanceWindow, PodResources, Storage};
 
+mod analysts;
 mod detect;
 mod flow;
 mod gateway;
@@ -20,6 +21,7 @@ mod postgres;
 mod score;
 mod warnings;
 
+pub use analysts::PlatformAnalysts;
 pub use detect::{PlatformDetect, ZoneMap};
 pub use flow::{FlowCanary, FlowStage, FlowStatus, PlatformFlow, StageName};
 pub use gateway::{
@@ -73,6 +75,8 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message("spec.hdfs.nameNodes.replicas: one NameNode cannot become several, nor several one, because clients know the file system by another address then; give the former number, or make a new Platform"),
     validation = Rule::new("!has(self.score) || (has(self.hdfs) && has(self.postgres))")
         .message("spec.score: works only together with spec.hdfs and spec.postgres: add them, or remove spec.score"),
+    validation = Rule::new("!has(self.analysts) || (has(self.hdfs) && has(self.postgres))")
+        .message("spec.analysts: works only together with spec.hdfs and spec.postgres: add them, or remove spec.analysts"),
     validation = Rule::new("!has(oldSelf.postgres) || has(self.postgres)")
         .message("spec.postgres: absent: taking it out would take the databases away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
@@ -106,6 +110,10 @@ pub struct PlatformSpec {
     /// How drivers are scored, from the lake into PostgreSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<PlatformScore>,
+    /// How the questions of analysts are answered, from the lake into PostgreSQL. With it the archive takes in vehicle events and
+    /// alerts, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysts: Option<PlatformAnalysts>,
     /// Where actions run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openwhisk: Option<PlatformOpenWhisk>,

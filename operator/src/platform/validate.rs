@@ -11,8 +11,9 @@ use serde_json::Value;
 
 use super::build::{Api, Served};
 use super::crd::{
-    Platform, PlatformArchive, PlatformDetect, PlatformFlow, PlatformGateway, PlatformHdfs,
-    PlatformKafka, PlatformOpenWhisk, PlatformPostgres, PlatformScore, PlatformWarnings,
+    Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformFlow, PlatformGateway,
+    PlatformHdfs, PlatformKafka, PlatformOpenWhisk, PlatformPostgres, PlatformScore,
+    PlatformWarnings,
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
@@ -78,6 +79,8 @@ pub struct ValidatedPlatform {
     pub postgres: Option<PlatformPostgres>,
     /// Scores, if wanted.
     pub score: Option<PlatformScore>,
+    /// What analysts ask for, if wanted.
+    pub analysts: Option<PlatformAnalysts>,
     /// The archive, if wanted.
     pub archive: Option<ValidatedArchive>,
     /// OpenWhisk, if wanted.
@@ -180,9 +183,13 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         ("spec.postgres", spec.postgres.is_none()),
     ] {
         needs("spec.score", other, spec.score.is_some() && missing)?;
+        needs("spec.analysts", other, spec.analysts.is_some() && missing)?;
     }
     if let Some(score) = &spec.score {
         batch::check_score(&score.config, "spec.score.config")?;
+    }
+    if let Some(analysts) = &spec.analysts {
+        batch::check_analyse(&analysts.config, "spec.analysts.config")?;
     }
     let archive = match &spec.archive {
         Some(asked) => Some(ValidatedArchive {
@@ -245,6 +252,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         hdfs: spec.hdfs.clone(),
         postgres: spec.postgres.clone(),
         score: spec.score.clone(),
+        analysts: spec.analysts.clone(),
         archive,
         openwhisk: spec.openwhisk.clone(),
         warnings: spec.warnings.clone(),
@@ -318,6 +326,11 @@ pub(super) mod tests {
             ),
             (json!({"kafka": {}, "archive": {}}), "spec.archive"),
             (json!({"hdfs": {}, "score": {}}), "spec.score"),
+            (json!({"hdfs": {}, "analysts": {}}), "spec.analysts"),
+            (
+                json!({"hdfs": {}, "postgres": {}, "analysts": {"config": {"goneAfter": "0s"}}}),
+                "spec.analysts.config.goneAfter",
+            ),
             (
                 json!({"hdfs": {}, "postgres": {}, "score": {"config": {"braking": 0}}}),
                 "spec.score.config.braking",

@@ -1,5 +1,6 @@
 //! The resources that a platform consists of. Pure.
 
+mod analysts;
 mod detect;
 mod exposure;
 mod gateway;
@@ -137,11 +138,19 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     if let (Some(archive), Some(wanted)) = (&platform.archive, &platform.hdfs) {
         let job = hdfs::archive_job(platform, wanted, &archive.asked);
         add_job(&mut resources, job)?;
+        for job in analysts::archives(platform, wanted) {
+            add_job(&mut resources, job)?;
+        }
     }
     if let (Some(score), Some(hdfs), Some(postgres)) =
         (&platform.score, &platform.hdfs, &platform.postgres)
     {
         resources.add(&score::job(platform, hdfs, postgres, score))?;
+    }
+    if let (Some(wanted), Some(hdfs), Some(postgres)) =
+        (&platform.analysts, &platform.hdfs, &platform.postgres)
+    {
+        resources.add(&analysts::job(platform, hdfs, postgres, wanted))?;
     }
     if let Some(warnings) = &platform.warnings {
         for action in warnings::actions(platform, warnings) {

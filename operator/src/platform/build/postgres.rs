@@ -11,7 +11,7 @@ use crate::types::{DeletionPolicy, Operation};
 const SCORES: &str = "scores";
 /// The role that writes them.
 pub(super) const SCORE: &str = "score";
-/// The role that reads them.
+/// The role that reads what analysts ask for.
 const ANALYST: &str = "analyst";
 
 pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformPostgres) -> PostgresCluster {
@@ -57,7 +57,8 @@ fn scores() -> Database {
 fn role(name: &str, reads: Option<&str>) -> Role {
     let reads = reads.map(|database| ReadOnly {
         database: database.to_owned(),
-        schemas: vec!["millrace".into(), "public".into()],
+        // Not that of scores, which are of hires: what leads to persons is not for analysts.
+        schemas: vec!["analysts".into()],
     });
     Role {
         name: name.into(),
@@ -91,6 +92,7 @@ mod tests {
         let names: Vec<_> = spec.roles.iter().map(|role| role.name.as_str()).collect();
         assert_eq!(names, ["score", "analyst"]);
         assert_eq!(spec.roles[1].read_only[0].database, "scores");
+        assert_eq!(spec.roles[1].read_only[0].schemas, ["analysts"]);
         assert_eq!(spec.storage.size, "2Gi".into());
         let own = made(json!({"databases": [{"name": "own"}]})).unwrap().spec;
         assert_eq!((own.databases.len(), own.roles.len()), (1, 0));

@@ -120,6 +120,10 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
             if let Some(ValidatedArchive { config, .. }) = &platform.archive {
                 rules.push(topic(&config.topic, &[Read]));
                 rules.push(group(&config.group, &[Read]));
+                for (name, of) in super::analysts::archived(platform) {
+                    rules.push(topic(name, &[Read]));
+                    rules.push(group(&of, &[Read]));
+                }
             }
         }
     }

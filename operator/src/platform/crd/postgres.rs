@@ -42,7 +42,7 @@ pub struct PlatformPostgres {
     #[schemars(schema_with = "parameters_schema")]
     pub parameters: BTreeMap<String, String>,
     /// Databases. Where neither databases nor roles are given, there is `scores`, which belongs to the role `score`, and the
-    /// role `analyst`, which may read it.
+    /// role `analyst`, which may read its schema `analysts`: nothing there leads to a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub databases: Vec<Database>,
