@@ -203,10 +203,21 @@ pub fn hadoop_libs(context: &Context) -> anyhow::Result<PathBuf> {
     laid_out(context, "hadoop", "share")
 }
 
-/// What the pom.xml of an image lays out, kept by the key of that file.
+/// The document store of development, compiled, with its jars from Maven; gives the directory that holds `lib`.
+///
+/// # Errors
+/// Maven cannot fetch them, or the compiler fails.
+pub fn mongo_wire(context: &Context) -> anyhow::Result<PathBuf> {
+    laid_out(context, "mongo-wire", "home")
+}
+
+/// What the pom.xml of an image lays out, kept by the key of that file and of the sources beside it.
 fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBuf> {
-    let pom = context.root.join("images").join(image).join("pom.xml");
-    let key = files::key(std::slice::from_ref(&pom))?;
+    let of_image = context.root.join("images").join(image);
+    let pom = of_image.join("pom.xml");
+    let mut made_of = vec![pom.clone()];
+    made_of.extend(Some(of_image.join("src")).filter(|sources| sources.is_dir()));
+    let key = files::key(&made_of)?;
     let home = context.cache.join(format!("{image}-{key}"));
     let out = home.join(part);
     if !out.is_dir() {

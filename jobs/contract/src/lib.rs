@@ -13,6 +13,7 @@ pub mod field;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;
 pub mod invalid;
+pub mod materialize;
 pub mod pseudonym;
 pub mod score;
 #[rustfmt::skip]

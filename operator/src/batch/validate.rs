@@ -143,15 +143,7 @@ pub(super) mod tests {
     }
 
     fn images() -> Images {
-        let image = |name: &str| format!("{name}:1");
-        Images {
-            kafka: image("kafka"),
-            postgres: image("postgres"),
-            zookeeper: image("zookeeper"),
-            hadoop: image("hadoop"),
-            stream: image("stream"),
-            whisk: image("whisk"),
-        }
+        Images::named(|name| format!("{name}:1"))
     }
 
     pub(in crate::batch) fn valid(spec: Value) -> Result<ValidatedBatch, String> {

@@ -207,14 +207,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     pub(in crate::job) fn images() -> Images {
-        Images {
-            kafka: "kafka:4".into(),
-            zookeeper: "zookeeper:3".into(),
-            hadoop: "hadoop:3".into(),
-            postgres: "postgres:15".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        }
+        Images::named(|name| format!("{name}:1"))
     }
 
     pub(in crate::job) fn job(spec: serde_json::Value) -> StreamJob {

@@ -149,14 +149,7 @@ pub(super) mod tests {
             "spec": spec,
         }))
         .unwrap();
-        let images = Images {
-            kafka: "kafka:4".into(),
-            zookeeper: "zookeeper:3".into(),
-            hadoop: "hadoop:3".into(),
-            postgres: "postgres:15".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        };
+        let images = Images::named(|name| format!("{name}:1"));
         validate(&ensemble, None, &images)
     }
 

@@ -25,15 +25,7 @@ pub const LIMIT: Duration = Duration::from_secs(240);
 const DATA_PORTS: [u16; 3] = [9866, 9864, 9867];
 
 pub fn images() -> Images {
-    let image = |name: &str| name.to_owned();
-    Images {
-        kafka: image("kafka"),
-        zookeeper: image("zookeeper"),
-        hadoop: image("hadoop"),
-        postgres: image("postgres"),
-        stream: image("stream"),
-        whisk: image("whisk"),
-    }
+    Images::named(str::to_owned)
 }
 
 fn metadata(name: &str) -> Value {

@@ -18,7 +18,6 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use millrace_lake::layout::Layout;
@@ -86,7 +85,10 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
 
     tokio::spawn(kafka.clone().follow(health.clone(), stop.clone()));
     let lookup = Lookup::new(&kafka, &client_id)?;
-    if !wait_for_topic(&config.topic, &lookup, &health, &stop).await {
+    if !lookup
+        .wait_for(&[&config.topic], &health, TOPIC, &stop)
+        .await
+    {
         return Ok(());
     }
     let shared = Arc::new(partition::Shared {
@@ -134,30 +136,4 @@ fn halt(step: Option<&str>, while_there: Option<PathBuf>) -> Result<halt::Halt, 
         problem: format!("{step} is no step"),
         cure: "name one of stage, close, seal, commit, publish, settle".to_owned(),
     })
-}
-
-// Whoever applies everything at once sees the topic come up late: that is no reason to crash.
-async fn wait_for_topic(
-    topic: &str,
-    lookup: &Lookup,
-    health: &Health,
-    stop: &CancellationToken,
-) -> bool {
-    let mut told = String::new();
-    loop {
-        let Err(error) = lookup.partition_count(topic).await else {
-            health.ready(TOPIC);
-            return true;
-        };
-        let problem = error.to_string();
-        if problem != told {
-            tracing::warn!(problem, "waiting for the topic");
-            told.clone_from(&problem);
-        }
-        health.waiting(TOPIC, problem);
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
 }
