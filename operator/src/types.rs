@@ -130,6 +130,24 @@ pub fn is_false(switch: &bool) -> bool {
 /// A free-form object.
 pub type FreeForm = serde_json::Map<String, serde_json::Value>;
 
+/// Reads the configuration of a job as the job itself will: the field that holds it, the job, and the page that tells its keys.
+///
+/// # Errors
+/// A key is unknown, or a value has the wrong type.
+pub fn configuration<T: serde::de::DeserializeOwned>(
+    config: &FreeForm,
+    (field, job, page): (&str, &str, &str),
+) -> Result<T, millrace_contract::Invalid> {
+    serde_json::from_value(serde_json::Value::Object(config.clone())).map_err(|error| {
+        millrace_contract::Invalid::new(
+            field,
+            job,
+            error.to_string(),
+            format!("see {page} for the keys and their values"),
+        )
+    })
+}
+
 /// A persistent volume.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

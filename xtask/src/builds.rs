@@ -118,7 +118,12 @@ pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
 }
 
 /// The actions that come with the platform.
-pub const ACTIONS: &[&str] = &["assess-vehicle", "notify-driver", "warn-geofence"];
+pub const ACTIONS: &[&str] = &[
+    "assess-vehicle",
+    "make-offer",
+    "notify-driver",
+    "warn-geofence",
+];
 
 fn zip(program: &Path, to: &Path) -> anyhow::Result<()> {
     let mut bytes = Vec::new();

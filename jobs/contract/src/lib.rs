@@ -8,6 +8,7 @@ pub mod archive;
 pub mod cloudevent;
 pub mod codec;
 pub mod dead_letter;
+pub mod driver;
 pub mod duration;
 pub mod field;
 #[cfg(any(test, feature = "generate"))]

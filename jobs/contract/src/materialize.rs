@@ -1,12 +1,15 @@
 //! The configuration of `materialize`: the job reads it, and the operator checks it before it starts the job.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
+use crate::driver::OfferRule;
 use crate::duration::Span;
 use crate::{Invalid, topics};
 
 /// config.yaml of `materialize`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct MaterializeConfig {
     /// The consumer group.
@@ -15,6 +18,8 @@ pub struct MaterializeConfig {
     pub topics: Topics,
     /// The database; that of the binding when absent, else `millrace`.
     pub database: Option<String>,
+    /// The database of what leads to persons; that of the other documents with `-identity` when absent.
+    pub identity_database: Option<String>,
     /// So long records are gathered before their documents are written.
     pub window: Span,
     /// So many records are gathered at most.
@@ -25,6 +30,8 @@ pub struct MaterializeConfig {
     pub session_timeout: Span,
     /// The longest wait before another try while MongoDB is away.
     pub longest_wait: Span,
+    /// Rules of offers that are put into MongoDB, by name. Others that are there stay.
+    pub offer_rules: BTreeMap<String, OfferRule>,
     /// Where records go that cannot be read, or that MongoDB refuses.
     pub dead_letter_topic: String,
 }
@@ -39,6 +46,10 @@ pub struct Topics {
     pub alerts: String,
     /// What became of notifications.
     pub deliveries: String,
+    /// Which driver a pseudonym stands for.
+    pub hires: String,
+    /// What drivers have agreed to and how to reach them.
+    pub drivers: String,
 }
 
 impl Default for Topics {
@@ -47,6 +58,8 @@ impl Default for Topics {
             vehicles: topics::TELEMETRY.to_owned(),
             alerts: topics::ALERTS.to_owned(),
             deliveries: topics::NOTIFIED.to_owned(),
+            hires: topics::HIRES.to_owned(),
+            drivers: topics::DRIVERS.to_owned(),
         }
     }
 }
@@ -57,11 +70,13 @@ impl Default for MaterializeConfig {
             group: "materialize".to_owned(),
             topics: Topics::default(),
             database: None,
+            identity_database: None,
             window: Span::seconds(1),
             records: 5000,
             keep: Span::seconds(90 * 86_400),
             session_timeout: Span::seconds(10),
             longest_wait: Span::seconds(30),
+            offer_rules: BTreeMap::new(),
             dead_letter_topic: topics::DEAD_LETTERS.to_owned(),
         }
     }
@@ -89,6 +104,8 @@ impl MaterializeConfig {
             &self.topics.vehicles,
             &self.topics.alerts,
             &self.topics.deliveries,
+            &self.topics.hires,
+            &self.topics.drivers,
         ];
         if topics.iter().all(|topic| topic.is_empty()) {
             return Err(Invalid::new(
@@ -98,8 +115,25 @@ impl MaterializeConfig {
                 "name at least one, or leave the field out",
             ));
         }
-        if let Some(database) = &self.database {
-            check_database("database", database)?;
+        for (field, name) in [
+            ("database", &self.database),
+            ("identityDatabase", &self.identity_database),
+        ] {
+            if let Some(name) = name {
+                check_database(field, name)?;
+            }
+        }
+        if self.database.is_some() && self.database == self.identity_database {
+            return Err(Invalid::new(
+                "identityDatabase",
+                self.identity_database.as_deref().unwrap_or_default(),
+                "is the database of the other documents",
+                "name another one, or leave the field out",
+            ));
+        }
+        for (name, rule) in &self.offer_rules {
+            let field = format!("offerRules.{name}");
+            rule.validate().map_err(|invalid| invalid.within(&field))?;
         }
         if self.records == 0 {
             return Err(Invalid::new(
@@ -156,8 +190,7 @@ mod tests {
             let config: MaterializeConfig = serde_json::from_value(yaml).unwrap();
             config.validate().err().map(|invalid| invalid.field)
         };
-        let no_topics =
-            serde_json::json!({"topics": {"vehicles": "", "alerts": "", "deliveries": ""}});
+        let no_topics = serde_json::json!({"topics": {"vehicles": "", "alerts": "", "deliveries": "", "hires": "", "drivers": ""}});
         assert_eq!(invalid(no_topics), Some("topics".to_owned()));
         for (field, value) in [
             ("group", serde_json::json!(" ")),

@@ -37,6 +37,8 @@ impl Place {
             ("telemetry", 3, false),
             ("alerts", 3, false),
             ("notified", 3, true),
+            ("hires", 3, true),
+            ("drivers", 3, true),
             ("dead-letters", 1, false),
         ];
         create_topics(&kafka.bootstrap(), &topics).await;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, KeyToPath, PodTemplateSpec, SecretVolumeSource, Volume,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, ObjectMeta};
 
@@ -14,6 +16,11 @@ use crate::job::lake::Place;
 use crate::job::{CONFIG_DIR, GRACE_SECONDS, environment, pod_labels};
 use crate::pods::{self, Schedule};
 use crate::reconcile::{Error, Prepared, Resources};
+use crate::types::KeyRef;
+
+/// The volume with the token by which scores are told.
+const REPORT: &str = "report";
+const REPORT_DIR: &str = "/etc/millrace-report";
 
 /// Every kind that [`build`] makes.
 #[must_use]
@@ -56,6 +63,15 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     let (mut volumes, mut mounts) = pods::bindings(&job.bindings());
     volumes.push(pods::config_volume("config", &config_name(job)));
     mounts.push(pods::read_only_mount("config", CONFIG_DIR));
+    let mut environment = environment(&place.environment());
+    if let Some(report) = &job.report {
+        volumes.push(token_volume(&report.token_secret_ref));
+        mounts.push(pods::read_only_mount(REPORT, REPORT_DIR));
+        environment.extend([
+            pods::env("MILLRACE_REPORT_TO", &report.gateway_url),
+            pods::env("MILLRACE_REPORT_TOKEN_FILE", &format!("{REPORT_DIR}/token")),
+        ]);
+    }
     let container = Container {
         name: job.job.command().into(),
         image: Some(job.image.clone()),
@@ -65,7 +81,7 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
             job.job.command().into(),
             format!("--catch-up={}", job.catch_up_days),
         ]),
-        env: Some(environment(&place.environment())),
+        env: Some(environment),
         resources: Some(pods::resources(job.resources.as_ref(), MEMORY, "100m")),
         volume_mounts: Some(mounts),
         ..Container::default()
@@ -92,6 +108,24 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     Ok(pods::cron_job(metadata, &schedule, template))
 }
 
+/// One key of a Secret: that of a gateway holds others, which are none of this job's business.
+fn token_volume(key: &KeyRef) -> Volume {
+    Volume {
+        name: REPORT.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(key.name.clone()),
+            items: Some(vec![KeyToPath {
+                key: key.key.clone(),
+                path: "token".into(),
+                mode: None,
+            }]),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::validate::tests::valid;
@@ -101,7 +135,8 @@ mod tests {
     #[test]
     fn the_objects_of_score() {
         let spec = json!({"job": "score", "schedule": "20 2 * * *", "timeZone": "Europe/Vienna", "lake": {"hdfs": "h"},
-            "postgresSecret": "p-score", "config": {"zone": "Europe/Vienna"}});
+            "postgresSecret": "p-score", "config": {"zone": "Europe/Vienna"},
+            "report": {"gatewayUrl": "http://g:8080", "tokenSecretRef": {"name": "g", "key": "events-token"}}});
         let job = valid(spec).unwrap();
         let place = Place {
             address: "hdfs://h-namenode-0.ns.svc:8020".into(),

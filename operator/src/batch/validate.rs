@@ -5,7 +5,7 @@ use millrace_contract::Invalid;
 use millrace_contract::score::ScoreConfig;
 use serde_json::Value;
 
-use super::crd::{Batch, BatchJob, BatchLake};
+use super::crd::{Batch, BatchJob, BatchLake, BatchReport};
 use crate::context::Images;
 use crate::hdfs;
 use crate::job::lake::{self, Place};
@@ -19,6 +19,8 @@ pub struct ValidatedBatch {
     pub owner: Owner,
     /// Which job.
     pub job: Batch,
+    /// Whom it tells.
+    pub report: Option<BatchReport>,
     /// When it runs.
     pub schedule: String,
     /// The time zone of that.
@@ -92,6 +94,7 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
     Ok(ValidatedBatch {
         owner: Owner::of(job)?,
         job: spec.job,
+        report: spec.report.clone(),
         schedule: spec.schedule.clone(),
         time_zone: spec.time_zone.clone(),
         lake_secret,

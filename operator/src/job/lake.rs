@@ -3,11 +3,10 @@
 use k8s_openapi::api::core::v1::{EnvVar, Secret};
 use millrace_contract::Invalid;
 use millrace_contract::archive::ArchiveConfig;
-use serde_json::Value;
 
 use super::crd::{Compaction, JobLake, Retention};
 use crate::pods;
-use crate::types::{FreeForm, PodResources};
+use crate::types::{FreeForm, PodResources, configuration};
 
 /// The directory of datasets where nobody names another, as `millrace-stream` has it.
 pub const ROOT: &str = "/millrace/lake";
@@ -183,19 +182,8 @@ fn split(uri: &str) -> Option<(String, Option<String>)> {
 /// # Errors
 /// Names the field, its value and the cure.
 pub fn config(config: &FreeForm, field: &str) -> Result<ArchiveConfig, Invalid> {
-    let value = Value::Object(config.clone());
-    let read: ArchiveConfig = serde_json::from_value(value).map_err(|error| {
-        Invalid::new(
-            field,
-            "archive",
-            error.to_string(),
-            "see docs/lake.md for the keys and their values",
-        )
-    })?;
-    read.validate().map_err(|invalid| Invalid {
-        field: format!("{field}.{}", invalid.field),
-        ..invalid
-    })?;
+    let read: ArchiveConfig = configuration(config, (field, "archive", "docs/lake.md"))?;
+    read.validate().map_err(|invalid| invalid.within(field))?;
     Ok(read)
 }
 
@@ -221,7 +209,7 @@ pub fn grace_seconds(config: &ArchiveConfig) -> i64 {
 mod tests {
     use super::*;
     use k8s_openapi::ByteString;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     fn lake(asked: Value) -> Lake {
         let asked: JobLake = serde_json::from_value(asked).unwrap();

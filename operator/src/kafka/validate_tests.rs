@@ -26,7 +26,7 @@ fn pool(name: &str, roles: Value, replicas: i32, first: i32, last: i32) -> Value
 #[test]
 fn a_small_cluster_gets_defaults() {
     let valid = valid(json!({"nodes": 1, "storage": {"size": "1Gi"}}));
-    assert_eq!(valid.image, "kafka:4");
+    assert_eq!(valid.image, "kafka:1");
     assert_eq!(valid.pools[0].heap_mebibytes, 192);
     assert_eq!(valid.pools[0].set, "k");
     assert_eq!(valid.cluster_id, "a6e4EJ2tEdGAtADAT9QwyA");

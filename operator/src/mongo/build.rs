@@ -77,7 +77,10 @@ fn binding(mongo: &ValidatedMongo) -> Secret {
         data: Some(pods::secret_data([
             ("type", "mongodb".to_owned()),
             ("provider", "millrace".to_owned()),
-            ("uri", format!("mongodb://{host}:{PORT}/{database}?directConnection=true")),
+            (
+                "uri",
+                format!("mongodb://{host}:{PORT}/{database}?directConnection=true"),
+            ),
             ("host", host),
             ("port", PORT.to_string()),
             ("database", database.clone()),

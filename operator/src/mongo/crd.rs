@@ -32,8 +32,7 @@ use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Stora
 )]
 #[serde(rename_all = "camelCase")]
 pub struct MongoClusterSpec {
-    /// Which server it is. It cannot be changed: the files of one are nothing to the other.
-    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.engine: cannot be changed, because the files of one server are nothing to the other; put the former value back, or make a new MongoCluster"))]
+    /// Which server it is.
     pub engine: Engine,
     /// The container image. The operator's own default for the engine when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod crd;
+pub mod external;
 mod reconcile;
 pub mod validate;
 

@@ -166,7 +166,12 @@ fn status(
         generation,
     );
     let stopped = mongo.operation.stopped;
-    tell_stopped(conditions, stopped, pods.map_or(0, |p| p.replicas), generation);
+    tell_stopped(
+        conditions,
+        stopped,
+        pods.map_or(0, |p| p.replicas),
+        generation,
+    );
     if let Some(refused) = &seen.volumes.refused {
         let reason = "VolumeCannotGrow";
         set_condition(conditions, DEGRADED, true, reason, refused, generation);

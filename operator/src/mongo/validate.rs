@@ -46,7 +46,10 @@ impl ValidatedMongo {
     #[must_use]
     pub fn host(&self) -> String {
         // Without the cluster domain, which nobody outside the kubelet's configuration knows for certain.
-        format!("{}-{COMPONENT}.{}.svc", self.owner.name, self.owner.namespace)
+        format!(
+            "{}-{COMPONENT}.{}.svc",
+            self.owner.name, self.owner.namespace
+        )
     }
 }
 
@@ -117,7 +120,10 @@ pub(super) mod tests {
     #[test]
     fn what_cannot_work_is_refused() {
         for (spec, field) in [
-            (json!({"engine": "wire", "database": "admin"}), "spec.database: admin"),
+            (
+                json!({"engine": "wire", "database": "admin"}),
+                "spec.database: admin",
+            ),
             (
                 json!({"engine": "wire", "resources": {"memory": "64Mi"}}),
                 "spec.resources.memory: 64Mi",
@@ -127,7 +133,10 @@ pub(super) mod tests {
             assert!(told.starts_with(field), "{told}");
         }
         let wire = valid(json!({"engine": "wire"})).unwrap();
-        assert_eq!((wire.image.as_str(), wire.heap_mebibytes), ("mongo-wire:1", 80));
+        assert_eq!(
+            (wire.image.as_str(), wire.heap_mebibytes),
+            ("mongo-wire:1", 80)
+        );
         assert_eq!(wire.host(), "m-mongo.ns.svc");
     }
 }

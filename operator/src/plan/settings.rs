@@ -80,7 +80,9 @@ pub async fn settings(
     };
     let image = |name: &'static str| {
         let variable = image_variable(name);
-        let found = given.image(name).or_else(|| environment.get(&variable).cloned());
+        let found = given
+            .image(name)
+            .or_else(|| environment.get(&variable).cloned());
         found.ok_or_else(|| SettingsError {
             problem: format!("its environment has no {variable}"),
         })

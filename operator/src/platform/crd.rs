@@ -15,6 +15,8 @@ mod detect;
 mod flow;
 mod gateway;
 mod hdfs;
+mod mongo;
+mod offers;
 mod outside;
 mod postgres;
 mod score;
@@ -27,6 +29,8 @@ pub use gateway::{
     PlatformGateway,
 };
 pub use hdfs::{PlatformArchive, PlatformDataNodes, PlatformHdfs, PlatformNameNodes};
+pub use mongo::{PlatformMaterialize, PlatformMongo};
+pub use offers::{OfferChannel, PlatformOffers};
 pub use outside::{External, ExternalKafka};
 pub use postgres::PlatformPostgres;
 pub use score::PlatformScore;
@@ -75,6 +79,12 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message("spec.score: works only together with spec.hdfs and spec.postgres: add them, or remove spec.score"),
     validation = Rule::new("!has(oldSelf.postgres) || has(self.postgres)")
         .message("spec.postgres: absent: taking it out would take the databases away from those who use them; put it back, or delete the Platform"),
+    validation = Rule::new("!has(self.materialize) || (has(self.kafka) && has(self.gateway) && has(self.mongo))")
+        .message("spec.materialize: works only together with spec.kafka, spec.gateway and spec.mongo: add them, or remove spec.materialize"),
+    validation = Rule::new("!has(self.offers) || (has(self.materialize) && has(self.openwhisk))")
+        .message("spec.offers: works only together with spec.materialize and spec.openwhisk: add them, or remove spec.offers"),
+    validation = Rule::new("!has(oldSelf.mongo) || has(self.mongo)")
+        .message("spec.mongo: absent: taking it out would take the documents away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
         .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
 )]
@@ -106,17 +116,26 @@ pub struct PlatformSpec {
     /// How drivers are scored, from the lake into PostgreSQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<PlatformScore>,
+    /// Where documents are. Without it the platform has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mongo: Option<PlatformMongo>,
+    /// Alerts, deliveries and the state of vehicles as documents in MongoDB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub materialize: Option<PlatformMaterialize>,
     /// Where actions run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openwhisk: Option<PlatformOpenWhisk>,
     /// How drivers are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<PlatformWarnings>,
+    /// What good drivers are offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers: Option<PlatformOffers>,
     /// How the flow through the platform is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<PlatformFlow>,
     /// Take the platform to zero pods in order, and nothing is lost: the gateway first, so that nothing is accepted that
-    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk, HDFS and PostgreSQL; then Kafka. Volumes stay. `false`
+    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk, HDFS, PostgreSQL and MongoDB; then Kafka. Volumes stay. `false`
     /// brings all of it back in the reverse order.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub stopped: bool,

@@ -4,6 +4,7 @@
 //! same again changes nothing.
 
 use jiff::Timestamp;
+use millrace_contract::driver::{Hire, Profile};
 use millrace_contract::{Alert, FIELDS, Telemetry};
 use mongodb::bson::{Bson, DateTime, Document, doc, serialize_to_document};
 
@@ -18,6 +19,8 @@ pub const ALERTS: &str = "alerts";
 /// The collection of what became of notifications, by alert.
 pub const DELIVERIES: &str = "deliveries";
 
+pub use millrace_contract::driver::{DRIVERS, HIRES};
+
 /// What a record says about a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
@@ -27,6 +30,12 @@ pub enum Said {
     Raised(Box<Alert>),
     /// How far a notification came.
     Notified(Notified),
+    /// Which driver hires.
+    Hired(Hire),
+    /// What is known of a driver, and when that was told.
+    Known(Profile, Timestamp),
+    /// That there is to be no document.
+    Removed,
 }
 
 impl Said {
@@ -39,6 +48,10 @@ impl Said {
             Self::Measured(telemetry) => measured(telemetry, document),
             Self::Raised(alert) => raised(alert, document),
             Self::Notified(notified) => Ok(notified_of(notified, document)),
+            Self::Hired(hire) => Ok(hired(hire, document)),
+            Self::Known(profile, at) => known(profile, *at, document),
+            // Whoever writes documents looks for this first.
+            Self::Removed => Ok(false),
         }
     }
 }
@@ -131,6 +144,46 @@ fn notified_of(notified: &Notified, document: &mut Document) -> bool {
     true
 }
 
+fn hired(hire: &Hire, document: &mut Document) -> bool {
+    // A pseudonym stands for one driver for good.
+    if document
+        .get_str("driver")
+        .is_ok_and(|driver| driver == hire.driver)
+    {
+        return false;
+    }
+    document.insert("driver", hire.driver.as_str());
+    document.insert("vehicle", hire.vehicle.as_str());
+    document.insert("seen_at", date(hire.seen_at));
+    true
+}
+
+/// What a profile leaves out is not known any more.
+fn known(
+    profile: &Profile,
+    at: Timestamp,
+    document: &mut Document,
+) -> Result<bool, mongodb::bson::error::Error> {
+    let at = date(at);
+    if document.get_datetime("at").is_ok_and(|known| *known > at) {
+        return Ok(false);
+    }
+    let mut said = serialize_to_document(profile)?;
+    said.insert("at", at);
+    let kept: Document = ["_id", REVISION]
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), document.get(name)?.clone())))
+        .collect();
+    let before: Document = std::mem::take(document)
+        .into_iter()
+        .filter(|(name, _)| !kept.contains_key(name))
+        .collect();
+    let same = before == said;
+    *document = kept;
+    document.extend(said);
+    Ok(!same)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +258,25 @@ mod tests {
             keys
         };
         assert_eq!(sorted(forward), sorted(all(&[delivered, accepted])));
+    }
+
+    #[test]
+    fn what_a_profile_leaves_out_is_not_known_any_more() {
+        let profile = |mail: Option<&str>| Profile {
+            language: Some("de".into()),
+            mail: mail.map(str::to_owned),
+            offers: mail.is_some(),
+            ..Profile::default()
+        };
+        let mut document = doc! {"_id": "d", REVISION: 3_i64};
+        let first = Said::Known(profile(Some("a@b.example")), at(1));
+        assert!(first.merge(&mut document).unwrap());
+        assert!(!first.merge(&mut document).unwrap());
+        let second = Said::Known(profile(None), at(2));
+        assert!(second.merge(&mut document).unwrap());
+        assert!(!first.merge(&mut document).unwrap(), "it is older");
+        let expected = doc! {"_id": "d", REVISION: 3_i64, "language": "de", "offers": false, "at": date(at(2))};
+        assert_eq!(document, expected);
     }
 
     proptest! {

@@ -6,6 +6,7 @@
 
 pub mod document;
 mod metrics;
+mod source;
 pub mod store;
 mod worker;
 
@@ -61,7 +62,7 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     tracing::info!(%address, login = ?kafka.login(), topics = ?config.topics, "materialize starts");
 
     tokio::spawn(kafka.clone().follow(health.clone(), stop.clone()));
-    let sources = worker::sources(&config);
+    let sources = source::sources(&config);
     let mut topics: Vec<&str> = sources.iter().map(|(topic, _)| topic.as_str()).collect();
     topics.push(&config.dead_letter_topic);
     let lookup = Lookup::new(&kafka, &client_id)?;
@@ -76,13 +77,13 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
         health,
         config,
     });
-    tokio::spawn(forget(Arc::clone(&shared), stop.clone()));
+    tokio::spawn(upkeep(Arc::clone(&shared), stop.clone()));
     let mut workers = JoinSet::new();
-    for (topic, collection) in sources {
+    for (topic, target) in sources {
         let worker = worker::Worker {
             shared: Arc::clone(&shared),
             topic,
-            collection,
+            target,
             kafka: kafka.clone(),
             client_id: client_id.clone(),
             runtime: tokio::runtime::Handle::current(),
@@ -101,14 +102,16 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-// Several replicas may do so at once: what is gone is gone.
-async fn forget(shared: Arc<worker::Shared>, stop: CancellationToken) {
+// Puts the rules of offers there, and removes what is too old. Several replicas may do so at once: it is the same each time.
+async fn upkeep(shared: Arc<worker::Shared>, stop: CancellationToken) {
     let keep = SignedDuration::try_from(shared.config.keep.0).unwrap_or(SignedDuration::MAX);
     loop {
         let before = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
         let done = async {
-            let database = shared.database().await?;
-            let removed = store::forget(&database, before).await;
+            let databases = shared.databases().await?;
+            let rules = store::put_rules(&databases.documents, &shared.config.offer_rules).await;
+            rules.map_err(|error| error.to_string())?;
+            let removed = store::forget(&databases.documents, before).await;
             removed.map_err(|error| error.to_string())
         };
         match done.await {

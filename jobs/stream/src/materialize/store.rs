@@ -1,13 +1,14 @@
 //! Documents in MongoDB: read, merged, and written back where nobody else has changed them meanwhile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
+use millrace_contract::driver::{OFFER_RULES, OfferRule};
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::{Collection, Database, IndexModel};
 
-use super::document::{ALERTS, DELIVERIES, REVISION, Said, VEHICLES};
+use super::document::{ALERTS, DELIVERIES, HIRES, REVISION, Said, VEHICLES};
 
 /// So many documents are read and written at once. A server takes 100,000 in one command.
 const CHUNK: usize = 1000;
@@ -98,14 +99,23 @@ async fn merge_chunk<R: Clone>(
     for _ in 0..ATTEMPTS {
         let mut known = read(&database.collection(collection), &ids).await?;
         let mut statements = Vec::new();
+        let mut removed = Vec::new();
         for id in &ids {
             let updates = by_id.get(id).map_or(&[][..], Vec::as_slice);
             let before = known.remove(*id);
             match statement(id, before, updates) {
-                Ok(Some(statement)) => statements.push((*id, statement)),
-                Ok(None) => {}
+                Ok(Next::Write(statement)) => statements.push((*id, statement)),
+                Ok(Next::Remove) => removed.push(*id),
+                Ok(Next::Keep) => {}
                 Err(error) => refuse(updates, &error.to_string(), written),
             }
+        }
+        if !removed.is_empty() {
+            let collection: Collection<Document> = database.collection(collection);
+            let result = collection
+                .delete_many(doc! {"_id": {"$in": removed}})
+                .await?;
+            written.documents += usize::try_from(result.deleted_count).unwrap_or_default();
         }
         if statements.is_empty() {
             return Ok(());
@@ -146,13 +156,31 @@ fn refuse<R: Clone>(updates: &[&Update<R>], problem: &str, written: &mut Written
     }));
 }
 
-/// The statement of an `update` command that makes a document say what updates say, unless it does already.
+/// What has to happen to a document.
+enum Next {
+    /// Nothing.
+    Keep,
+    /// A statement of an `update` command.
+    Write(Document),
+    /// It goes.
+    Remove,
+}
+
+/// What makes a document say what updates say.
 fn statement<R>(
     id: &str,
     before: Option<Document>,
     updates: &[&Update<R>],
-) -> Result<Option<Document>, mongodb::bson::error::Error> {
+) -> Result<Next, mongodb::bson::error::Error> {
     let is_new = before.is_none();
+    // What was said before its removal says nothing any more.
+    let last_removal = updates
+        .iter()
+        .rposition(|update| update.said == Said::Removed);
+    let later = last_removal.map_or(updates, |index| &updates[index + 1..]);
+    if later.is_empty() && last_removal.is_some() {
+        return Ok(if is_new { Next::Keep } else { Next::Remove });
+    }
     let mut document = before.unwrap_or_else(|| doc! {"_id": id});
     let revision = match document.get(REVISION) {
         Some(Bson::Int64(revision)) => *revision,
@@ -160,11 +188,15 @@ fn statement<R>(
         _ => 0,
     };
     let mut changed = false;
-    for update in updates {
+    if last_removal.is_some() && !is_new {
+        document = doc! {"_id": id};
+        changed = true;
+    }
+    for update in later {
         changed |= update.said.merge(&mut document)?;
     }
     if !changed {
-        return Ok(None);
+        return Ok(Next::Keep);
     }
     document.insert(REVISION, revision + 1);
     // Whoever was faster has left another revision, or the id itself.
@@ -173,7 +205,7 @@ fn statement<R>(
     } else {
         doc! {"_id": id, REVISION: revision}
     };
-    Ok(Some(
+    Ok(Next::Write(
         doc! {"q": query, "u": document, "upsert": is_new, "multi": false},
     ))
 }
@@ -235,11 +267,17 @@ async fn write<'a>(
     Ok((changed, failures.collect()))
 }
 
-/// Makes the indexes by which documents are looked for.
+/// Makes the indexes by which documents are looked for; those of `identity` are what leads to persons.
 ///
 /// # Errors
 /// The server is away or refuses.
-pub async fn make_indexes(database: &Database) -> Result<(), mongodb::error::Error> {
+pub async fn make_indexes(
+    database: &Database,
+    identity: &Database,
+) -> Result<(), mongodb::error::Error> {
+    let keys = vec![IndexModel::builder().keys(doc! {"driver": 1}).build()];
+    let hires: Collection<Document> = identity.collection(HIRES);
+    hires.create_indexes(keys).await?;
     for (collection, keys) in [
         (VEHICLES, vec![doc! {"time": 1}]),
         (
@@ -260,6 +298,24 @@ pub async fn make_indexes(database: &Database) -> Result<(), mongodb::error::Err
             .map(|keys| IndexModel::builder().keys(keys).build());
         let collection: Collection<Document> = database.collection(collection);
         collection.create_indexes(models).await?;
+    }
+    Ok(())
+}
+
+/// Puts rules of offers in the place of those of the same names.
+///
+/// # Errors
+/// The server is away or refuses.
+pub async fn put_rules(
+    documents: &Database,
+    rules: &BTreeMap<String, OfferRule>,
+) -> Result<(), mongodb::error::Error> {
+    let collection: Collection<Document> = documents.collection(OFFER_RULES);
+    for (name, rule) in rules {
+        let mut document = doc! {"_id": name};
+        document.extend(mongodb::bson::serialize_to_document(rule)?);
+        let replaced = collection.replace_one(doc! {"_id": name}, document);
+        replaced.upsert(true).await?;
     }
     Ok(())
 }

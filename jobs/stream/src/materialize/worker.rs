@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use millrace_contract::cloudevent::CloudEvent;
 use millrace_contract::materialize::MaterializeConfig;
-use millrace_contract::{Alert, DeadLetter, Invalid, Kept, Payload, Reason, codec};
+use millrace_contract::{DeadLetter, Kept, Payload, Reason};
 use mongodb::Database;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::document::{ALERTS, DELIVERIES, Said, VEHICLES};
 use super::metrics::Metrics;
+use super::source::{Target, read};
 use super::store::{self, Refused, Update};
 use crate::connect::{
     Access, ConnectError, DocumentsAccess, GroupConsumer, GroupEvents, GroupSettings, Member,
@@ -35,7 +35,7 @@ pub struct Shared {
     /// Where MongoDB is.
     pub documents: DocumentsAccess,
     /// The client in use; none after a failure, so that the next one sees a password that has changed.
-    pub client: Mutex<Option<Database>>,
+    pub client: Mutex<Option<Databases>>,
     /// For dead letters.
     pub producer: Producer,
     /// What is told.
@@ -44,20 +44,39 @@ pub struct Shared {
     pub health: Health,
 }
 
+/// Where documents go.
+#[derive(Debug, Clone)]
+pub struct Databases {
+    /// All but what leads to persons.
+    pub documents: Database,
+    /// What leads to persons.
+    pub identity: Database,
+}
+
 impl Shared {
-    /// The database, its indexes made.
+    /// The databases, their indexes made.
     ///
     /// # Errors
-    /// It is away, or lets nobody in.
-    pub async fn database(&self) -> Result<Database, String> {
+    /// MongoDB is away, or lets nobody in.
+    pub async fn databases(&self) -> Result<Databases, String> {
         let mut client = self.client.lock().await;
-        if let Some(database) = &*client {
-            return Ok(database.clone());
+        if let Some(databases) = &*client {
+            return Ok(databases.clone());
         }
         let told = |error: &dyn std::fmt::Display| error.to_string();
-        let database = self.documents.database().await.map_err(|e| told(&e))?;
-        store::make_indexes(&database).await.map_err(|e| told(&e))?;
-        Ok(client.insert(database).clone())
+        let documents = self.documents.database().await.map_err(|e| told(&e))?;
+        let identity = match &self.config.identity_database {
+            Some(name) => name.clone(),
+            None => format!("{}-identity", documents.name()),
+        };
+        let identity = documents.client().database(&identity);
+        let made = store::make_indexes(&documents, &identity).await;
+        made.map_err(|e| told(&e))?;
+        let databases = Databases {
+            documents,
+            identity,
+        };
+        Ok(client.insert(databases).clone())
     }
 
     /// The next one to ask makes a client anew.
@@ -72,8 +91,8 @@ pub struct Worker {
     pub shared: Arc<Shared>,
     /// The topic.
     pub topic: String,
-    /// The collection.
-    pub collection: &'static str,
+    /// What it becomes.
+    pub target: Target,
     /// Where Kafka is.
     pub kafka: Access,
     /// The name that the broker's log shows.
@@ -82,52 +101,6 @@ pub struct Worker {
     pub runtime: Handle,
     /// Told to stop.
     pub stop: CancellationToken,
-}
-
-/// Reads what a record of a collection's topic says, and of which document. None for the mark that a key is gone: what
-/// Kafka forgets stays here as long as the configuration says.
-///
-/// # Errors
-/// It cannot be read.
-pub fn read(collection: &'static str, record: &Record) -> Result<Option<(String, Said)>, Invalid> {
-    let Some(payload) = &record.payload else {
-        return Ok(None);
-    };
-    let unreadable = |error: serde_json::Error| {
-        let problem = format!("is not what topic {} holds: {error}", record.topic);
-        Invalid::new(
-            "value",
-            "(not shown)",
-            problem,
-            "correct who writes this topic",
-        )
-    };
-    let read = match collection {
-        VEHICLES => {
-            let telemetry = codec::decode(payload)?;
-            (
-                telemetry.vehicle.clone(),
-                Said::Measured(Box::new(telemetry)),
-            )
-        }
-        ALERTS => {
-            let alert: Alert = serde_json::from_slice(payload).map_err(unreadable)?;
-            (alert.id.clone(), Said::Raised(Box::new(alert)))
-        }
-        _ => {
-            let notified = serde_json::from_slice(payload).map_err(unreadable)?;
-            let Some(alert) = record.key_text() else {
-                return Err(Invalid::new(
-                    "key",
-                    "",
-                    "names no alert",
-                    "correct who writes this topic",
-                ));
-            };
-            (alert.to_owned(), Said::Notified(notified))
-        }
-    };
-    Ok(Some(read))
 }
 
 /// A record without its value, which took so many bytes.
@@ -225,7 +198,7 @@ impl Worker {
             access: self.kafka.clone(),
             client_id: self.client_id.clone(),
             // Each topic is a group of its own, so that one that is slow does not hold up the others.
-            group: format!("{}-{}", config.group, self.collection),
+            group: format!("{}-{}", config.group, self.target.collection),
             topic: self.topic.clone(),
             session_timeout: config.session_timeout.0,
             hold: false,
@@ -233,12 +206,12 @@ impl Worker {
             tell_end: false,
         };
         self.shared.health.waiting(
-            self.collection,
+            self.target.collection,
             "waiting for the group to assign partitions",
         );
         let events = Events {
             shared: Arc::clone(&self.shared),
-            collection: self.collection,
+            collection: self.target.collection,
             assignment: AtomicU64::new(0),
         };
         let consumer = GroupConsumer::join(&settings, events)?;
@@ -279,7 +252,7 @@ impl Worker {
             };
         }
         if let Some(record) = polled {
-            batch.take(self.collection, record);
+            batch.take(self.target.collection, record);
         }
         Ok(())
     }
@@ -300,20 +273,23 @@ impl Worker {
                     let seconds = batch
                         .since
                         .map_or(0.0, |since| since.elapsed().as_secs_f64());
-                    shared
-                        .metrics
-                        .written(self.collection, batch.records(), documents, seconds);
+                    shared.metrics.written(
+                        self.target.collection,
+                        batch.records(),
+                        documents,
+                        seconds,
+                    );
                     break;
                 }
                 Err(problem) => problem,
             };
             tracing::warn!(
-                collection = self.collection,
+                collection = self.target.collection,
                 problem,
                 "not written; it is tried again"
             );
-            shared.metrics.retry(self.collection);
-            shared.health.waiting(self.collection, problem);
+            shared.metrics.retry(self.target.collection);
+            shared.health.waiting(self.target.collection, problem);
             if self.stop.is_cancelled() {
                 // Nothing is lost: what is not committed is read again.
                 *batch = Batch::default();
@@ -328,7 +304,7 @@ impl Worker {
                 self.poll(consumer, batch, Duration::from_millis(100))?;
             }
         }
-        shared.health.ready(self.collection);
+        shared.health.ready(self.target.collection);
         if paused && let Err(error) = consumer.pause(false) {
             tracing::warn!(%error, "reading cannot be resumed");
         }
@@ -346,8 +322,13 @@ impl Worker {
     // Gives how many documents were made or changed.
     async fn attempt(&self, batch: &Batch) -> Result<usize, String> {
         let shared = &self.shared;
-        let database = shared.database().await?;
-        let written = match store::merge(&database, self.collection, &batch.updates).await {
+        let databases = shared.databases().await?;
+        let database = if self.target.identity {
+            &databases.identity
+        } else {
+            &databases.documents
+        };
+        let written = match store::merge(database, self.target.collection, &batch.updates).await {
             Ok(written) => written,
             Err(error) => {
                 shared.forget_client().await;
@@ -388,22 +369,7 @@ impl Worker {
             .send(topic, &id, &headers, &value, None)
             .await;
         sent.map_err(|error| format!("topic {topic}: {error}"))?;
-        self.shared.metrics.dead_letter(self.collection);
+        self.shared.metrics.dead_letter(self.target.collection);
         Ok(())
     }
-}
-
-/// The collection that each topic becomes.
-#[must_use]
-pub fn sources(config: &MaterializeConfig) -> Vec<(String, &'static str)> {
-    let topics = &config.topics;
-    [
-        (&topics.vehicles, VEHICLES),
-        (&topics.alerts, ALERTS),
-        (&topics.deliveries, DELIVERIES),
-    ]
-    .into_iter()
-    .filter(|(topic, _)| !topic.is_empty())
-    .map(|(topic, collection)| (topic.clone(), collection))
-    .collect()
 }
