@@ -16,6 +16,7 @@ use hdfs_nodes::{Nodes, cluster, valid};
 use millrace_operator::hdfs::decommission::hold;
 use millrace_operator::hdfs::view::View;
 use millrace_operator::remote::hdfs::directory::{Directory, Step, ensure};
+use millrace_operator::remote::zookeeper::stored as zookeeper_stored;
 use millrace_testkit::{hadoop, zookeeper};
 use serde_json::json;
 
@@ -134,6 +135,15 @@ fn several_name_nodes_take_over_from_each_other_and_lose_nothing() {
     let mut resource = cluster(spec(3));
     resource.status = serde_json::from_value(json!({"formatted": true})).unwrap();
     nodes.mount(&valid(&resource));
+    // What is said of volumes.
+    let journals = nodes.look(&hdfs).journals;
+    assert_eq!(journals.len(), 3, "{journals:?}");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = format!("{}:2181", nodes.address("z-0"));
+    let stored = runtime.block_on(zookeeper_stored(&server)).unwrap();
+    // Snapshots and the log of a few nodes, and not a log of 64 MiB in advance.
+    assert!((1..8 << 20).contains(&stored), "{stored}");
+
     let active = |view: &View| view.active().map(|(pod, _)| pod.to_owned());
     let first = active(&nodes.look(&hdfs)).unwrap();
     nodes.kill(&first);

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::client::HTTP;
 use crate::hdfs::SUPER_USER;
+use crate::remote::http::HTTP;
 use crate::url::percent_encoded;
 
 /// A directory as it is to be.
