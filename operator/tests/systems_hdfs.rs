@@ -85,6 +85,23 @@ fn one_name_node_founds_once_and_says_why_it_does_not_begin_anew() {
         let told = put(elsewhere).unwrap_err();
         assert!(told.contains("Permission denied: user=archive"), "{told}");
     }
+    // A home is its user's alone, and what is above it is open to all.
+    let home = Directory {
+        path: "/user/archive".into(),
+        owner: "archive".into(),
+        permission: "700".into(),
+    };
+    let http = format!("{}:9870", nodes.address("h-namenode-0"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(ensure(&[http], &home)).unwrap();
+    put("/user/archive/file").unwrap();
+    let others = nodes.dfs_as("other", &["-ls", "/user/archive"]);
+    assert!(
+        others
+            .unwrap_err()
+            .contains("Permission denied: user=other")
+    );
+    assert!(nodes.dfs_as("other", &["-ls", "/user"]).is_ok());
     // What is said of volumes.
     let view = nodes.look(&hdfs);
     let (_, names) = view.active().unwrap();

@@ -112,6 +112,12 @@ fn with_cure(root: &str, doing: &str, path: &str, problem: String) -> String {
         return problem;
     };
     let user = of_user.split([',', ' ']).next().unwrap_or_default();
+    let closed = of_user.split_once("access=EXECUTE, inode=\"");
+    if let Some((closed, _)) = closed.and_then(|(_, rest)| rest.split_once('"')) {
+        return format!(
+            "{problem}; the user {user} may not pass through {closed}: as HDFS's administrator, hdfs dfs -chmod o+x {closed}"
+        );
+    }
     let folder = if doing == TO_THE_TRASH {
         format!("/user/{user}")
     } else {
@@ -393,6 +399,9 @@ mod tests {
         );
         let told = with_cure("/data", TO_THE_TRASH, "telemetry/x", denied.to_owned());
         assert!(told.contains("-mkdir -p /user/cars and"), "{told}");
+        let closed = denied.replace(r#"WRITE, inode="/""#, r#"EXECUTE, inode="/user""#);
+        let told = with_cure("/data", TO_THE_TRASH, "telemetry/x", closed);
+        assert!(told.ends_with("hdfs dfs -chmod o+x /user"), "{told}");
         assert_eq!(with_cure("/data", "create", "x", "away".to_owned()), "away");
     }
 
