@@ -71,7 +71,8 @@ async fn what_holds_on_a_folder_holds_on_hdfs_and_hours_grow_old() {
         };
         scenarios::a_zombie_is_fenced(&mut lake).await;
         done("a zombie");
-        scenarios::members_come_and_go_and_hours_are_compacted(&mut lake.beside("members")).await;
+        let mut lake = lake.beside("members");
+        scenarios::members_come_and_go_and_hours_are_compacted(&mut lake).await;
         done("members");
         a_user_without_rights_is_told_the_cure(&of_all, &lake).await;
         done("a user without rights");

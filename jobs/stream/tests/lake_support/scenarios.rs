@@ -52,6 +52,8 @@ pub async fn away(place: &mut Place, take: impl FnOnce(), give_back: impl FnOnce
     place.send(300).await;
     let job = place.archive("away", &[]);
     place.wait_until_archived().await;
+    // A commit that counts is published until that is done, however long the storage is away: nothing would be read again.
+    place.wait_until_settled().await;
     take();
     place.send(300).await;
     wait_for_line(&place.log("away"), "is read again").await;
