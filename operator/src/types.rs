@@ -184,6 +184,20 @@ fn step_percent() -> i32 {
     25
 }
 
+/// How full the fullest volume is.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeStatus {
+    /// How much of it is taken, in percent, in steps of 5.
+    pub used_percent: i32,
+    /// The pod whose volume it is.
+    #[schemars(length(max = 253))]
+    pub pod: String,
+    /// Whether it is as good as full.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub full: bool,
+}
+
 /// What one pod asks for and may use.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -366,14 +366,16 @@ pub fn bench(context: &Context) -> anyhow::Result<()> {
 pub fn cargo(context: &Context) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&context.root);
-    // Set by `cargo run` for this process; a child cargo must find its own.
-    for variable in [
-        "CARGO_PKG_NAME",
-        "CARGO_PKG_VERSION",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_BIN_NAME",
-    ] {
-        command.env_remove(variable);
+    // Set by `cargo run` for this process; a child cargo must find its own. Build scripts that look at one of them (that of
+    // ring does) would run again each time a build is begun here after one outside, and all that depends on them.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
+            command.env_remove(&variable);
+        }
     }
     command
 }

@@ -1,5 +1,6 @@
 //! `millrace-stream`: the stream jobs, one subcommand each.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -70,8 +71,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("millrace-stream: {error:#}");
+            leave_last_words(&format!("{error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+// Kubernetes keeps them with the pod, and the operator shows them; elsewhere there is no such file.
+fn leave_last_words(words: &str) {
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/termination-log");
+    if let Ok(mut file) = file {
+        let _ = file.write_all(words.as_bytes());
     }
 }
 

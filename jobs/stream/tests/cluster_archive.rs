@@ -1,5 +1,6 @@
 //! From a car to the lake and to its score on real nodes: `kubectl apply` of samples brings up HDFS and the archive, and what
-//! was driven lies there, each event once; then PostgreSQL and score, and the trips are scored there as the pure functions do.
+//! was driven lies there, each event once; then PostgreSQL and score, and the trips are scored there as the pure functions do;
+//! in the end retention takes the hours out of the lake.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -86,18 +87,18 @@ fn lake(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Vehicle and number of each event in the hours of this test.
-fn rows(platform: &Platform) -> Vec<(String, u64)> {
+/// Vehicle and number of each event that this test has driven: others may have driven in these hours, too.
+fn rows(platform: &Platform, drives: &Drives) -> Vec<(String, u64)> {
     let (from, to) = (format!("{}T08", day()), format!("{}T23", day()));
     let said = lake(platform, &["cat", "--from", &from, "--to", &to]).unwrap();
     // The log goes to standard error, and `kubectl logs` shows both.
     let lines = said.lines().filter(|line| line.contains("kafka_offset"));
-    lines
-        .map(|line| {
-            let row: Value = serde_json::from_str(line).unwrap();
-            let number = row["sequence"].as_u64().unwrap();
-            (text(&row, "vehicle").to_owned(), number)
-        })
+    let rows = lines.map(|line| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let number = row["sequence"].as_u64().unwrap();
+        (text(&row, "vehicle").to_owned(), number)
+    });
+    rows.filter(|(vehicle, _)| vehicle.starts_with(&drives.prefix))
         .collect()
 }
 
@@ -123,6 +124,7 @@ fn remove(platform: &Platform) {
         ][..],
         &[
             "job/sample-score-now",
+            "job/sample-archive-retain-now",
             "pvc/data-sample-archive-hdfs-namenode-0",
             "pvc/data-sample-archive-hdfs-datanode-0",
             "pvc/data-sample-postgres-0",
@@ -198,6 +200,46 @@ fn sql(platform: &Platform, statement: &str) -> String {
     platform.kubectl(&psql).unwrap()
 }
 
+/// A run of now, as `kubectl create job` makes one from a CronJob; its log is in the failure.
+fn run_now(platform: &Platform, cron_job: &str) {
+    let name = format!("{cron_job}-now");
+    let from = format!("--from=cronjob/{cron_job}");
+    platform.kubectl(&["create", "job", &name, &from]).unwrap();
+    let job = format!("job/{name}");
+    let done = ["wait", "--for=condition=Complete", &job, "--timeout=120s"];
+    if let Err(error) = platform.kubectl(&done) {
+        let log = platform.kubectl(&["logs", &job]);
+        panic!("{error}: {log:?}");
+    }
+}
+
+/// The CronJob of retention in pods of its own: what was driven the day before yesterday goes to the trash.
+fn are_retired(platform: &Platform, drives: &Drives) {
+    let retention = r#"{"spec":{"lake":{"retention":{"schedule":"@yearly","olderThan":"1d"}}}}"#;
+    let job = "streamjob/sample-archive";
+    let ask = ["patch", job, "--type=merge", "-p", retention];
+    platform.kubectl(&ask).unwrap();
+    let end = Instant::now() + LIMIT;
+    let wait_for = |what: &str, arguments: &[&str]| {
+        while platform.kubectl(arguments).unwrap_or_default().is_empty() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let name = "cronjob/sample-archive-retain";
+    wait_for(
+        "no CronJob",
+        &["get", name, "-o", "name", "--ignore-not-found"],
+    );
+    // The user's home, for the trash, is made before the CronJob.
+    run_now(platform, "sample-archive-retain");
+    assert_eq!(rows(platform, drives), [], "retired");
+    let said = lake(platform, &["verify"]).unwrap();
+    assert!(said.contains("retired"), "{said}");
+    let retained = ["get", job, "-o", "jsonpath={.status.lake.lastRetained}"];
+    wait_for("no status.lake.lastRetained", &retained);
+}
+
 /// PostgreSQL and score beside the lake: a run of now writes the trips of the day before yesterday.
 fn are_scored(platform: &Platform, drives: &Drives) {
     platform.apply(POSTGRES).unwrap();
@@ -210,23 +252,7 @@ fn are_scored(platform: &Platform, drives: &Drives) {
         let wait = ["wait", "--for=condition=Available", what, "--timeout=240s"];
         platform.kubectl(&wait).unwrap();
     }
-    let now = [
-        "create",
-        "job",
-        "sample-score-now",
-        "--from=cronjob/sample-score",
-    ];
-    platform.kubectl(&now).unwrap();
-    let done = [
-        "wait",
-        "--for=condition=Complete",
-        "job/sample-score-now",
-        "--timeout=120s",
-    ];
-    if let Err(error) = platform.kubectl(&done) {
-        let log = platform.kubectl(&["logs", "job/sample-score-now"]);
-        panic!("{error}: {log:?}");
-    }
+    run_now(platform, "sample-score");
     let like = format!("{}%", drives.prefix);
     let found = sql(
         platform,
@@ -291,7 +317,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     told("available");
     let end = Instant::now() + LIMIT;
     let seen = loop {
-        let seen = rows(&platform);
+        let seen = rows(&platform, &drives);
         if seen.len() >= expected.len() {
             break seen;
         }
@@ -325,6 +351,8 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     );
     are_scored(&platform, &drives);
     told("scored");
+    are_retired(&platform, &drives);
+    told("retired");
     remove(&platform);
     told("removed");
 }

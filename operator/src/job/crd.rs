@@ -92,7 +92,7 @@ pub struct StreamJobSpec {
     /// Where archive writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lake: Option<JobLake>,
-    /// Memory and CPU of one pod. When absent 128Mi; for archive what its configuration may take, 288Mi as it comes.
+    /// Memory and CPU of one pod. When absent 128Mi; for archive what its configuration may take, 416Mi as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
     /// How it is run over time.

@@ -287,7 +287,7 @@ pub(super) mod tests {
         let valid =
             told(json!({"job": "archive", "bindings": ["k-binding"], "lake": lake})).unwrap();
         assert_eq!(valid.bindings, ["k-binding", "h-binding"]);
-        assert_eq!((valid.memory.as_str(), valid.grace_seconds), ("288Mi", 30));
+        assert_eq!((valid.memory.as_str(), valid.grace_seconds), ("416Mi", 30));
         let typo = json!({"job": "archive", "lake": lake, "config": {"rolBytes": 1}});
         assert!(told(typo).unwrap_err().contains("rolBytes"));
         for spec in [

@@ -62,7 +62,7 @@ const ZOOKEEPER_SERVERS: &[i32] = &[2181, 2888, 3888];
 const HDFS_CLIENTS: &[i32] = &[8020, 9864, 9866, 9867, 9870];
 /// All of them, fail-over controllers and JournalNodes.
 const HDFS_SERVERS: &[i32] = &[8019, 8020, 8480, 8485, 9864, 9866, 9867, 9870];
-const HDFS_NAMES: &[i32] = &[9870];
+const HDFS_TOLD: &[i32] = &[8480, 9870];
 const HDFS_METRICS: &[i32] = &[8480, 9864, 9870];
 const GATEWAY_PORTS: &[i32] = &[HTTP_PORT, MQTT_PORT, HTTPS_PORT, MQTTS_PORT];
 const GATEWAY_HTTP: &[i32] = &[HTTP_PORT, HTTPS_PORT];
@@ -142,8 +142,8 @@ pub const EDGES: &[Edge] = &[
     edge(
         Peer::Operator,
         HDFS,
-        HDFS_NAMES,
-        "what NameNodes say, rolls, directories",
+        HDFS_TOLD,
+        "what NameNodes and JournalNodes say, rolls, directories",
     ),
     edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
     edge(

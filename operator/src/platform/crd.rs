@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::kafka::crd::Listeners;
 use crate::status::Condition;
-use crate::types::{MaintenanceWindow, PodResources, Storage};
+use crate::types::{MaintenanceWindow, PodResources, Storage, StorageGrowth};
 
 mod detect;
 mod flow;
@@ -229,8 +229,8 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.resources))")
-        .message("spec.openwhisk.external: given beside image, storage or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources))")
+        .message("spec.openwhisk.external: given beside image, storage, storageGrowth or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.openwhisk.external: cannot be added or removed later: the actions would stay behind in the former OpenWhisk; put the field back as it was, or make a new Platform"),
     validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
@@ -247,6 +247,9 @@ pub struct PlatformOpenWhisk {
     /// The volume for actions and activations. The profile's size when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// A volume that runs full grows by itself, where the storage class can. It does not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of the pod, with the actions inside it. The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
