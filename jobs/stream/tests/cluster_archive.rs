@@ -1,5 +1,6 @@
 //! From a car to the lake and to its score on real nodes: `kubectl apply` of samples brings up HDFS and the archive, and what
 //! was driven lies there, each event once; then PostgreSQL and score, and the trips are scored there as the pure functions do;
+//! who drove well is made an offer;
 //! in the end retention takes the hours out of the lake.
 #![allow(
     clippy::unwrap_used,
@@ -9,6 +10,7 @@
 )]
 
 mod cluster_support;
+mod offer_scene;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -20,6 +22,7 @@ use jiff::{Timestamp, ToSpan as _};
 use millrace_analytics::driving::{Driving, Reading, VehicleDriving, score};
 use millrace_contract::score::ScoreConfig;
 use millrace_testkit::Platform;
+use offer_scene::OfferScene;
 use serde_json::{Value, json};
 
 const SCORE: &str = include_str!("../../../manifests/samples/batchjob.yaml");
@@ -245,8 +248,14 @@ fn are_scored(platform: &Platform, drives: &Drives) {
     platform.apply(POSTGRES).unwrap();
     // The definition as it comes: what is compared is computed by it.
     let (spec, _) = SCORE.split_once("  config:").unwrap();
+    let name = &platform.name;
+    // Whoever makes offers hears of it.
+    let report = format!(
+        "  report:\n    gatewayUrl: http://{name}-gateway-internal.{}.svc:8080\n    tokenSecretRef: {{name: {name}-gateway, key: events-token}}\n",
+        platform.namespace
+    );
     platform
-        .apply(&spec.replace("Europe/Vienna", "Etc/UTC"))
+        .apply(&(spec.replace("Europe/Vienna", "Etc/UTC") + &report))
         .unwrap();
     for what in ["postgrescluster/sample-postgres", "batchjob/sample-score"] {
         let wait = ["wait", "--for=condition=Available", what, "--timeout=240s"];
@@ -284,6 +293,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     let begin = Instant::now();
     let told = |what: &str| eprintln!("{what}: {:?}", begin.elapsed());
     remove(&platform);
+    let hires = OfferScene::new(&platform);
     files.truncate(2);
     let drives = Drives::new(
         "lake",
@@ -299,6 +309,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     platform.apply(&manifest).unwrap();
     // Half of it while HDFS is still coming up.
     drives.drive(&platform);
+    hires.drive(day());
     told("driven");
     let expected: BTreeSet<(String, u64)> = drives
         .files
@@ -349,8 +360,18 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
         place.ends_with("/millrace/lake/telemetry sample-archive"),
         "{place}"
     );
+    hires.wait();
+    told("offers can be made");
     are_scored(&platform, &drives);
     told("scored");
+    hires.one_was_made(|| {
+        let run = ["delete", "job/sample-score-now"];
+        platform.kubectl(&run).unwrap();
+        // As after a change of the definition: all days are scored and told anew.
+        sql(&platform, "DELETE FROM millrace.score_runs");
+        run_now(&platform, "sample-score");
+    });
+    told("offered");
     are_retired(&platform, &drives);
     told("retired");
     remove(&platform);
