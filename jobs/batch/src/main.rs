@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use millrace_batch::score;
+use millrace_batch::{analyse, score};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
@@ -41,6 +41,8 @@ enum LogFormat {
 enum Job {
     /// Scores how vehicles were driven, by trip, hire and week, from the lake into PostgreSQL
     Score(score::Args),
+    /// Answers what analysts ask, from vehicle events, alerts and odometers in the lake into PostgreSQL
+    Analyse(analyse::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +67,7 @@ fn run(job: Job) -> anyhow::Result<()> {
     runtime.block_on(async {
         match job {
             Job::Score(args) => score::run(args).await,
+            Job::Analyse(args) => analyse::run(args).await,
         }
     })
 }

@@ -5,6 +5,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod database;
 mod fleet;
 #[path = "fleet/made.rs"]
 mod made;
@@ -12,74 +13,27 @@ mod made;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use database::{Database, text};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use millrace_contract::Telemetry;
-use millrace_testkit::{PostgresPod, free_port, postgres, wait_for_port};
-use tokio_postgres::{Client, NoTls};
-
-const BIN: &str = "/usr/lib/postgresql/15/bin";
+use millrace_testkit::free_port;
 
 struct Place {
-    _pod: PostgresPod,
+    database: Database,
     uri: String,
-    client: Client,
     directory: tempfile::TempDir,
     day: Date,
 }
 
 impl Place {
     async fn new() -> Option<Self> {
-        let root = postgres().unwrap()?;
-        let mut pod = PostgresPod::new(root, &["/data", "/media"]).unwrap();
-        // PostgreSQL wants to know the name of the user that it runs as.
-        let passwd = pod.volume("/media").unwrap().join("passwd");
-        std::fs::write(passwd, "postgres:x:1000:1000::/tmp:/bin/sh\n").unwrap();
-        pod.show("/media", "passwd", "/etc/passwd").unwrap();
-        let data = "/data/pg";
-        let initdb = format!("{BIN}/initdb");
-        let made = pod
-            .run(&[
-                &initdb,
-                "-D",
-                data,
-                "-U",
-                "postgres",
-                "--auth=trust",
-                "--no-sync",
-            ])
-            .unwrap();
-        assert!(made.status.success(), "{}", text(&made));
-        let port = free_port().unwrap();
-        let (server, number) = (format!("{BIN}/postgres"), port.to_string());
-        pod.start(&[
-            &server,
-            "-D",
-            data,
-            "-p",
-            &number,
-            "-k",
-            "/tmp",
-            "-c",
-            "listen_addresses=127.0.0.1",
-        ])
-        .unwrap();
-        wait_for_port(port, std::time::Duration::from_secs(30)).unwrap();
-        let uri = format!("postgresql://postgres@127.0.0.1:{port}/postgres");
-        let client = loop {
-            // It listens before it lets anybody in.
-            if let Ok((client, connection)) = tokio_postgres::connect(&uri, NoTls).await {
-                tokio::spawn(connection);
-                break client;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        };
+        let database = Database::new().await?;
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         Some(Self {
-            _pod: pod,
-            uri,
-            client,
+            uri: database.uri.clone(),
+            database,
             directory: tempfile::tempdir().unwrap(),
             day: today.checked_sub(2.days()).unwrap(),
         })
@@ -114,17 +68,9 @@ impl Place {
         let query = format!(
             "SELECT count(*), coalesce(sum(distance_m), 0), coalesce(sum(score), 0) FROM millrace.{table}"
         );
-        let row = self.client.query_one(&query, &[]).await.unwrap();
+        let row = self.database.client.query_one(&query, &[]).await.unwrap();
         (row.get(0), row.get(1), row.get(2))
     }
-}
-
-fn text(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
 }
 
 fn fleet_of(start: Timestamp, seeds: std::ops::Range<u64>) -> Vec<Telemetry> {
@@ -152,7 +98,7 @@ async fn a_day_is_replaced_and_only_when_something_has_changed() {
     // What one computes from trips is what hires and the week say, weighted by what was driven.
     let (hires, distance, _) = place.sums("hire_scores").await;
     let query = "SELECT count(DISTINCT hire), sum(distance_m) FROM millrace.trip_scores WHERE hire IS NOT NULL";
-    let row = place.client.query_one(query, &[]).await.unwrap();
+    let row = place.database.client.query_one(query, &[]).await.unwrap();
     assert_eq!(hires, row.get::<_, i64>(0));
     assert!((distance - row.get::<_, f64>(1)).abs() < 1e-3);
     let (weeks, distance, _) = place.sums("week_scores").await;
@@ -162,7 +108,7 @@ async fn a_day_is_replaced_and_only_when_something_has_changed() {
     );
     let query = "SELECT abs(h.braking - 100 * (1 - least(1, t.b / greatest(t.d, 5000) * 100000 / 60))) FROM millrace.hire_scores h
         JOIN (SELECT hire, sum(harsh_brakings) AS b, sum(distance_m) AS d FROM millrace.trip_scores GROUP BY hire) t USING (hire)";
-    for row in place.client.query(query, &[]).await.unwrap() {
+    for row in place.database.client.query(query, &[]).await.unwrap() {
         assert!(row.get::<_, f64>(0) < 1e-6);
     }
 
@@ -226,6 +172,7 @@ async fn what_goes_wrong_is_told_and_changes_nothing() {
         format!("ALTER TABLE millrace.trip_scores RENAME COLUMN {from} TO {to}")
     };
     place
+        .database
         .client
         .batch_execute(&rename("night_s", "nights"))
         .await
@@ -233,6 +180,7 @@ async fn what_goes_wrong_is_told_and_changes_nothing() {
     let told = failed(&["--day", &day]);
     assert!(told.contains("night_s") && told.contains(&day), "{told}");
     place
+        .database
         .client
         .batch_execute(&rename("nights", "night_s"))
         .await

@@ -4,6 +4,7 @@
 //! `schema.yaml` is the one definition of a telemetry field; [`telemetry`] is generated from it.
 
 pub mod alert;
+pub mod analyse;
 pub mod archive;
 pub mod cloudevent;
 pub mod codec;

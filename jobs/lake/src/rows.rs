@@ -4,6 +4,7 @@
 //! value as it was in the column `raw`.
 
 mod column;
+mod event;
 mod json;
 mod quick;
 mod time;
@@ -21,6 +22,7 @@ use crate::layout::Hour;
 use crate::schema;
 
 use column::Column;
+use event::{Columns, OfEvent};
 pub use json::{Parsed, parse};
 use quick::Values;
 use time::micros;
@@ -51,6 +53,10 @@ pub struct Raw<'a> {
 pub enum Shape {
     /// Telemetry: a column for each field.
     Telemetry,
+    /// Vehicle events: columns for what they say, and the value as it was.
+    VehicleEvents,
+    /// Alerts: columns for what they say, and the value as it was.
+    Alerts,
     /// Anything: the value as it was.
     Plain,
 }
@@ -59,10 +65,11 @@ impl Shape {
     /// That of a topic's records.
     #[must_use]
     pub fn of_topic(topic: &str) -> Self {
-        if topic == millrace_contract::topics::TELEMETRY {
-            Self::Telemetry
-        } else {
-            Self::Plain
+        match topic {
+            millrace_contract::topics::TELEMETRY => Self::Telemetry,
+            millrace_contract::topics::VEHICLE_EVENTS => Self::VehicleEvents,
+            millrace_contract::topics::ALERTS => Self::Alerts,
+            _ => Self::Plain,
         }
     }
 
@@ -71,7 +78,24 @@ impl Shape {
     pub fn schema(self) -> SchemaRef {
         match self {
             Self::Telemetry => schema::telemetry(),
-            Self::Plain => schema::plain(),
+            Self::VehicleEvents | Self::Alerts | Self::Plain => {
+                let columns = self.columns();
+                schema::events(columns.texts, columns.numbers)
+            }
+        }
+    }
+
+    /// Whether the headers of records are kept: telemetry says everything in its value.
+    #[must_use]
+    pub fn keeps_headers(self) -> bool {
+        self != Self::Telemetry
+    }
+
+    fn columns(self) -> &'static Columns {
+        match self {
+            Self::VehicleEvents => &event::VEHICLE_EVENTS,
+            Self::Alerts => &event::ALERTS,
+            Self::Telemetry | Self::Plain => &event::NONE,
         }
     }
 
@@ -105,10 +129,11 @@ impl Reader {
     pub fn read<'a>(&mut self, raw: &Raw<'a>, parsed: &mut Parsed<'a>) {
         match self.shape {
             Shape::Telemetry => self.values.read(raw.value, parsed),
-            Shape::Plain => {
+            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => {
                 parsed.clear();
                 parsed.exact = false;
-                parsed.time = raw.time.and_then(micros);
+                let own = self.shape.columns().time_of(raw.value);
+                parsed.time = own.or_else(|| raw.time.and_then(micros));
             }
         }
     }
@@ -140,11 +165,12 @@ struct OfTelemetry {
 struct OfAny {
     kind: StringBuilder,
     headers: StringBuilder,
+    event: OfEvent,
 }
 
 enum Own {
     Telemetry(Box<OfTelemetry>),
-    Plain(OfAny),
+    Plain(Box<OfAny>),
 }
 
 /// Rows that become a batch.
@@ -176,10 +202,11 @@ impl Rows {
                 model: StringBuilder::new(),
                 fields: FIELDS.iter().map(|field| Column::new(field.kind)).collect(),
             })),
-            Shape::Plain => Own::Plain(OfAny {
+            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => Own::Plain(Box::new(OfAny {
                 kind: StringBuilder::new(),
                 headers: StringBuilder::new(),
-            }),
+                event: OfEvent::new(shape.columns()),
+            })),
         };
         Self {
             shape,
@@ -214,7 +241,7 @@ impl Rows {
     pub fn bytes(&self) -> usize {
         let width = match self.shape {
             Shape::Telemetry => 8 * (FIELDS.len() + 12),
-            Shape::Plain => 96,
+            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => 96,
         };
         self.len() * width + self.texts
     }
@@ -235,6 +262,7 @@ impl Rows {
             Own::Plain(own) => {
                 own.kind.append_option(raw.kind);
                 own.headers.append_option(raw.headers);
+                self.texts += own.event.push(raw.value);
                 self.texts += raw.headers.map_or(0, str::len);
                 true
             }
@@ -264,6 +292,7 @@ impl Rows {
                 columns.push(ArrayBuilder::finish(&mut own.kind));
                 columns.push(times);
                 columns.push(ArrayBuilder::finish(&mut own.headers));
+                own.event.finish(&mut columns);
             }
         }
         columns.push(ArrayBuilder::finish(&mut self.raw));

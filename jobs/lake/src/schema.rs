@@ -75,6 +75,22 @@ pub fn plain() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The columns of events that are told in a few texts and numbers: those of [`plain`], and one for each of these.
+#[must_use]
+pub fn events(texts: &[&str], numbers: &[&str]) -> SchemaRef {
+    let mut fields: Vec<Field> = plain()
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone())
+        .collect();
+    let raw = fields.pop();
+    let column = |kind: DataType| move |name: &&str| Field::new(*name, kind.clone(), true);
+    fields.extend(texts.iter().map(column(DataType::Utf8)));
+    fields.extend(numbers.iter().map(column(DataType::Float64)));
+    fields.extend(raw);
+    Arc::new(Schema::new(fields))
+}
+
 /// The columns that files with either of two schemas are read with: a column that one of them lacks is empty there, and
 /// of two types the wider one is taken.
 ///

@@ -31,7 +31,7 @@ pub fn hours_to_breakdown(
     one_vehicle(events)?;
     let mut drops: Vec<&Alert> = alerts
         .iter()
-        .filter(|a| a.rule == puncture::RULE || a.rule == low::RULE)
+        .filter(|a| begins_drop(&a.rule))
         .filter(|a| a.event_time < until)
         .collect();
     drops.sort_by_key(|alert| alert.event_time);
@@ -75,6 +75,12 @@ pub fn hours_to_breakdown(
         });
     }
     Ok(lifetimes)
+}
+
+/// Whether an alert of this rule begins a drop of pressure.
+#[must_use]
+pub fn begins_drop(rule: &str) -> bool {
+    rule == puncture::RULE || rule == low::RULE
 }
 
 fn attends(event: &VehicleEvent, tyre: Option<Component>) -> bool {

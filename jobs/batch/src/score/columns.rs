@@ -137,12 +137,12 @@ impl<'a> Columns<'a> {
     }
 }
 
-fn text(array: Option<&StringArray>, row: usize) -> Option<&str> {
+pub(crate) fn text(array: Option<&StringArray>, row: usize) -> Option<&str> {
     let array = array.filter(|array| array.is_valid(row))?;
     Some(array.value(row))
 }
 
-fn column<'a, T>(
+pub(crate) fn column<'a, T>(
     batch: &'a RecordBatch,
     name: &str,
     typed: impl Fn(&'a dyn Array) -> Option<&'a T>,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use arrow_array::RecordBatch;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -10,16 +9,14 @@ use jiff::{Timestamp, ToSpan as _};
 use millrace_contract::score::ScoreConfig;
 use millrace_lake::content::Content;
 use millrace_lake::layout::{Hour, Layout};
-use millrace_lake::reader::locate;
 use millrace_lake::record::FileEntry;
-use millrace_lake::{LakeError, Storage, columns};
+use millrace_lake::{LakeError, Storage};
 
 use super::columns::NAMES;
 use super::fleet::{Fleet, FleetTrip};
+use crate::read::fetch;
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
-/// Files that are fetched at once.
-const FILES: usize = 4;
 
 /// A local day and the files that hold it.
 #[derive(Debug, Clone)]
@@ -78,7 +75,7 @@ impl Day {
         // The next hour is fetched while this one is computed.
         let hours = stream::iter(&self.files)
             .map(|(hour, files)| async move {
-                let batches = fetch(storage, layout, files).await?;
+                let batches = fetch(storage, layout, files, NAMES).await?;
                 Ok::<_, LakeError>((*hour, batches))
             })
             .buffered(2);
@@ -97,45 +94,6 @@ impl Day {
 fn utc_offset(zone: &TimeZone, micros: i64) -> i64 {
     let time = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH);
     i64::from(zone.to_offset(time).seconds())
-}
-
-async fn fetch<S: Storage>(
-    storage: &S,
-    layout: &Layout,
-    files: &[FileEntry],
-) -> Result<Vec<RecordBatch>, LakeError> {
-    let read = stream::iter(files)
-        .map(|file| async move {
-            let path = locate(storage, layout, file)
-                .await?
-                .ok_or_else(|| LakeError::Gone {
-                    path: file.path.clone(),
-                })?;
-            let bytes = storage.read(&path).await?;
-            if bytes.len() as u64 != file.bytes {
-                return Err(LakeError::Foreign {
-                    path,
-                    found: bytes.len() as u64,
-                    expected: file.bytes,
-                });
-            }
-            decode(path, bytes).await
-        })
-        .buffered(FILES);
-    let batches: Vec<Vec<RecordBatch>> = read.try_collect().await?;
-    Ok(batches.into_iter().flatten().collect())
-}
-
-async fn decode(path: String, bytes: bytes::Bytes) -> Result<Vec<RecordBatch>, LakeError> {
-    let name = path.clone();
-    let decoding =
-        tokio::task::spawn_blocking(move || columns::read(&path, bytes, NAMES)?.collect());
-    decoding.await.unwrap_or_else(|e| {
-        Err(LakeError::Parquet {
-            path: name,
-            problem: e.to_string(),
-        })
-    })
 }
 
 #[cfg(test)]

@@ -91,3 +91,10 @@ CREATE TABLE IF NOT EXISTS millrace.week_scores (
   PRIMARY KEY (week, vehicle, hire)
 );
 COMMENT ON TABLE millrace.week_scores IS 'One row for each vehicle and hire in a week (its Monday); hire is empty where there was none';
+
+-- For those who may not know of hires.
+CREATE SCHEMA IF NOT EXISTS analysts;
+CREATE OR REPLACE VIEW analysts.trip_scores AS
+SELECT day, vehicle, model, started, ended, distance_m, driving_s, score, acceleration, braking, turning, speeding, idling, economy
+FROM millrace.trip_scores;
+COMMENT ON VIEW analysts.trip_scores IS 'Scores of trips by vehicle and model, without hires; see docs/scores.md';

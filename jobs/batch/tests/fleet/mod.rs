@@ -74,20 +74,34 @@ pub async fn archive(root: &Path, events: &[Telemetry]) -> Vec<PathBuf> {
 
 /// The same, as if `start` events of each partition had been archived before.
 pub async fn archive_from(root: &Path, events: &[Telemetry], start: i64) -> Vec<PathBuf> {
+    let values: Vec<(&str, Vec<u8>)> = events
+        .iter()
+        .map(|event| (event.vehicle.as_str(), codec::encode(event)))
+        .collect();
+    archive_values(root, "telemetry", &values, start).await
+}
+
+/// The same with the values of any topic, each with its vehicle.
+pub async fn archive_values(
+    root: &Path,
+    topic: &str,
+    values: &[(&str, Vec<u8>)],
+    start: i64,
+) -> Vec<PathBuf> {
     let storage = Local::new(root);
-    let layout = Layout::new("telemetry").unwrap();
-    let mut by_partition: BTreeMap<i32, Vec<&Telemetry>> = BTreeMap::new();
-    for event in events {
-        let hash: u32 = event.vehicle.bytes().map(u32::from).sum();
+    let layout = Layout::new(topic).unwrap();
+    let mut by_partition: BTreeMap<i32, Vec<&[u8]>> = BTreeMap::new();
+    for (vehicle, value) in values {
+        let hash: u32 = vehicle.bytes().map(u32::from).sum();
         let partition = i32::try_from(hash).unwrap() % PARTITIONS;
-        by_partition.entry(partition).or_default().push(event);
+        by_partition.entry(partition).or_default().push(value);
     }
     let mut paths = Vec::new();
-    for (partition, events) in by_partition {
-        let source = Source::new("telemetry", partition);
+    for (partition, values) in by_partition {
+        let source = Source::new(topic, partition);
         let mut offset = start;
-        for events in events.chunks(20_000) {
-            let record = commit(&storage, &layout, &source, offset, events).await;
+        for values in values.chunks(20_000) {
+            let record = commit(&storage, &layout, &source, offset, values).await;
             offset = record.end_offset;
             paths.extend(record.files.iter().map(|file| root.join(&file.path)));
         }
@@ -100,34 +114,28 @@ async fn commit(
     layout: &Layout,
     source: &Source,
     start: i64,
-    events: &[&Telemetry],
+    values: &[&[u8]],
 ) -> CommitRecord {
+    let shape = Shape::of_topic(&source.topic);
     let mut hours: BTreeMap<Hour, Rows> = BTreeMap::new();
-    for (offset, event) in (start..).zip(events) {
-        let value = codec::encode(event);
+    for (offset, value) in (start..).zip(values) {
         let raw = Raw {
             offset,
-            value: Some(&value),
+            value: Some(value),
             source: Some("gateway"),
             ..Raw::default()
         };
-        let parsed = Shape::Telemetry.parse(&raw);
+        let parsed = shape.parse(&raw);
         hours
             .entry(hour(&raw, &parsed))
-            .or_insert_with(|| {
-                Rows::new(
-                    Shape::Telemetry,
-                    Shape::Telemetry.schema(),
-                    source.partition,
-                )
-            })
+            .or_insert_with(|| Rows::new(shape, shape.schema(), source.partition))
             .push(&raw, &parsed);
     }
     let mut files = Vec::new();
     for (number, (hour, mut rows)) in hours.into_iter().enumerate() {
         let staged = format!("{}/{number:04}.parquet", layout.staging(source, start, "w"));
         let path = layout.data(hour, source, start, number);
-        let schema = Shape::Telemetry.schema();
+        let schema = shape.schema();
         let mut file = ParquetFile::create(storage, staged, path, hour, schema, 1 << 22)
             .await
             .unwrap();
@@ -139,7 +147,7 @@ async fn commit(
         topic: source.topic.clone(),
         partition: source.partition,
         start_offset: start,
-        end_offset: start + i64::try_from(events.len()).unwrap(),
+        end_offset: start + i64::try_from(values.len()).unwrap(),
         missing: None,
         content: millrace_lake::content::Content::total(files.iter().map(|file| &file.content)),
         files,

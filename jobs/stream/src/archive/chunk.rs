@@ -59,7 +59,7 @@ impl Chunk {
         let source = record
             .header("ce_source")
             .and_then(|text| self.put(text.as_bytes()));
-        if shape == Shape::Plain {
+        if shape.keeps_headers() {
             kind = record
                 .header("ce_type")
                 .and_then(|text| self.put(text.as_bytes()));

@@ -84,7 +84,7 @@ async fn content(reader: &SpanReader, commit: &CommitRecord) -> anyhow::Result<C
     let into = Arc::clone(&sum);
     let take = move |record: &crate::connect::Incoming<'_>| {
         let mut sum = into.lock().unwrap_or_else(PoisonError::into_inner);
-        let plain = shape == Shape::Plain;
+        let plain = shape.keeps_headers();
         let headers = plain.then(|| record.headers_json()).flatten();
         let raw = Raw {
             offset: record.offset(),
