@@ -34,10 +34,64 @@ pub struct Images {
     pub hadoop: String,
     /// PostgreSQL, in the layout of Debian's package or of the upstream image.
     pub postgres: String,
+    /// MongoDB, in the layout of the upstream image.
+    pub mongodb: String,
+    /// A document store of one process that speaks MongoDB's wire protocol.
+    pub mongo_wire: String,
     /// The jobs, `millrace-stream` and `millrace-batch`.
     pub stream: String,
     /// The embedded OpenWhisk, `millrace-whisk`.
     pub whisk: String,
+}
+
+impl Images {
+    /// All of them, by the names that charts, flags and variables have for them.
+    ///
+    /// # Errors
+    /// The first that `image` gives.
+    pub fn each<E>(mut image: impl FnMut(&'static str) -> Result<String, E>) -> Result<Self, E> {
+        Ok(Self {
+            kafka: image("kafka")?,
+            zookeeper: image("zookeeper")?,
+            hadoop: image("hadoop")?,
+            postgres: image("postgres")?,
+            mongodb: image("mongodb")?,
+            mongo_wire: image("mongo-wire")?,
+            stream: image("stream")?,
+            whisk: image("whisk")?,
+        })
+    }
+
+    /// All of them, by a rule.
+    #[must_use]
+    pub fn named(image: impl Fn(&'static str) -> String) -> Self {
+        let made = Self::each(|name| Ok::<_, std::convert::Infallible>(image(name)));
+        match made {
+            Ok(images) => images,
+            Err(never) => match never {},
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> [&str; 8] {
+        [
+            &self.kafka,
+            &self.zookeeper,
+            &self.hadoop,
+            &self.postgres,
+            &self.mongodb,
+            &self.mongo_wire,
+            &self.stream,
+            &self.whisk,
+        ]
+    }
+}
+
+/// The variable by which the operator is told an image.
+#[must_use]
+pub fn image_variable(name: &str) -> String {
+    format!("MILLRACE_IMAGE_{}", name.replace('-', "_").to_uppercase())
 }
 
 /// How the operator was started.

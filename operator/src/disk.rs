@@ -2,7 +2,7 @@
 //! every system whose servers say how much room they have. Pure.
 
 use crate::status::{Condition, DISK_PRESSURE, is_true, set_condition};
-use crate::types::{Quantity, StorageGrowth};
+use crate::types::{Quantity, StorageGrowth, VolumeStatus};
 
 /// From here on it is told, in percent, and volumes grow.
 const FILLING: u8 = 80;
@@ -43,6 +43,51 @@ impl Room {
         let full = percent >= FULL || (was_full && percent >= ROOM);
         (i32::from(percent - percent % STEP), full)
     }
+}
+
+/// The room on a volume whose server says only how much it has stored, and nothing of its file system: that, against the
+/// size of the claim, if there is one.
+#[must_use]
+pub fn of_claim(used_bytes: u64, live: Option<&Quantity>) -> Option<Room> {
+    let total = live.and_then(Quantity::bytes)?;
+    Some(Room {
+        total,
+        usable: total.saturating_sub(used_bytes),
+    })
+}
+
+/// What is told of the fullest of these pods' volumes, after what was told before; `None` when nothing is known.
+#[must_use]
+pub fn fullest<'a>(
+    rooms: impl IntoIterator<Item = (&'a str, Room)>,
+    before: Option<&VolumeStatus>,
+) -> Option<VolumeStatus> {
+    let (pod, room) = rooms.into_iter().max_by_key(|(_, room)| room.percent())?;
+    let (used_percent, full) = room.told(before.is_some_and(|before| before.full));
+    Some(VolumeStatus {
+        used_percent,
+        pod: pod.to_owned(),
+        full,
+    })
+}
+
+/// [`tell`] for the volume of a pod, if something is known of it.
+pub fn tell_volume(
+    conditions: &mut Vec<Condition>,
+    volume: Option<&VolumeStatus>,
+    when_full: &str,
+    cure: &str,
+    generation: Option<i64>,
+) -> Option<(&'static str, String)> {
+    let volume = volume?;
+    let fullest = Fullest {
+        used_percent: volume.used_percent,
+        full: volume.full,
+        which: &format!("the volume of {}", volume.pod),
+        when_full,
+        cure,
+    };
+    tell(conditions, &fullest, generation)
 }
 
 /// What is said of the fullest volume.
@@ -164,6 +209,29 @@ mod tests {
             one.told(false),
             other.told(false),
             "nothing is written for it"
+        );
+    }
+
+    #[test]
+    fn the_fullest_pod_is_told_with_the_cure() {
+        let live = Quantity::from("10Gi");
+        assert_eq!(of_claim(1, None), None);
+        let claimed = of_claim(97 * GIBIBYTE / 10, Some(&live)).unwrap();
+        assert_eq!(fullest([], None), None);
+        let volume = fullest([("p-0", room(GIBIBYTE, 10)), ("p-1", claimed)], None);
+        let mut conditions = Vec::new();
+        let told = tell_volume(&mut conditions, volume.as_ref(), "it ends", "more", Some(1));
+        assert_eq!(
+            told,
+            Some((
+                "DiskFull",
+                "the volume of p-1 is 95 % full and more: it ends; more".to_owned()
+            ))
+        );
+        assert_eq!(tell_volume(&mut conditions, None, "", "", Some(1)), None);
+        assert_eq!(
+            conditions[0].reason, "DiskFull",
+            "what is not known is as it was"
         );
     }
 

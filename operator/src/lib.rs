@@ -15,6 +15,7 @@ pub mod kafka;
 pub mod leader;
 pub mod made;
 pub mod metrics;
+pub mod mongo;
 mod names;
 pub mod network;
 pub mod openwhisk;

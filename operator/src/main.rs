@@ -72,6 +72,12 @@ struct RunArguments {
     /// Image of PostgreSQL where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_POSTGRES", value_name = "IMAGE")]
     image_postgres: String,
+    /// Image of MongoDB where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_MONGODB", value_name = "IMAGE")]
+    image_mongodb: String,
+    /// Image of the document store of development where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_MONGO_WIRE", value_name = "IMAGE")]
+    image_mongo_wire: String,
     /// Image of the stream jobs where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_STREAM", value_name = "IMAGE")]
     image_stream: String,
@@ -140,15 +146,7 @@ fn build_of(images: &Images) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("this program's path")?;
     let bytes = std::fs::read(&program).with_context(|| program.display().to_string())?;
     let digest = format!("{:x}", Sha256::digest(&bytes));
-    Ok(fingerprint(&[
-        &digest,
-        &images.kafka,
-        &images.zookeeper,
-        &images.hadoop,
-        &images.postgres,
-        &images.stream,
-        &images.whisk,
-    ]))
+    Ok(fingerprint(&(&digest, images.all())))
 }
 
 fn start(command: Command) -> anyhow::Result<ExitCode> {
@@ -170,6 +168,8 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 zookeeper: arguments.image_zookeeper,
                 hadoop: arguments.image_hadoop,
                 postgres: arguments.image_postgres,
+                mongodb: arguments.image_mongodb,
+                mongo_wire: arguments.image_mongo_wire,
                 stream: arguments.image_stream,
                 whisk: arguments.image_whisk,
             };

@@ -101,6 +101,7 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::zookeeper::ZooKeepers>(),
         Registered::of::<crate::hdfs::Hdfs>(),
         Registered::of::<crate::postgres::Postgres>(),
+        Registered::of::<crate::mongo::Mongo>(),
         Registered::of::<crate::openwhisk::Whisks>(),
         Registered::of::<crate::remote::action::Actions>(),
         Registered::of::<crate::remote::trigger::Triggers>(),

@@ -130,6 +130,24 @@ pub fn is_false(switch: &bool) -> bool {
 /// A free-form object.
 pub type FreeForm = serde_json::Map<String, serde_json::Value>;
 
+/// Reads the configuration of a job as the job itself will: the field that holds it, the job, and the page that tells its keys.
+///
+/// # Errors
+/// A key is unknown, or a value has the wrong type.
+pub fn configuration<T: serde::de::DeserializeOwned>(
+    config: &FreeForm,
+    (field, job, page): (&str, &str, &str),
+) -> Result<T, millrace_contract::Invalid> {
+    serde_json::from_value(serde_json::Value::Object(config.clone())).map_err(|error| {
+        millrace_contract::Invalid::new(
+            field,
+            job,
+            error.to_string(),
+            format!("see {page} for the keys and their values"),
+        )
+    })
+}
+
 /// A persistent volume.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -164,6 +182,20 @@ pub struct StorageGrowth {
 
 fn step_percent() -> i32 {
     25
+}
+
+/// How full the fullest volume is.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeStatus {
+    /// How much of it is taken, in percent, in steps of 5.
+    pub used_percent: i32,
+    /// The pod whose volume it is.
+    #[schemars(length(max = 253))]
+    pub pod: String,
+    /// Whether it is as good as full.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub full: bool,
 }
 
 /// What one pod asks for and may use.

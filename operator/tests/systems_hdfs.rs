@@ -16,6 +16,7 @@ use hdfs_nodes::{Nodes, cluster, valid};
 use millrace_operator::hdfs::decommission::hold;
 use millrace_operator::hdfs::view::View;
 use millrace_operator::remote::hdfs::directory::{Directory, Step, ensure};
+use millrace_operator::remote::zookeeper::stored as zookeeper_stored;
 use millrace_testkit::{hadoop, zookeeper};
 use serde_json::json;
 
@@ -84,6 +85,23 @@ fn one_name_node_founds_once_and_says_why_it_does_not_begin_anew() {
         let told = put(elsewhere).unwrap_err();
         assert!(told.contains("Permission denied: user=archive"), "{told}");
     }
+    // A home is its user's alone, and what is above it is open to all.
+    let home = Directory {
+        path: "/user/archive".into(),
+        owner: "archive".into(),
+        permission: "700".into(),
+    };
+    let http = format!("{}:9870", nodes.address("h-namenode-0"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(ensure(&[http], &home)).unwrap();
+    put("/user/archive/file").unwrap();
+    let others = nodes.dfs_as("other", &["-ls", "/user/archive"]);
+    assert!(
+        others
+            .unwrap_err()
+            .contains("Permission denied: user=other")
+    );
+    assert!(nodes.dfs_as("other", &["-ls", "/user"]).is_ok());
     // What is said of volumes.
     let view = nodes.look(&hdfs);
     let (_, names) = view.active().unwrap();
@@ -134,6 +152,15 @@ fn several_name_nodes_take_over_from_each_other_and_lose_nothing() {
     let mut resource = cluster(spec(3));
     resource.status = serde_json::from_value(json!({"formatted": true})).unwrap();
     nodes.mount(&valid(&resource));
+    // What is said of volumes.
+    let journals = nodes.look(&hdfs).journals;
+    assert_eq!(journals.len(), 3, "{journals:?}");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let server = format!("{}:2181", nodes.address("z-0"));
+    let stored = runtime.block_on(zookeeper_stored(&server)).unwrap();
+    // Snapshots and the log of a few nodes, and not a log of 64 MiB in advance.
+    assert!((1..8 << 20).contains(&stored), "{stored}");
+
     let active = |view: &View| view.active().map(|(pod, _)| pod.to_owned());
     let first = active(&nodes.look(&hdfs)).unwrap();
     nodes.kill(&first);

@@ -5,6 +5,7 @@
 //! Every server listens on loopback only, keeps its files in a temporary directory and ends with its value.
 
 mod apiserver;
+mod documents;
 mod hdfs;
 mod kafka;
 mod place;
@@ -14,6 +15,7 @@ mod process;
 mod python;
 
 pub use apiserver::ApiServer;
+pub use documents::DocumentStore;
 pub use hdfs::{Hdfs, HdfsPlan, hadoop, zookeeper};
 pub use kafka::Kafka;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};

@@ -118,7 +118,12 @@ pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
 }
 
 /// The actions that come with the platform.
-pub const ACTIONS: &[&str] = &["assess-vehicle", "notify-driver", "warn-geofence"];
+pub const ACTIONS: &[&str] = &[
+    "assess-vehicle",
+    "make-offer",
+    "notify-driver",
+    "warn-geofence",
+];
 
 fn zip(program: &Path, to: &Path) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
@@ -203,10 +208,21 @@ pub fn hadoop_libs(context: &Context) -> anyhow::Result<PathBuf> {
     laid_out(context, "hadoop", "share")
 }
 
-/// What the pom.xml of an image lays out, kept by the key of that file.
+/// The document store of development, compiled, with its jars from Maven; gives the directory that holds `lib`.
+///
+/// # Errors
+/// Maven cannot fetch them, or the compiler fails.
+pub fn mongo_wire(context: &Context) -> anyhow::Result<PathBuf> {
+    laid_out(context, "mongo-wire", "home")
+}
+
+/// What the pom.xml of an image lays out, kept by the key of that file and of the sources beside it.
 fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBuf> {
-    let pom = context.root.join("images").join(image).join("pom.xml");
-    let key = files::key(std::slice::from_ref(&pom))?;
+    let of_image = context.root.join("images").join(image);
+    let pom = of_image.join("pom.xml");
+    let mut made_of = vec![pom.clone()];
+    made_of.extend(Some(of_image.join("src")).filter(|sources| sources.is_dir()));
+    let key = files::key(&made_of)?;
     let home = context.cache.join(format!("{image}-{key}"));
     let out = home.join(part);
     if !out.is_dir() {
@@ -350,14 +366,16 @@ pub fn bench(context: &Context) -> anyhow::Result<()> {
 pub fn cargo(context: &Context) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(&context.root);
-    // Set by `cargo run` for this process; a child cargo must find its own.
-    for variable in [
-        "CARGO_PKG_NAME",
-        "CARGO_PKG_VERSION",
-        "CARGO_MANIFEST_DIR",
-        "CARGO_BIN_NAME",
-    ] {
-        command.env_remove(variable);
+    // Set by `cargo run` for this process; a child cargo must find its own. Build scripts that look at one of them (that of
+    // ring does) would run again each time a build is begun here after one outside, and all that depends on them.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+        {
+            command.env_remove(&variable);
+        }
     }
     command
 }

@@ -46,6 +46,7 @@ pub fn fetch(context: &Context) -> anyhow::Result<()> {
     builds::kafka_libs(context)?;
     builds::zookeeper_libs(context)?;
     builds::hadoop_libs(context)?;
+    builds::mongo_wire(context)?;
     builds::postgres_root(context).map(|_| ())
 }
 
@@ -104,6 +105,12 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             directory: "hadoop",
             base: "java",
             inputs: vec![("share".to_owned(), builds::hadoop_libs(context)?)],
+        },
+        Recipe {
+            name: "mongo-wire",
+            directory: "mongo-wire",
+            base: "java",
+            inputs: vec![("lib".to_owned(), builds::mongo_wire(context)?.join("lib"))],
         },
         Recipe {
             name: "postgres",

@@ -37,6 +37,7 @@ pub fn operator(context: &Context, cluster: &Cluster, images: &[Image]) -> anyho
                 "zookeeper" => "images.zookeeper",
                 "hadoop" => "images.hadoop",
                 "postgres" => "images.postgres",
+                "mongo-wire" => "images.mongoWire",
                 "millrace-stream" => "images.stream",
                 _ => "images.whisk",
             };

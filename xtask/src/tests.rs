@@ -210,6 +210,7 @@ pub fn ignored(
         }
         command.env("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?);
         command.env("MILLRACE_ZOOKEEPER", builds::zookeeper_libs(context)?);
+        command.env("MILLRACE_MONGO_WIRE", builds::mongo_wire(context)?);
         command.env("MILLRACE_HADOOP", builds::hadoop_libs(context)?);
         command.env("MILLRACE_POSTGRES", builds::postgres_root(context)?);
         if name != "systems" {

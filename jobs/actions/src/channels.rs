@@ -1,8 +1,8 @@
 //! The channels over which a warning goes out, and the attempts at each of them.
 
+pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod smtp;
-pub(crate) mod vehicle;
 pub(crate) mod webhook;
 
 use std::thread::sleep;
@@ -10,6 +10,17 @@ use std::time::{Duration, Instant};
 
 use crate::retry::{attempt_time, pause};
 use crate::secret::Scrubber;
+
+/// What a mail says.
+pub(crate) struct Letter {
+    /// Names what it is about, for good: a mail that comes twice is known by it.
+    pub(crate) id: String,
+    pub(crate) subject: String,
+    /// BCP 47 tag of the language of subject and body.
+    pub(crate) language: String,
+    /// Lines that end with CR and LF.
+    pub(crate) body: String,
+}
 
 /// What one attempt led to.
 pub(crate) enum Attempt {

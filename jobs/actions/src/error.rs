@@ -21,6 +21,9 @@ pub enum ActionError {
         /// The channels that took it.
         delivered: Vec<String>,
     },
+    /// MongoDB is away, or what it holds cannot be read.
+    #[error("mongodb: {0}")]
+    Documents(String),
     /// The action panicked, which is a fault of ours.
     #[error(
         "the action panicked: {0}; this is a fault in the action, please report it with its input"

@@ -6,11 +6,13 @@
 
 pub mod assess;
 mod channels;
+mod documents;
 pub mod error;
 pub mod geofence;
 pub mod harness;
 pub mod language;
 pub mod notify;
+pub mod offer;
 pub mod render;
 mod retry;
 mod secret;

@@ -3,17 +3,19 @@
 //! It keeps no state, and any number of processes may tell the same alert: the gateway takes each alert id once, a
 //! webhook knows it by its `webhook-id`, a mailbox by its Message-ID.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::{Notification, Severity};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::assess::{Assessment, check, check_time_zone};
+use crate::channels::gateway::{Gateway, VEHICLE};
 use crate::channels::smtp::{self, Mail};
-use crate::channels::vehicle::{self, Vehicle};
-use crate::channels::webhook::{self, Webhook};
+use crate::channels::webhook::{self, Event, Webhook};
 use crate::channels::{Channel, Outcome, tell};
+use crate::documents::{Documents, DocumentsParams};
 use crate::error::ActionError;
 use crate::harness::Context;
 use crate::language::FALLBACK;
@@ -23,7 +25,7 @@ use crate::secret::Scrubber;
 pub use crate::secret::Secret;
 
 /// The channels in the order in which they are told first: the driver before everybody else.
-const CHANNELS: [&str; 3] = [vehicle::NAME, webhook::NAME, smtp::NAME];
+const CHANNELS: [&str; 3] = [VEHICLE.name, webhook::NAME, smtp::NAME];
 
 /// A warning older than this is of no use to a driver any more.
 const DEFAULT_TTL_SECONDS: u64 = 900;
@@ -34,6 +36,10 @@ const LONGEST_TTL_SECONDS: u64 = 86_400;
 /// How long to try when the server names no deadline.
 const DEFAULT_PATIENCE: Duration = Duration::from_secs(20);
 
+/// So long profiles are not asked for after MongoDB was away: no warning after the first waits for it.
+const AWAY: Duration = Duration::from_secs(15);
+static AWAY_SINCE: Mutex<Option<Instant>> = Mutex::new(None);
+
 /// Kept back from the deadline for writing the answer.
 const RESERVE: Duration = Duration::from_millis(500);
 
@@ -43,6 +49,9 @@ pub struct NotifyInput {
     /// What `assess-vehicle` or `warn-geofence` answered.
     #[serde(flatten)]
     pub assessment: Assessment,
+    /// Where profiles of drivers are; without it every driver is spoken to alike.
+    #[serde(flatten)]
+    pub documents: DocumentsParams,
     /// Where to tell: `vehicle`, `webhook`, `smtp`.
     #[serde(default = "vehicle_only")]
     pub channels: Vec<String>,
@@ -82,7 +91,7 @@ pub struct NotifyInput {
 }
 
 fn vehicle_only() -> Vec<String> {
-    vec![vehicle::NAME.to_owned()]
+    vec![VEHICLE.name.to_owned()]
 }
 
 fn default_ttl() -> u64 {
@@ -156,11 +165,45 @@ pub fn action(input: NotifyInput, context: &Context) -> Result<Delivery, ActionE
     let patience = context
         .remaining(now)
         .map_or(DEFAULT_PATIENCE, |left| left.saturating_sub(RESERVE));
-    let rendered = words(&input.assessment);
     let mut scrubber = Scrubber::default();
+    let mut input = input;
+    of_the_driver(&mut input, &mut scrubber)?;
+    let rendered = words(&input.assessment);
     let channels = channels(&input, &rendered, now, patience, &mut scrubber)?;
     let outcomes = tell(&channels, patience, &scrubber);
     deliver(input.assessment.alert.id, rendered, outcomes)
+}
+
+/// Puts the language and the time zone of the driver who hires in the place of those that are for everybody. A warning is
+/// not held up for that: where MongoDB does not say who it is, the others are used.
+fn of_the_driver(input: &mut NotifyInput, scrubber: &mut Scrubber) -> Result<(), ActionError> {
+    let Some(hire) = &input.assessment.alert.hire else {
+        return Ok(());
+    };
+    let mut away_since = AWAY_SINCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_away = away_since.is_some_and(|since| since.elapsed() < AWAY);
+    if is_away || input.documents.mongodb_uri.expose().is_empty() {
+        return Ok(());
+    }
+    let documents = Documents::open(&input.documents, scrubber)?;
+    let known = documents.driver_of(hire).and_then(|driver| match driver {
+        Some(driver) => documents.profile(&driver),
+        None => Ok(None),
+    });
+    match known {
+        Ok(Some(profile)) => {
+            let assessment = &mut input.assessment;
+            assessment.language = profile.language.or(assessment.language.take());
+            assessment.time_zone = profile.time_zone.or(assessment.time_zone.take());
+        }
+        Ok(None) => {}
+        Err(error) => {
+            *away_since = Some(Instant::now());
+            let problem = scrubber.clean(&error.to_string());
+            eprintln!("{problem}; told as to everybody");
+        }
+    }
+    Ok(())
 }
 
 /// Sums up what became of the channels.
@@ -298,7 +341,7 @@ fn channels(
     let assessment = &input.assessment;
     let mut channels: Vec<Box<dyn Channel>> = Vec::new();
     let named = |name: &str| input.channels.iter().any(|channel| channel == name);
-    if named(vehicle::NAME) {
+    if named(VEHICLE.name) {
         let notification = notification(
             assessment,
             rendered,
@@ -306,9 +349,10 @@ fn channels(
             input.ttl_seconds,
             input.speak_info,
         );
-        channels.push(Box::new(Vehicle::new(
+        channels.push(Box::new(Gateway::new(
             &input.gateway_url,
             &input.notify_token,
+            VEHICLE,
             &notification,
         )?));
     }
@@ -318,9 +362,8 @@ fn channels(
             secret: &input.webhook_secret,
             ca: input.webhook_ca.as_deref(),
         };
-        channels.push(Box::new(Webhook::new(
-            &params, assessment, rendered, scrubber,
-        )?));
+        let event = Event::warning(assessment, rendered)?;
+        channels.push(Box::new(Webhook::new(&params, event, scrubber)?));
     }
     if named(smtp::NAME) {
         let params = smtp::Params {
@@ -330,9 +373,8 @@ fn channels(
             ca: input.smtp_ca.as_deref(),
             last: mail_goes_last(assessment, now, patience, input.ttl_seconds),
         };
-        channels.push(Box::new(Mail::new(
-            &params, assessment, rendered, scrubber,
-        )?));
+        let letter = smtp::warning(assessment, rendered);
+        channels.push(Box::new(Mail::new(&params, &letter, scrubber)?));
     }
     Ok(channels)
 }

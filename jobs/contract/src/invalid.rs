@@ -37,6 +37,15 @@ impl Invalid {
         }
     }
 
+    /// The same of a field that lies within this one.
+    #[must_use]
+    pub fn within(self, field: &str) -> Self {
+        Self {
+            field: format!("{field}.{}", self.field),
+            ..self
+        }
+    }
+
     /// Whether field or value quotes `secret`.
     pub(crate) fn quotes(&self, secret: &str) -> bool {
         !secret.is_empty()

@@ -9,11 +9,13 @@ pub mod archive;
 pub mod cloudevent;
 pub mod codec;
 pub mod dead_letter;
+pub mod driver;
 pub mod duration;
 pub mod field;
 #[cfg(any(test, feature = "generate"))]
 pub mod generate;
 pub mod invalid;
+pub mod materialize;
 pub mod pseudonym;
 pub mod score;
 #[rustfmt::skip]

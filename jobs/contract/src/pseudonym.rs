@@ -78,9 +78,23 @@ impl PseudonymKey {
             mac.update(b"/");
             mac.update(hire.as_bytes());
         }
-        let digest = mac.finalize().into_bytes();
-        URL_SAFE_NO_PAD.encode(&digest[..KEPT_BYTES])
+        encoded(mac)
     }
+
+    /// The key of a driver, the same in all hires, 22 characters of base64url. It belongs where the mapping of hires to
+    /// drivers is, and nowhere else.
+    pub fn driver(&self, driver: &str) -> String {
+        let mut mac = self.mac.clone();
+        // No driver id is so long: so this is the pseudonym of none.
+        mac.update(&u64::MAX.to_be_bytes());
+        mac.update(driver.as_bytes());
+        encoded(mac)
+    }
+}
+
+fn encoded(mac: Hmac<Sha256>) -> String {
+    let digest = mac.finalize().into_bytes();
+    URL_SAFE_NO_PAD.encode(&digest[..KEPT_BYTES])
 }
 
 #[cfg(test)]
@@ -111,6 +125,11 @@ mod tests {
         assert_eq!(
             key(1).pseudonym("driver-1", Some("hire-1")),
             "bHnf31jJjpmQuyL1_qYfpg"
+        );
+        assert_eq!(key(1).driver("driver-1"), "6-_MznbISjEbO_jrspWYjw");
+        assert_ne!(
+            key(1).driver("driver-1"),
+            key(1).pseudonym("driver-1", None)
         );
     }
 

@@ -18,6 +18,14 @@ pub const NOTIFIED: &str = "notified";
 pub const VEHICLE_CREDENTIALS: &str = "vehicle-credentials";
 /// Compacted: which replica of the gateway holds a vehicle's session, and what it spoke last.
 pub const VEHICLE_SESSIONS: &str = "vehicle-sessions";
+/// Compacted: which driver, as a key, a pseudonym stands for.
+pub const HIRES: &str = "hires";
+/// Compacted: what drivers have agreed to and how to reach them, by their keys.
+pub const DRIVERS: &str = "drivers";
+/// How hires were driven.
+pub const HIRE_SCORES: &str = "hire-scores";
+/// Offers that were made to drivers.
+pub const OFFERS: &str = "offers";
 /// Who did what.
 pub const AUDIT: &str = "audit";
 
@@ -32,5 +40,9 @@ pub const ALL: &[(&str, bool)] = &[
     (NOTIFIED, true),
     (VEHICLE_CREDENTIALS, true),
     (VEHICLE_SESSIONS, true),
+    (HIRES, true),
+    (DRIVERS, true),
+    (HIRE_SCORES, false),
+    (OFFERS, false),
     (AUDIT, false),
 ];

@@ -20,7 +20,7 @@ use std::fmt;
 use crate::error::LakeError;
 use crate::layout::{Layout, Source};
 use crate::record::{self, CommitRecord, FileEntry, Record};
-use crate::storage::{Storage, StorageKind, put};
+use crate::storage::{Storage, StorageFile as _, StorageKind, put};
 
 /// A step of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,21 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Finds out whether a writer may write into a dataset, whose folder is made: an empty file comes and goes.
+///
+/// # Errors
+/// It may not, or the storage is away. Of two that try at once one may be told so, too, and tries again.
+pub async fn may_write<S: Storage>(storage: &S, layout: &Layout) -> Result<(), LakeError> {
+    let path = layout.trial();
+    match storage.create(&path).await {
+        Ok(file) => file.close().await?,
+        // Left by one that was killed.
+        Err(error) if error.kind == StorageKind::Exists => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(storage.remove(&path).await?)
 }
 
 /// A commit on its way.

@@ -1,6 +1,6 @@
 //! What can go wrong in the lake.
 
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageKind};
 
 /// An error of the lake.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +92,12 @@ impl LakeError {
     #[must_use]
     pub fn is_retriable(&self) -> bool {
         matches!(self, Self::Storage(error) if error.is_retriable())
+    }
+
+    /// Whether the storage will not do it however often it is asked: somebody has to change something first.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Storage(error) if error.kind == StorageKind::Refused)
     }
 
     pub(crate) fn record(path: &str, problem: impl ToString) -> Self {

@@ -180,6 +180,12 @@ impl Layout {
         )
     }
 
+    /// The file by which a writer finds out whether it may write.
+    #[must_use]
+    pub fn trial(&self) -> String {
+        format!("{}/_staging/trial", self.dataset)
+    }
+
     /// Where a source's writers work.
     #[must_use]
     pub fn staging_of(&self, source: &Source) -> String {

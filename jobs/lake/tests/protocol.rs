@@ -4,11 +4,12 @@
 mod model;
 
 use futures::executor::block_on;
-use millrace_lake::Storage as _;
 use millrace_lake::commit::{self, Step};
 use millrace_lake::content::Content;
+use millrace_lake::layout::Layout;
 use millrace_lake::reader::Records;
-use millrace_lake::storage::{Fault, Memory};
+use millrace_lake::storage::{Fault, Local, Memory};
+use millrace_lake::{Storage as _, StorageFile as _};
 use model::{Act, Topic, Writer};
 use proptest::prelude::*;
 
@@ -167,4 +168,21 @@ fn a_crash_at_each_step() {
     ] {
         assert!(steps.contains(&step), "{step} was never reached");
     }
+}
+
+#[test]
+fn a_writer_finds_out_whether_it_may_write_and_leaves_nothing() {
+    let (storage, layout) = (Memory::default(), Layout::new("telemetry").unwrap());
+    block_on(commit::may_write(&storage, &layout)).unwrap();
+    assert_eq!(storage.names(), Vec::<String>::new());
+    // One that was killed between the two steps.
+    let trial = block_on(storage.create(&layout.trial())).unwrap();
+    block_on(trial.close()).unwrap();
+    block_on(commit::may_write(&storage, &layout)).unwrap();
+    assert_eq!(storage.names(), Vec::<String>::new());
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().join("taken");
+    std::fs::write(&place, "no folder").unwrap();
+    let refused = block_on(commit::may_write(&Local::new(place), &layout)).unwrap_err();
+    assert!(refused.is_refused(), "{refused}");
 }

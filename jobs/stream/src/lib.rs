@@ -11,6 +11,7 @@ pub mod dispatch;
 pub use millrace_contract::duration;
 pub mod gateway;
 pub mod lake;
+pub mod materialize;
 pub mod replay;
 pub mod server;
 pub mod settings;

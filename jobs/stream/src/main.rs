@@ -1,10 +1,11 @@
 //! `millrace-stream`: the stream jobs, one subcommand each.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use millrace_stream::{
-    archive, check_sequence, detect, dispatch, gateway, lake, replay, server, simulate,
+    archive, check_sequence, detect, dispatch, gateway, lake, materialize, replay, server, simulate,
 };
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -47,6 +48,8 @@ enum Job {
     Dispatch(dispatch::Args),
     /// A topic to Parquet files in the lake, each event exactly once
     Archive(archive::Args),
+    /// Alerts, deliveries and the state of vehicles to MongoDB
+    Materialize(materialize::Args),
     /// Lists, reads, proves and compacts what was archived
     Lake(lake::Args),
     /// Sends recorded trips to a running platform and prints the warnings that come back
@@ -68,8 +71,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("millrace-stream: {error:#}");
+            leave_last_words(&format!("{error:#}"));
             ExitCode::FAILURE
         }
+    }
+}
+
+// Kubernetes keeps them with the pod, and the operator shows them; elsewhere there is no such file.
+fn leave_last_words(words: &str) {
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/termination-log");
+    if let Ok(mut file) = file {
+        let _ = file.write_all(words.as_bytes());
     }
 }
 
@@ -90,6 +104,7 @@ fn run(job: Job) -> anyhow::Result<()> {
             Job::Detect(args) => detect::run(args, stop).await?,
             Job::Dispatch(args) => dispatch::run(args, stop).await?,
             Job::Archive(args) => archive::run(args, stop).await?,
+            Job::Materialize(args) => materialize::run(args, stop).await?,
             Job::Lake(args) => lake::run(args, stop).await?,
             Job::Replay(args) => replay::run(args, stop).await?,
             Job::Simulate(args) => simulate::run(args, stop).await?,

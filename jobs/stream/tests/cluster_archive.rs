@@ -1,5 +1,7 @@
 //! From a car to the lake and to its score on real nodes: `kubectl apply` of samples brings up HDFS and the archive, and what
-//! was driven lies there, each event once; then PostgreSQL and score, and the trips are scored there as the pure functions do.
+//! was driven lies there, each event once; then PostgreSQL and score, and the trips are scored there as the pure functions do;
+//! who drove well is made an offer;
+//! in the end retention takes the hours out of the lake.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +10,7 @@
 )]
 
 mod cluster_support;
+mod offer_scene;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -19,6 +22,7 @@ use jiff::{Timestamp, ToSpan as _};
 use millrace_analytics::driving::{Driving, Reading, VehicleDriving, score};
 use millrace_contract::score::ScoreConfig;
 use millrace_testkit::Platform;
+use offer_scene::OfferScene;
 use serde_json::{Value, json};
 
 const SCORE: &str = include_str!("../../../manifests/samples/batchjob.yaml");
@@ -86,18 +90,18 @@ fn lake(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
     }
 }
 
-/// Vehicle and number of each event in the hours of this test.
-fn rows(platform: &Platform) -> Vec<(String, u64)> {
+/// Vehicle and number of each event that this test has driven: others may have driven in these hours, too.
+fn rows(platform: &Platform, drives: &Drives) -> Vec<(String, u64)> {
     let (from, to) = (format!("{}T08", day()), format!("{}T23", day()));
     let said = lake(platform, &["cat", "--from", &from, "--to", &to]).unwrap();
     // The log goes to standard error, and `kubectl logs` shows both.
     let lines = said.lines().filter(|line| line.contains("kafka_offset"));
-    lines
-        .map(|line| {
-            let row: Value = serde_json::from_str(line).unwrap();
-            let number = row["sequence"].as_u64().unwrap();
-            (text(&row, "vehicle").to_owned(), number)
-        })
+    let rows = lines.map(|line| {
+        let row: Value = serde_json::from_str(line).unwrap();
+        let number = row["sequence"].as_u64().unwrap();
+        (text(&row, "vehicle").to_owned(), number)
+    });
+    rows.filter(|(vehicle, _)| vehicle.starts_with(&drives.prefix))
         .collect()
 }
 
@@ -123,6 +127,7 @@ fn remove(platform: &Platform) {
         ][..],
         &[
             "job/sample-score-now",
+            "job/sample-archive-retain-now",
             "pvc/data-sample-archive-hdfs-namenode-0",
             "pvc/data-sample-archive-hdfs-datanode-0",
             "pvc/data-sample-postgres-0",
@@ -198,35 +203,65 @@ fn sql(platform: &Platform, statement: &str) -> String {
     platform.kubectl(&psql).unwrap()
 }
 
+/// A run of now, as `kubectl create job` makes one from a CronJob; its log is in the failure.
+fn run_now(platform: &Platform, cron_job: &str) {
+    let name = format!("{cron_job}-now");
+    let from = format!("--from=cronjob/{cron_job}");
+    platform.kubectl(&["create", "job", &name, &from]).unwrap();
+    let job = format!("job/{name}");
+    let done = ["wait", "--for=condition=Complete", &job, "--timeout=120s"];
+    if let Err(error) = platform.kubectl(&done) {
+        let log = platform.kubectl(&["logs", &job]);
+        panic!("{error}: {log:?}");
+    }
+}
+
+/// The CronJob of retention in pods of its own: what was driven the day before yesterday goes to the trash.
+fn are_retired(platform: &Platform, drives: &Drives) {
+    let retention = r#"{"spec":{"lake":{"retention":{"schedule":"@yearly","olderThan":"1d"}}}}"#;
+    let job = "streamjob/sample-archive";
+    let ask = ["patch", job, "--type=merge", "-p", retention];
+    platform.kubectl(&ask).unwrap();
+    let end = Instant::now() + LIMIT;
+    let wait_for = |what: &str, arguments: &[&str]| {
+        while platform.kubectl(arguments).unwrap_or_default().is_empty() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    let name = "cronjob/sample-archive-retain";
+    wait_for(
+        "no CronJob",
+        &["get", name, "-o", "name", "--ignore-not-found"],
+    );
+    // The user's home, for the trash, is made before the CronJob.
+    run_now(platform, "sample-archive-retain");
+    assert_eq!(rows(platform, drives), [], "retired");
+    let said = lake(platform, &["verify"]).unwrap();
+    assert!(said.contains("retired"), "{said}");
+    let retained = ["get", job, "-o", "jsonpath={.status.lake.lastRetained}"];
+    wait_for("no status.lake.lastRetained", &retained);
+}
+
 /// PostgreSQL and score beside the lake: a run of now writes the trips of the day before yesterday.
 fn are_scored(platform: &Platform, drives: &Drives) {
     platform.apply(POSTGRES).unwrap();
     // The definition as it comes: what is compared is computed by it.
     let (spec, _) = SCORE.split_once("  config:").unwrap();
+    let name = &platform.name;
+    // Whoever makes offers hears of it.
+    let report = format!(
+        "  report:\n    gatewayUrl: http://{name}-gateway-internal.{}.svc:8080\n    tokenSecretRef: {{name: {name}-gateway, key: events-token}}\n",
+        platform.namespace
+    );
     platform
-        .apply(&spec.replace("Europe/Vienna", "Etc/UTC"))
+        .apply(&(spec.replace("Europe/Vienna", "Etc/UTC") + &report))
         .unwrap();
     for what in ["postgrescluster/sample-postgres", "batchjob/sample-score"] {
         let wait = ["wait", "--for=condition=Available", what, "--timeout=240s"];
         platform.kubectl(&wait).unwrap();
     }
-    let now = [
-        "create",
-        "job",
-        "sample-score-now",
-        "--from=cronjob/sample-score",
-    ];
-    platform.kubectl(&now).unwrap();
-    let done = [
-        "wait",
-        "--for=condition=Complete",
-        "job/sample-score-now",
-        "--timeout=120s",
-    ];
-    if let Err(error) = platform.kubectl(&done) {
-        let log = platform.kubectl(&["logs", "job/sample-score-now"]);
-        panic!("{error}: {log:?}");
-    }
+    run_now(platform, "sample-score");
     let like = format!("{}%", drives.prefix);
     let found = sql(
         platform,
@@ -258,6 +293,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     let begin = Instant::now();
     let told = |what: &str| eprintln!("{what}: {:?}", begin.elapsed());
     remove(&platform);
+    let hires = OfferScene::new(&platform);
     files.truncate(2);
     let drives = Drives::new(
         "lake",
@@ -273,6 +309,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     platform.apply(&manifest).unwrap();
     // Half of it while HDFS is still coming up.
     drives.drive(&platform);
+    hires.drive(day());
     told("driven");
     let expected: BTreeSet<(String, u64)> = drives
         .files
@@ -291,7 +328,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     told("available");
     let end = Instant::now() + LIMIT;
     let seen = loop {
-        let seen = rows(&platform);
+        let seen = rows(&platform, &drives);
         if seen.len() >= expected.len() {
             break seen;
         }
@@ -323,8 +360,20 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
         place.ends_with("/millrace/lake/telemetry sample-archive"),
         "{place}"
     );
+    hires.wait();
+    told("offers can be made");
     are_scored(&platform, &drives);
     told("scored");
+    hires.one_was_made(|| {
+        let run = ["delete", "job/sample-score-now"];
+        platform.kubectl(&run).unwrap();
+        // As after a change of the definition: all days are scored and told anew.
+        sql(&platform, "DELETE FROM millrace.score_runs");
+        run_now(&platform, "sample-score");
+    });
+    told("offered");
+    are_retired(&platform, &drives);
+    told("retired");
     remove(&platform);
     told("removed");
 }

@@ -10,7 +10,7 @@ mod lake_support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lake_support::{LIMIT, Place, metric, scenarios, wait_for_line, wait_unready};
+use lake_support::{LIMIT, Place, metric, scenarios, stays_unready, wait_for_line, wait_unready};
 use millrace_testkit::{Hdfs, HdfsPlan};
 
 /// Which NameNode is the active one.
@@ -64,15 +64,18 @@ async fn what_holds_on_a_folder_holds_on_hdfs_and_hours_grow_old() {
         scenarios::killed_after_each_step(&mut lake).await;
         done("killed after each step");
     });
-    let own = place.clone();
+    let (own, of_all) = (place.clone(), Arc::clone(&hdfs));
     let members = tokio::spawn(async move {
         let Some(mut lake) = own("zombie").await else {
             return;
         };
         scenarios::a_zombie_is_fenced(&mut lake).await;
         done("a zombie");
-        scenarios::members_come_and_go_and_hours_are_compacted(&mut lake.beside("members")).await;
+        let mut lake = lake.beside("members");
+        scenarios::members_come_and_go_and_hours_are_compacted(&mut lake).await;
         done("members");
+        a_user_without_rights_is_told_the_cure(&of_all, &lake).await;
+        done("a user without rights");
     });
     let own = Arc::clone(&hdfs);
     let old = tokio::spawn(async move {
@@ -140,6 +143,35 @@ async fn servers_of_hdfs_die_hang_and_have_no_room() {
     done("fail-over under load");
 }
 
+/// Nobody has given the directory to the user: the job ends and says what is to be given to whom. Then it works.
+async fn a_user_without_rights_is_told_the_cure(hdfs: &Hdfs, place: &Place) {
+    let place = place.of_user("stranger", "private");
+    let mut job = place.archive("stranger", &[]);
+    let until = Instant::now() + LIMIT;
+    while !job.server.has_ended() {
+        assert!(Instant::now() < until, "{}", job.server.tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = std::fs::read_to_string(place.log("stranger")).unwrap();
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("millrace-stream: the lake: "), "{last}");
+    let folder = "/private/telemetry";
+    for words in [
+        "user=stranger",
+        &format!("hdfs dfs -mkdir -p {folder} "),
+        &format!("hdfs dfs -chown -R stranger {folder};"),
+    ] {
+        assert!(last.contains(words), "{last}");
+    }
+    hdfs.dfs("hdfs", &["-mkdir", "-p", folder]).unwrap();
+    hdfs.dfs("hdfs", &["-chown", "-R", "stranger", folder])
+        .unwrap();
+    let job = place.archive("at-home", &[]);
+    place.wait_until_archived().await;
+    job.terminate(LIMIT).await;
+    place.check().await;
+}
+
 /// Files are open, closed, sealed, or committed and not published, while one NameNode dies and the other takes over.
 async fn fails_over_at_each_step(pair: &Mutex<Pair>, place: &mut Place) {
     let still = place.directory.path().join("still");
@@ -175,10 +207,9 @@ async fn a_full_volume_is_waited_for(pair: &Mutex<Pair>, place: &mut Place) {
     assert!(!why.contains("\tat "), "{why}");
     // Nothing is committed and no more is read than may be held, for as long as it takes.
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        stays_unready(&job, "partition", Duration::from_millis(500)).await;
         assert!(metric(&job, "millrace_archive_ahead_bytes") < 1.5 * 1024.0 * 1024.0);
     }
-    wait_unready(&job, "partition").await;
     let archived = place.archived();
     assert!(
         archived < place.sent(),

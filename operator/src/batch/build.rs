@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, KeyToPath, PodTemplateSpec, SecretVolumeSource, Volume,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, ObjectMeta};
 
@@ -15,6 +17,11 @@ use crate::job::lake::Place;
 use crate::job::{CONFIG_DIR, GRACE_SECONDS, environment, pod_labels};
 use crate::pods::{self, Schedule};
 use crate::reconcile::{Error, Prepared, Resources};
+use crate::types::KeyRef;
+
+/// The volume with the token by which scores are told.
+const REPORT: &str = "report";
+const REPORT_DIR: &str = "/etc/millrace-report";
 
 /// Every kind that [`build`] makes.
 #[must_use]
@@ -57,13 +64,22 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     let (mut volumes, mut mounts) = pods::bindings(&job.bindings());
     volumes.push(pods::config_volume("config", &config_name(job)));
     mounts.push(pods::read_only_mount("config", CONFIG_DIR));
+    let mut environment = environment(&place.environment());
+    if let Some(report) = &job.report {
+        volumes.push(token_volume(&report.token_secret_ref));
+        mounts.push(pods::read_only_mount(REPORT, REPORT_DIR));
+        environment.extend([
+            pods::env("MILLRACE_REPORT_TO", &report.gateway_url),
+            pods::env("MILLRACE_REPORT_TOKEN_FILE", &format!("{REPORT_DIR}/token")),
+        ]);
+    }
     let container = Container {
         name: job.job.command().into(),
         image: Some(job.image.clone()),
         // The image is that of the stream jobs, whose entry point is another program.
         command: Some(vec!["/usr/local/bin/millrace-batch".into()]),
         args: Some(arguments(job)),
-        env: Some(environment(&place.environment())),
+        env: Some(environment),
         resources: Some(pods::resources(job.resources.as_ref(), MEMORY, "100m")),
         volume_mounts: Some(mounts),
         ..Container::default()
@@ -98,6 +114,24 @@ fn arguments(job: &ValidatedBatch) -> Vec<String> {
     }
 }
 
+/// One key of a Secret: that of a gateway holds others, which are none of this job's business.
+fn token_volume(key: &KeyRef) -> Volume {
+    Volume {
+        name: REPORT.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(key.name.clone()),
+            items: Some(vec![KeyToPath {
+                key: key.key.clone(),
+                path: "token".into(),
+                mode: None,
+            }]),
+            default_mode: Some(0o440),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::validate::tests::valid;
@@ -107,7 +141,8 @@ mod tests {
     #[test]
     fn the_objects_of_score() {
         let spec = json!({"job": "score", "schedule": "20 2 * * *", "timeZone": "Europe/Vienna", "lake": {"hdfs": "h"},
-            "postgresSecret": "p-score", "config": {"zone": "Europe/Vienna"}});
+            "postgresSecret": "p-score", "config": {"zone": "Europe/Vienna"},
+            "report": {"gatewayUrl": "http://g:8080", "tokenSecretRef": {"name": "g", "key": "events-token"}}});
         let job = valid(spec).unwrap();
         let place = Place {
             address: "hdfs://h-namenode-0.ns.svc:8020".into(),

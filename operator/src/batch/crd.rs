@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::job::crd::{is_path, is_schedule, schedule};
 use crate::status::Condition;
-use crate::types::{FreeForm, Operation, PodResources, free_form};
+use crate::types::{FreeForm, KeyRef, Operation, PodResources, free_form};
 
 /// A job that runs from time to time over what was archived.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -59,6 +59,9 @@ pub struct BatchJobSpec {
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub config: FreeForm,
+    /// Whom the job score tells each hire's new score; nobody when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<BatchReport>,
     /// How often a run that failed is tried again at once.
     #[serde(default = "two")]
     #[schemars(range(min = 0, max = 10))]
@@ -129,6 +132,17 @@ impl Batch {
             Self::Analyse => "analyse",
         }
     }
+}
+
+/// Whom scores are told.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchReport {
+    /// Address of a gateway inside the cluster, without TLS: what it is told has no person in it.
+    #[schemars(length(min = 8, max = 512), regex(pattern = "^http://[^\\s/]+$"))]
+    pub gateway_url: String,
+    /// The key of a Secret with the gateway's `events-token`.
+    pub token_secret_ref: KeyRef,
 }
 
 /// The lake that a job reads.

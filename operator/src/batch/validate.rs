@@ -6,7 +6,7 @@ use millrace_contract::analyse::AnalyseConfig;
 use millrace_contract::score::ScoreConfig;
 use serde_json::Value;
 
-use super::crd::{Batch, BatchJob, BatchLake};
+use super::crd::{Batch, BatchJob, BatchLake, BatchReport};
 use crate::context::Images;
 use crate::hdfs;
 use crate::job::lake::{self, Place};
@@ -20,6 +20,8 @@ pub struct ValidatedBatch {
     pub owner: Owner,
     /// Which job.
     pub job: Batch,
+    /// Whom it tells.
+    pub report: Option<BatchReport>,
     /// When it runs.
     pub schedule: String,
     /// The time zone of that.
@@ -94,6 +96,7 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
     Ok(ValidatedBatch {
         owner: Owner::of(job)?,
         job: spec.job,
+        report: spec.report.clone(),
         schedule: spec.schedule.clone(),
         time_zone: spec.time_zone.clone(),
         lake_secret,
@@ -166,15 +169,7 @@ pub(super) mod tests {
     }
 
     fn images() -> Images {
-        let image = |name: &str| format!("{name}:1");
-        Images {
-            kafka: image("kafka"),
-            postgres: image("postgres"),
-            zookeeper: image("zookeeper"),
-            hadoop: image("hadoop"),
-            stream: image("stream"),
-            whisk: image("whisk"),
-        }
+        Images::named(|name| format!("{name}:1"))
     }
 
     pub(in crate::batch) fn valid(spec: Value) -> Result<ValidatedBatch, String> {

@@ -43,6 +43,12 @@ pub struct Command {
     /// PostgreSQL's image, the same
     #[arg(long, value_name = "IMAGE")]
     image_postgres: Option<String>,
+    /// MongoDB's image, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_mongodb: Option<String>,
+    /// The image of the document store of development, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_mongo_wire: Option<String>,
     /// The jobs' image, the same
     #[arg(long, value_name = "IMAGE")]
     image_stream: Option<String>,
@@ -73,6 +79,8 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
         image_zookeeper: command.image_zookeeper,
         image_hadoop: command.image_hadoop,
         image_postgres: command.image_postgres,
+        image_mongodb: command.image_mongodb,
+        image_mongo_wire: command.image_mongo_wire,
         image_stream: command.image_stream,
         image_whisk: command.image_whisk,
         actions_dir: command.actions_dir,

@@ -49,6 +49,10 @@ pub fn check(filter: &str, schema: TopicSchema) -> Result<(), Invalid> {
         | TopicSchema::Notified
         | TopicSchema::VehicleCredential
         | TopicSchema::VehicleSession
+        | TopicSchema::Hire
+        | TopicSchema::Driver
+        | TopicSchema::HireScore
+        | TopicSchema::Offer
         | TopicSchema::Audit => Condition::compile(filter, &AnyJson),
     };
     compiled.map(drop).map_err(|error| {

@@ -4,14 +4,7 @@ use super::*;
 use crate::controller::Failure;
 
 pub(in crate::eventsource) fn images() -> Images {
-    Images {
-        kafka: "kafka:4".into(),
-        zookeeper: "zookeeper:3".into(),
-        hadoop: "hadoop:3".into(),
-        postgres: "postgres:15".into(),
-        stream: "stream:1".into(),
-        whisk: "whisk:1".into(),
-    }
+    Images::named(|name| format!("{name}:1"))
 }
 
 pub(in crate::eventsource) fn source(spec: serde_json::Value) -> EventSource {

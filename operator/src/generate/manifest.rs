@@ -189,6 +189,10 @@ spec:
               value: localhost/hadoop:3.4.3
             - name: MILLRACE_IMAGE_POSTGRES
               value: localhost/postgres:15
+            - name: MILLRACE_IMAGE_MONGODB
+              value: mongo:7.0
+            - name: MILLRACE_IMAGE_MONGO_WIRE
+              value: localhost/mongo-wire:1.47.0
             - name: MILLRACE_IMAGE_STREAM
               value: localhost/millrace-stream:{version}
             - name: MILLRACE_IMAGE_WHISK

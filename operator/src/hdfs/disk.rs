@@ -1,4 +1,5 @@
-//! Volumes of HDFS that run full, by what the active NameNode says of its DataNodes and of its own directory. Pure.
+//! Volumes of HDFS that run full, by what the active NameNode says of its DataNodes and of its own directory, and by what
+//! JournalNodes say. Pure.
 
 use super::crd::{HdfsClusterStatus, HdfsDiskStatus};
 use super::roles::{Role, RoleKind};
@@ -20,8 +21,8 @@ pub(super) struct Server {
 
 /// The servers of a role of which something is known; `live` is the size of a volume of theirs.
 ///
-/// No JournalNode says how much it has stored. It keeps the part of the log that the NameNodes keep too, so it has at most
-/// as much as these.
+/// A JournalNode that does not say how full it is keeps the part of the log that the NameNodes keep too, so it has at most as
+/// much as these.
 pub(super) fn servers(
     hdfs: &ValidatedHdfs,
     role: &Role,
@@ -55,6 +56,9 @@ pub(super) fn servers(
     };
     nodes
         .filter_map(|node| {
+            if let Some(room) = view.journals.get(&node.pod) {
+                return Some(server(node.pod, *room));
+            }
             let itself = view.name_nodes.get(&node.pod).unwrap_or(active);
             let room = Room {
                 total,
@@ -141,6 +145,19 @@ mod tests {
         let names = told(&seen(50, 9 * GIBIBYTE));
         assert_eq!((names.used_percent, names.role == "datanode"), (90, false));
         assert_eq!(disk(&all(&View::default()), None), None, "nobody answers");
+        let mut view = seen(50, GIBIBYTE);
+        let room = Room {
+            total: 10 * GIBIBYTE,
+            usable: 2 * GIBIBYTE,
+        };
+        view.journals.insert("h-journalnode-1".to_owned(), room);
+        let journal = told(&view);
+        assert_eq!(
+            (journal.pod.as_str(), journal.role.as_str()),
+            ("h-journalnode-1", "journalnode"),
+            "what it says itself counts"
+        );
+        assert_eq!(journal.used_percent, 80);
     }
 
     #[test]

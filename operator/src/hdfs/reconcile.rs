@@ -170,10 +170,10 @@ async fn look(context: &Context, cluster: &HdfsCluster) -> Result<Look, Error> {
     })
 }
 
-/// Asks the NameNodes of a cluster that has worked; of another, nobody would answer.
+/// Asks the servers of a cluster that has worked; of another, nobody would answer.
 async fn inside_of(cluster: &HdfsCluster, hdfs: &ValidatedHdfs) -> View {
     if has_worked(cluster) && !hdfs.stopped {
-        inside::look(&hdfs.nodes(&hdfs.name_nodes)).await
+        inside::look(hdfs).await
     } else {
         View::default()
     }

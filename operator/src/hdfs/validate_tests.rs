@@ -2,14 +2,7 @@ use super::*;
 use serde_json::{Value, json};
 
 pub(in crate::hdfs) fn images() -> Images {
-    Images {
-        kafka: "kafka:4".into(),
-        zookeeper: "zookeeper:3".into(),
-        hadoop: "hadoop:3".into(),
-        postgres: "postgres:15".into(),
-        stream: "stream:1".into(),
-        whisk: "whisk:1".into(),
-    }
+    Images::named(|name| format!("{name}:1"))
 }
 
 pub(in crate::hdfs) fn cluster(spec: Value) -> HdfsCluster {

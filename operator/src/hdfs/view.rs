@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::disk::Room;
 use crate::remote::hdfs::{NameNodeView, State};
 
-/// The NameNodes that answered, by pod.
+/// The servers that answered, by pod.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
     /// What each says.
     pub name_nodes: BTreeMap<String, NameNodeView>,
+    /// The room on the volume of each JournalNode.
+    pub journals: BTreeMap<String, Room>,
 }
 
 impl View {
@@ -67,6 +70,7 @@ pub(super) mod tests {
             name_nodes: pods
                 .map(|(pod, state)| (pod.to_owned(), name_node(state)))
                 .into(),
+            journals: BTreeMap::new(),
         }
     }
 

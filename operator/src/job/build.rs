@@ -47,7 +47,7 @@ pub fn build(job: &ValidatedJob) -> Result<Resources<Prepared>, Error> {
         config: &job.config,
         reloaded: match job.job {
             Job::Detect => &["rules", "zones"],
-            Job::Gateway | Job::Archive => &[],
+            Job::Gateway | Job::Archive | Job::Materialize => &[],
         },
         files: &job.files,
         tls: job.tls.as_ref().map(|tls| tls.secret_name.as_str()),

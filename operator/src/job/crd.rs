@@ -73,7 +73,7 @@ pub struct StreamJobSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     pub bindings: Vec<String>,
-    /// The job's own configuration. That of archive is checked before the job starts, that of others by the job. `rules`
+    /// The job's own configuration. That of archive and materialize is checked before the job starts, that of others by the job. `rules`
     /// and `zones` of detect are reloaded without a restart.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
@@ -92,7 +92,7 @@ pub struct StreamJobSpec {
     /// Where archive writes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lake: Option<JobLake>,
-    /// Memory and CPU of one pod. When absent 128Mi; for archive what its configuration may take, 288Mi as it comes.
+    /// Memory and CPU of one pod. When absent 128Mi; for archive what its configuration may take, 416Mi as it comes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
     /// How it is run over time.
@@ -118,6 +118,8 @@ pub enum Job {
     Detect,
     /// A topic to Parquet files in HDFS, each record exactly once.
     Archive,
+    /// Alerts, deliveries and the state of vehicles to MongoDB.
+    Materialize,
 }
 
 impl Job {
@@ -128,6 +130,7 @@ impl Job {
             Self::Gateway => "gateway",
             Self::Detect => "detect",
             Self::Archive => "archive",
+            Self::Materialize => "materialize",
         }
     }
 }

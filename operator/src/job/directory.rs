@@ -7,12 +7,14 @@ use super::lake::Lake;
 use super::validate::ValidatedJob;
 use crate::context::Context;
 use crate::hdfs::crd::HdfsCluster;
-use crate::hdfs::name_node_addresses;
+use crate::hdfs::{SUPER_USER, name_node_addresses};
 use crate::reconcile::Error;
 use crate::remote::hdfs::directory::{Directory, DirectoryError, ensure as ensure_at};
 
 /// Who reads the lake is another user.
 const PERMISSION: &str = "755";
+/// Where homes are.
+const HOMES: &str = "/user";
 /// What is in the trash is for its user alone.
 const HOME_PERMISSION: &str = "700";
 
@@ -80,15 +82,19 @@ pub(super) async fn ensure(
 
 /// The dataset's, and the user's home where retired files go to the trash in it.
 fn wanted(lake: &Lake, root: &str, user: &str) -> Vec<Directory> {
-    let directory = |path, permission: &str| Directory {
+    let directory = |path, owner: &str, permission: &str| Directory {
         path,
-        owner: user.to_owned(),
+        owner: owner.to_owned(),
         permission: permission.to_owned(),
     };
-    let mut all = vec![directory(format!("{root}/{}", lake.dataset), PERMISSION)];
+    let dataset = format!("{root}/{}", lake.dataset);
+    let mut all = vec![directory(dataset, user, PERMISSION)];
     let retires = |retention: &Retention| retention.older_than.is_some() && !retention.skip_trash;
     if lake.retention.as_ref().is_some_and(retires) {
-        all.push(directory(format!("/user/{user}"), HOME_PERMISSION));
+        // Operators before this one closed it for all when they made the first home.
+        all.push(directory(HOMES.to_owned(), SUPER_USER, PERMISSION));
+        let home = format!("{HOMES}/{user}");
+        all.push(directory(home, user, HOME_PERMISSION));
     }
     all
 }
@@ -133,7 +139,7 @@ mod tests {
                 serde_json::json!({"schedule": "@daily", "olderThan": "90d", "skipTrash": skip});
             paths(serde_json::json!({"hdfs": "h", "retention": retention}))
         };
-        assert_eq!(with(false), ["/l/telemetry", "/user/u"]);
+        assert_eq!(with(false), ["/l/telemetry", "/user", "/user/u"]);
         assert_eq!(with(true), ["/l/telemetry"]);
     }
 

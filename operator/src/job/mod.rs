@@ -18,6 +18,7 @@ pub(crate) use deployment::{environment, pod_labels};
 pub use reconcile::Jobs;
 pub(crate) use reconcile::tell;
 pub use service::internal_name;
+pub use validate::documents;
 
 /// Port for HTTP of a job that serves.
 pub const HTTP_PORT: i32 = 8080;

@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
+use millrace_contract::materialize::MaterializeConfig;
 
 use super::crd::{Job, JobFiles, JobService, JobTls, StreamJob};
 use super::lake::{self, Lake};
 use super::{GRACE_SECONDS, MEMORY, maintenance};
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
-use crate::types::{FreeForm, Operation, PodResources};
+use crate::types::{FreeForm, Operation, PodResources, configuration};
 
 /// A job that can be built.
 #[derive(Clone, Debug)]
@@ -109,6 +110,9 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         grace_seconds = lake::grace_seconds(&config);
         lake = Some(asked);
     }
+    if spec.job == Job::Materialize {
+        documents(&spec.config, "spec.config")?;
+    }
     for (index, files) in spec.files.iter().enumerate() {
         let nested = spec.files.iter().enumerate().any(|(other, outer)| {
             other != index
@@ -143,6 +147,17 @@ pub fn validate(job: &StreamJob, images: &Images) -> Result<ValidatedJob, Error>
         grace_seconds,
         operation: spec.operation.clone(),
     })
+}
+
+/// Reads the configuration of materialize, which stands in this field, as the job will.
+///
+/// # Errors
+/// Names the field, its value and the cure.
+pub fn documents(config: &FreeForm, field: &str) -> Result<MaterializeConfig, Invalid> {
+    let read: MaterializeConfig =
+        configuration(config, (field, "materialize", "docs/documents.md"))?;
+    read.validate().map_err(|invalid| invalid.within(field))?;
+    Ok(read)
 }
 
 /// The binding that is missing: what to say of it.
@@ -196,7 +211,7 @@ fn missing_secret(field: &str, name: &str) -> Error {
             field,
             name,
             "there is no Secret of that name in this namespace",
-            "make the Secret, or the KafkaCluster, HdfsCluster or OpenWhisk that makes it, or correct the name",
+            "make the Secret, or the KafkaCluster, HdfsCluster, MongoCluster or OpenWhisk that makes it, or correct the name",
         ),
     }
 }
@@ -207,14 +222,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     pub(in crate::job) fn images() -> Images {
-        Images {
-            kafka: "kafka:4".into(),
-            zookeeper: "zookeeper:3".into(),
-            hadoop: "hadoop:3".into(),
-            postgres: "postgres:15".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        }
+        Images::named(|name| format!("{name}:1"))
     }
 
     pub(in crate::job) fn job(spec: serde_json::Value) -> StreamJob {
@@ -250,6 +258,26 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn materialize_is_checked_before_it_starts() {
+        let told = |config| {
+            let spec = json!({"job": "materialize", "bindings": ["k-binding", "m-binding"], "config": config});
+            validate(&job(spec), &images()).map_err(|e| e.to_string())
+        };
+        let valid = told(json!({"topics": {"vehicles": ""}, "keep": "30d"})).unwrap();
+        assert_eq!(
+            (valid.lake.is_none(), valid.memory.as_str()),
+            (true, MEMORY)
+        );
+        let typo = told(json!({"keeep": "30d"})).unwrap_err();
+        assert!(
+            typo.starts_with("spec.config:") && typo.contains("docs/documents.md"),
+            "{typo}"
+        );
+        let zero = told(json!({"records": 0})).unwrap_err();
+        assert!(zero.starts_with("spec.config.records: 0"), "{zero}");
+    }
+
+    #[test]
     fn archive_is_checked_before_it_starts() {
         let told = |spec| {
             let checked = validate(&job(spec), &images());
@@ -259,7 +287,7 @@ pub(super) mod tests {
         let valid =
             told(json!({"job": "archive", "bindings": ["k-binding"], "lake": lake})).unwrap();
         assert_eq!(valid.bindings, ["k-binding", "h-binding"]);
-        assert_eq!((valid.memory.as_str(), valid.grace_seconds), ("288Mi", 30));
+        assert_eq!((valid.memory.as_str(), valid.grace_seconds), ("416Mi", 30));
         let typo = json!({"job": "archive", "lake": lake, "config": {"rolBytes": 1}});
         assert!(told(typo).unwrap_err().contains("rolBytes"));
         for spec in [

@@ -2,14 +2,7 @@ use super::*;
 use serde_json::{Value, json};
 
 pub(in crate::kafka) fn images() -> Images {
-    Images {
-        kafka: "kafka:4".into(),
-        zookeeper: "zookeeper:3".into(),
-        hadoop: "hadoop:3".into(),
-        postgres: "postgres:15".into(),
-        stream: "stream:1".into(),
-        whisk: "whisk:1".into(),
-    }
+    Images::named(|name| format!("{name}:1"))
 }
 
 pub(in crate::kafka) fn cluster(spec: Value) -> KafkaCluster {
@@ -33,7 +26,7 @@ fn pool(name: &str, roles: Value, replicas: i32, first: i32, last: i32) -> Value
 #[test]
 fn a_small_cluster_gets_defaults() {
     let valid = valid(json!({"nodes": 1, "storage": {"size": "1Gi"}}));
-    assert_eq!(valid.image, "kafka:4");
+    assert_eq!(valid.image, "kafka:1");
     assert_eq!(valid.pools[0].heap_mebibytes, 192);
     assert_eq!(valid.pools[0].set, "k");
     assert_eq!(valid.cluster_id, "a6e4EJ2tEdGAtADAT9QwyA");

@@ -1,6 +1,7 @@
 //! The one table of who may speak to whom.
 
 use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
+use crate::mongo::PORT as MONGO_PORT;
 use crate::openwhisk::API_PORT;
 use crate::postgres::PORT as POSTGRES_PORT;
 
@@ -42,6 +43,8 @@ const ARCHIVE: Peer = Peer::Component("archive");
 const LAKE_MAINTENANCE: Peer = Peer::Component("lake-maintenance");
 const BATCH: Peer = Peer::Component("batch");
 const OPENWHISK: Peer = Peer::Component("openwhisk");
+const MATERIALIZE: Peer = Peer::Component("materialize");
+const MONGO: Peer = Peer::Component("mongo");
 const POSTGRES: Peer = Peer::Component("postgres");
 
 /// Listeners of Kafka for its clients: without and with TLS.
@@ -59,13 +62,14 @@ const ZOOKEEPER_SERVERS: &[i32] = &[2181, 2888, 3888];
 const HDFS_CLIENTS: &[i32] = &[8020, 9864, 9866, 9867, 9870];
 /// All of them, fail-over controllers and JournalNodes.
 const HDFS_SERVERS: &[i32] = &[8019, 8020, 8480, 8485, 9864, 9866, 9867, 9870];
-const HDFS_NAMES: &[i32] = &[9870];
+const HDFS_TOLD: &[i32] = &[8480, 9870];
 const HDFS_METRICS: &[i32] = &[8480, 9864, 9870];
 const GATEWAY_PORTS: &[i32] = &[HTTP_PORT, MQTT_PORT, HTTPS_PORT, MQTTS_PORT];
 const GATEWAY_HTTP: &[i32] = &[HTTP_PORT, HTTPS_PORT];
 const METRICS: &[i32] = &[METRICS_PORT];
 const WHISK: &[i32] = &[API_PORT];
 const SQL: &[i32] = &[POSTGRES_PORT];
+const DOCUMENTS: &[i32] = &[MONGO_PORT];
 
 const fn edge(from: Peer, to: Peer, ports: &'static [i32], why: &'static str) -> Edge {
     Edge {
@@ -138,11 +142,28 @@ pub const EDGES: &[Edge] = &[
     edge(
         Peer::Operator,
         HDFS,
-        HDFS_NAMES,
-        "what NameNodes say, rolls, directories",
+        HDFS_TOLD,
+        "what NameNodes and JournalNodes say, rolls, directories",
     ),
     edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
+    edge(
+        MATERIALIZE,
+        KAFKA,
+        KAFKA_CLIENTS,
+        "records to make documents of, dead letters",
+    ),
+    edge(MATERIALIZE, MONGO, DOCUMENTS, "documents"),
+    edge(
+        OPENWHISK,
+        MONGO,
+        DOCUMENTS,
+        "profiles and offers of actions",
+    ),
+    edge(Peer::Clients, MONGO, DOCUMENTS, "clients of users"),
+    edge(Peer::Monitoring, MATERIALIZE, METRICS, "metrics"),
+    edge(Peer::Operator, MATERIALIZE, METRICS, "lag and throughput"),
     edge(BATCH, POSTGRES, SQL, "scores"),
+    edge(BATCH, GATEWAY, GATEWAY_HTTP, "scores that are told"),
     edge(Peer::Clients, POSTGRES, SQL, "clients of users"),
     edge(Peer::Operator, POSTGRES, SQL, "databases, roles, passwords"),
     edge(

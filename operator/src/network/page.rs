@@ -51,7 +51,7 @@ With `networkPolicy.enabled` (the default of the chart) the operator makes one N
 in both directions but for the edges below, all of them TCP, and DNS (port 53, UDP and TCP). Pods are found by the label
 `app.kubernetes.io/name`. The cluster's network has to enforce NetworkPolicies; where it does not, they do nothing.
 
-- Pods of your own that use Kafka, HDFS, ZooKeeper, PostgreSQL or OpenWhisk, in whatever namespace, need the label that is named in the table.
+- Pods of your own that use Kafka, HDFS, ZooKeeper, PostgreSQL, MongoDB or OpenWhisk, in whatever namespace, need the label that is named in the table.
 - Anywhere means all addresses but link-local ones (169.254.0.0/16, fe80::/10), where clouds serve credentials.
 - A job with the binding of a system that the operator did not make (`provider` is not `millrace`) may connect anywhere: the servers of
   a foreign Kafka name addresses and ports of their own.

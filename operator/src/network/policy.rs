@@ -170,7 +170,15 @@ mod tests {
         let kafka = made("kafka", &[], Reach::Table);
         assert_eq!(
             names(&kafka["spec"]["ingress"], "from"),
-            ["kafka", "gateway", "detect", "dispatch", "archive", MANAGER]
+            [
+                "kafka",
+                "gateway",
+                "detect",
+                "dispatch",
+                "archive",
+                MANAGER,
+                "materialize"
+            ]
         );
         assert_eq!(names(&kafka["spec"]["egress"], "to"), ["kafka"]);
         assert_eq!(kafka["spec"]["policyTypes"], json!(["Ingress", "Egress"]));

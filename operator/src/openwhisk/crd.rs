@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::reconcile::PendingRestart;
 use crate::status::Condition;
-use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Storage};
+use crate::types::{
+    BindingStatus, DeletionPolicy, Operation, PodResources, Storage, StorageGrowth, VolumeStatus,
+};
 
 /// An OpenWhisk: the place where actions run.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -25,6 +27,7 @@ use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Stora
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How it is run"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether actions can be invoked"),
     printcolumn(name = "Binding", type_ = "string", json_path = ".status.binding.name", description = "Secret with the connection details"),
+    printcolumn(name = "Disk", type_ = "integer", json_path = ".status.disk.usedPercent", description = "How full the volume is, in percent", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it is, or is not, available", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
@@ -62,6 +65,9 @@ pub struct OpenWhiskSpec {
     /// The volume for actions and activations.
     #[serde(default = "default_storage")]
     pub storage: Storage,
+    /// A volume that runs full grows by itself, where the storage class can. It does not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of the pod. The actions run inside it, so its memory bounds them all; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 256Mi'".into())))]
@@ -107,7 +113,7 @@ pub struct OpenWhiskStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded, Paused and Stopped.
+    /// Available, Progressing, Degraded, Paused, Stopped and DiskPressure.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -118,6 +124,9 @@ pub struct OpenWhiskStatus {
     /// The Secret with the connection details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingStatus>,
+    /// How full the volume is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<VolumeStatus>,
     /// The size of the live volume, which may be larger than asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]

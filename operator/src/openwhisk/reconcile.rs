@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Resource;
 use kube::api::ApiResource;
 
 use super::binding_name;
@@ -13,11 +14,14 @@ use super::external;
 use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled, status_of};
+use crate::disk;
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::secrets::{self, Found};
+use crate::reconcile::storage::Growing;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, roll, storage};
+use crate::remote::openwhisk::volume;
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
 use crate::types::{BindingStatus, tell_stopped};
 
@@ -70,16 +74,6 @@ impl Component for Whisks {
         }
         let (whisk, prepared) = prepare(context, object).await?;
         let applied = reconcile::apply(context, &whisk.owner, prepared, &build::kinds()).await?;
-        let volumes = storage::grow(
-            context,
-            &whisk.owner,
-            VOLUME,
-            &whisk.owner.name,
-            1,
-            &whisk.storage.size,
-        )
-        .await
-        .map_err(Error::doing("growing volumes"))?;
         let set = applied.get::<StatefulSet>(&whisk.owner.name);
         let rolling = match &set {
             Some(set) => roll::roll(context, &whisk.owner, set)
@@ -93,6 +87,20 @@ impl Component for Whisks {
             .and_then(|status| status.ready_replicas)
             .unwrap_or(0)
             > 0;
+        // Of a server that is not there nobody would answer.
+        let room = if available {
+            volume::room(&build::uri(&whisk)).await
+        } else {
+            None
+        };
+        let growing = Growing {
+            template: VOLUME,
+            replicas: 1,
+            storage: &whisk.storage,
+            growth: whisk.storage_growth.as_ref(),
+        };
+        let rooms = |_: &_| room.into_iter().collect();
+        let volumes = storage::grow_filling(context, &whisk.owner, &growing, rooms).await?;
         let trouble = if available {
             None
         } else {
@@ -106,7 +114,13 @@ impl Component for Whisks {
         status.binding = Some(BindingStatus {
             name: binding_name(&whisk.owner.name),
         });
-        status.storage = volumes.size.map(|size| size.0);
+        status.storage = volumes.size.clone().map(|size| size.0);
+        let pod = format!("{}-0", whisk.owner.name);
+        let rooms = room.map(|room| (pod.as_str(), room));
+        // What could not be seen is as it was.
+        if let Some(volume) = disk::fullest(rooms, status.disk.as_ref()) {
+            status.disk = Some(volume);
+        }
         let told = match (&trouble, available) {
             (_, true) => "ready".to_owned(),
             (Some(trouble), false) => trouble.clone(),
@@ -147,10 +161,22 @@ impl Component for Whisks {
                 generation,
             );
         }
+        let event = disk::tell_volume(
+            conditions,
+            status.disk.as_ref(),
+            "actions cannot be changed and activations are not kept",
+            "make it larger (spec.storage.size)",
+            generation,
+        );
+        if let Some((reason, told)) = event {
+            let object = object.object_ref(&());
+            context.event(&object, true, reason, &told).await;
+        }
         let settled = (available || whisk.operation.stopped) && rolling.is_none();
+        // That a volume fills sends no event.
         Ok(Reconciled::Status(
             status,
-            Duration::from_secs(if settled { 300 } else { 15 }),
+            Duration::from_secs(if settled { 60 } else { 15 }),
         ))
     }
 }

@@ -8,7 +8,7 @@ use super::crd::OpenWhisk;
 use crate::context::Images;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
-use crate::types::{DeletionPolicy, Operation, PodResources, Quantity, Storage};
+use crate::types::{DeletionPolicy, Operation, PodResources, Quantity, Storage, StorageGrowth};
 
 /// Memory of the pod when none is asked for.
 const MEMORY: &str = "512Mi";
@@ -42,6 +42,8 @@ pub struct ValidatedWhisk {
     pub namespace: String,
     /// The volume asked for.
     pub storage: Storage,
+    /// How far the volume grows by itself.
+    pub storage_growth: Option<StorageGrowth>,
     /// The claim template that the live StatefulSet has; it cannot be changed.
     pub live_template: Option<PersistentVolumeClaim>,
     /// Memory and CPU of the pod.
@@ -118,6 +120,7 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
         image: spec.image.clone().unwrap_or_else(|| images.whisk.clone()),
         namespace: spec.namespace.clone(),
         storage: spec.storage.clone(),
+        storage_growth: spec.storage_growth.clone(),
         live_template: live.template,
         resources: PodResources {
             memory: Some(memory),
@@ -154,14 +157,7 @@ pub(super) mod tests {
             "spec": spec,
         }))
         .unwrap();
-        let images = Images {
-            kafka: "kafka:4".into(),
-            zookeeper: "zookeeper:3".into(),
-            hadoop: "hadoop:3".into(),
-            postgres: "postgres:15".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        };
+        let images = Images::named(|name| format!("{name}:1"));
         validate(&whisk, live, &images)
     }
 

@@ -8,7 +8,7 @@ use kube::api::ListParams;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::context::{Images, MANAGER, Settings};
+use crate::context::{Images, MANAGER, Settings, image_variable};
 use crate::network::NetworkSettings;
 use crate::reconcile::approval;
 
@@ -26,6 +26,10 @@ pub struct Given {
     pub image_hadoop: Option<String>,
     /// Image of PostgreSQL.
     pub image_postgres: Option<String>,
+    /// Image of MongoDB.
+    pub image_mongodb: Option<String>,
+    /// Image of the document store of development.
+    pub image_mongo_wire: Option<String>,
     /// Image of the jobs.
     pub image_stream: Option<String>,
     /// Image of OpenWhisk.
@@ -34,10 +38,26 @@ pub struct Given {
     pub actions_dir: Option<PathBuf>,
 }
 
+impl Given {
+    fn image(&self, name: &str) -> Option<String> {
+        let given = match name {
+            "kafka" => &self.image_kafka,
+            "zookeeper" => &self.image_zookeeper,
+            "hadoop" => &self.image_hadoop,
+            "postgres" => &self.image_postgres,
+            "mongodb" => &self.image_mongodb,
+            "mongo-wire" => &self.image_mongo_wire,
+            "stream" => &self.image_stream,
+            _ => &self.image_whisk,
+        };
+        given.clone()
+    }
+}
+
 /// It cannot be found out how the operator was started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-postgres, --image-stream and --image-whisk"
+    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-postgres, --image-mongodb, --image-mongo-wire, --image-stream and --image-whisk"
 )]
 pub struct SettingsError {
     problem: String,
@@ -52,25 +72,19 @@ pub async fn settings(
     namespace: &str,
     given: &Given,
 ) -> Result<Settings, SettingsError> {
-    let all_given = [
-        &given.image_kafka,
-        &given.image_zookeeper,
-        &given.image_hadoop,
-        &given.image_postgres,
-        &given.image_stream,
-        &given.image_whisk,
-    ]
-    .into_iter()
-    .all(Option::is_some);
+    let all_given = Images::each(|name| given.image(name).ok_or(())).is_ok();
     let environment = match operator(client, given.operator_namespace.as_deref()).await {
         Ok(environment) => environment,
         Err(_) if all_given => BTreeMap::new(),
         Err(error) => return Err(error),
     };
-    let image = |given: &Option<String>, name: &str| {
-        let found = given.clone().or_else(|| environment.get(name).cloned());
+    let image = |name: &'static str| {
+        let variable = image_variable(name);
+        let found = given
+            .image(name)
+            .or_else(|| environment.get(&variable).cloned());
         found.ok_or_else(|| SettingsError {
-            problem: format!("its environment has no {name}"),
+            problem: format!("its environment has no {variable}"),
         })
     };
     let text = |name: &str| environment.get(name).map(String::as_str);
@@ -83,14 +97,7 @@ pub async fn settings(
         network: network.map_err(|invalid| SettingsError {
             problem: invalid.to_string(),
         })?,
-        images: Images {
-            kafka: image(&given.image_kafka, "MILLRACE_IMAGE_KAFKA")?,
-            zookeeper: image(&given.image_zookeeper, "MILLRACE_IMAGE_ZOOKEEPER")?,
-            hadoop: image(&given.image_hadoop, "MILLRACE_IMAGE_HADOOP")?,
-            postgres: image(&given.image_postgres, "MILLRACE_IMAGE_POSTGRES")?,
-            stream: image(&given.image_stream, "MILLRACE_IMAGE_STREAM")?,
-            whisk: image(&given.image_whisk, "MILLRACE_IMAGE_WHISK")?,
-        },
+        images: Images::each(image)?,
         namespaces: Vec::new(),
         actions_dir: given
             .actions_dir

@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::kafka::crd::Listeners;
 use crate::status::Condition;
-use crate::types::{MaintenanceWindow, PodResources, Storage};
+use crate::types::{MaintenanceWindow, PodResources, Storage, StorageGrowth};
 
 mod analysts;
 mod detect;
 mod flow;
 mod gateway;
 mod hdfs;
+mod mongo;
+mod offers;
 mod outside;
 mod postgres;
 mod score;
@@ -29,6 +31,8 @@ pub use gateway::{
     PlatformGateway,
 };
 pub use hdfs::{PlatformArchive, PlatformDataNodes, PlatformHdfs, PlatformNameNodes};
+pub use mongo::{PlatformMaterialize, PlatformMongo};
+pub use offers::{OfferChannel, PlatformOffers};
 pub use outside::{External, ExternalKafka};
 pub use postgres::PlatformPostgres;
 pub use score::PlatformScore;
@@ -79,6 +83,12 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message("spec.analysts: works only together with spec.hdfs and spec.postgres: add them, or remove spec.analysts"),
     validation = Rule::new("!has(oldSelf.postgres) || has(self.postgres)")
         .message("spec.postgres: absent: taking it out would take the databases away from those who use them; put it back, or delete the Platform"),
+    validation = Rule::new("!has(self.materialize) || (has(self.kafka) && has(self.gateway) && has(self.mongo))")
+        .message("spec.materialize: works only together with spec.kafka, spec.gateway and spec.mongo: add them, or remove spec.materialize"),
+    validation = Rule::new("!has(self.offers) || (has(self.materialize) && has(self.openwhisk))")
+        .message("spec.offers: works only together with spec.materialize and spec.openwhisk: add them, or remove spec.offers"),
+    validation = Rule::new("!has(oldSelf.mongo) || has(self.mongo)")
+        .message("spec.mongo: absent: taking it out would take the documents away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
         .message("spec.kafka: absent: taking it out would delete the log of records; put it back, or delete the Platform"),
 )]
@@ -114,17 +124,26 @@ pub struct PlatformSpec {
     /// alerts, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysts: Option<PlatformAnalysts>,
+    /// Where documents are. Without it the platform has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mongo: Option<PlatformMongo>,
+    /// Alerts, deliveries and the state of vehicles as documents in MongoDB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub materialize: Option<PlatformMaterialize>,
     /// Where actions run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openwhisk: Option<PlatformOpenWhisk>,
     /// How drivers are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warnings: Option<PlatformWarnings>,
+    /// What good drivers are offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers: Option<PlatformOffers>,
     /// How the flow through the platform is watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<PlatformFlow>,
     /// Take the platform to zero pods in order, and nothing is lost: the gateway first, so that nothing is accepted that
-    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk, HDFS and PostgreSQL; then Kafka. Volumes stay. `false`
+    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk, HDFS, PostgreSQL and MongoDB; then Kafka. Volumes stay. `false`
     /// brings all of it back in the reverse order.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub stopped: bool,
@@ -218,8 +237,8 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.resources))")
-        .message("spec.openwhisk.external: given beside image, storage or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources))")
+        .message("spec.openwhisk.external: given beside image, storage, storageGrowth or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.openwhisk.external: cannot be added or removed later: the actions would stay behind in the former OpenWhisk; put the field back as it was, or make a new Platform"),
     validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
@@ -236,6 +255,9 @@ pub struct PlatformOpenWhisk {
     /// The volume for actions and activations. The profile's size when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// A volume that runs full grows by itself, where the storage class can. It does not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of the pod, with the actions inside it. The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,

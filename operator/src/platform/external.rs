@@ -6,6 +6,7 @@ use millrace_contract::Invalid;
 use super::crd::{External, PlatformSpec, WaitingOn};
 use crate::context::Context;
 use crate::job::lake;
+use crate::mongo::external as mongo;
 use crate::openwhisk::external as openwhisk;
 use crate::postgres::external as postgres;
 use crate::reconcile::{Error, Owner};
@@ -15,6 +16,7 @@ use crate::status::told;
 const KAFKA: &str = "spec.kafka.external.bindingSecret";
 const HDFS: &str = "spec.hdfs.external.bindingSecret";
 const POSTGRES: &str = "spec.postgres.external.bindingSecret";
+const MONGO: &str = "spec.mongo.external.bindingSecret";
 const OPENWHISK: &str = "spec.openwhisk.external.bindingSecret";
 
 /// What is known of the parts that somebody else runs.
@@ -74,6 +76,12 @@ pub async fn look(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Resu
     if let Some(external) = part.and_then(|postgres| postgres.external.as_ref()) {
         let secret = read(external).await?;
         let checked = postgres::check(&external.binding_secret, secret.as_ref(), POSTGRES);
+        outside.missing_aside.extend(checked.err());
+    }
+    let part = spec.mongo.as_ref();
+    if let Some(external) = part.and_then(|mongo| mongo.external.as_ref()) {
+        let secret = read(external).await?;
+        let checked = mongo::check(&external.binding_secret, secret.as_ref(), MONGO);
         outside.missing_aside.extend(checked.err());
     }
     let part = spec.openwhisk.as_ref();

@@ -46,6 +46,10 @@ pub struct Sizes {
     pub postgres_storage: Storage,
     /// Memory and CPU of PostgreSQL.
     pub postgres: PodResources,
+    /// Volume of MongoDB.
+    pub mongo_storage: Storage,
+    /// Memory and CPU of MongoDB.
+    pub mongo: PodResources,
     /// Pods of the archive.
     pub archive_replicas: i32,
     /// Volume of OpenWhisk.
@@ -83,6 +87,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("1Gi"),
             postgres_storage: volume("2Gi"),
             postgres: pod("256Mi", "50m"),
+            mongo_storage: volume("1Gi"),
+            mongo: pod("192Mi", "20m"),
             archive_replicas: 1,
             openwhisk_storage: volume("1Gi"),
             openwhisk: pod("512Mi", "50m"),
@@ -111,6 +117,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("2Gi"),
             postgres_storage: volume("50Gi"),
             postgres: pod("2Gi", "250m"),
+            mongo_storage: volume("20Gi"),
+            mongo: pod("1Gi", "100m"),
             archive_replicas: 2,
             openwhisk_storage: volume("10Gi"),
             openwhisk: pod("2Gi", "500m"),
@@ -138,6 +146,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("5Gi"),
             postgres_storage: volume("100Gi"),
             postgres: pod("4Gi", "500m"),
+            mongo_storage: volume("50Gi"),
+            mongo: pod("2Gi", "250m"),
             archive_replicas: 3,
             openwhisk_storage: volume("20Gi"),
             openwhisk: pod("4Gi", "1"),

@@ -1,6 +1,6 @@
 //! To zero pods and back, in an order in which nothing is lost. Pure.
 //!
-//! The parts stand in levels, each on the one below: Kafka and ZooKeeper; OpenWhisk, HDFS and PostgreSQL; what reads the log, and the gateway. Down goes one
+//! The parts stand in levels, each on the one below: Kafka and ZooKeeper; OpenWhisk, HDFS, PostgreSQL and MongoDB; what reads the log, and the gateway. Down goes one
 //! level at a time, from above, and only when the one before is gone; up goes one level at a time, from below, and only when
 //! what it stands on is there. How far it is stands in the condition Stopped, so that an operator that was restarted goes on
 //! where the former one was.
@@ -18,9 +18,9 @@ pub enum Level {
     Nothing,
     /// Kafka, and ZooKeeper.
     Kafka,
-    /// OpenWhisk, HDFS and PostgreSQL too.
+    /// OpenWhisk, HDFS, PostgreSQL and MongoDB too.
     OpenWhisk,
-    /// Detect, the archive and the dispatches too.
+    /// Detect, the archive, materialize and the dispatches too.
     Readers,
     /// The gateway too: everything.
     Everything,
@@ -62,7 +62,9 @@ impl Level {
     fn of(kind: &str, name: &str) -> Option<Self> {
         match kind {
             "KafkaCluster" | "ZooKeeperEnsemble" => Some(Self::Kafka),
-            "OpenWhisk" | "HdfsCluster" | "PostgresCluster" => Some(Self::OpenWhisk),
+            "OpenWhisk" | "HdfsCluster" | "PostgresCluster" | "MongoCluster" => {
+                Some(Self::OpenWhisk)
+            }
             "EventSource" | "BatchJob" => Some(Self::Readers),
             "StreamJob" if name.ends_with("-gateway") => Some(Self::Everything),
             "StreamJob" => Some(Self::Readers),
@@ -229,12 +231,14 @@ mod tests {
     use crate::status::is_true;
     use serde_json::json;
 
-    const ALL: [(&str, &str); 9] = [
+    const ALL: [(&str, &str); 11] = [
         ("KafkaCluster", "p-kafka"),
         ("ZooKeeperEnsemble", "p-zookeeper"),
         ("OpenWhisk", "p-whisk"),
         ("HdfsCluster", "p-hdfs"),
         ("PostgresCluster", "p-postgres"),
+        ("MongoCluster", "p-mongo"),
+        ("StreamJob", "p-materialize"),
         ("StreamJob", "p-detect"),
         ("StreamJob", "p-archive"),
         ("EventSource", "p-warnings"),

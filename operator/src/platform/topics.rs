@@ -103,6 +103,15 @@ pub fn topics(partitions: i32, volume: &Quantity) -> Vec<Topic> {
             1,
             (volume / 32).max(16 * MEBIBYTE),
         ),
+        log(
+            topics::HIRE_SCORES,
+            TopicSchema::HireScore,
+            partitions,
+            each(64),
+        ),
+        log(topics::OFFERS, TopicSchema::Offer, partitions, each(64)),
+        table(topics::HIRES, TopicSchema::Hire, partitions),
+        table(topics::DRIVERS, TopicSchema::Driver, partitions),
         // As many partitions as telemetry: a vehicle's state lies in the partition of its telemetry.
         table(topics::DETECT_STATE, TopicSchema::DetectState, partitions),
         table(topics::NOTIFIED, TopicSchema::Notified, partitions),

@@ -7,26 +7,32 @@ use k8s_openapi::api::core::v1::Secret;
 use millrace_analytics::Rules;
 use millrace_contract::Invalid;
 use millrace_contract::archive::ArchiveConfig;
+use millrace_contract::driver::OfferRule;
 use serde_json::Value;
 
 use super::build::{Api, Served};
 use super::crd::{
-    Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformFlow, PlatformGateway,
-    PlatformHdfs, PlatformKafka, PlatformOpenWhisk, PlatformPostgres, PlatformScore,
-    PlatformWarnings,
+    OfferChannel, Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformFlow,
+    PlatformGateway, PlatformHdfs, PlatformKafka, PlatformMaterialize, PlatformMongo,
+    PlatformOffers, PlatformOpenWhisk, PlatformPostgres, PlatformScore, PlatformWarnings,
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
 use super::stop::{self, Level};
 use crate::batch;
 use crate::flow::Token;
-use crate::job::lake;
+use crate::job::{documents, lake};
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
 use crate::types::{FreeForm, MaintenanceWindow, Windows};
 
 /// Tokens that Secrets of former versions do not have.
-pub const ADDED_TOKENS: [&str; 3] = ["vehicles-token", "operations-token", "events-token"];
+pub const ADDED_TOKENS: [&str; 4] = [
+    "vehicles-token",
+    "operations-token",
+    "events-token",
+    "drivers-token",
+];
 
 /// What was read before a platform is built.
 #[derive(Clone, Debug)]
@@ -83,6 +89,12 @@ pub struct ValidatedPlatform {
     pub analysts: Option<PlatformAnalysts>,
     /// The archive, if wanted.
     pub archive: Option<ValidatedArchive>,
+    /// MongoDB, if wanted.
+    pub mongo: Option<PlatformMongo>,
+    /// Documents, if wanted.
+    pub materialize: Option<PlatformMaterialize>,
+    /// Offers, if wanted.
+    pub offers: Option<PlatformOffers>,
     /// OpenWhisk, if wanted.
     pub openwhisk: Option<PlatformOpenWhisk>,
     /// The warnings, if wanted.
@@ -191,6 +203,29 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
     if let Some(analysts) = &spec.analysts {
         batch::check_analyse(&analysts.config, "spec.analysts.config")?;
     }
+    for (other, missing) in [
+        ("spec.kafka", spec.kafka.is_none()),
+        ("spec.gateway", spec.gateway.is_none()),
+        ("spec.mongo", spec.mongo.is_none()),
+    ] {
+        needs(
+            "spec.materialize",
+            other,
+            spec.materialize.is_some() && missing,
+        )?;
+    }
+    if let Some(materialize) = &spec.materialize {
+        documents(&materialize.config, "spec.materialize.config")?;
+    }
+    for (other, missing) in [
+        ("spec.materialize", spec.materialize.is_none()),
+        ("spec.openwhisk", spec.openwhisk.is_none()),
+    ] {
+        needs("spec.offers", other, spec.offers.is_some() && missing)?;
+    }
+    if let Some(wanted) = &spec.offers {
+        offers(wanted, spec.warnings.as_ref())?;
+    }
     let archive = match &spec.archive {
         Some(asked) => Some(ValidatedArchive {
             asked: asked.clone(),
@@ -229,6 +264,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
             (ADDED_TOKENS[0], secrets::token),
             (ADDED_TOKENS[1], secrets::token),
             (ADDED_TOKENS[2], secrets::token),
+            (ADDED_TOKENS[3], secrets::token),
             ("pseudonym-key", secrets::key),
             ("seal-key", secrets::key),
         ];
@@ -254,6 +290,9 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         score: spec.score.clone(),
         analysts: spec.analysts.clone(),
         archive,
+        mongo: spec.mongo.clone(),
+        materialize: spec.materialize.clone(),
+        offers: spec.offers.clone(),
         openwhisk: spec.openwhisk.clone(),
         warnings: spec.warnings.clone(),
         gateway_secret,
@@ -274,6 +313,30 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
             .or(live.topics_wait),
         outside: live.outside,
     })
+}
+
+/// Checks the rules as the action will, and that there is a way for each channel.
+fn offers(wanted: &PlatformOffers, warnings: Option<&PlatformWarnings>) -> Result<(), Invalid> {
+    for (name, rule) in &wanted.rules {
+        let field = format!("spec.offers.rules.{name}");
+        let rule = serde_json::from_value::<OfferRule>(rule.clone()).map_err(|error| {
+            let cure = "see docs/offers.md for the keys and their values";
+            Invalid::new(&field, name, error.to_string(), cure)
+        })?;
+        rule.validate().map_err(|invalid| invalid.within(&field))?;
+    }
+    for channel in &wanted.channels {
+        let (name, given) = match channel {
+            OfferChannel::Webhook => ("webhook", warnings.is_some_and(|w| w.webhook.is_some())),
+            OfferChannel::Smtp => ("smtp", warnings.is_some_and(|w| w.smtp.is_some())),
+        };
+        if !given {
+            let problem = format!("spec.warnings.{name} is not given, which says how");
+            let cure = format!("give it and add the channel there, or take {name} out");
+            return Err(Invalid::new("spec.offers.channels", name, problem, cure));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the rules as detect will.
@@ -325,6 +388,14 @@ pub(super) mod tests {
                 "spec.warnings",
             ),
             (json!({"kafka": {}, "archive": {}}), "spec.archive"),
+            (
+                json!({"kafka": {}, "gateway": {}, "materialize": {}}),
+                "spec.materialize",
+            ),
+            (
+                json!({"kafka": {}, "gateway": {}, "mongo": {}, "materialize": {"config": {"keep": "0s"}}}),
+                "spec.materialize.config.keep",
+            ),
             (json!({"hdfs": {}, "score": {}}), "spec.score"),
             (json!({"hdfs": {}, "analysts": {}}), "spec.analysts"),
             (
@@ -358,7 +429,7 @@ pub(super) mod tests {
         };
         let made = validate(&platform(spec), fresh.clone()).unwrap();
         let made = made.gateway_secret.unwrap();
-        assert_eq!(made.len(), 9);
+        assert_eq!(made.len(), 10);
         assert_eq!(made["type"].0, b"millrace-gateway");
         let none = validate(&platform(json!({"kafka": {}})), fresh).unwrap();
         assert_eq!(none.gateway_secret, None);

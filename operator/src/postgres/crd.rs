@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 pub use roles::{Database, ReadOnly, Role};
-pub use status::{DatabaseStatus, PostgresClusterStatus, PostgresDiskStatus, RoleStatus};
+pub use status::{DatabaseStatus, PostgresClusterStatus, RoleStatus};
 
 use crate::conditioned;
 use crate::types::{DeletionPolicy, Operation, PodResources, Storage, StorageGrowth};

@@ -4,7 +4,6 @@ mod build;
 mod certificates;
 pub mod crd;
 mod dereference;
-mod disk;
 pub mod external;
 pub mod files;
 mod inside;

@@ -5,26 +5,25 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::Resource;
 use kube::api::ApiResource;
 
+use super::COMPONENT;
 use super::build::{self, VOLUME};
 use super::crd::{PostgresCluster, PostgresClusterStatus};
 use super::dereference::dereference;
 use super::inside::{Inside, bring_about, login, wanted};
 use super::status::{Seen, ready, status};
 use super::validate::{ValidatedPostgres, validate};
-use super::{COMPONENT, disk};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled};
-use crate::disk as guard;
+use crate::disk;
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::restarts::{self, CONFIG, Pods, Rolling};
 use crate::reconcile::roll::{self, Gate};
-use crate::reconcile::storage::{self, Volumes};
+use crate::reconcile::storage::{self, Growing, Volumes};
 use crate::reconcile::{self, Applied, Error, Owner, Preparation, Prepared, Resources};
 use crate::remote::pipeline;
 use crate::remote::postgres::{Observed, RemotePostgres};
-use crate::types::Quantity;
 
 /// The reconciler of PostgresCluster.
 pub struct Postgres;
@@ -177,21 +176,20 @@ async fn grow(
     postgres: &ValidatedPostgres,
     inside: &Inside,
 ) -> Result<Volumes, Error> {
-    let owner = &postgres.owner;
-    let to = async |size: &Quantity| {
-        let grown = storage::grow(context, owner, VOLUME, &owner.name, 1, size).await;
-        grown.map_err(Error::doing("growing volumes"))
+    let growing = Growing {
+        template: VOLUME,
+        replicas: 1,
+        storage: &postgres.storage,
+        growth: postgres.storage_growth.as_ref(),
     };
-    let volumes = to(&postgres.storage.size).await?;
-    if let (Some(growth), Inside::Seen(look), Some(live)) =
-        (&postgres.storage_growth, inside, &volumes.size)
-    {
-        let room = disk::room(look.observed.used_bytes, Some(live));
-        if let Some(larger) = guard::grown(growth, room, live) {
-            return to(&larger).await;
+    storage::grow_filling(context, &postgres.owner, &growing, |live| match inside {
+        Inside::Seen(look) => {
+            let room = disk::of_claim(look.observed.used_bytes, Some(live));
+            room.into_iter().collect()
         }
-    }
-    Ok(volumes)
+        _ => Vec::new(),
+    })
+    .await
 }
 
 async fn roll(

@@ -9,8 +9,9 @@ use kube::ResourceExt;
 use super::crd::{DatabaseStatus, PostgresCluster, PostgresClusterStatus, RoleStatus};
 use super::inside::{Inside, Look};
 use super::validate::{ValidatedPostgres, ValidatedRole};
-use super::{ALLOW_FORMAT, PORT, disk, files, role_binding_name, superuser_name};
+use super::{ALLOW_FORMAT, PORT, files, role_binding_name, superuser_name};
 use crate::controller::{Reconciled, status_of};
+use crate::disk;
 use crate::reconcile::PendingRestart;
 use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
@@ -68,13 +69,21 @@ pub(super) fn status(
         status.version = Some(observed.version.clone());
         status.databases = databases(postgres, &status.databases, observed);
         status.roles = roles(postgres, &status.roles, look);
-        if let Some(room) = disk::room(observed.used_bytes, seen.volumes.size.as_ref()) {
-            let pod = format!("{}-0", postgres.owner.name);
-            status.disk = Some(disk::disk(room, pod, status.disk.as_ref()));
+        let pod = format!("{}-0", postgres.owner.name);
+        let room = disk::of_claim(observed.used_bytes, seen.volumes.size.as_ref());
+        let rooms = room.map(|room| (pod.as_str(), room));
+        if let Some(volume) = disk::fullest(rooms, status.disk.as_ref()) {
+            status.disk = Some(volume);
         }
     }
     conditions(postgres, &mut status, seen, works, generation);
-    let event = disk::tell(&mut status, generation);
+    let event = disk::tell_volume(
+        &mut status.conditions,
+        status.disk.as_ref(),
+        "the server ends when its log cannot be written",
+        "make it larger (spec.storage.size), or delete what is not needed",
+        generation,
+    );
     let settled =
         is_true(&status.conditions, AVAILABLE) && !is_true(&status.conditions, PROGRESSING);
     // Drift inside the server sends no event.

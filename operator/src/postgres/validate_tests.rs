@@ -12,14 +12,7 @@ pub(in crate::postgres) fn cluster(spec: Value) -> PostgresCluster {
 }
 
 pub(in crate::postgres) fn images() -> Images {
-    Images {
-        kafka: "kafka:4".into(),
-        zookeeper: "zookeeper:3".into(),
-        hadoop: "hadoop:3".into(),
-        postgres: "postgres:15".into(),
-        stream: "stream:1".into(),
-        whisk: "whisk:1".into(),
-    }
+    Images::named(|name| format!("{name}:1"))
 }
 
 fn of(cluster: &PostgresCluster, found: &Found) -> Result<ValidatedPostgres, Error> {

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{Error, Owner};
 use crate::context::{Context, MANAGER};
+use crate::disk::{self, Room};
 use crate::rbac::Rule;
-use crate::types::{Quantity, Storage};
+use crate::types::{Quantity, Storage, StorageGrowth};
 
 /// What became of the volumes of a StatefulSet.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -180,6 +181,45 @@ pub async fn grow(
         {
             volumes.size = Some(size);
         }
+    }
+    Ok(volumes)
+}
+
+/// Volumes that are alike, and how large they are to be.
+pub struct Growing<'a> {
+    /// Name of the claim template.
+    pub template: &'a str,
+    /// How many pods the set has, which is called after its resource.
+    pub replicas: i32,
+    /// What the spec asks for.
+    pub storage: &'a Storage,
+    /// How far they grow by themselves.
+    pub growth: Option<&'a StorageGrowth>,
+}
+
+/// Grows volumes by the spec, and where one of them fills. `rooms` has the room on each that is known, for the size of the
+/// smallest live claim.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn grow_filling(
+    context: &Context,
+    owner: &Owner,
+    growing: &Growing<'_>,
+    rooms: impl FnOnce(&Quantity) -> Vec<Room>,
+) -> Result<Volumes, Error> {
+    let to = async |size: &Quantity| {
+        let Growing {
+            template, replicas, ..
+        } = growing;
+        let grown = grow(context, owner, template, &owner.name, *replicas, size).await;
+        grown.map_err(Error::doing("growing volumes"))
+    };
+    let volumes = to(&growing.storage.size).await?;
+    if let (Some(growth), Some(live)) = (growing.growth, &volumes.size)
+        && let Some(larger) = disk::grown(growth, rooms(live), live)
+    {
+        return to(&larger).await;
     }
     Ok(volumes)
 }

@@ -6,6 +6,7 @@
 pub mod action;
 pub mod claim;
 pub mod hdfs;
+pub mod http;
 pub mod kafka;
 pub mod kafka_resident;
 pub mod openwhisk;

@@ -1,4 +1,4 @@
-//! What a ZooKeeper server says of itself, by the four-letter word `srvr`.
+//! What a ZooKeeper server says of itself, by the four-letter words `srvr` and `dirs`.
 
 use std::time::Duration;
 
@@ -23,17 +23,26 @@ pub enum Mode {
 
 /// Asks the server at `host:port`; `None` when it does not answer, or has no majority with others.
 pub async fn mode(address: &str) -> Option<Mode> {
+    parse(&ask(address, "srvr").await?)
+}
+
+/// How many bytes its snapshots and its log take; `None` when it does not say.
+pub async fn stored(address: &str) -> Option<u64> {
+    parse_stored(&ask(address, "dirs").await?)
+}
+
+async fn ask(address: &str, word: &str) -> Option<String> {
     let asked = async {
         let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"srvr").await?;
+        stream.write_all(word.as_bytes()).await?;
         let mut answer = String::new();
         stream.take(ANSWER_MAX).read_to_string(&mut answer).await?;
         Ok::<_, std::io::Error>(answer)
     };
     match timeout(PATIENCE, asked).await {
-        Ok(Ok(answer)) => parse(&answer),
+        Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            tracing::debug!(address, %error, "a ZooKeeper server could not be asked");
+            tracing::debug!(address, word, %error, "a ZooKeeper server could not be asked");
             None
         }
         Err(_) => None,
@@ -52,9 +61,27 @@ fn parse(answer: &str) -> Option<Mode> {
     }
 }
 
+// Of each of the two directories it says how much is in it, and both are the same one.
+fn parse_stored(answer: &str) -> Option<u64> {
+    let sizes = answer.lines().filter_map(|line| {
+        let (_, bytes) = line.split_once("dir_size: ")?;
+        bytes.trim().parse().ok()
+    });
+    sizes.max()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_from_the_answer() {
+        // As ZooKeeper 3.9 answers.
+        let answer = "datadir_size: 1048597\nlogdir_size: 1048597\n";
+        assert_eq!(parse_stored(answer), Some(1_048_597));
+        let refused = "dirs is not executed because it is not in the whitelist.\n";
+        assert_eq!(parse_stored(refused), None);
+    }
 
     #[test]
     fn the_mode_is_read_from_the_answer() {

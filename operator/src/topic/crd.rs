@@ -152,6 +152,14 @@ pub enum TopicSchema {
     VehicleCredential,
     /// Which gateway holds a vehicle's session.
     VehicleSession,
+    /// Which driver, as a key, a pseudonym stands for.
+    Hire,
+    /// What a driver has agreed to and how to reach them.
+    Driver,
+    /// How a hire was driven.
+    HireScore,
+    /// An offer to a driver.
+    Offer,
     /// Who changed what.
     Audit,
 }
@@ -170,6 +178,10 @@ impl TopicSchema {
             Self::Notified => "notified",
             Self::VehicleCredential => "vehicle-credential",
             Self::VehicleSession => "vehicle-session",
+            Self::Hire => "hire",
+            Self::Driver => "driver",
+            Self::HireScore => "hire-score",
+            Self::Offer => "offer",
             Self::Audit => "audit",
         }
     }
@@ -291,6 +303,10 @@ mod tests {
             TopicSchema::Notified,
             TopicSchema::VehicleCredential,
             TopicSchema::VehicleSession,
+            TopicSchema::Hire,
+            TopicSchema::Driver,
+            TopicSchema::HireScore,
+            TopicSchema::Offer,
             TopicSchema::Audit,
         ] {
             assert_eq!(serde_json::to_value(schema).unwrap(), schema.name());

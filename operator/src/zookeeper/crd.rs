@@ -9,7 +9,9 @@ use crate::conditioned;
 use crate::reconcile::PendingRestart;
 use crate::reconcile::restarts::NodeRestart;
 use crate::status::Condition;
-use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Storage};
+use crate::types::{
+    BindingStatus, DeletionPolicy, Operation, PodResources, Storage, StorageGrowth, VolumeStatus,
+};
 
 /// An Apache ZooKeeper ensemble, for systems that need one.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -28,6 +30,7 @@ use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Stora
     printcolumn(name = "Ready", type_ = "integer", json_path = ".status.readyServers", description = "Servers that serve"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether a majority serves"),
     printcolumn(name = "Leader", type_ = "string", json_path = ".status.leader", description = "The pod that leads"),
+    printcolumn(name = "Disk", type_ = "integer", json_path = ".status.disk.usedPercent", description = "How full the fullest volume is, in percent", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it is, or is not, available", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
@@ -50,6 +53,9 @@ pub struct ZooKeeperEnsembleSpec {
     /// The volume of each server, for its snapshots and its log.
     #[serde(default = "small")]
     pub storage: Storage,
+    /// Volumes that run full grow by themselves, where the storage class can. They do not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of a server. The Java heap is computed from the memory; 256Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('192Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': a server does not start with so little; give at least 192Mi'".into())))]
@@ -94,7 +100,7 @@ pub struct ZooKeeperEnsembleStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded, Paused and Stopped.
+    /// Available, Progressing, Degraded, Paused, Stopped and DiskPressure.
     #[serde(default)]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -108,6 +114,9 @@ pub struct ZooKeeperEnsembleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub leader: Option<String>,
+    /// How full the fullest volume is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<VolumeStatus>,
     /// The size of the smallest live volume, which may be larger than asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]

@@ -36,7 +36,10 @@ fn settings(zookeeper: &ValidatedZooKeeper) -> String {
         // Old snapshots are removed, or they fill the volume.
         ("autopurge.snapRetainCount", "3".into()),
         ("autopurge.purgeInterval", "6".into()),
-        ("4lw.commands.whitelist", "srvr,mntr,ruok".into()),
+        // The log is made longer in steps of this, in KiB. With the 64 MiB of its own a server that has hardly anything says
+        // by `dirs` that a small volume is full.
+        ("preAllocSize", "1024".into()),
+        ("4lw.commands.whitelist", "srvr,mntr,ruok,dirs".into()),
         // Nobody administers a server by HTTP; without it, it is a third smaller.
         ("admin.enableServer", "false".into()),
         ("reconfigEnabled", "false".into()),

@@ -1,9 +1,11 @@
 //! The reconciler of ZooKeeperEnsemble.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future;
 use k8s_openapi::api::apps::v1::StatefulSet;
+use kube::Resource;
 use kube::api::ApiResource;
 
 use super::build::{self, VOLUME};
@@ -13,17 +15,18 @@ use super::validate::{ValidatedZooKeeper, validate};
 use super::{CLIENT_PORT, COMPONENT, binding_name};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled, status_of};
+use crate::disk::{self, Room};
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::restarts::{self, CONFIG, Pods, Rolling};
-use crate::reconcile::storage::Volumes;
+use crate::reconcile::storage::{Growing, Volumes};
 use crate::reconcile::{
     self, Applied, Error, Owner, Preparation, Prepared, Resources, roll, storage,
 };
 use crate::remote::zookeeper::{self, Mode};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
-use crate::types::{BindingStatus, tell_stopped};
+use crate::types::{BindingStatus, Quantity, tell_stopped};
 
 /// The reconciler of ZooKeeperEnsemble.
 pub struct ZooKeepers;
@@ -72,24 +75,35 @@ impl Component for ZooKeepers {
         let (zookeeper, prepared) = prepare(context, object).await?;
         let owner = &zookeeper.owner;
         let applied = reconcile::apply(context, owner, prepared, &build::kinds()).await?;
-        let size = &zookeeper.storage.size;
-        let servers = zookeeper.servers;
-        let volumes = storage::grow(context, owner, VOLUME, &owner.name, servers, size)
-            .await
-            .map_err(Error::doing("growing volumes"))?;
         let set = applied.get::<StatefulSet>(&owner.name);
-        let modes = modes(&zookeeper, set.as_ref()).await;
+        let (modes, stored) = look(&zookeeper, set.as_ref()).await;
+        let growing = Growing {
+            template: VOLUME,
+            replicas: zookeeper.servers,
+            storage: &zookeeper.storage,
+            growth: zookeeper.storage_growth.as_ref(),
+        };
+        let volumes = storage::grow_filling(context, owner, &growing, |live| {
+            rooms(&stored, Some(live)).map(|(_, room)| room).collect()
+        })
+        .await?;
         let rolling = roll(context, &zookeeper, &applied, set.as_ref(), &modes).await?;
         let trouble = pods::trouble(context, owner, COMPONENT).await;
         let seen = Seen {
             applied,
             set,
             modes,
+            stored,
             rolling,
             volumes,
             trouble,
         };
-        Ok(status(object, &zookeeper, seen))
+        let (reconciled, event) = status(object, &zookeeper, seen);
+        if let Some((reason, told)) = event {
+            let object = object.object_ref(&());
+            context.event(&object, true, reason, &told).await;
+        }
+        Ok(reconciled)
     }
 }
 
@@ -112,21 +126,39 @@ async fn prepare(
     Ok((zookeeper, resources))
 }
 
+/// Bytes that each server has stored, by pod; of those that say so.
+type Stored = BTreeMap<String, u64>;
+
 /// Asks all servers at once. Those of an ensemble that has no ready pod are not asked: nobody would answer.
-async fn modes(zookeeper: &ValidatedZooKeeper, set: Option<&StatefulSet>) -> Modes {
+async fn look(zookeeper: &ValidatedZooKeeper, set: Option<&StatefulSet>) -> (Modes, Stored) {
+    let (mut modes, mut stored) = (Modes::new(), Stored::new());
     if ready(set) == 0 {
-        return Modes::new();
+        return (modes, stored);
     }
     let asked = zookeeper.pods().map(|pod| async move {
         let address = format!("{}:{CLIENT_PORT}", zookeeper.host(&pod));
-        let mode = zookeeper::mode(&address).await?;
-        Some((pod, mode))
+        let (mode, bytes) =
+            future::join(zookeeper::mode(&address), zookeeper::stored(&address)).await;
+        (pod, mode, bytes)
     });
-    future::join_all(asked)
-        .await
-        .into_iter()
-        .flatten()
-        .collect()
+    for (pod, mode, bytes) in future::join_all(asked).await {
+        if let Some(bytes) = bytes {
+            stored.insert(pod.clone(), bytes);
+        }
+        if let Some(mode) = mode {
+            modes.insert(pod, mode);
+        }
+    }
+    (modes, stored)
+}
+
+/// The room on the volume of each server that said what it has stored; `live` is the size of the smallest.
+fn rooms<'a>(
+    stored: &'a Stored,
+    live: Option<&'a Quantity>,
+) -> impl Iterator<Item = (&'a str, Room)> {
+    let rooms = stored.iter();
+    rooms.filter_map(move |(pod, bytes)| Some((pod.as_str(), disk::of_claim(*bytes, live)?)))
 }
 
 async fn roll(
@@ -168,6 +200,7 @@ struct Seen {
     applied: Resources<Applied>,
     set: Option<StatefulSet>,
     modes: Modes,
+    stored: Stored,
     rolling: Rolling,
     volumes: Volumes,
     trouble: Option<String>,
@@ -177,13 +210,21 @@ fn status(
     object: &ZooKeeperEnsemble,
     zookeeper: &ValidatedZooKeeper,
     seen: Seen,
-) -> Reconciled<ZooKeeperEnsembleStatus> {
+) -> (
+    Reconciled<ZooKeeperEnsembleStatus>,
+    Option<(&'static str, String)>,
+) {
     let generation = object.metadata.generation;
     let mut status = status_of(object);
     status.binding = Some(BindingStatus {
         name: binding_name(&zookeeper.owner.name),
     });
-    status.storage = seen.volumes.size.map(|size| size.0);
+    let rooms = rooms(&seen.stored, seen.volumes.size.as_ref());
+    // What could not be seen is as it was.
+    if let Some(volume) = disk::fullest(rooms, status.disk.as_ref()) {
+        status.disk = Some(volume);
+    }
+    status.storage = seen.volumes.size.clone().map(|size| size.0);
     status.ready_servers = ready(seen.set.as_ref());
     let mut leaders = seen.modes.iter().filter(|(_, m)| **m == Mode::Leader);
     status.leader = leaders.next().map(|(pod, _)| pod.clone());
@@ -226,6 +267,15 @@ fn status(
         let reason = "VolumeCannotGrow";
         set_condition(conditions, DEGRADED, true, reason, refused, generation);
     }
+    let event = disk::tell_volume(
+        conditions,
+        status.disk.as_ref(),
+        "a server ends when its log cannot be written, and no NameNode can take over without a majority",
+        "make volumes larger (spec.storage.size)",
+        generation,
+    );
     let settled = stopped || (whole && !progressing);
-    Reconciled::Status(status, Duration::from_secs(if settled { 300 } else { 15 }))
+    // That a volume fills sends no event.
+    let again = Duration::from_secs(if settled { 60 } else { 15 });
+    (Reconciled::Status(status, again), event)
 }

@@ -9,7 +9,7 @@ use super::CLIENT_PORT;
 use super::crd::ZooKeeperEnsemble;
 use crate::context::Images;
 use crate::reconcile::{Error, Owner};
-use crate::types::{DeletionPolicy, Operation, PodResources, Storage};
+use crate::types::{DeletionPolicy, Operation, PodResources, Storage, StorageGrowth};
 
 /// Memory of a server when none is asked for.
 pub const MEMORY: &str = "256Mi";
@@ -26,6 +26,8 @@ pub struct ValidatedZooKeeper {
     pub servers: i32,
     /// The volume of each.
     pub storage: Storage,
+    /// How far volumes grow by themselves.
+    pub storage_growth: Option<StorageGrowth>,
     /// The claim template that the live StatefulSet has; it cannot be changed.
     pub live_template: Option<PersistentVolumeClaim>,
     /// Memory and CPU of a server.
@@ -121,6 +123,7 @@ pub fn validate(
             .unwrap_or_else(|| images.zookeeper.clone()),
         servers: spec.servers,
         storage: spec.storage.clone(),
+        storage_growth: spec.storage_growth.clone(),
         live_template,
         resources: PodResources {
             memory: Some(memory),
@@ -149,14 +152,7 @@ pub(super) mod tests {
             "spec": spec,
         }))
         .unwrap();
-        let images = Images {
-            kafka: "kafka:4".into(),
-            zookeeper: "zookeeper:3".into(),
-            hadoop: "hadoop:3".into(),
-            postgres: "postgres:15".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        };
+        let images = Images::named(|name| format!("{name}:1"));
         validate(&ensemble, None, &images)
     }
 

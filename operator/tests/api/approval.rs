@@ -43,7 +43,7 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     let scene = &scene.upgraded("5");
     for _ in 0..2 {
         assert!(scene.look::<Kafka>("k").await);
-        assert_eq!(image(scene).await, "kafka:4");
+        assert_eq!(image(scene).await, "kafka:1");
         assert_eq!(
             generation(scene).await,
             before,
@@ -54,7 +54,7 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].workload, "StatefulSet/k");
     assert!(
-        waiting[0].reason.contains("kafka:4 → kafka:5"),
+        waiting[0].reason.contains("kafka:1 → kafka:5"),
         "{}",
         waiting[0].reason
     );
@@ -65,7 +65,7 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     // What was approved is that revision and no other.
     approve(scene, "0123456789abcdef").await;
     assert!(scene.look::<Kafka>("k").await);
-    assert_eq!(image(scene).await, "kafka:4");
+    assert_eq!(image(scene).await, "kafka:1");
     approve(scene, &waiting[0].revision).await;
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:5");
@@ -94,7 +94,7 @@ pub async fn a_workload_without_marks_is_not_restarted_unasked(scene: &Scene) {
     assert!(scene.look::<Kafka>("k").await);
     let waiting = pending(scene).await;
     assert!(
-        waiting[0].reason.ends_with("kafka:4 → kafka:5"),
+        waiting[0].reason.ends_with("kafka:1 → kafka:5"),
         "{}",
         waiting[0].reason
     );
@@ -102,7 +102,7 @@ pub async fn a_workload_without_marks_is_not_restarted_unasked(scene: &Scene) {
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(scene.writes(), writes, "waiting writes nothing");
     assert_eq!(pending(scene).await, waiting);
-    assert_eq!(image(scene).await, "kafka:4");
+    assert_eq!(image(scene).await, "kafka:1");
     assert_eq!(
         generation(scene).await,
         before,

@@ -171,7 +171,7 @@ pub async fn another_image_lists_the_pods_that_restart(scene: &Scene) {
     let pods: Vec<&str> = restarts.iter().map(|r| r.pod.as_str()).collect();
     assert_eq!(pods, ["k-0"]);
     assert!(
-        restarts[0].because.contains("kafka:4 → kafka:9"),
+        restarts[0].because.contains("kafka:1 → kafka:9"),
         "{restarts:?}"
     );
     let changed: Vec<&String> = parts
@@ -207,13 +207,17 @@ pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
             "--operator-namespace",
             "millrace-system",
             "--image-kafka",
-            "kafka:4",
+            "kafka:1",
             "--image-zookeeper",
-            "zookeeper:3",
+            "zookeeper:1",
             "--image-hadoop",
-            "hadoop:3",
+            "hadoop:1",
             "--image-postgres",
-            "postgres:15",
+            "postgres:1",
+            "--image-mongodb",
+            "mongodb:1",
+            "--image-mongo-wire",
+            "mongo-wire:1",
             "--image-stream",
             "stream:1",
             "--image-whisk",

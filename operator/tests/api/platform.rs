@@ -125,7 +125,7 @@ pub async fn parts_appear_and_jobs_wait_for_topics(scene: &Scene) {
     assert!(scene.exists::<StreamJob>("p-gateway").await);
     assert_eq!(
         scene.condition::<Platform>("p", "Available").await.2,
-        "20 of 21 components ready; KafkaTopic p-telemetry: away"
+        "24 of 25 components ready; KafkaTopic p-telemetry: away"
     );
 
     // Parts that are taken out are removed; the gateway's keys are not.

@@ -87,14 +87,7 @@ impl World {
 
 pub fn settings(namespace: &str) -> Settings {
     Settings {
-        images: Images {
-            kafka: "kafka:4".into(),
-            zookeeper: "zookeeper:3".into(),
-            hadoop: "hadoop:3".into(),
-            postgres: "postgres:15".into(),
-            stream: "stream:1".into(),
-            whisk: "whisk:1".into(),
-        },
+        images: Images::named(|name| format!("{name}:1")),
         namespaces: vec![namespace.to_owned()],
         actions_dir: "/nonexistent".into(),
         build: "1".into(),

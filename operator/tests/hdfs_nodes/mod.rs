@@ -16,7 +16,7 @@ use millrace_operator::hdfs::crd::HdfsCluster;
 use millrace_operator::hdfs::validate::{Found, validate};
 use millrace_operator::hdfs::view::View;
 use millrace_operator::hdfs::{Node, Role, RoleKind, ValidatedHdfs};
-use millrace_operator::remote::hdfs::NameNodeClient;
+use millrace_operator::remote::hdfs::{NameNodeClient, volume};
 use millrace_operator::zookeeper;
 use millrace_testkit::{Server, free_port, own_loopback};
 use serde_json::{Value, json};
@@ -25,15 +25,7 @@ pub const LIMIT: Duration = Duration::from_secs(240);
 const DATA_PORTS: [u16; 3] = [9866, 9864, 9867];
 
 pub fn images() -> Images {
-    let image = |name: &str| name.to_owned();
-    Images {
-        kafka: image("kafka"),
-        zookeeper: image("zookeeper"),
-        hadoop: image("hadoop"),
-        postgres: image("postgres"),
-        stream: image("stream"),
-        whisk: image("whisk"),
-    }
+    Images::named(str::to_owned)
 }
 
 fn metadata(name: &str) -> Value {
@@ -131,6 +123,7 @@ impl Nodes {
             .replace(":///data", &format!("://{home}/data"))
             .replace(">/data", &format!(">{home}/data"))
             .replace("=/data", &format!("={home}/data"))
+            .replace(" /data ", &format!(" {home}/data "))
             .replace("/dev/termination-log", &format!("{home}/tmp/end"))
             .replace(
                 "/opt/hadoop/share/hadoop",
@@ -273,7 +266,7 @@ impl Nodes {
         }
     }
 
-    /// What the NameNodes say.
+    /// What the NameNodes and JournalNodes say.
     pub fn look(&self, hdfs: &ValidatedHdfs) -> View {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -284,6 +277,13 @@ impl Nodes {
             let client = NameNodeClient::new(&format!("{}:9870", self.address(&node.pod)));
             if let Ok(seen) = runtime.block_on(client.look()) {
                 view.name_nodes.insert(node.pod, seen);
+            }
+        }
+        let journals = hdfs.journal_nodes.iter();
+        for node in journals.flat_map(|role| hdfs.nodes(role)) {
+            let address = format!("{}:8480", self.address(&node.pod));
+            if let Some(room) = runtime.block_on(volume::room(&address)) {
+                view.journals.insert(node.pod, room);
             }
         }
         view

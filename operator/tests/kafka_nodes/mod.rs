@@ -52,14 +52,7 @@ pub fn cluster(spec: Value) -> KafkaCluster {
 }
 
 pub fn valid(cluster: &KafkaCluster, found: &Found) -> ValidatedKafka {
-    let images = Images {
-        kafka: "kafka".into(),
-        zookeeper: "zookeeper:3".into(),
-        hadoop: "hadoop:3".into(),
-        postgres: "postgres:15".into(),
-        stream: "stream".into(),
-        whisk: "whisk".into(),
-    };
+    let images = Images::named(str::to_owned);
     validate(cluster, found, &images).unwrap()
 }
 

@@ -80,15 +80,7 @@ impl SecureKafka {
             services: names.map(|name| (name.to_owned(), service.clone())).into(),
             ..Found::default()
         };
-        let image = || "unused".to_owned();
-        let images = Images {
-            kafka: image(),
-            zookeeper: image(),
-            hadoop: image(),
-            postgres: image(),
-            stream: image(),
-            whisk: image(),
-        };
+        let images = Images::named(str::to_owned);
         let kafka = validate(&cluster, &found, &images).unwrap();
         let built = build(&kafka).unwrap();
         let secret = |name: &str| built.get::<Secret>(name).unwrap().data.unwrap();

@@ -30,15 +30,7 @@ pub fn cluster(spec: Value) -> PostgresCluster {
 
 /// The cluster, with what a former look has made: the superuser, the certificates and the passwords of roles.
 pub fn valid(cluster: &PostgresCluster, former: Option<&ValidatedPostgres>) -> ValidatedPostgres {
-    let image = |name: &str| name.to_owned();
-    let images = Images {
-        kafka: image("kafka"),
-        zookeeper: image("zookeeper"),
-        hadoop: image("hadoop"),
-        postgres: image("postgres"),
-        stream: image("stream"),
-        whisk: image("whisk"),
-    };
+    let images = Images::named(str::to_owned);
     let mut found = Found::default();
     if let Some(former) = former {
         let entry = |text: &str| ByteString(text.as_bytes().to_vec());

@@ -12,16 +12,15 @@ use lettre::transport::smtp::commands;
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 
 use super::webhook::no_certificates;
-use super::{Attempt, Channel};
+use super::{Attempt, Channel, Letter};
 use crate::ActionError;
-use crate::assess::Assessment;
-use crate::render::Rendered;
 use crate::secret::{Scrubber, Secret};
 
 mod message;
 mod url;
 
 use message::message;
+pub(crate) use message::warning;
 use url::{Server, Tls};
 
 /// Its name among the parameters.
@@ -62,12 +61,11 @@ impl Mail {
     /// [`ActionError::Input`] naming the parameter.
     pub(crate) fn new(
         params: &Params<'_>,
-        assessment: &Assessment,
-        rendered: &Rendered,
+        letter: &Letter,
         scrubber: &mut Scrubber,
     ) -> Result<Self, ActionError> {
         let server = url::parse(params.url, scrubber)?;
-        let message = message(params, assessment, rendered)?;
+        let message = message(params, letter)?;
         Ok(Self {
             tls: tls(&server.host, params.ca)?,
             server,

@@ -22,9 +22,6 @@ use crate::secret::{Scrubber, Secret};
 /// Its name among the parameters.
 pub(crate) const NAME: &str = "webhook";
 
-/// The only type of event there is.
-const EVENT: &str = "vehicle.warning";
-
 /// What a secret starts with when it says what it is.
 const PREFIX: &str = "whsec_";
 
@@ -34,21 +31,68 @@ const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// A part of an address as long as this may be a secret by itself.
 const SECRET_PART: usize = 8;
 
-/// The body. It is the same in every attempt: receivers compare by id, and may by content.
-#[derive(Serialize)]
-struct Event<'a> {
-    r#type: &'static str,
-    timestamp: Timestamp,
-    data: Data<'a>,
+/// What is told. Its body is the same in every attempt: receivers compare by id, and may by content.
+pub(crate) struct Event {
+    /// Names what it is about, for good.
+    pub(crate) id: String,
+    body: Vec<u8>,
 }
 
-#[derive(Serialize)]
-struct Data<'a> {
-    alert: &'a Alert,
-    urgency: Urgency,
-    advice: Advice,
-    language: &'a str,
-    text: &'a str,
+impl Event {
+    /// An event of this type, which happened at this time.
+    ///
+    /// # Errors
+    /// [`ActionError::Encode`].
+    pub(crate) fn new(
+        kind: &str,
+        id: &str,
+        time: Timestamp,
+        data: &impl Serialize,
+    ) -> Result<Self, ActionError> {
+        #[derive(Serialize)]
+        struct Body<'a, D> {
+            r#type: &'a str,
+            timestamp: Timestamp,
+            data: &'a D,
+        }
+        let body = Body {
+            r#type: kind,
+            timestamp: time,
+            data,
+        };
+        Ok(Self {
+            id: id.to_owned(),
+            body: serde_json::to_vec(&body)
+                .map_err(|error| ActionError::Encode(error.to_string()))?,
+        })
+    }
+
+    /// A warning.
+    ///
+    /// # Errors
+    /// [`ActionError::Encode`].
+    pub(crate) fn warning(
+        assessment: &Assessment,
+        rendered: &Rendered,
+    ) -> Result<Self, ActionError> {
+        #[derive(Serialize)]
+        struct Data<'a> {
+            alert: &'a Alert,
+            urgency: Urgency,
+            advice: Advice,
+            language: &'a str,
+            text: &'a str,
+        }
+        let alert = &assessment.alert;
+        let data = Data {
+            alert,
+            urgency: assessment.urgency,
+            advice: assessment.advice,
+            language: &rendered.language,
+            text: &rendered.text,
+        };
+        Self::new("vehicle.warning", &alert.id, alert.detected_at, &data)
+    }
 }
 
 /// An event on its way to a webhook.
@@ -76,8 +120,7 @@ impl Webhook {
     /// [`ActionError::Input`] naming the parameter.
     pub(crate) fn new(
         params: &Params<'_>,
-        assessment: &Assessment,
-        rendered: &Rendered,
+        event: Event,
         scrubber: &mut Scrubber,
     ) -> Result<Self, ActionError> {
         let origin = origin(params.url, scrubber).ok_or_else(|| {
@@ -93,34 +136,21 @@ impl Webhook {
             None => RootCerts::WebPki,
             Some(pem) => http::roots(pem).ok_or_else(|| no_certificates("webhook_ca"))?,
         };
-        let alert = &assessment.alert;
-        if !alert.id.bytes().all(|b| b.is_ascii_graphic()) {
+        if !event.id.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(ActionError::input(
-                "alert.id",
-                &alert.id,
+                "id",
+                &event.id,
                 "has characters that a header cannot carry",
-                "send the alert as detection published it",
+                "send what it is about as it was published",
             ));
         }
-        let event = Event {
-            r#type: EVENT,
-            timestamp: alert.detected_at,
-            data: Data {
-                alert,
-                urgency: assessment.urgency,
-                advice: assessment.advice,
-                language: &rendered.language,
-                text: &rendered.text,
-            },
-        };
         Ok(Self {
             agent: http::agent(roots),
             url: params.url.clone(),
             origin,
             keys,
-            id: alert.id.clone(),
-            body: serde_json::to_vec(&event)
-                .map_err(|error| ActionError::Encode(error.to_string()))?,
+            id: event.id,
+            body: event.body,
         })
     }
 }

@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod day;
 pub mod fleet;
+pub mod report;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use twox_hash::XxHash3_128;
 use crate::postgres::PostgresArgs;
 use day::Day;
 use fleet::FleetTrip;
+use report::ReportArgs;
 use store::Origin;
 
 /// Flags of `score`.
@@ -36,6 +38,9 @@ pub struct Args {
     /// Where PostgreSQL is.
     #[command(flatten)]
     postgres: PostgresArgs,
+    /// Whom scores of hires are told to.
+    #[command(flatten)]
+    report: ReportArgs,
     /// Folder of service bindings: one sub-folder each, with files type, host, password, …
     #[arg(long, env = "SERVICE_BINDING_ROOT", value_name = "DIR")]
     service_binding_root: Option<PathBuf>,
@@ -64,6 +69,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     };
     config.validate()?;
     let zone = config.time_zone()?;
+    let report = args.report.open()?;
     let bindings = || match &args.service_binding_root {
         Some(root) => Bindings::read(root),
         None => Ok(Bindings::default()),
@@ -101,15 +107,29 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             continue;
         }
         let trips = day.trips(&storage, &layout, &config, &zone).await?;
-        store::replace(&mut client, &config, day.date, &trips, &origin)
-            .await
-            .with_context(|| format!("{}: not scored; the day is as it was", day.date))?;
+        store::replace(
+            &mut client,
+            &config,
+            day.date,
+            &trips,
+            &origin,
+            report.is_some(),
+        )
+        .await
+        .with_context(|| format!("{}: not scored; the day is as it was", day.date))?;
         tracing::info!(
             day = %day.date,
             rows = day.content.rows,
             trips = trips.len(),
             "scored"
         );
+    }
+    if let Some(report) = report {
+        let told = report
+            .tell(&client)
+            .await
+            .context("scores are in PostgreSQL, but were not told to the gateway")?;
+        tracing::info!(told, "hires told");
     }
     Ok(())
 }

@@ -91,6 +91,7 @@ pub async fn origin(client: &Client, day: Date) -> anyhow::Result<Option<Origin>
 }
 
 /// Puts a day's trips in the place of those that are there, and brings hires and weeks up to date. All of it or nothing.
+/// With `tell` the hires are written down as those whose new score is to be told.
 ///
 /// # Errors
 /// PostgreSQL fails; then the day is as it was.
@@ -100,6 +101,7 @@ pub async fn replace(
     day: Date,
     trips: &[FleetTrip],
     origin: &Origin,
+    tell: bool,
 ) -> anyhow::Result<()> {
     let transaction = client.transaction().await?;
     transaction
@@ -114,6 +116,15 @@ pub async fn replace(
     hires.sort_unstable();
     hires.dedup();
     replace_hires(&transaction, config, &hires).await?;
+    if tell {
+        transaction
+            .execute(
+                "INSERT INTO millrace.hire_scores_untold (hire, since) SELECT unnest($1::text[]), now()
+                 ON CONFLICT (hire) DO UPDATE SET since = excluded.since",
+                &[&hires],
+            )
+            .await?;
+    }
     replace_week(&transaction, config, day).await?;
     transaction
         .execute(

@@ -66,6 +66,12 @@ CREATE TABLE IF NOT EXISTS millrace.hire_scores (
 );
 COMMENT ON TABLE millrace.hire_scores IS 'One row for each hire, by its pseudonym: all its trips weighted by what was driven';
 
+CREATE TABLE IF NOT EXISTS millrace.hire_scores_untold (
+  hire text PRIMARY KEY,
+  since timestamptz NOT NULL
+);
+COMMENT ON TABLE millrace.hire_scores_untold IS 'Hires whose new score nobody has heard of yet';
+
 CREATE TABLE IF NOT EXISTS millrace.week_scores (
   week date NOT NULL,
   vehicle text NOT NULL,

@@ -87,8 +87,47 @@ impl Hdfs {
             return Ok(());
         };
         let made = self.client.mkdirs(folder, 0o755, true);
-        within(self.timeout, "make folders of", path, made).await
+        self.ask("make folders of", path, made).await
     }
+
+    async fn ask<T>(
+        &self,
+        doing: &'static str,
+        path: &str,
+        call: impl Future<Output = hdfs_native::Result<T>>,
+    ) -> Result<T, StorageError> {
+        let answer = within(self.timeout, doing, path, call).await;
+        answer.map_err(|error| StorageError {
+            problem: with_cure(&self.root, doing, path, error.problem),
+            ..error
+        })
+    }
+}
+
+const TO_THE_TRASH: &str = "move to the trash";
+
+// A user without rights is told what gives them: the NameNode names the folder that lacks them, not the one that is wanted.
+fn with_cure(root: &str, doing: &str, path: &str, problem: String) -> String {
+    let Some((_, of_user)) = problem.split_once("Permission denied: user=") else {
+        return problem;
+    };
+    let user = of_user.split([',', ' ']).next().unwrap_or_default();
+    let closed = of_user.split_once("access=EXECUTE, inode=\"");
+    if let Some((closed, _)) = closed.and_then(|(_, rest)| rest.split_once('"')) {
+        return format!(
+            "{problem}; the user {user} may not pass through {closed}: as HDFS's administrator, hdfs dfs -chmod o+x {closed}"
+        );
+    }
+    let folder = if doing == TO_THE_TRASH {
+        format!("/user/{user}")
+    } else {
+        let dataset = path.split('/').next().unwrap_or_default();
+        format!("{root}/{dataset}")
+    };
+    format!(
+        "{problem}; the user {user} may not write into {folder}: as HDFS's administrator, hdfs dfs -mkdir -p {folder} and hdfs dfs \
+         -chown -R {user} {folder}; or name a user who may"
+    )
 }
 
 // The client waits for ever for a DataNode that accepts and says nothing.
@@ -163,13 +202,9 @@ impl Storage for Hdfs {
             options = options.replication(replication);
         }
         let full = self.path(path);
-        let writer = within(
-            self.timeout,
-            "create",
-            path,
-            self.client.create(&full, options),
-        )
-        .await?;
+        let writer = self
+            .ask("create", path, self.client.create(&full, options))
+            .await?;
         Ok(HdfsFile {
             writer,
             client: self.client.clone(),
@@ -183,13 +218,8 @@ impl Storage for Hdfs {
     async fn rename(&self, from: &str, to: &str) -> Result<(), StorageError> {
         self.make_folder_of(to).await?;
         let (from, full) = (self.path(from), self.path(to));
-        within(
-            self.timeout,
-            "rename to",
-            to,
-            self.client.rename(&from, &full, false),
-        )
-        .await
+        self.ask("rename to", to, self.client.rename(&from, &full, false))
+            .await
     }
 
     async fn read(&self, path: &str) -> Result<Bytes, StorageError> {
@@ -199,18 +229,14 @@ impl Storage for Hdfs {
             let length = reader.file_length();
             reader.read_bytes(length).await
         };
-        within(self.timeout, "read", path, whole).await
+        self.ask("read", path, whole).await
     }
 
     async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
         let full = self.path(path);
-        match within(
-            self.timeout,
-            "look at",
-            path,
-            self.client.get_file_info(&full),
-        )
-        .await
+        match self
+            .ask("look at", path, self.client.get_file_info(&full))
+            .await
         {
             Ok(status) => Ok(Some(status.length as u64)),
             Err(e) if e.kind == StorageKind::NotFound => Ok(None),
@@ -220,13 +246,9 @@ impl Storage for Hdfs {
 
     async fn list(&self, folder: &str) -> Result<Vec<Entry>, StorageError> {
         let full = self.path(folder);
-        let found = within(
-            self.timeout,
-            "list",
-            folder,
-            self.client.list_status(&full, false),
-        )
-        .await;
+        let found = self
+            .ask("list", folder, self.client.list_status(&full, false))
+            .await;
         let found = match found {
             Err(e) if e.kind == StorageKind::NotFound => return Ok(Vec::new()),
             other => other?,
@@ -238,13 +260,9 @@ impl Storage for Hdfs {
 
     async fn remove(&self, path: &str) -> Result<(), StorageError> {
         let full = self.path(path);
-        match within(
-            self.timeout,
-            "remove",
-            path,
-            self.client.delete(&full, true),
-        )
-        .await
+        match self
+            .ask("remove", path, self.client.delete(&full, true))
+            .await
         {
             Err(e) if e.kind != StorageKind::NotFound => Err(e),
             _ => Ok(()),
@@ -254,7 +272,7 @@ impl Storage for Hdfs {
     // To .Trash/Current in the home of the user, where `hdfs dfs -expunge` and the NameNode look.
     async fn trash(&self, path: &str) -> Result<(), StorageError> {
         let full = self.path(path);
-        let doing = "move to the trash";
+        let doing = TO_THE_TRASH;
         // Its own error says nothing of what to do.
         let moved = async {
             match self.client.trash(&full).await {
@@ -262,7 +280,7 @@ impl Storage for Hdfs {
                 done => done.map(|_| true),
             }
         };
-        if within(self.timeout, doing, path, moved).await? {
+        if self.ask(doing, path, moved).await? {
             return Ok(());
         }
         let problem =
@@ -278,7 +296,7 @@ impl Storage for Hdfs {
     async fn replicate(&self, path: &str, replication: u32) -> Result<(), StorageError> {
         let full = self.path(path);
         let set = self.client.set_replication(&full, replication);
-        if within(self.timeout, "set the replication of", path, set).await? {
+        if self.ask("set the replication of", path, set).await? {
             return Ok(());
         }
         // False says that there is no such file.
@@ -298,8 +316,8 @@ impl Storage for Hdfs {
             self.client.get_file_info(&full),
             self.client.get_content_summary(&full),
         );
-        let status = within(self.timeout, "look at", path, status).await?;
-        let summary = within(self.timeout, "look at", path, summary).await?;
+        let status = self.ask("look at", path, status).await?;
+        let summary = self.ask("look at", path, summary).await?;
         Ok(status.replication == Some(1) && summary.space_consumed > summary.length)
     }
 }
@@ -367,6 +385,25 @@ impl StorageFile for HdfsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_not_write_is_told_the_cure() {
+        let denied = r#"org.apache.hadoop.security.AccessControlException: Permission denied: user=cars, access=WRITE, inode="/":hdfs:supergroup:drwxr-xr-x"#;
+        let told = with_cure("/data", "create", "telemetry/_staging/x", denied.to_owned());
+        assert!(
+            told.ends_with(
+                "the user cars may not write into /data/telemetry: as HDFS's administrator, hdfs dfs -mkdir -p /data/telemetry and \
+                 hdfs dfs -chown -R cars /data/telemetry; or name a user who may"
+            ),
+            "{told}"
+        );
+        let told = with_cure("/data", TO_THE_TRASH, "telemetry/x", denied.to_owned());
+        assert!(told.contains("-mkdir -p /user/cars and"), "{told}");
+        let closed = denied.replace(r#"WRITE, inode="/""#, r#"EXECUTE, inode="/user""#);
+        let told = with_cure("/data", TO_THE_TRASH, "telemetry/x", closed);
+        assert!(told.ends_with("hdfs dfs -chmod o+x /user"), "{told}");
+        assert_eq!(with_cure("/data", "create", "x", "away".to_owned()), "away");
+    }
 
     #[test]
     fn what_the_namenode_says_is_sorted_by_what_to_do() {

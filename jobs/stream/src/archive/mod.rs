@@ -14,6 +14,7 @@ mod halt;
 mod metrics;
 mod partition;
 mod positions;
+mod tries;
 mod worker;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use millrace_lake::layout::Layout;
 use millrace_lake::rows::Shape;
+use millrace_lake::{Storage, commit};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +36,7 @@ use crate::server::{self, Health};
 use crate::settings::{Common, SettingsError};
 
 const TOPIC: &str = "topic";
+const LAKE: &str = "lake";
 
 /// Flags of `archive`.
 #[derive(Debug, clap::Args)]
@@ -86,7 +89,11 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
 
     tokio::spawn(kafka.clone().follow(health.clone(), stop.clone()));
     let lookup = Lookup::new(&kafka, &client_id)?;
-    if !wait_for_topic(&config.topic, &lookup, &health, &stop).await {
+    if !wait_for_lake(&storage, &layout, &health, &stop).await?
+        || !lookup
+            .wait_for(&[&config.topic], &health, TOPIC, &stop)
+            .await
+    {
         return Ok(());
     }
     let shared = Arc::new(partition::Shared {
@@ -136,27 +143,32 @@ fn halt(step: Option<&str>, while_there: Option<PathBuf>) -> Result<halt::Halt, 
     })
 }
 
-// Whoever applies everything at once sees the topic come up late: that is no reason to crash.
-async fn wait_for_topic(
-    topic: &str,
-    lookup: &Lookup,
+// A lake that is away comes back. One that this user may not write into has to be given to it by somebody: the process ends
+// with the words for that, which Kubernetes shows.
+async fn wait_for_lake(
+    storage: &impl Storage,
+    layout: &Layout,
     health: &Health,
     stop: &CancellationToken,
-) -> bool {
+) -> anyhow::Result<bool> {
     let mut told = String::new();
     loop {
-        let Err(error) = lookup.partition_count(topic).await else {
-            health.ready(TOPIC);
-            return true;
+        let error = match commit::may_write(storage, layout).await {
+            Ok(()) => {
+                health.ready(LAKE);
+                return Ok(true);
+            }
+            Err(error) if error.is_refused() => return Err(error).context("the lake"),
+            Err(error) => error,
         };
         let problem = error.to_string();
         if problem != told {
-            tracing::warn!(problem, "waiting for the topic");
+            tracing::warn!(problem, "waiting for the lake");
             told.clone_from(&problem);
         }
-        health.waiting(TOPIC, problem);
+        health.waiting(LAKE, problem);
         tokio::select! {
-            () = stop.cancelled() => return false,
+            () = stop.cancelled() => return Ok(false),
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }

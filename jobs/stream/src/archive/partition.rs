@@ -17,6 +17,7 @@ use super::epoch::{Epoch, Plan};
 use super::halt::Halt;
 use super::metrics::Metrics;
 use super::positions::Positions;
+use super::tries::Tries;
 use crate::connect::{ConnectError, Lookup};
 use crate::server::Health;
 
@@ -86,16 +87,16 @@ pub struct Partition<S: Storage> {
 impl<S: Storage + 'static> Partition<S> {
     /// Runs until it is told to finish, or nobody is left who could.
     pub async fn run(mut self) {
-        let mut failures = 0_u32;
+        let mut tries = Tries::default();
         loop {
-            match self.session(&mut failures).await {
+            match self.session(&mut tries).await {
                 Ok(()) => break,
                 Err(failure) => {
-                    failures += 1;
+                    tries.failed();
                     self.told(&failure);
                     // Not read meanwhile: what it would give is read again.
                     self.shared.positions.hold(self.source.partition);
-                    if self.waits(failures).await {
+                    if self.waits(tries.failures()).await {
                         break;
                     }
                 }
@@ -139,12 +140,15 @@ impl<S: Storage + 'static> Partition<S> {
     }
 
     // From the last commit on, until it is told to finish.
-    async fn session(&mut self, failures: &mut u32) -> Result<(), Failure> {
+    async fn session(&mut self, tries: &mut Tries) -> Result<(), Failure> {
         let partition = self.source.partition;
         let (start, missing) = self.resume().await?;
         let mut epoch = self.begin(start, missing);
         let generation = self.shared.positions.ready(partition, epoch.next());
-        self.shared.health.ready(&self.part());
+        // That the lake can be read again does not say that it can be written.
+        if tries.owe_nothing_from(epoch.next()) {
+            self.shared.health.ready(&self.part());
+        }
         // HDFS takes its time for a commit: meanwhile the next epoch is taken in. It is committed only after that.
         let mut before = Before::default();
         loop {
@@ -169,14 +173,18 @@ impl<S: Storage + 'static> Partition<S> {
                 // The epoch is old enough.
                 () = sleep_until(due) => Ok(()),
             };
-            if taken.is_err() || finish || self.is_due(&epoch) {
+            // After a failure what was read before is committed at once: only a commit tells that all is well.
+            let owed = !before.is_there() && tries.are_due(epoch.rows(), epoch.next());
+            if taken.is_err() || finish || owed || self.is_due(&epoch) {
                 // What goes wrong with the next one does not end a commit, which is repeated until it is done.
                 let ended = before.ended().await;
                 if let Err(failure) = ended.map_err(Failure::from).and(taken) {
+                    tries.read_to(epoch.next());
                     self.give_up(epoch).await;
                     return Err(failure);
                 }
                 let end = epoch.next();
+                tries.read_to(end);
                 before.begin(epoch.oldest(), self.committer().commit(epoch));
                 if finish {
                     return Ok(before.ended().await?);
@@ -184,7 +192,7 @@ impl<S: Storage + 'static> Partition<S> {
                 epoch = self.begin(end, None);
             }
             if before.has_succeeded() {
-                *failures = 0;
+                tries.succeeded();
             }
             let oldest = before.oldest().or(epoch.oldest());
             self.shared.metrics.oldest(partition, oldest);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rdkafka::client::Client;
@@ -10,11 +10,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use tokio_util::sync::CancellationToken;
 
 use super::access::Access;
 use super::client::{self, Watched};
 use super::error::ConnectError;
 use super::group::committed;
+use crate::server::Health;
 
 /// Answers questions about topics and groups. Clones share their clients.
 #[derive(Clone)]
@@ -55,6 +57,40 @@ impl Lookup {
         let topic = topic.to_owned();
         self.ask(move |s| partition_count(s.lock().client(), &topic))
             .await
+    }
+
+    /// Waits until all topics are there, telling `health` under the name `part` what is waited for: whoever applies
+    /// everything at once sees topics come up late, and that is no reason to crash. Gives false when stopped.
+    pub async fn wait_for(
+        &self,
+        topics: &[&str],
+        health: &Health,
+        part: &str,
+        stop: &CancellationToken,
+    ) -> bool {
+        let mut told = String::new();
+        loop {
+            let mut problem = None;
+            for topic in topics {
+                if let Err(error) = self.partition_count(topic).await {
+                    problem = Some(error.to_string());
+                    break;
+                }
+            }
+            let Some(problem) = problem else {
+                health.ready(part);
+                return true;
+            };
+            if problem != told {
+                tracing::warn!(problem, "waiting for topics");
+                told.clone_from(&problem);
+            }
+            health.waiting(part, problem);
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
     }
 
     /// The first offset and the offset after the last committed record of a partition.

@@ -1,4 +1,4 @@
-//! Kafka: the only place with clients.
+//! Kafka and MongoDB: the only place with clients.
 //!
 //! | what | for |
 //! |---|---|
@@ -9,9 +9,11 @@
 //! | [`CompactedReader`], [`read_to_end`] | whole topics without a group |
 //! | [`SpanReader`] | pieces of a partition, by offset |
 //! | [`Lookup`] | partition counts, ends, committed offsets, what is left to read |
+//! | [`DocumentsAccess`] | MongoDB |
 
 mod access;
 mod client;
+mod documents;
 mod error;
 mod group;
 mod hand_over;
@@ -25,6 +27,7 @@ mod start;
 mod transactional;
 
 pub use access::Access;
+pub use documents::{DocumentsAccess, DocumentsArgs, DocumentsError};
 pub use error::{ConnectError, Kind};
 pub use group::{GroupConsumer, GroupEvents, GroupSettings, Member, Membership};
 pub use login::Login;

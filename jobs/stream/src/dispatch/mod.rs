@@ -21,7 +21,6 @@ mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use prometheus_client::registry::Registry;
@@ -30,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 pub use body::ONLY_GROUP;
 pub use config::{BatchConfig, DispatchConfig, Target};
 
-use crate::connect::{Access, Lookup, Producer};
+use crate::connect::{Lookup, Producer};
 use crate::server::{self, Health};
 use crate::settings::{Bindings, Common, Secret, SettingsError};
 
@@ -73,7 +72,11 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     let whisk = whisk::Whisk::new(access, &target, config.limits.invoke_timeout.0)?;
     let producer = Producer::new(&kafka, &client_id)?;
     tokio::spawn(kafka.clone().follow(health.clone(), stop.clone()));
-    if !wait_for_topics(&config, &kafka, &health, &stop).await? {
+    let topics: Vec<&str> = std::iter::once(config.topic.as_str())
+        .chain(config.dead_letter_topic.as_deref())
+        .collect();
+    let lookup = Lookup::new(&kafka, "millrace-dispatch-topics")?;
+    if !lookup.wait_for(&topics, &health, TOPICS, &stop).await {
         return Ok(());
     }
     let deliverer = Arc::new(deliver::Deliverer {
@@ -155,37 +158,4 @@ fn access(
         password,
         namespace,
     })
-}
-
-// Whoever applies everything at once sees the topics come up late: that is no reason to crash.
-async fn wait_for_topics(
-    config: &DispatchConfig,
-    kafka: &Access,
-    health: &Health,
-    stop: &CancellationToken,
-) -> anyhow::Result<bool> {
-    let lookup = Lookup::new(kafka, "millrace-dispatch-topics")?;
-    let mut told = String::new();
-    loop {
-        let mut problem = None;
-        for topic in std::iter::once(&config.topic).chain(&config.dead_letter_topic) {
-            if let Err(error) = lookup.partition_count(topic).await {
-                problem = Some(error.to_string());
-                break;
-            }
-        }
-        let Some(problem) = problem else {
-            health.ready(TOPICS);
-            return Ok(true);
-        };
-        if problem != told {
-            tracing::warn!(problem, "waiting for topics");
-            told.clone_from(&problem);
-        }
-        health.waiting(TOPICS, problem);
-        tokio::select! {
-            () = stop.cancelled() => return Ok(false),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-        }
-    }
 }

@@ -18,16 +18,19 @@ pub enum Role {
     Notify,
     /// Sends vehicle events, of all vehicles: the workshop's system, the hire desk's.
     Events,
+    /// Says what drivers have agreed to and how to reach them: the hire desk's system.
+    Drivers,
     /// Asks for the flow; lists, shows and redrives dead letters.
     Operations,
 }
 
 impl Role {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Admin,
         Self::Vehicles,
         Self::Notify,
         Self::Events,
+        Self::Drivers,
         Self::Operations,
     ];
 
@@ -39,6 +42,7 @@ impl Role {
             Self::Vehicles => "vehicles",
             Self::Notify => "notify",
             Self::Events => "events",
+            Self::Drivers => "drivers",
             Self::Operations => "operations",
         }
     }
@@ -51,6 +55,7 @@ impl Role {
             Self::Vehicles => "vehicles-token",
             Self::Notify => "notify-token",
             Self::Events => "events-token",
+            Self::Drivers => "drivers-token",
             Self::Operations => "operations-token",
         }
     }
@@ -61,6 +66,7 @@ impl Role {
             Self::Notify => Some(&secrets.notify_token),
             Self::Vehicles => secrets.vehicles_token.as_ref(),
             Self::Events => secrets.events_token.as_ref(),
+            Self::Drivers => secrets.drivers_token.as_ref(),
             Self::Operations => secrets.operations_token.as_ref(),
         }
     }
@@ -111,6 +117,7 @@ mod tests {
             notify_token: Secret::new("notify"),
             vehicles_token: Some(Secret::new("vehicles")),
             events_token: None,
+            drivers_token: None,
             operations_token: None,
             pseudonym_key: PseudonymKey::from_bytes(&[7; 32]).unwrap(),
             seal_key: SealKey::from_text("a secret of more than thirty-two characters").unwrap(),

@@ -33,9 +33,11 @@ pub enum Action {
     Redrive,
     /// That did not succeed after it had been recorded.
     RedriveFailed,
+    /// What a driver has agreed to, or how to reach them, was changed.
+    SetProfile,
 }
 
-/// One record of the topic `audit`, keyed by the vehicle or the dead letter.
+/// One record of the topic `audit`, keyed by the vehicle, the dead letter or the driver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When.
@@ -50,6 +52,9 @@ pub struct Entry {
     /// Which dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<String>,
+    /// Which driver, by their key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Until when the former token works, after a rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_until: Option<Timestamp>,
@@ -65,6 +70,21 @@ impl Entry {
             action,
             vehicle: Some(vehicle.to_owned()),
             dead_letter: None,
+            driver: None,
+            grace_until: None,
+        }
+    }
+
+    /// Something done now by a role to what is known of a driver.
+    #[must_use]
+    pub fn of_driver(role: Role, action: Action, driver: &str) -> Self {
+        Self {
+            time: Timestamp::now(),
+            role: role.as_str().to_owned(),
+            action,
+            vehicle: None,
+            dead_letter: None,
+            driver: Some(driver.to_owned()),
             grace_until: None,
         }
     }
@@ -78,13 +98,15 @@ impl Entry {
             action,
             vehicle: vehicle.map(str::to_owned),
             dead_letter: Some(id.to_owned()),
+            driver: None,
             grace_until: None,
         }
     }
 
     fn key(&self) -> &str {
         let letter = self.dead_letter.as_deref();
-        letter.or(self.vehicle.as_deref()).unwrap_or_default()
+        let named = letter.or(self.vehicle.as_deref());
+        named.or(self.driver.as_deref()).unwrap_or_default()
     }
 
     fn headers(&self) -> Vec<(String, String)> {
@@ -148,7 +170,7 @@ impl Redriven {
             Action::RedriveFailed => {
                 ids.remove(&id);
             }
-            Action::Enrol | Action::Rotate | Action::Revoke => {}
+            Action::Enrol | Action::Rotate | Action::Revoke | Action::SetProfile => {}
         }
     }
 

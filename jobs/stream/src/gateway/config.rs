@@ -129,6 +129,8 @@ pub struct Secrets {
     pub vehicles_token: Option<Secret>,
     /// Opens `POST /v1/vehicle-events`; without it only the administrator does.
     pub events_token: Option<Secret>,
+    /// Opens the profiles of drivers; without it only the administrator does.
+    pub drivers_token: Option<Secret>,
     /// Opens dead letters and the flow; without it only the administrator does.
     pub operations_token: Option<Secret>,
     /// Makes pseudonyms of drivers.
@@ -159,6 +161,7 @@ impl Secrets {
             notify_token: token(binding, "notify-token")?,
             vehicles_token: optional_token(binding, "vehicles-token")?,
             events_token: optional_token(binding, "events-token")?,
+            drivers_token: optional_token(binding, "drivers-token")?,
             operations_token: optional_token(binding, "operations-token")?,
             pseudonym_key: pseudonym_key(key)
                 .map_err(|e| unusable(binding, "pseudonym-key", &e.problem, &e.cure))?,

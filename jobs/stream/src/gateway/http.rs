@@ -21,7 +21,7 @@ use super::event::Event;
 use super::ingest::StoreError;
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
-use super::{Gateway, admin, canary, dead, flow, notify, vehicle_events};
+use super::{Gateway, admin, canary, dead, drivers, flow, notify, vehicle_events};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
 /// its answer instead of a broken connection.
@@ -98,6 +98,9 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/dead-letters/{id}", get(dead::show))
         .route("/v1/dead-letters/{id}/redrive", post(dead::redrive))
         .route("/v1/notifications", post(notify::accept))
+        .route("/v1/driver-profiles", put(drivers::set_profile))
+        .route("/v1/hire-scores", post(drivers::take_scores))
+        .route("/v1/offers", post(drivers::take_offer))
         .route("/v1/flow", get(flow::flow))
         .route("/v1/canary", post(canary::send))
         .fallback(unknown)
@@ -111,7 +114,7 @@ async fn unknown(request: Request) -> Refused {
         "path",
         request.uri().path(),
         "there is no such endpoint",
-        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary",
+        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; PUT /v1/driver-profiles; POST /v1/hire-scores; POST /v1/offers; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary",
     ))
 }
 

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use jiff::Timestamp;
-use millrace_contract::cloudevent::CloudEvent;
+use millrace_contract::cloudevent::{CONTENT_TYPE, CloudEvent};
 use millrace_contract::topics;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::config::{Config, Secrets};
 use super::event::Event;
-use super::intake::{Judge, Judged, Rejected};
+use super::hires::WrittenHires;
+use super::intake::{Judge, Judged, Rejected, SeenHire};
 use super::letters::{Letter, dead_letters};
 use super::metrics::{Channel, Metrics, Refusal};
 use super::shares::{Share, Shares};
@@ -68,6 +69,7 @@ pub struct Ingest {
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     shares: Shares,
+    hires: WrittenHires,
 }
 
 /// Room for the events of a body among those that wait for Kafka.
@@ -79,6 +81,7 @@ pub struct Room {
 /// Events that are put in line and wait for Kafka.
 pub struct InLine {
     deliveries: Vec<(Delivery, Option<LetterRecord>)>,
+    hires: Vec<SeenHire>,
     stored: Stored,
     _counted: InFlight,
     _room: Room,
@@ -134,6 +137,7 @@ impl Ingest {
             metrics,
             permits,
             shares,
+            hires: WrittenHires::default(),
         }
     }
 
@@ -145,6 +149,7 @@ impl Ingest {
             max_batch: self.config.max_batch,
             limits: &self.config.time_limits,
             key: &self.secrets.pseudonym_key,
+            written: &self.hires,
         };
         E::judge(&judge, body, Timestamp::now())
     }
@@ -212,8 +217,20 @@ impl Ingest {
         room: Room,
         since: Instant,
     ) -> Result<InLine, StoreError> {
-        let mut deliveries = Vec::with_capacity(judged.accepted.len() + judged.rejected.len());
-        for event in &judged.accepted {
+        let Judged {
+            accepted,
+            rejected,
+            hires,
+        } = judged;
+        let mut deliveries = Vec::with_capacity(accepted.len() + rejected.len() + hires.len());
+        // First: of an event that is stored it is known whose it is, or nobody could remove it later.
+        for seen in &hires {
+            let delivery = self
+                .enqueue_hire(seen)
+                .map_err(|e| self.refused(channel, &e))?;
+            deliveries.push((delivery, None));
+        }
+        for event in &accepted {
             let (headers, payload) = (event.headers(), event.payload());
             let delivery = self
                 .producer
@@ -221,21 +238,30 @@ impl Ingest {
                 .map_err(|e| self.refused(channel, &e))?;
             deliveries.push((delivery, None));
         }
-        for letter in self.letters(vehicle, channel, body, &judged.rejected)? {
+        for letter in self.letters(vehicle, channel, body, &rejected)? {
             deliveries.push(self.enqueue_letter(channel, &letter)?);
         }
         let counted = InFlight::new(&self.metrics, deliveries.len());
         let stored = Stored {
-            accepted: judged.accepted.len(),
-            rejected: judged.rejected,
+            accepted: accepted.len(),
+            rejected,
         };
         Ok(InLine {
             deliveries,
+            hires,
             stored,
             _counted: counted,
             _room: room,
             since,
         })
+    }
+
+    fn enqueue_hire(&self, seen: &SeenHire) -> Result<Delivery, ConnectError> {
+        // Writing this struct into memory cannot fail.
+        let value = serde_json::to_vec(&seen.hire).unwrap_or_default();
+        let headers = [("content-type".to_owned(), CONTENT_TYPE.to_owned())];
+        self.producer
+            .enqueue(topics::HIRES, &seen.pseudonym, &headers, Some(&value), None)
     }
 
     // With what is to be written instead if the broker does not take it, as the vehicle must get an answer.
@@ -325,6 +351,7 @@ impl Ingest {
     pub async fn acknowledged(&self, line: InLine, channel: Channel) -> Result<Stored, StoreError> {
         let InLine {
             deliveries,
+            hires,
             stored,
             _counted,
             _room,
@@ -337,6 +364,8 @@ impl Ingest {
         let result = tokio::time::timeout(limit, try_join_all(all)).await;
         match result {
             Ok(Ok(_)) => {
+                self.hires
+                    .add(hires.iter().map(|seen| seen.pseudonym.as_str()));
                 if stored.accepted > 0 {
                     self.metrics
                         .accepted(channel, stored.accepted, since.elapsed().as_secs_f64());

@@ -1,6 +1,7 @@
 //! What becomes of a body that a vehicle sent: pure, no Kafka, no clock.
 
 use jiff::Timestamp;
+use millrace_contract::driver::Hire;
 use millrace_contract::pseudonym::PseudonymKey;
 use millrace_contract::{
     Inbound, InboundEvent, Invalid, Telemetry, TimeLimits, VehicleEvent, check_time, codec,
@@ -9,6 +10,7 @@ use millrace_contract::{
 use serde::Serialize;
 
 use super::canary::check_not_canary;
+use super::hires::WrittenHires;
 
 /// One event that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,6 +50,17 @@ pub struct Judged<E = Telemetry> {
     pub accepted: Vec<E>,
     /// What may not.
     pub rejected: Vec<Rejected>,
+    /// Who hides behind the pseudonyms of what may: each is written down before the events are.
+    pub hires: Vec<SeenHire>,
+}
+
+/// A hire whose driver was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenHire {
+    /// The pseudonym.
+    pub pseudonym: String,
+    /// What is written down of it.
+    pub hire: Hire,
 }
 
 /// What events are judged by.
@@ -61,33 +74,40 @@ pub struct Judge<'a> {
     pub limits: &'a TimeLimits,
     /// Makes the pseudonyms.
     pub key: &'a PseudonymKey,
+    /// Hires that are written down already.
+    pub written: &'a WrittenHires,
 }
 
 impl Judge<'_> {
     /// Judges every telemetry event of a body on its own; a body that is no JSON is one rejected event.
     #[must_use]
     pub fn telemetry(&self, body: &[u8], now: Timestamp) -> Judged {
-        self.each(codec::decode_inbound(body), |inbound| {
-            self.sample(inbound, now)
-        })
+        let mut hires = Hires::new(self, now);
+        let judged = self.each(codec::decode_inbound(body), |inbound| {
+            self.sample(inbound, now, &mut hires)
+        });
+        hires.into(judged)
     }
 
     /// The same of vehicle events.
     #[must_use]
     pub fn vehicle_events(&self, body: &[u8], now: Timestamp) -> Judged<VehicleEvent> {
-        self.each(vehicle_event::decode_inbound(body), |inbound| {
-            self.vehicle_event(inbound, now)
-        })
+        let mut hires = Hires::new(self, now);
+        let judged = self.each(vehicle_event::decode_inbound(body), |inbound| {
+            self.vehicle_event(inbound, now, &mut hires)
+        });
+        hires.into(judged)
     }
 
     fn each<I, E>(
         &self,
         decoded: Result<Vec<Result<I, Invalid>>, Invalid>,
-        judge: impl Fn(I) -> Result<E, Invalid>,
+        mut judge: impl FnMut(I) -> Result<E, Invalid>,
     ) -> Judged<E> {
         let nothing_but = |invalid| Judged {
             accepted: Vec::new(),
             rejected: vec![Rejected::body(invalid)],
+            hires: Vec::new(),
         };
         let events = match decoded {
             Ok(events) => events,
@@ -104,9 +124,10 @@ impl Judge<'_> {
         let mut judged = Judged {
             accepted: Vec::with_capacity(events.len()),
             rejected: Vec::new(),
+            hires: Vec::new(),
         };
         for (index, event) in events.into_iter().enumerate() {
-            match event.and_then(&judge) {
+            match event.and_then(&mut judge) {
                 Ok(event) => judged.accepted.push(event),
                 Err(invalid) => judged.rejected.push(Rejected::event(index, invalid)),
             }
@@ -114,7 +135,12 @@ impl Judge<'_> {
         judged
     }
 
-    fn sample(&self, inbound: Inbound, now: Timestamp) -> Result<Telemetry, Invalid> {
+    fn sample(
+        &self,
+        inbound: Inbound,
+        now: Timestamp,
+        hires: &mut Hires<'_>,
+    ) -> Result<Telemetry, Invalid> {
         let Inbound {
             mut telemetry,
             driver,
@@ -127,7 +153,7 @@ impl Judge<'_> {
         let texts = telemetry.model.iter().map(|text| ("model", text));
         person.check_not_in(texts.chain(codes.map(|code| ("dtc_list", code))))?;
         check_time(telemetry.time, now, self.limits)?;
-        telemetry.hire = person.pseudonym(self.key);
+        telemetry.hire = hires.pseudonym(person, &telemetry.vehicle);
         Ok(telemetry)
     }
 
@@ -135,6 +161,7 @@ impl Judge<'_> {
         &self,
         inbound: InboundEvent,
         now: Timestamp,
+        hires: &mut Hires<'_>,
     ) -> Result<VehicleEvent, Invalid> {
         let InboundEvent {
             mut event,
@@ -156,7 +183,7 @@ impl Judge<'_> {
         let texts = texts.chain(event.model.iter().map(|text| ("model", text)));
         person.check_not_in(texts.chain(event.note.iter().map(|code| ("note", code))))?;
         check_time(event.time, now, self.limits)?;
-        event.hire = person.pseudonym(self.key);
+        event.hire = hires.pseudonym(person, &event.vehicle);
         Ok(event)
     }
 
@@ -205,13 +232,54 @@ impl Person {
             )),
         }
     }
+}
 
-    fn pseudonym(self, key: &PseudonymKey) -> Option<String> {
-        match (self.driver, self.hire_id) {
-            (None, None) => None,
-            (driver, hire) => {
-                Some(key.pseudonym(driver.as_deref().unwrap_or_default(), hire.as_deref()))
-            }
+/// The hires of a body, each once.
+struct Hires<'a> {
+    key: &'a PseudonymKey,
+    written: &'a WrittenHires,
+    now: Timestamp,
+    seen: Vec<SeenHire>,
+}
+
+impl<'a> Hires<'a> {
+    fn new(judge: &Judge<'a>, now: Timestamp) -> Self {
+        Self {
+            key: judge.key,
+            written: judge.written,
+            now,
+            seen: Vec::new(),
+        }
+    }
+
+    /// The pseudonym, if there is a driver or a hire; remembers who hides behind it.
+    fn pseudonym(&mut self, person: Person, vehicle: &str) -> Option<String> {
+        if person.driver.is_none() && person.hire_id.is_none() {
+            return None;
+        }
+        let driver = person.driver.as_deref();
+        let hire = person.hire_id.as_deref();
+        let pseudonym = self.key.pseudonym(driver.unwrap_or_default(), hire);
+        if let Some(driver) = driver.filter(|driver| !driver.is_empty())
+            && !self.seen.iter().any(|seen| seen.pseudonym == pseudonym)
+            && !self.written.holds(&pseudonym)
+        {
+            self.seen.push(SeenHire {
+                pseudonym: pseudonym.clone(),
+                hire: Hire {
+                    driver: self.key.driver(driver),
+                    vehicle: vehicle.to_owned(),
+                    seen_at: self.now,
+                },
+            });
+        }
+        Some(pseudonym)
+    }
+
+    fn into<E>(self, judged: Judged<E>) -> Judged<E> {
+        Judged {
+            hires: self.seen,
+            ..judged
         }
     }
 }
@@ -233,6 +301,7 @@ mod tests {
             max_batch: 3,
             limits: &limits,
             key: &key,
+            written: &WrittenHires::default(),
         }
         .telemetry(body.as_bytes(), now())
     }
@@ -245,6 +314,7 @@ mod tests {
             max_batch: 3,
             limits: &limits,
             key: &key,
+            written: &WrittenHires::default(),
         }
         .vehicle_events(body.as_bytes(), now())
     }
@@ -281,6 +351,38 @@ mod tests {
                 .contains("4711")
         );
         assert!(with(r#""hire":"H-1""#).accepted[0].hire.is_some());
+    }
+
+    #[test]
+    fn who_hides_behind_a_pseudonym_is_told_once_and_by_a_key() {
+        let named = GOOD.replace(
+            "\"sequence\":1",
+            r#""sequence":1,"driver":"D-4711","hire":"H-1""#,
+        );
+        let other = named.replace("H-1", "H-2");
+        let judged = judged(&format!("[{named},{named},{other}]"));
+        let hires = &judged.hires;
+        assert_eq!(hires.len(), 2);
+        assert_eq!(Some(&hires[0].pseudonym), judged.accepted[0].hire.as_ref());
+        assert_eq!(hires[0].hire.driver, hires[1].hire.driver);
+        assert!(!format!("{hires:?}").contains("4711"));
+        // Without a driver nobody is known to hide behind it; what is refused is not told of.
+        let nobody = GOOD.replace("\"sequence\":1", r#""sequence":1,"hire":"H-1""#);
+        assert!(super::tests::judged(&nobody).hires.is_empty());
+        let written = WrittenHires::default();
+        written.add(hires.iter().map(|seen| seen.pseudonym.as_str()));
+        let (key, limits) = (
+            PseudonymKey::from_bytes(&[7; 32]).unwrap(),
+            TimeLimits::default(),
+        );
+        let judge = Judge {
+            vehicle: Some("car-1"),
+            max_batch: 3,
+            limits: &limits,
+            key: &key,
+            written: &written,
+        };
+        assert!(judge.telemetry(named.as_bytes(), now()).hires.is_empty());
     }
 
     #[test]

@@ -100,6 +100,8 @@ mod tests {
     use millrace_contract::TimeLimits;
     use millrace_contract::pseudonym::PseudonymKey;
 
+    use crate::gateway::hires::WrittenHires;
+
     fn now() -> Timestamp {
         "2026-11-23T12:00:00Z".parse().unwrap()
     }
@@ -112,6 +114,7 @@ mod tests {
             max_batch: 3,
             limits: &limits,
             key: &key,
+            written: &WrittenHires::default(),
         }
         .telemetry(body.as_bytes(), now())
     }

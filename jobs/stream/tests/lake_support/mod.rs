@@ -89,6 +89,13 @@ impl Place {
         Self::of(Arc::clone(&self.kafka), directory, lake, self.sent)
     }
 
+    /// The same as another user, in a lake of its own.
+    pub fn of_user(&self, user: &str, root: &str) -> Self {
+        let mut place = self.beside(root);
+        place.lake.hdfs_user = Some(user.to_owned());
+        place
+    }
+
     /// Events sent so far.
     pub fn sent(&self) -> u64 {
         self.sent
@@ -320,6 +327,17 @@ pub async fn wait_for_line(log: &Path, text: &str) {
         }
         assert!(Instant::now() < until, "\"{text}\" was not logged:\n{all}");
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A job that cannot do its work says so all the time, and not between two tries only.
+pub async fn stays_unready(job: &Job, text: &str, time: Duration) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let answer = job.get("/readyz");
+        let honest = matches!(&answer, Some((503, why)) if why.contains(text));
+        assert!(honest, "{answer:?}\n{}", job.server.tail());
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LIMIT, Place, signal, wait_for_line, wait_unready};
+use super::{LIMIT, Place, signal, stays_unready, wait_for_line, wait_unready};
 
 /// The process is killed with -9 after each step of the protocol.
 pub async fn killed_after_each_step(place: &mut Place) {
@@ -52,10 +52,13 @@ pub async fn away(place: &mut Place, take: impl FnOnce(), give_back: impl FnOnce
     place.send(300).await;
     let job = place.archive("away", &[]);
     place.wait_until_archived().await;
+    // A commit that counts is published until that is done, however long the storage is away: nothing would be read again.
+    place.wait_until_settled().await;
     take();
     place.send(300).await;
     wait_for_line(&place.log("away"), "is read again").await;
     wait_unready(&job, "partition").await;
+    stays_unready(&job, "partition", Duration::from_secs(2)).await;
     give_back();
     place.wait_until_archived().await;
     job.wait_ready(LIMIT).await;

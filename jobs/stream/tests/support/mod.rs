@@ -24,6 +24,7 @@ pub const ADMIN: &str = "admin-token-of-the-tests";
 pub const NOTIFY: &str = "notify-token-of-the-tests";
 pub const VEHICLES: &str = "vehicles-token-of-the-tests";
 pub const EVENTS: &str = "events-token-of-the-tests";
+pub const DRIVERS: &str = "drivers-token-of-the-tests";
 pub const OPERATIONS: &str = "operations-token-of-the-tests";
 pub const SEAL: &str = "seal-key-of-the-tests-0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -98,6 +99,7 @@ impl Gateway {
             ("notify-token", NOTIFY),
             ("vehicles-token", VEHICLES),
             ("events-token", EVENTS),
+            ("drivers-token", DRIVERS),
             ("operations-token", OPERATIONS),
             ("pseudonym-key", "pseudonym-key-of-the-tests-0123456789"),
             ("seal-key", SEAL),

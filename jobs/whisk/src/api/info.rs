@@ -1,5 +1,7 @@
 //! What the server tells about itself.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use crate::api::Reply;
@@ -56,6 +58,23 @@ pub fn api() -> Reply {
             "swagger_paths": { "ui": "/docs", "api-docs": "/api-docs" },
         }),
     )
+}
+
+/// `GET /volume`: how full the volume of entities and activations is, in bytes. Not in the real server.
+pub fn volume(data: &Path) -> Reply {
+    match rustix::fs::statvfs(data) {
+        Ok(volume) => Reply::bare_json(
+            200,
+            json!({
+                "total": volume.f_blocks.saturating_mul(volume.f_frsize),
+                "usable": volume.f_bavail.saturating_mul(volume.f_frsize),
+            }),
+        ),
+        Err(error) => Reply::bare_json(
+            500,
+            json!({"error": format!("{}: {error}", data.display())}),
+        ),
+    }
 }
 
 /// `GET /invokers`: there are none apart from the server.

@@ -139,6 +139,7 @@ async fn route(api: &Api, transaction: &str, request: Request) -> Result<Reply, 
         ("/", &Method::GET) => return Ok(info::server(&api.settings)),
         ("/ping" | "/healthz", &Method::GET) => return Ok(Reply::text("pong")),
         ("/readyz", &Method::GET) => return Ok(Reply::text("ready")),
+        ("/volume", &Method::GET) => return Ok(info::volume(&api.settings.data)),
         ("/invokers", &Method::GET) => return Ok(info::invokers()),
         _ => {}
     }

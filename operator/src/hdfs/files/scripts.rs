@@ -49,8 +49,8 @@ pub(super) fn start(hdfs: &ValidatedHdfs, role: &Role) -> String {
             "org.apache.hadoop.hdfs.server.namenode.NameNode",
         ),
         RoleKind::JournalNode => (
-            String::new(),
-            "org.apache.hadoop.hdfs.qjournal.server.JournalNode",
+            TELL_THE_ROOM.to_owned(),
+            "-Dhadoop.log.dir=/tmp/logs org.apache.hadoop.hdfs.qjournal.server.JournalNode",
         ),
         RoleKind::DataNode if hdfs.racks.is_some() => (
             rack(),
@@ -122,6 +122,19 @@ watch &
         uid = hdfs.owner.uid,
     )
 }
+
+/// A JournalNode does not know how full its volume is, and serves what lies beside its logs.
+const TELL_THE_ROOM: &str = r#"mkdir -p /tmp/logs
+tell_the_room() {
+  while :; do
+    if df -B1 --output=size,avail /data | tail -n 1 >/tmp/logs/volume.new; then
+      mv /tmp/logs/volume.new /tmp/logs/volume
+    fi
+    sleep 30
+  done
+}
+tell_the_room &
+"#;
 
 /// A NameNode that is not the first, or that has lost its volume, takes over the names of another.
 const COPY: &str = r#"  else
@@ -238,6 +251,17 @@ mod tests {
         insta::assert_snapshot!(scripts.join("---\n"));
         let script = start(&hdfs, &hdfs.data_nodes);
         assert!(script.ends_with("DataNode \"-Dmillrace.rack=/${rack:-default-rack}\"\n"));
+    }
+
+    #[test]
+    fn a_journal_node_tells_how_full_its_volume_is() {
+        let hdfs = valid(ha());
+        let script = start(&hdfs, hdfs.journal_nodes.as_ref().unwrap());
+        let begin = script.find("tell_the_room &").unwrap();
+        assert!(
+            script[begin..].contains("-Dhadoop.log.dir=/tmp/logs org.apache.hadoop.hdfs.qjournal")
+        );
+        assert!(script.contains(crate::remote::hdfs::volume::PATH));
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) fn zookeeper(
             servers: 3,
             image: None,
             storage: storage(hdfs, &platform.sizes.zookeeper_storage),
+            storage_growth: None,
             resources: None,
             config: BTreeMap::new(),
             deletion_policy: DeletionPolicy::Retain,

@@ -175,6 +175,7 @@ pub(super) fn whisk(platform: &ValidatedPlatform, openwhisk: &PlatformOpenWhisk)
                 .storage
                 .clone()
                 .unwrap_or_else(|| platform.sizes.openwhisk_storage.clone()),
+            storage_growth: openwhisk.storage_growth.clone(),
             resources: Some(or_profile(
                 openwhisk.resources.as_ref(),
                 &platform.sizes.openwhisk,

@@ -7,6 +7,8 @@ mod gateway;
 mod hdfs;
 mod ingest;
 mod kafka;
+mod mongo;
+mod offers;
 mod outside;
 mod postgres;
 mod score;
@@ -25,6 +27,7 @@ use crate::eventsource::crd::EventSource;
 use crate::hdfs::crd::HdfsCluster;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
+use crate::mongo::crd::MongoCluster;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::postgres::crd::PostgresCluster;
 use crate::reconcile::{Error, Prepared, Resources};
@@ -51,6 +54,7 @@ pub fn own_kinds() -> Vec<ApiResource> {
         ApiResource::erase::<ZooKeeperEnsemble>(&()),
         ApiResource::erase::<HdfsCluster>(&()),
         ApiResource::erase::<PostgresCluster>(&()),
+        ApiResource::erase::<MongoCluster>(&()),
         ApiResource::erase::<OpenWhisk>(&()),
         ApiResource::erase::<Action>(&()),
         ApiResource::erase::<StreamJob>(&()),
@@ -123,6 +127,11 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     {
         resources.add(&postgres::cluster(platform, wanted))?;
     }
+    if let Some(wanted) = &platform.mongo
+        && wanted.external.is_none()
+    {
+        resources.add(&mongo::cluster(platform, wanted))?;
+    }
     if let Some(openwhisk) = &platform.openwhisk {
         resources.add(&kafka::whisk(platform, openwhisk))?;
     }
@@ -142,6 +151,10 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
             add_job(&mut resources, job)?;
         }
     }
+    if let (Some(wanted), Some(mongo)) = (&platform.materialize, &platform.mongo) {
+        let job = mongo::materialize_job(platform, mongo, wanted);
+        add_job(&mut resources, job)?;
+    }
     if let (Some(score), Some(hdfs), Some(postgres)) =
         (&platform.score, &platform.hdfs, &platform.postgres)
     {
@@ -159,6 +172,10 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
         for source in warnings::event_sources(platform, warnings) {
             resources.add(&source)?;
         }
+    }
+    if let (Some(offers), Some(mongo)) = (&platform.offers, &platform.mongo) {
+        resources.add(&offers::action(platform, mongo, offers))?;
+        resources.add(&offers::event_source(platform))?;
     }
     let windows = serde_json::to_value(&platform.windows)?;
     resources.change_specs(|kind, name, spec| {

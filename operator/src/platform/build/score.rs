@@ -1,11 +1,12 @@
 //! Scores of a platform's drivers. Pure.
 
+use super::gateway::{gateway_secret_name, gateway_url};
 use super::{meta, part};
-use crate::batch::crd::{Batch, BatchJob, BatchJobSpec, BatchLake};
+use crate::batch::crd::{Batch, BatchJob, BatchJobSpec, BatchLake, BatchReport};
 use crate::platform::crd::{PlatformHdfs, PlatformPostgres, PlatformScore};
 use crate::platform::validate::ValidatedPlatform;
 use crate::postgres::role_binding_name;
-use crate::types::Operation;
+use crate::types::{KeyRef, Operation};
 
 use super::postgres::SCORE;
 
@@ -33,6 +34,14 @@ pub(super) fn job(
                 path: path.and_then(|archive| archive.asked.path.clone()),
             },
             postgres_secret: postgres.external.as_ref().map_or(own, external),
+            // Whoever makes offers wants to hear of scores.
+            report: platform.offers.as_ref().map(|_| BatchReport {
+                gateway_url: gateway_url(platform),
+                token_secret_ref: KeyRef {
+                    name: gateway_secret_name(&platform.owner.name),
+                    key: "events-token".into(),
+                },
+            }),
             catch_up_days: wanted.catch_up_days,
             config: wanted.config.clone(),
             retries: 2,

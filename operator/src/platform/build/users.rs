@@ -3,6 +3,7 @@
 use millrace_contract::topics;
 
 use super::kafka::kafka_name;
+use super::offers::OFFERS_GROUP;
 use super::{meta, part};
 use crate::platform::validate::{ValidatedArchive, ValidatedPlatform};
 use crate::user::crd::{
@@ -26,6 +27,8 @@ pub(super) enum User {
     Dispatch,
     /// The archive.
     Archive,
+    /// What writes documents.
+    Materialize,
 }
 
 impl User {
@@ -40,6 +43,7 @@ impl User {
             Self::Detect => "detect",
             Self::Dispatch => "dispatch",
             Self::Archive => "archive",
+            Self::Materialize => "materialize",
         }
     }
 }
@@ -52,8 +56,12 @@ pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
     let wanted = [
         (User::Gateway, platform.gateway.is_some()),
         (User::Detect, platform.detect.is_some()),
-        (User::Dispatch, platform.warnings.is_some()),
+        (
+            User::Dispatch,
+            platform.warnings.is_some() || platform.offers.is_some(),
+        ),
         (User::Archive, platform.archive.is_some()),
+        (User::Materialize, platform.materialize.is_some()),
     ];
     wanted
         .into_iter()
@@ -88,6 +96,10 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
                 topics::NOTIFIED,
                 topics::VEHICLE_CREDENTIALS,
                 topics::VEHICLE_SESSIONS,
+                topics::HIRES,
+                topics::DRIVERS,
+                topics::HIRE_SCORES,
+                topics::OFFERS,
                 topics::AUDIT,
             ] {
                 rules.push(topic(name, &[Read, Write]));
@@ -113,8 +125,28 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
         }
         User::Dispatch => {
             rules.push(topic(topics::ALERTS, &[Read]));
+            if platform.offers.is_some() {
+                rules.push(topic(topics::HIRE_SCORES, &[Read]));
+                rules.push(group(OFFERS_GROUP, &[Read]));
+            }
             rules.push(topic(topics::DEAD_LETTERS, &[Write]));
             rules.extend(groups(platform).map(|name| group(name, &[Read])));
+        }
+        User::Materialize => {
+            for name in [
+                topics::TELEMETRY,
+                topics::ALERTS,
+                topics::NOTIFIED,
+                topics::HIRES,
+                topics::DRIVERS,
+            ] {
+                rules.push(topic(name, &[Read]));
+            }
+            rules.push(topic(topics::DEAD_LETTERS, &[Write]));
+            rules.push(AclRule {
+                pattern_type: PatternType::Prefix,
+                ..group("materialize-", &[Read])
+            });
         }
         User::Archive => {
             if let Some(ValidatedArchive { config, .. }) = &platform.archive {
@@ -163,7 +195,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn of(kafka: Value) -> ValidatedPlatform {
-        let spec = json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "hdfs": {}, "archive": {}});
+        let spec = json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "hdfs": {}, "archive": {}, "mongo": {}, "materialize": {}});
         validate(&platform(spec), live(None)).unwrap()
     }
 
@@ -185,8 +217,17 @@ mod tests {
             .iter()
             .map(|u| u.metadata.name.clone().unwrap())
             .collect();
-        assert_eq!(names, ["p-gateway", "p-detect", "p-dispatch", "p-archive"]);
-        let [gateway, detect, dispatch, archive] = &users[..] else {
+        assert_eq!(
+            names,
+            [
+                "p-gateway",
+                "p-detect",
+                "p-dispatch",
+                "p-archive",
+                "p-materialize"
+            ]
+        );
+        let [gateway, detect, dispatch, archive, materialize] = &users[..] else {
             panic!("{users:?}");
         };
         use Operation::{Read, Write};
@@ -199,6 +240,9 @@ mod tests {
         assert!(!may(dispatch, Topic, "telemetry", Read));
         assert!(!may(dispatch, Topic, "vehicle-credentials", Read));
         assert!(may(archive, Topic, "telemetry", Read) && may(archive, Group, "archive", Read));
+        assert!(may(materialize, Topic, "notified", Read));
+        assert!(may(materialize, Group, "materialize-alerts", Read));
+        assert!(!may(materialize, Topic, "vehicle-credentials", Read));
         assert!(!may(archive, Topic, "telemetry", Write) && !may(archive, Topic, "alerts", Read));
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::gateway::gateway_url;
+use super::offers::documents;
 use super::outside::{Pods, outside};
 use super::users::User;
 use super::{meta, part};
@@ -142,7 +143,7 @@ fn action(platform: &ValidatedPlatform, name: &str, spec: ActionSpec) -> Action 
     }
 }
 
-fn builtin(
+pub(super) fn builtin(
     platform: &ValidatedPlatform,
     name: &str,
     code: &str,
@@ -207,6 +208,12 @@ fn notify(platform: &ValidatedPlatform, warnings: &PlatformWarnings, way: &Way) 
             secret_ref,
         })
         .collect();
+    // Whose language it is to be. Where nothing brings profiles there, there are none.
+    if let (Some(mongo), Some(_)) = (&platform.mongo, &platform.materialize)
+        && way.channel == Channel::Vehicle
+    {
+        notify.parameters_from.push(documents(platform, mongo));
+    }
     notify
 }
 

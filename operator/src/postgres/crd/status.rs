@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::reconcile::PendingRestart;
 use crate::reconcile::restarts::NodeRestart;
 use crate::status::Condition;
-use crate::types::{BindingStatus, DeletionPolicy};
+use crate::types::{BindingStatus, DeletionPolicy, VolumeStatus};
 use crate::user::crd::PasswordRotation;
 
 /// What was seen of a cluster.
@@ -48,7 +48,7 @@ pub struct PostgresClusterStatus {
     pub roles: Vec<RoleStatus>,
     /// How full the volume is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disk: Option<PostgresDiskStatus>,
+    pub disk: Option<VolumeStatus>,
     /// The size of the live volume, which may be larger than asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
@@ -95,18 +95,4 @@ pub struct RoleStatus {
     /// The last change of its password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<PasswordRotation>,
-}
-
-/// How full the volume is.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PostgresDiskStatus {
-    /// How much of it databases and the log take, in percent, in steps of 5.
-    pub used_percent: i32,
-    /// The pod.
-    #[schemars(length(max = 253))]
-    pub pod: String,
-    /// Whether it is as good as full.
-    #[serde(default, skip_serializing_if = "crate::types::is_false")]
-    pub full: bool,
 }

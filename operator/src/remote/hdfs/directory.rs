@@ -2,9 +2,12 @@
 
 use serde::Deserialize;
 
-use super::client::HTTP;
 use crate::hdfs::SUPER_USER;
+use crate::remote::http::HTTP;
 use crate::url::percent_encoded;
+
+/// What a new directory lets others do: read it, and pass through it.
+const OPEN: &str = "755";
 
 /// A directory as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +51,8 @@ pub enum DirectoryError {
 /// What has to be done for a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Make it, with all directories above it, which belong to the file system's own user.
+    /// Make it, with all directories above it, which belong to the file system's own user and are open to all: HDFS gives
+    /// those that it makes on the way the mode that is asked for.
     Make,
     /// Give it to its owner.
     SetOwner,
@@ -68,7 +72,11 @@ pub fn steps(seen: Option<&FileStatus>, wanted: &Directory) -> Result<Vec<Step>,
         })
     };
     let Some(seen) = seen else {
-        return Ok(vec![Step::Make, Step::SetOwner]);
+        let mut steps = vec![Step::Make, Step::SetOwner];
+        if wanted.permission != OPEN {
+            steps.push(Step::SetPermission);
+        }
+        return Ok(steps);
     };
     if seen.type_ != "DIRECTORY" {
         return taken("is a file and no directory".to_owned());
@@ -134,7 +142,7 @@ async fn ensure_at(address: &str, wanted: &Directory) -> Result<Vec<Step>, Direc
     let steps = steps(seen.as_ref(), wanted)?;
     for step in &steps {
         let query = match step {
-            Step::Make => format!("op=MKDIRS&permission={}", wanted.permission),
+            Step::Make => format!("op=MKDIRS&permission={OPEN}"),
             Step::SetOwner => format!("op=SETOWNER&owner={}", wanted.owner),
             Step::SetPermission => format!("op=SETPERMISSION&permission={}", wanted.permission),
         };
@@ -205,6 +213,15 @@ mod tests {
         let of = |seen: Option<FileStatus>| steps(seen.as_ref(), &wanted()).unwrap();
         assert_eq!(of(None), [Step::Make, Step::SetOwner]);
         assert_eq!(of(Some(seen("archive", "755", "DIRECTORY"))), []);
+        let home = Directory {
+            permission: "700".into(),
+            ..wanted()
+        };
+        assert_eq!(
+            steps(None, &home).unwrap(),
+            [Step::Make, Step::SetOwner, Step::SetPermission],
+            "not those above it"
+        );
         assert_eq!(
             of(Some(seen("hdfs", "755", "DIRECTORY"))),
             [Step::SetOwner],

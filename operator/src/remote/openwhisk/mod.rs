@@ -8,6 +8,7 @@ mod entity_error;
 mod error;
 mod model;
 mod parameters;
+pub mod volume;
 
 pub use bound::{Difference, key_values, parameter_differences};
 pub use client::WhiskClient;

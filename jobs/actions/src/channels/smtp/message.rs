@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::Params;
 use crate::ActionError;
 use crate::assess::Assessment;
+use crate::channels::Letter;
 use crate::language::{self, FALLBACK};
 use crate::render::Rendered;
 
@@ -17,13 +18,19 @@ const MOST_ADDRESSES: usize = 100;
 /// Characters of the text in the subject.
 const SUBJECT: usize = 120;
 
-/// Writes the mail: the words, and what they are about.
-pub(super) fn message(
-    params: &Params<'_>,
-    assessment: &Assessment,
-    rendered: &Rendered,
-) -> Result<Message, ActionError> {
+/// The letter of a warning: the words, and what they are about.
+pub(crate) fn warning(assessment: &Assessment, rendered: &Rendered) -> Letter {
     let alert = &assessment.alert;
+    Letter {
+        id: alert.id.clone(),
+        subject: format!("{}: {}", alert.vehicle, rendered.text),
+        language: rendered.language.clone(),
+        body: body(assessment, rendered),
+    }
+}
+
+/// Writes the mail.
+pub(super) fn message(params: &Params<'_>, letter: &Letter) -> Result<Message, ActionError> {
     let from = mailbox("smtp_from", params.from)?;
     if params.to.is_empty() || params.to.len() > MOST_ADDRESSES {
         return Err(ActionError::input(
@@ -34,14 +41,14 @@ pub(super) fn message(
         ));
     }
     let mut builder = Message::builder()
-        .message_id(Some(message_id(&alert.id, from.email.domain())))
-        .subject(subject(&alert.vehicle, &rendered.text))
+        .message_id(Some(message_id(&letter.id, from.email.domain())))
+        .subject(subject(&letter.subject))
         .date_now()
         .header(ContentType::TEXT_PLAIN);
     // A machine wrote it: nobody's holiday note shall answer (RFC 3834).
     for (name, value) in [
         ("Auto-Submitted", "auto-generated"),
-        ("Content-Language", rendered.language.as_str()),
+        ("Content-Language", letter.language.as_str()),
     ] {
         if let Ok(name) = HeaderName::new_from_ascii(name.to_owned()) {
             builder = builder.raw_header(HeaderValue::new(name, one_line(value)));
@@ -52,7 +59,7 @@ pub(super) fn message(
     }
     builder
         .from(from)
-        .body(body(assessment, rendered))
+        .body(letter.body.clone())
         .map_err(|error| ActionError::Encode(error.to_string()))
 }
 
@@ -67,19 +74,19 @@ fn mailbox(field: &str, address: &str) -> Result<Mailbox, ActionError> {
     })
 }
 
-/// The same for the same alert: mailboxes and people recognise a mail that came twice.
-fn message_id(alert: &str, domain: &str) -> String {
-    let digest = Sha256::digest(alert.as_bytes());
+/// The same for the same id: mailboxes and people recognise a mail that came twice.
+fn message_id(id: &str, domain: &str) -> String {
+    let digest = Sha256::digest(id.as_bytes());
     let hex: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
     format!("<{hex}@{domain}>")
 }
 
-fn subject(vehicle: &str, text: &str) -> String {
+fn subject(text: &str) -> String {
     let short = match text.char_indices().nth(SUBJECT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     };
-    one_line(&format!("{vehicle}: {short}"))
+    one_line(&short)
 }
 
 /// Without what would begin another header.
@@ -136,7 +143,8 @@ mod tests {
             ca: None,
             last: false,
         };
-        let message = message(&params, &assessment, &render(&assessment, language))?;
+        let letter = warning(&assessment, &render(&assessment, language));
+        let message = message(&params, &letter)?;
         Ok(String::from_utf8(message.formatted()).unwrap())
     }
 
@@ -190,8 +198,8 @@ mod tests {
 
     #[test]
     fn no_header_can_be_slipped_in() {
-        assert_eq!(subject("car\r\nBcc: x@y.z", "a"), "car  Bcc: x@y.z: a");
-        assert_eq!(subject("c", &"ä".repeat(500)).chars().count(), SUBJECT + 4);
+        assert_eq!(subject("car\r\nBcc: x@y.z: a"), "car  Bcc: x@y.z: a");
+        assert_eq!(subject(&"ä".repeat(500)).chars().count(), SUBJECT + 1);
     }
 
     #[test]

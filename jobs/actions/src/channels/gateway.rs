@@ -1,8 +1,8 @@
-//! To the vehicle's own speakers and display, by way of the gateway.
+//! To the gateway, which puts it into Kafka: actions have no client of their own.
 
 use std::time::Duration;
 
-use millrace_contract::Notification;
+use serde::Serialize;
 use serde_json::Value;
 use ureq::tls::RootCerts;
 
@@ -11,18 +11,35 @@ use super::{Attempt, Channel};
 use crate::ActionError;
 use crate::secret::Secret;
 
-/// Its name among the parameters.
-pub(crate) const NAME: &str = "vehicle";
+/// A door of the gateway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    /// Its name in answers.
+    pub(crate) name: &'static str,
+    path: &'static str,
+}
 
-/// A notification on its way to the gateway. Sending twice is harmless: the gateway knows each alert id once.
-pub(crate) struct Vehicle {
+/// To the vehicle's own speakers and display.
+pub(crate) const VEHICLE: Target = Target {
+    name: "vehicle",
+    path: "/v1/notifications",
+};
+/// Into the topic of offers.
+pub(crate) const OFFERS: Target = Target {
+    name: "offers",
+    path: "/v1/offers",
+};
+
+/// A message on its way to the gateway. Sending it twice is harmless: it has an id.
+pub(crate) struct Gateway {
+    target: Target,
     agent: ureq::Agent,
     url: String,
     token: Secret,
     body: Vec<u8>,
 }
 
-impl Vehicle {
+impl Gateway {
     /// Checks the parameters.
     ///
     /// # Errors
@@ -30,7 +47,8 @@ impl Vehicle {
     pub(crate) fn new(
         gateway_url: &str,
         token: &Secret,
-        notification: &Notification,
+        target: Target,
+        message: &impl Serialize,
     ) -> Result<Self, ActionError> {
         if !gateway_url.starts_with("http://") {
             return Err(ActionError::input(
@@ -50,17 +68,18 @@ impl Vehicle {
         }
         Ok(Self {
             agent: http::agent(RootCerts::WebPki),
-            url: format!("{}/v1/notifications", gateway_url.trim_end_matches('/')),
+            url: format!("{}{}", gateway_url.trim_end_matches('/'), target.path),
+            target,
             token: token.clone(),
-            body: serde_json::to_vec(notification)
+            body: serde_json::to_vec(message)
                 .map_err(|error| ActionError::Encode(error.to_string()))?,
         })
     }
 }
 
-impl Channel for Vehicle {
+impl Channel for Gateway {
     fn name(&self) -> &'static str {
-        NAME
+        self.target.name
     }
 
     fn receiver(&self) -> String {

@@ -1,0 +1,109 @@
+//! MongoDB of a platform, and the job that writes documents into it. Pure.
+
+use super::kafka::kafka_binding;
+use super::users::User;
+use super::{meta, part};
+use crate::job::crd::{Job, StreamJob, StreamJobSpec};
+use crate::mongo::binding_name;
+use crate::mongo::crd::{Engine, MongoCluster, MongoClusterSpec};
+use crate::platform::crd::{PlatformMaterialize, PlatformMongo};
+use crate::platform::profile::or_profile;
+use crate::platform::validate::ValidatedPlatform;
+use crate::types::{DeletionPolicy, Operation};
+
+pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> MongoCluster {
+    let sizes = &platform.sizes;
+    MongoCluster {
+        metadata: meta(platform, "mongo"),
+        spec: MongoClusterSpec {
+            engine: wanted.engine.unwrap_or(Engine::Wire),
+            image: wanted.image.clone(),
+            storage: wanted
+                .storage
+                .clone()
+                .unwrap_or_else(|| sizes.mongo_storage.clone()),
+            resources: Some(or_profile(wanted.resources.as_ref(), &sizes.mongo)),
+            database: "millrace".into(),
+            deletion_policy: DeletionPolicy::Retain,
+            operation: Operation::default(),
+            paused: false,
+        },
+        status: None,
+    }
+}
+
+/// Name of the Secret by which jobs get into the platform's MongoDB.
+pub(super) fn binding(platform: &ValidatedPlatform, mongo: &PlatformMongo) -> String {
+    match &mongo.external {
+        Some(external) => external.binding_secret.clone(),
+        None => binding_name(&part(platform, "mongo")),
+    }
+}
+
+pub(super) fn materialize_job(
+    platform: &ValidatedPlatform,
+    mongo: &PlatformMongo,
+    wanted: &PlatformMaterialize,
+) -> StreamJob {
+    let sizes = &platform.sizes;
+    let mut config = wanted.config.clone();
+    if let Some(offers) = platform
+        .offers
+        .as_ref()
+        .filter(|offers| !offers.rules.is_empty())
+    {
+        config.insert("offerRules".into(), offers.rules.clone().into());
+    }
+    StreamJob {
+        metadata: meta(platform, "materialize"),
+        spec: StreamJobSpec {
+            job: Job::Materialize,
+            image: wanted.image.clone(),
+            replicas: wanted.replicas.unwrap_or(sizes.dispatch_replicas),
+            bindings: vec![
+                kafka_binding(platform, User::Materialize),
+                binding(platform, mongo),
+            ],
+            config,
+            lake: None,
+            files: Vec::new(),
+            tls: None,
+            service: None,
+            resources: Some(or_profile(wanted.resources.as_ref(), &sizes.detect)),
+            operation: Operation::default(),
+            paused: false,
+        },
+        status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::validate::tests::{live, platform};
+    use super::super::super::validate::validate;
+    use super::super::build;
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn made(mongo: Value) -> (Option<MongoCluster>, StreamJobSpec) {
+        let spec = json!({"kafka": {}, "gateway": {}, "mongo": mongo, "materialize": {"config": {"keep": "30d"}}});
+        let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
+        let job = resources.get::<StreamJob>("p-materialize").unwrap();
+        (resources.get::<MongoCluster>("p-mongo"), job.spec)
+    }
+
+    #[test]
+    fn documents_go_into_the_platforms_own_store() {
+        let (mongo, job) = made(json!({}));
+        assert_eq!(mongo.unwrap().spec.engine, Engine::Wire);
+        assert_eq!(job.bindings, ["p-kafka-binding", "p-mongo-binding"]);
+        assert_eq!(job.config["keep"], "30d");
+    }
+
+    #[test]
+    fn or_into_that_of_somebody_else() {
+        let (mongo, job) = made(json!({"external": {"bindingSecret": "theirs"}}));
+        assert!(mongo.is_none());
+        assert_eq!(job.bindings[1], "theirs");
+    }
+}
