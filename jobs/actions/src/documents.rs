@@ -49,7 +49,7 @@ pub struct DocumentsParams {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Claim {
     /// This one's, as it is written down.
-    Ours(Offer),
+    Ours(Box<Offer>),
     /// Another one's.
     Open,
 }
@@ -171,7 +171,9 @@ impl Documents {
     pub fn claim(&self, offer: &Offer, now: Timestamp) -> Result<Claim, ActionError> {
         for _ in 0..ATTEMPTS {
             if self.hold(offer, now)? {
-                return self.write_down(offer).map(Claim::Ours);
+                return self
+                    .write_down(offer)
+                    .map(|offer| Claim::Ours(Box::new(offer)));
             }
             let open = self
                 .persons(OPEN_OFFERS)

@@ -196,7 +196,7 @@ pub fn action(input: OfferInput, context: &Context) -> Result<Made, ActionError>
                 now,
             );
             match documents.claim(&made, now)? {
-                Claim::Ours(offer) => (offer, false),
+                Claim::Ours(offer) => (*offer, false),
                 Claim::Open => return Ok(Made::none("the driver has an open offer")),
             }
         }

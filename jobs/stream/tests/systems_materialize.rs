@@ -103,7 +103,7 @@ fn second(n: u64) -> Timestamp {
 
 /// What a vehicle measures in its n-th second: not everything each time.
 fn event(vehicle: u64, n: u64) -> Telemetry {
-    let mut event = Telemetry::new(&format!("car-{vehicle}"), n, second(n));
+    let mut event = Telemetry::new(format!("car-{vehicle}"), n, second(n));
     let value = |scale: u64| f64::from(u32::try_from(vehicle + n * scale).unwrap() % 100);
     event.speed = Some(value(1));
     event.fuel_level = (n % 7 == vehicle % 7).then(|| value(3));

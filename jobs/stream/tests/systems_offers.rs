@@ -1,7 +1,7 @@
 //! From a driver's profile and a hire's score to an offer: a real gateway, a real Kafka, `materialize`, a real server of
 //! MongoDB's wire protocol, and the action itself. Who has agreed and drove well enough gets one, once.
 // Helpers outside of test functions count as production code for clippy.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod kafka_support;
 mod support;

@@ -70,7 +70,7 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
         mounts.push(pods::read_only_mount(REPORT, REPORT_DIR));
         environment.extend([
             pods::env("MILLRACE_REPORT_TO", &report.gateway_url),
-            pods::env("MILLRACE_REPORT_TOKEN_FILE", &format!("{REPORT_DIR}/token")),
+            pods::env("MILLRACE_REPORT_TOKEN_FILE", format!("{REPORT_DIR}/token")),
         ]);
     }
     let container = Container {
