@@ -13,7 +13,6 @@
 
 mod access;
 mod client;
-mod documents;
 mod error;
 mod group;
 mod hand_over;
@@ -27,7 +26,7 @@ mod start;
 mod transactional;
 
 pub use access::Access;
-pub use documents::{DocumentsAccess, DocumentsArgs, DocumentsError};
+pub use millrace_settings::{DocumentsAccess, DocumentsArgs, DocumentsError};
 pub use error::{ConnectError, Kind};
 pub use group::{GroupConsumer, GroupEvents, GroupSettings, Member, Membership};
 pub use login::Login;
