@@ -164,6 +164,7 @@ pub const EDGES: &[Edge] = &[
     edge(Peer::Operator, MATERIALIZE, METRICS, "lag and throughput"),
     edge(BATCH, POSTGRES, SQL, "scores"),
     edge(BATCH, GATEWAY, GATEWAY_HTTP, "scores that are told"),
+    edge(BATCH, MONGO, DOCUMENTS, "drivers who are erased"),
     edge(Peer::Clients, POSTGRES, SQL, "clients of users"),
     edge(Peer::Operator, POSTGRES, SQL, "databases, roles, passwords"),
     edge(
