@@ -362,17 +362,31 @@ async fn an_erased_driver_is_not_known_any_more() {
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (status, found) = ask("/v1/erasures/look-up", ADMIN).await;
     assert_eq!(status, StatusCode::OK, "{found}");
-    let hires: BTreeSet<&str> = found["hires"].as_array().unwrap().iter().map(|h| h.as_str().unwrap()).collect();
+    let hires: BTreeSet<&str> = found["hires"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|h| h.as_str().unwrap())
+        .collect();
     assert_eq!(hires, BTreeSet::from([first.as_str(), second.as_str()]));
     let (status, finished) = ask("/v1/erasures/finish", ADMIN).await;
     assert_eq!((status, &finished["hires"]), (StatusCode::OK, &json!(2)));
     let bootstrap = scene.kafka.bootstrap();
-    for (group, topic) in [("materialize-hires", topics::HIRES), ("materialize-drivers", topics::DRIVERS)] {
+    for (group, topic) in [
+        ("materialize-hires", topics::HIRES),
+        ("materialize-drivers", topics::DRIVERS),
+    ] {
         wait_until_read(&bootstrap, group, topic, LIMIT).await;
     }
-    assert_eq!((scene.count("hires").await, scene.count("drivers").await), (1, 1));
+    assert_eq!(
+        (scene.count("hires").await, scene.count("drivers").await),
+        (1, 1)
+    );
     let made = scene.offer(&first, 99.0, 400.0).await;
-    assert_eq!(made.reason.as_deref(), Some("nobody is known to hide behind the hire"));
+    assert_eq!(
+        made.reason.as_deref(),
+        Some("nobody is known to hide behind the hire")
+    );
     assert!(scene.offer(&other, 99.0, 400.0).await.offer.is_some());
     let (_, found) = ask("/v1/erasures/look-up", ADMIN).await;
     assert_eq!(found["hires"], json!([]));

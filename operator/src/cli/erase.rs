@@ -71,16 +71,24 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     let id = if id == "-" { from_input()? } else { id };
     let gateway = reach::gateway(place, Role::Administrator).await?;
     let driver = json!({"driver": id});
-    let found = gateway.send(Method::Post, "/v1/erasures/look-up", &driver).await?;
+    let found = gateway
+        .send(Method::Post, "/v1/erasures/look-up", &driver)
+        .await?;
     let hires: Vec<&str> = texts(&found["hires"]);
     let key = found["driver"].as_str().unwrap_or_default();
     if !yes {
-        writeln!(out, "{} hires of this driver are known; with --yes they are erased", hires.len())?;
+        writeln!(
+            out,
+            "{} hires of this driver are known; with --yes they are erased",
+            hires.len()
+        )?;
         return Ok(());
     }
     let (client, namespace) = reach::client(place).await?;
     let name = reach::platform(&client, &namespace, place.platform.as_deref()).await?;
-    let platform: Platform = Api::namespaced(client.clone(), &namespace).get(&name).await?;
+    let platform: Platform = Api::namespaced(client.clone(), &namespace)
+        .get(&name)
+        .await?;
     let stores = stores(&client, &namespace, &platform).await?;
     let removed = match stores.template {
         Some(template) => {
@@ -102,11 +110,17 @@ fn from_input() -> anyhow::Result<String> {
 }
 
 fn texts(list: &Value) -> Vec<&str> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 async fn finish(gateway: &Gateway, driver: &Value) -> anyhow::Result<()> {
-    let finished = gateway.send(Method::Post, "/v1/erasures/finish", driver).await;
+    let finished = gateway
+        .send(Method::Post, "/v1/erasures/finish", driver)
+        .await;
     finished.context("everything else is erased; ask for it again to remove the last of it")?;
     Ok(())
 }
@@ -138,7 +152,9 @@ async fn stores(client: &Client, namespace: &str, platform: &Platform) -> anyhow
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let materialize = deployments.get_opt(&format!("{name}-materialize")).await?;
     if platform.spec.archive.is_some() {
-        bail!("{name}: has a lake, and neither spec.score nor spec.analysts, whose Jobs know the way to it; add one of them");
+        bail!(
+            "{name}: has a lake, and neither spec.score nor spec.analysts, whose Jobs know the way to it; add one of them"
+        );
     }
     Ok(Stores {
         template: materialize.and_then(|one| Some(one.spec?.template)),
@@ -233,11 +249,16 @@ async fn wait(
         let status = jobs.get(name).await?.status.unwrap_or_default();
         let is = |kind: &str| {
             let conditions = status.conditions.iter().flatten();
-            conditions.into_iter().any(|c| c.type_ == kind && c.status == "True")
+            conditions
+                .into_iter()
+                .any(|c| c.type_ == kind && c.status == "True")
         };
         if is("Complete") {
             let log = log(client, namespace, name).await?;
-            return Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect());
+            return Ok(log
+                .lines()
+                .filter_map(|line| serde_json::from_str(line).ok())
+                .collect());
         }
         if is("Failed") {
             let log = log(client, namespace, name).await.unwrap_or_default();
@@ -274,9 +295,13 @@ async fn waits(
             continue;
         };
         let retention = found.spec.config.get("retention.ms");
-        let days = retention.and_then(|ms| ms.parse::<i64>().ok()).map(|ms| ms / 86_400_000);
+        let days = retention
+            .and_then(|ms| ms.parse::<i64>().ok())
+            .map(|ms| ms / 86_400_000);
         let until = match days {
-            Some(days) if days >= 0 => format!("{days} days from when it was written, at the longest"),
+            Some(days) if days >= 0 => {
+                format!("{days} days from when it was written, at the longest")
+            }
             _ => "what the broker keeps it for".to_owned(),
         };
         waits.push((topic.to_owned(), until));
@@ -302,7 +327,11 @@ fn write(
     }
     let rows: Vec<Vec<String>> = removed
         .iter()
-        .map(|line| ["place", "count", "how"].map(|name| table::cell(&line[name])).to_vec())
+        .map(|line| {
+            ["place", "count", "how"]
+                .map(|name| table::cell(&line[name]))
+                .to_vec()
+        })
         .chain([vec![
             "kafka: hires, drivers".to_owned(),
             (hires + 1).to_string(),
@@ -337,21 +366,39 @@ mod tests {
         let container = &spec.containers[0];
         let expected = ["erase", "--driver=key", "--hire=a", "--hire=b"];
         assert_eq!(container.args.as_deref().unwrap(), expected);
-        let names: Vec<_> = spec.volumes.as_ref().unwrap().iter().map(|v| v.name.as_str()).collect();
+        let names: Vec<_> = spec
+            .volumes
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|v| v.name.as_str())
+            .collect();
         assert_eq!(names.len(), 2);
         assert_ne!(names[0], names[1]);
-        let mounts: Vec<_> = container.volume_mounts.as_ref().unwrap().iter().map(|m| m.mount_path.as_str()).collect();
+        let mounts: Vec<_> = container
+            .volume_mounts
+            .as_ref()
+            .unwrap()
+            .iter()
+            .map(|m| m.mount_path.as_str())
+            .collect();
         assert_eq!(mounts, ["/bindings/lake", "/bindings/p-mongo-binding"]);
     }
 
     #[test]
     fn the_report_tells_what_went_and_what_waits() {
-        let removed = [json!({"place": "lake: telemetry", "count": 3, "how": "hours written anew"})];
+        let removed =
+            [json!({"place": "lake: telemetry", "count": 3, "how": "hours written anew"})];
         let waits = [("telemetry".to_owned(), "7 days".to_owned())];
         let mut out = Vec::new();
         write(&mut out, Output::Table, 2, &removed, &waits).unwrap();
         let text = String::from_utf8(out).unwrap();
-        for part in ["lake: telemetry", "hours written anew", "kafka: telemetry", "7 days"] {
+        for part in [
+            "lake: telemetry",
+            "hours written anew",
+            "kafka: telemetry",
+            "7 days",
+        ] {
             assert!(text.contains(part), "{text}");
         }
     }

@@ -186,7 +186,9 @@ impl Gateway {
                 };
                 let request = request.header("authorization", bearer);
                 match body {
-                    Some(body) => request.header("content-type", "application/json").send(body),
+                    Some(body) => request
+                        .header("content-type", "application/json")
+                        .send(body),
                     None => request.send_empty(),
                 }
             }

@@ -22,14 +22,18 @@ pub(super) async fn erase(
     for name in NAMING {
         let collection = database.collection::<Document>(name);
         let change = doc! {"$unset": {"hire": ""}, "$inc": {"revision": 1_i64}};
-        let result = collection.update_many(doc! {"hire": {"$in": &hires}}, change).await?;
+        let result = collection
+            .update_many(doc! {"hire": {"$in": &hires}}, change)
+            .await?;
         removed.push(Removed {
             place: format!("mongodb: {name}"),
             count: result.modified_count,
             how: "documents stay and name no hire",
         });
     }
-    let identity = database.client().database(&format!("{}-identity", database.name()));
+    let identity = database
+        .client()
+        .database(&format!("{}-identity", database.name()));
     for (name, query) in [
         (OFFERS, doc! {"driver": driver}),
         (OPEN_OFFERS, doc! {"_id": driver}),

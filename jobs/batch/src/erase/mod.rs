@@ -74,7 +74,12 @@ pub struct Removed {
 /// # Errors
 /// A store cannot be used; those before it are done, and doing them again does no harm.
 pub async fn run(args: Args) -> anyhow::Result<()> {
-    let hires: BTreeSet<String> = args.hire.iter().filter(|hire| !hire.is_empty()).cloned().collect();
+    let hires: BTreeSet<String> = args
+        .hire
+        .iter()
+        .filter(|hire| !hire.is_empty())
+        .cloned()
+        .collect();
     let bindings = || match &args.service_binding_root {
         Some(root) => Bindings::read(root),
         None => Ok(Bindings::default()),
@@ -90,13 +95,25 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         }
     }
     if there(Store::Postgres) {
-        let mut client = args.postgres.connect(bindings).await.context("PostgreSQL")?;
-        removed.extend(store::erase(&mut client, &hires).await.context("PostgreSQL")?);
+        let mut client = args
+            .postgres
+            .connect(bindings)
+            .await
+            .context("PostgreSQL")?;
+        removed.extend(
+            store::erase(&mut client, &hires)
+                .await
+                .context("PostgreSQL")?,
+        );
     }
     if there(Store::Mongodb) {
         let access = args.documents.access(&bindings()?, None)?;
         let database = access.database().await?;
-        removed.extend(documents::erase(&database, &args.driver, &hires).await.context("MongoDB")?);
+        removed.extend(
+            documents::erase(&database, &args.driver, &hires)
+                .await
+                .context("MongoDB")?,
+        );
     }
     for line in removed {
         println!("{}", serde_json::to_string(&line)?);

@@ -40,7 +40,9 @@ pub(super) async fn erase(
     let transaction = client.transaction().await?;
     let mut removed = Vec::new();
     for (table, change, how) in CHANGES {
-        let there = transaction.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?;
+        let there = transaction
+            .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
+            .await?;
         if there.try_get::<_, bool>(0)? {
             let count = transaction.execute(change, &[&hires]).await?;
             removed.push(Removed {

@@ -174,7 +174,9 @@ impl Redriven {
             Action::RedriveFailed => {
                 ids.remove(&id);
             }
-            Action::Enrol | Action::Rotate | Action::Revoke
+            Action::Enrol
+            | Action::Rotate
+            | Action::Revoke
             | Action::SetProfile
             | Action::LookUpHires
             | Action::Erase => {}

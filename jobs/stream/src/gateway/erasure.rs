@@ -34,7 +34,11 @@ struct Named {
     driver: String,
 }
 
-async fn named(gateway: &Gateway, headers: &HeaderMap, body: Body) -> Result<(Role, String), Refused> {
+async fn named(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Role, String), Refused> {
     let role = require(headers, &gateway.secrets, Role::Admin)?;
     let named: Named = json_body(gateway, body, "a driver").await?;
     if named.driver.is_empty() || named.driver.len() > LONGEST_DRIVER {
@@ -52,7 +56,11 @@ pub async fn look_up(
     body: Body,
 ) -> Result<Json<Value>, Refused> {
     let (role, driver) = named(&gateway, &headers, body).await?;
-    audit::write(&gateway, &Entry::of_driver(role, Action::LookUpHires, &driver)).await?;
+    audit::write(
+        &gateway,
+        &Entry::of_driver(role, Action::LookUpHires, &driver),
+    )
+    .await?;
     let hires = hires(&gateway, &driver).await?;
     Ok(Json(json!({"driver": driver, "hires": hires})))
 }
@@ -78,7 +86,12 @@ pub async fn finish(
     match tokio::time::timeout(limit, try_join_all(deliveries)).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => return Err(unavailable(error.to_string())),
-        Err(_) => return Err(unavailable(format!("no acknowledgement in {} ms", limit.as_millis()))),
+        Err(_) => {
+            return Err(unavailable(format!(
+                "no acknowledgement in {} ms",
+                limit.as_millis()
+            )));
+        }
     }
     gateway.ingest.forget_hires();
     Ok(Json(json!({"driver": driver, "hires": hires.len()})))
