@@ -41,14 +41,14 @@ fn rows(root: &Path, dataset: &str) -> Vec<Value> {
 }
 
 fn of(topic: &str, n: u64) -> String {
-    let (car, minute) = (n % 10, n % 60);
+    let (car, minute, odometer) = (n % 10, n % 60, n * 1000);
     match (topic, n % 50) {
         (_, 49) => format!("{{\"vehicle\":\"car-{car}\",\"id\":{n}"),
         ("alerts", _) => format!(
             "{{\"id\":\"a{n}\",\"vehicle\":\"car-{car}\",\"rule\":\"slow-puncture\",\"event_time\":\"2026-11-01T08:{minute:02}:00Z\",\"wheel\":\"rear_left\",\"value\":180.5}}"
         ),
         _ => format!(
-            "{{\"vehicle\":\"car-{car}\",\"id\":\"e{n}\",\"time\":\"2026-11-01T08:{minute:02}:00Z\",\"kind\":\"breakdown\",\"component\":\"engine\",\"odometer\":{n}000,\"mood\":1}}"
+            "{{\"vehicle\":\"car-{car}\",\"id\":\"e{n}\",\"time\":\"2026-11-01T08:{minute:02}:00Z\",\"kind\":\"breakdown\",\"component\":\"engine\",\"odometer\":{odometer},\"mood\":1}}"
         ),
     }
 }
