@@ -144,7 +144,7 @@ async fn nothing_of_an_erased_driver_is_found() {
     let hired: Vec<(&str, Vec<u8>)> = [("car-0", ERASED[0]), ("car-1", "car-1-0")]
         .iter()
         .map(|(vehicle, hire)| {
-            let event = json!({"vehicle": vehicle, "id": format!("e-{hire}"), "time": start, "kind": "hire_started", "hire": hire});
+            let event = json!({"vehicle": vehicle, "id": format!("e-{vehicle}"), "time": start, "kind": "hire_started", "hire": hire});
             (*vehicle, event.to_string().into_bytes())
         })
         .collect();
