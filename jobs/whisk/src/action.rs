@@ -206,6 +206,18 @@ impl Action {
         self.annotation(key) == Some(&Value::Bool(true))
     }
 
+    /// Whether an annotation is set to anything but nothing: not to false, null, 0, or what is empty.
+    pub fn is_truthy(&self, key: &str) -> bool {
+        match self.annotation(key) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(is)) => *is,
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(fields)) => !fields.is_empty(),
+        }
+    }
+
     /// The parameters that go into the input.
     pub fn inputs(&self) -> impl Iterator<Item = &Parameter> {
         self.parameters

@@ -86,6 +86,11 @@ impl Subjects {
         Self(subjects)
     }
 
+    /// The subject of a namespace.
+    pub fn of(&self, namespace: &str) -> Option<&Subject> {
+        self.0.iter().find(|subject| subject.namespace == namespace)
+    }
+
     /// Whose request this is, by its `Authorization` header.
     ///
     /// # Errors

@@ -186,7 +186,7 @@ fn settings(serve: Serve) -> anyhow::Result<Settings> {
         data: serve.data,
         subjects: Subjects::new(subjects),
         kinds,
-        bounds: Bounds::default(),
+        bounds: Bounds::default().within(serve.concurrent_invocations),
         throttles: Throttles {
             invocations_per_minute: serve.invocations_per_minute,
             fires_per_minute: serve.fires_per_minute,
