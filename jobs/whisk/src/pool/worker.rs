@@ -66,6 +66,7 @@ pub struct Worker {
     streams: [Option<Receiver>; 2],
     watched: Arc<Watched>,
     directory: PathBuf,
+    used: bool,
 }
 
 /// The child could not be started.
@@ -140,6 +141,7 @@ impl Worker {
             streams: [Some(out), Some(err)],
             watched,
             directory: start.directory,
+            used: false,
         };
         worker.ready(start.timeout).await?;
         // Nobody else can open it by its name from now on.
@@ -271,10 +273,12 @@ impl Worker {
         }
     }
 
-    /// Throws away what came between two activations: it belongs to neither.
+    /// Throws away what came between two activations: it belongs to neither. What a child said while it started
+    /// stays for the log of its first.
     fn discard_leftovers(&mut self) {
-        let mut nothing = Log::new(0);
-        self.drain(&mut nothing);
+        if std::mem::replace(&mut self.used, true) {
+            self.drain(&mut Log::new(0));
+        }
         let mut buffer = [0_u8; 4096];
         while let Ok(1..) = rustix::io::read(&self.answers, &mut buffer) {}
     }
