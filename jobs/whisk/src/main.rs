@@ -15,7 +15,7 @@ use millrace_whisk::settings::{Bounds, Isolation, PoolSettings, Retention, Setti
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// The embedded OpenWhisk: actions, sequences, packages, triggers, rules and activations in one process
+/// The embedded OpenWhisk: actions, sequences, conductors, web actions, packages, triggers, rules and activations in one process
 #[derive(Debug, Parser)]
 #[command(name = "millrace-whisk", version)]
 struct Arguments {

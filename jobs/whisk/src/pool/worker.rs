@@ -14,6 +14,7 @@ use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
 
+use crate::pool::answer::Answer;
 use crate::pool::code::PROGRAM;
 use crate::pool::launch::{ANSWERS, FAULT, READY, SCRATCH};
 use crate::pool::logs::{Log, Stream};
@@ -205,11 +206,7 @@ impl Worker {
         self.discard_leftovers();
         let deadline = Instant::now() + timeout;
         let (mut written, mut refused) = (0, false);
-        let mut answer = Answer {
-            line: Vec::new(),
-            length: 0,
-            longest,
-        };
+        let mut answer = Answer::new(longest);
         let mut buffer = vec![0_u8; 16 * 1024];
         let [out, err] = &mut self.streams;
         let outcome = loop {
@@ -307,32 +304,6 @@ fn exited(watched: &Watched, input: &Sender, written: usize) -> Outcome {
     }
 }
 
-/// An answer as it comes in.
-struct Answer {
-    line: Vec<u8>,
-    length: usize,
-    longest: usize,
-}
-
-impl Answer {
-    /// Takes bytes; true at the end of the line. What follows it is dropped: one answer, one line.
-    fn take(&mut self, bytes: &[u8]) -> bool {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let part = &bytes[..end.unwrap_or(bytes.len())];
-        let room = self.longest.saturating_sub(self.line.len()).min(part.len());
-        self.line.extend_from_slice(&part[..room]);
-        self.length += part.len() + usize::from(end.is_some());
-        end.is_some()
-    }
-
-    fn into_outcome(self) -> Outcome {
-        Outcome::Answer {
-            line: self.line,
-            length: self.length,
-        }
-    }
-}
-
 /// Waits for a stream that is still open; for ever when it is closed.
 async fn readable(stream: &Option<Receiver>) -> io::Result<()> {
     match stream {
@@ -389,29 +360,5 @@ fn isolation_name(settings: &PoolSettings) -> &'static str {
     match settings.isolation {
         crate::settings::Isolation::Landlock => "landlock",
         crate::settings::Isolation::None => "none",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_put_together_and_cut() {
-        let mut answer = Answer {
-            line: Vec::new(),
-            length: 0,
-            longest: 5,
-        };
-        assert!(!answer.take(b"abc"));
-        assert!(!answer.take(b"defg"));
-        assert!(answer.take(b"h\nnext"));
-        assert_eq!(
-            answer.into_outcome(),
-            Outcome::Answer {
-                line: b"abcde".to_vec(),
-                length: 9
-            }
-        );
     }
 }

@@ -85,7 +85,15 @@ pub async fn route(
         let largest = api.settings.bounds.payload_bytes;
         let fits = length <= largest;
         // A body that is somewhat too large is read as well: many a client sends all of it before it reads an answer.
-        let bytes = to_bytes(body, largest.saturating_mul(4)).await;
+        // Nobody had to show a key so far, so that nobody may take as long as they like.
+        let bytes = tokio::time::timeout(LONGEST_WAIT, to_bytes(body, largest.saturating_mul(4)));
+        let bytes = bytes.await.map_err(|_| {
+            let seconds = LONGEST_WAIT.as_secs();
+            ApiError::route(
+                408,
+                format!("The request's body did not come within {seconds} s; send it at once."),
+            )
+        })?;
         let bytes = bytes
             .ok()
             .filter(|bytes| fits && bytes.len() <= largest)
