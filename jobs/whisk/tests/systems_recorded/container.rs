@@ -45,16 +45,13 @@ pub async fn replay(program: &Program, golden: &Path) -> Vec<(Case, Vec<String>)
             },
             _ => None,
         };
-        let wanted = Answer::recorded(case);
-        if answered.as_ref() != Some(&wanted) {
+        let differences = Answer::recorded(case).differences(answered.as_ref());
+        if !differences.is_empty() {
             let case = Case {
                 file: FILE.to_owned(),
                 number: number as u64,
             };
-            found.push((
-                case,
-                vec![format!("{wanted:?} recorded, {answered:?} answered")],
-            ));
+            found.push((case, differences));
         }
     }
     found
@@ -70,6 +67,28 @@ struct Answer {
 }
 
 impl Answer {
+    /// What is answered in another way, each beginning with its place.
+    fn differences(&self, answered: Option<&Self>) -> Vec<String> {
+        let Some(answered) = answered else {
+            return vec!["/: not to be asked here".to_owned()];
+        };
+        let texts = |answer: &Self| {
+            [
+                ("broken", answer.broken.to_string()),
+                ("result", answer.result.to_string()),
+                ("logs", format!("{:?}", answer.logs)),
+            ]
+        };
+        texts(self)
+            .into_iter()
+            .zip(texts(answered))
+            .filter(|(wanted, got)| wanted != got)
+            .map(|((place, wanted), (_, got))| {
+                format!("/{place}: {wanted} recorded, {got} answered")
+            })
+            .collect()
+    }
+
     fn recorded(case: &Value) -> Self {
         let response = &case["response"];
         let body = response["body"].as_str().unwrap();

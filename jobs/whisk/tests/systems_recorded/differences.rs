@@ -13,24 +13,23 @@ pub struct Case {
 #[derive(Debug)]
 pub struct Listed {
     pub case: Case,
+    /// The beginning of each place that differs.
+    pub place: String,
     /// Whether chance decides on each run.
     pub by_chance: bool,
 }
 
-/// All cases of the table: rows of a recording's name, numbers, and a reason.
+/// All cases of the table: rows of a recording's name, numbers, a place and a reason.
 pub fn listed() -> Vec<Listed> {
     let path = millrace_testkit::repository_root().join("docs/openwhisk.md");
     let text = std::fs::read_to_string(path).unwrap();
     let mut all = Vec::new();
     for line in text.lines() {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let ["", file, numbers, why, ""] = cells.as_slice() else {
+        let ["", file, numbers, place, why, ""] = cells.as_slice() else {
             continue;
         };
-        let Some(file) = file
-            .strip_prefix('`')
-            .and_then(|file| file.strip_suffix('`'))
-        else {
+        let (Some(file), Some(place)) = (quoted(file), quoted(place)) else {
             continue;
         };
         if !file.starts_with(|c: char| c.is_ascii_digit()) {
@@ -46,7 +45,11 @@ pub fn listed() -> Vec<Listed> {
                 file: file.to_owned(),
                 number: number.parse().unwrap(),
             };
-            all.push(Listed { case, by_chance });
+            all.push(Listed {
+                case,
+                place: place.to_owned(),
+                by_chance,
+            });
         }
     }
     assert!(
@@ -54,4 +57,8 @@ pub fn listed() -> Vec<Listed> {
         "docs/openwhisk.md has lost its table of differences"
     );
     all
+}
+
+fn quoted(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.strip_suffix('`')
 }
