@@ -290,11 +290,7 @@ pub fn check_invocation(
     {
         return Err(deprecated(kind));
     }
-    if action.is("final")
-        && action
-            .inputs()
-            .any(|parameter| payload.contains_key(&parameter.key))
-    {
+    if action.immutable().any(|name| payload.contains_key(name)) {
         return Err(ApiError::rejected(
             400,
             "Request defines parameters that are not allowed (e.g., reserved properties).",

@@ -165,7 +165,7 @@ impl Engine {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        if action.is("provide-api-key") {
+        if action.is_truthy("provide-api-key") {
             environment.push(("__OW_API_KEY".to_owned(), caller.subject.credentials()));
         }
         let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
@@ -200,7 +200,7 @@ impl Engine {
             "transaction_id": caller.transaction,
             "deadline": deadline.to_string(),
         });
-        if action.is("provide-api-key") {
+        if action.is_truthy("provide-api-key") {
             envelope["api_key"] = json!(caller.subject.credentials());
         }
         let mut line = envelope.to_string().into_bytes();

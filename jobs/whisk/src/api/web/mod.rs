@@ -232,12 +232,8 @@ impl Request<'_> {
             query: self.parts.uri.query().unwrap_or_default(),
             user,
         };
-        let immutable = action
-            .inputs()
-            .filter(|_| action.is("final"))
-            .map(|parameter| parameter.key.as_str());
         let input = context
-            .input(body, raw, immutable)
+            .input(body, raw, action.immutable())
             .map_err(Refused::Unwanted)?;
         check_invocation(api, action, &serde_json::Map::new()).map_err(Refused::Unwanted)?;
         let caller = Caller {
