@@ -20,7 +20,7 @@ use crate::api::actions::{LONGEST_WAIT, check_invocation};
 use crate::api::body::too_large;
 use crate::api::query::decode_path;
 use crate::api::{ACTIVATION_ID, Api, ApiError, Reply, missing};
-use crate::auth::Subject;
+use crate::auth::{Subject, is_secret};
 use crate::invoke::{Caller, now};
 use crate::name::{FullName, check};
 use crate::store::StoreError;
@@ -194,15 +194,14 @@ impl Request<'_> {
     }
 
     fn may_call(&self, action: &Action, user: Option<&str>) -> bool {
-        let given = self
-            .parts
-            .headers
-            .get(REQUIRED)
-            .map(|value| value.as_bytes());
+        let given = self.parts.headers.get(REQUIRED);
+        let gave = |secret: &str| {
+            given.is_some_and(|given| is_secret(given.as_bytes(), secret.as_bytes()))
+        };
         match action.annotation("require-whisk-auth") {
             None => true,
-            Some(Value::String(wanted)) => given == Some(wanted.as_bytes()),
-            Some(Value::Number(wanted)) => given == Some(wanted.to_string().as_bytes()),
+            Some(Value::String(wanted)) => gave(wanted),
+            Some(Value::Number(wanted)) => gave(&wanted.to_string()),
             Some(Value::Bool(true)) => user.is_some(),
             // The real server lets nobody in by any other value, `false` neither.
             Some(_) => false,
