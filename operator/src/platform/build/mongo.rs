@@ -9,27 +9,66 @@ use crate::mongo::crd::{Engine, MongoCluster, MongoClusterSpec};
 use crate::platform::crd::{PlatformMaterialize, PlatformMongo};
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
-use crate::types::{DeletionPolicy, Operation};
+use crate::types::{DeletionPolicy, Operation, PodResources, Quantity};
+
+/// Which server it is.
+fn engine(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> Engine {
+    wanted.engine.unwrap_or(platform.sizes.mongo_engine)
+}
 
 pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> MongoCluster {
     let sizes = &platform.sizes;
+    let engine = engine(platform, wanted);
     MongoCluster {
         metadata: meta(platform, "mongo"),
         spec: MongoClusterSpec {
-            engine: wanted.engine.unwrap_or(Engine::Wire),
+            engine,
+            members: wanted.members.unwrap_or(match engine {
+                Engine::Wire => 1,
+                Engine::Mongodb => sizes.mongo_members,
+            }),
             image: wanted.image.clone(),
             storage: wanted
                 .storage
                 .clone()
                 .unwrap_or_else(|| sizes.mongo_storage.clone()),
-            resources: Some(or_profile(wanted.resources.as_ref(), &sizes.mongo)),
+            resources: Some(or_profile(
+                wanted.resources.as_ref(),
+                &memory(engine, &sizes.mongo),
+            )),
             database: "millrace".into(),
+            users: Vec::new(),
+            backup: wanted.backup.clone(),
             deletion_policy: DeletionPolicy::Retain,
             operation: Operation::default(),
             paused: false,
         },
         status: None,
     }
+}
+
+/// What the profile gives, and no less than mongod starts with.
+fn memory(engine: Engine, profile: &PodResources) -> PodResources {
+    let least = || Quantity::from("512Mi");
+    let memory = profile.memory.clone();
+    PodResources {
+        memory: match engine {
+            Engine::Mongodb => memory.map(|m| {
+                if m.bytes() < least().bytes() {
+                    least()
+                } else {
+                    m
+                }
+            }),
+            Engine::Wire => memory,
+        },
+        cpu: profile.cpu.clone(),
+    }
+}
+
+/// Whether clients need the authority of the platform's MongoDB.
+pub(super) fn has_authority(platform: &ValidatedPlatform, mongo: &PlatformMongo) -> bool {
+    mongo.external.is_none() && engine(platform, mongo) == Engine::Mongodb
 }
 
 /// Name of the Secret by which jobs get into the platform's MongoDB.
