@@ -122,6 +122,7 @@ mod tests {
     use super::super::super::validate::validate;
     use super::super::build;
     use super::*;
+    use crate::action::crd::Action;
     use serde_json::{Value, json};
 
     fn made(mongo: Value) -> (Option<MongoCluster>, StreamJobSpec) {
@@ -137,6 +138,36 @@ mod tests {
         assert_eq!(mongo.unwrap().spec.engine, Engine::Wire);
         assert_eq!(job.bindings, ["p-kafka-binding", "p-mongo-binding"]);
         assert_eq!(job.config["keep"], "30d");
+    }
+
+    #[test]
+    fn larger_profiles_have_a_replica_set_and_actions_trust_its_authority() {
+        let made = |profile: &str, mongo: Value| {
+            let spec = json!({"profile": profile, "kafka": {}, "gateway": {}, "openwhisk": {}, "mongo": mongo,
+                "materialize": {}, "offers": {}, "detect": {}, "warnings": {}});
+            let valid = validate(&platform(spec), live(None)).unwrap();
+            let (resources, _) = build(&valid).unwrap();
+            let offer = resources.get::<Action>("p-make-offer").unwrap();
+            let from = offer.spec.parameters_from.into_iter();
+            let spec = resources.get::<MongoCluster>("p-mongo").unwrap().spec;
+            let trusts = from.map(|one| one.name).any(|name| name == "mongodb_ca");
+            let memory = spec.resources.and_then(|r| r.memory);
+            (spec.engine, spec.members, trusts, memory.unwrap().0)
+        };
+        let of =
+            |engine, members, trusts, memory: &str| (engine, members, trusts, memory.to_owned());
+        let (wire, mongodb) = (Engine::Wire, Engine::Mongodb);
+        assert_eq!(made("dev", json!({})), of(wire, 1, false, "192Mi"));
+        assert_eq!(made("standard", json!({})), of(mongodb, 1, true, "1Gi"));
+        assert_eq!(made("ha", json!({})), of(mongodb, 3, true, "2Gi"));
+        assert_eq!(
+            made("ha", json!({"engine": "wire"})),
+            of(wire, 1, false, "2Gi")
+        );
+        assert_eq!(
+            made("dev", json!({"engine": "mongodb", "members": 3})),
+            of(mongodb, 3, true, "512Mi")
+        );
     }
 
     #[test]
