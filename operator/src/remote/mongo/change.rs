@@ -219,7 +219,7 @@ fn membership(
         // A member that does not serve is no loss, and the others have to be a majority of those that stay.
         let others = set.hosts.iter().filter(|other| other != host);
         let serving = others.filter(|other| serves(set, other)).count();
-        let enough = serving >= (set.hosts.len() - 1) / 2 + 1;
+        let enough = serving > (set.hosts.len() - 1) / 2;
         return enough.then(|| Change::RemoveMember((*host).clone()));
     }
     let missing = missing(wanted, set).next()?;
