@@ -51,7 +51,7 @@ pub struct MongoClusterSpec {
     /// How many members the replica set has: 1, 3 or 5, of which a majority has to live. One that is taken out leaves the
     /// set before its pod goes; its volume stays.
     #[serde(default = "one_member")]
-    #[x_kube(validation = Rule::new("self in [1, 3, 5]").message(Message::Expression("'spec.members: ' + string(self) + ': an even number bears no more losses than one less; give 1, 3 or 5'".into())))]
+    #[x_kube(validation = Rule::new("self in [1, 3, 5]").message("spec.members: not 1, 3 or 5: an even number bears no more losses than one less; give 1, 3 or 5"))]
     pub members: i32,
     /// The container image: for `mongodb` one from version 5 on in the layout of the upstream image (`mongo:7.0`). The
     /// operator's own default for the engine when absent.

@@ -29,7 +29,7 @@ pub struct PlatformMongo {
     pub engine: Option<Engine>,
     /// How many members the replica set has: 1, 3 or 5. The profile's number when absent; 1 with the engine `wire`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("self in [1, 3, 5]").message(Message::Expression("'spec.mongo.members: ' + string(self) + ': an even number bears no more losses than one less; give 1, 3 or 5'".into())))]
+    #[x_kube(validation = Rule::new("self in [1, 3, 5]").message("spec.mongo.members: not 1, 3 or 5: an even number bears no more losses than one less; give 1, 3 or 5"))]
     pub members: Option<i32>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
