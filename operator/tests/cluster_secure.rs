@@ -215,7 +215,15 @@ fn what_is_broken_goes_with_its_namespace(platform: &Platform) {
         "app.kubernetes.io/instance=s-kafka",
         "--wait=false",
     ]);
-    kubectl(&["delete", "pod", "s-kafka-0", "--grace-period=0", "--force"]);
+    // The operator may have taken it down already, for the new image.
+    kubectl(&[
+        "delete",
+        "pod",
+        "s-kafka-0",
+        "--ignore-not-found",
+        "--grace-period=0",
+        "--force",
+    ]);
     wait("Kafka to be away", LIMIT, || {
         let object = get(platform, &["kafkacluster", "s-kafka"]);
         (condition(&object, "Available") == "False").then_some(())

@@ -58,15 +58,7 @@ pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<
         let result = match tier {
             Tier::Unit => unit(context, &steps, require, &mut count),
             Tier::Api => ignored(context, &steps, "api", "api*", require, &[], &mut count),
-            Tier::Systems => ignored(
-                context,
-                &steps,
-                "systems",
-                "systems_*",
-                require,
-                &[],
-                &mut count,
-            ),
+            Tier::Systems => systems(context, &steps, require, &mut count),
             Tier::Cluster => on_nodes(context, &steps, require, &mut count),
         };
         if let Err(error) = result {
@@ -177,6 +169,38 @@ fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> a
     })
 }
 
+/// The systems tier in two lanes that take about as long. Its tests wait for servers most of the time, and each has ports and
+/// files of its own.
+const LANES: [&str; 2] = ["systems_[a-dg]*", "systems_[!a-dg]*"];
+
+fn systems(
+    context: &Context,
+    steps: &Steps,
+    require: bool,
+    count: &mut Count,
+) -> anyhow::Result<()> {
+    let ended = thread::scope(|scope| {
+        let lanes = LANES.map(|lane| {
+            scope.spawn(move || {
+                let mut count = Count::default();
+                let result = ignored(context, steps, lane, lane, require, &[], &mut count);
+                (count, result)
+            })
+        });
+        lanes.map(thread::ScopedJoinHandle::join)
+    });
+    let mut outcome = Ok(());
+    for lane in ended {
+        let Ok((counted, result)) = lane else {
+            anyhow::bail!("a lane ended by a panic");
+        };
+        count.passed += counted.passed;
+        count.failed += counted.failed;
+        outcome = outcome.and(result);
+    }
+    outcome
+}
+
 /// The tests of one tier are ignored by default, because a plain `cargo test` has no servers.
 ///
 /// # Errors
@@ -213,7 +237,7 @@ pub fn ignored(
         command.env("MILLRACE_MONGO_WIRE", builds::mongo_wire(context)?);
         command.env("MILLRACE_HADOOP", builds::hadoop_libs(context)?);
         command.env("MILLRACE_POSTGRES", builds::postgres_root(context)?);
-        if name != "systems" {
+        if !name.starts_with("systems") {
             command.env(
                 "MILLRACE_HYPERKUBE",
                 builds::cluster(context)?.join("hyperkube"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
-use millrace_contract::driver::{HireScore, Offer, OfferRule, Profile};
+use millrace_contract::driver::{HireScore, OFFER_RULES, Offer, OfferRule, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::channels::gateway::{Gateway, OFFERS};
@@ -185,6 +185,13 @@ pub fn action(input: OfferInput, context: &Context) -> Result<Made, ActionError>
         Some(found) => found,
         None => {
             let rules = documents.rules()?;
+            if rules.is_empty() {
+                // They may come a moment later than the first hire: it is asked again.
+                let problem = format!(
+                    "{OFFER_RULES} holds no rule; put one there, or set spec.offers.rules of the Platform"
+                );
+                return Err(ActionError::Documents(problem));
+            }
             let Some(rule) = best(score, &rules) else {
                 return Ok(Made::none("the hire fulfils no rule"));
             };

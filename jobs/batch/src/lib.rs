@@ -8,6 +8,7 @@
 //! | [`postgres`] | the way into PostgreSQL |
 
 pub mod analyse;
+pub mod erase;
 pub mod postgres;
 pub mod read;
 pub mod score;

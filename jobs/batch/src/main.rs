@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use millrace_batch::{analyse, score};
+use millrace_batch::{analyse, erase, score};
 use tracing_subscriber::EnvFilter;
 
 #[derive(Debug, Parser)]
@@ -43,6 +43,8 @@ enum Job {
     Score(score::Args),
     /// Answers what analysts ask, from vehicle events, alerts and odometers in the lake into PostgreSQL
     Analyse(analyse::Args),
+    /// Takes the hires of a driver out of the lake, PostgreSQL and MongoDB
+    Erase(erase::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,6 +70,7 @@ fn run(job: Job) -> anyhow::Result<()> {
         match job {
             Job::Score(args) => score::run(args).await,
             Job::Analyse(args) => analyse::run(args).await,
+            Job::Erase(args) => erase::run(args).await,
         }
     })
 }

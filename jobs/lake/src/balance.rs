@@ -1,4 +1,4 @@
-//! What was retired, and the proof by the records alone that nothing else went: what an hour's commits hold is what counts
+//! What was retired and erased, and the proof by the records alone that nothing else went: what an hour's commits hold is what counts
 //! of it and what was retired.
 
 use std::collections::BTreeMap;
@@ -37,6 +37,12 @@ impl Records {
             }
         }
         let mut accounted = self.retired();
+        for (hour, rewrite) in &self.rewrites {
+            if let Some(held) = &rewrite.held {
+                let erased = accounted.entry(*hour).or_default();
+                erased.add(&held.without(&rewrite.content));
+            }
+        }
         for (hour, files) in self.live() {
             let content = Content::total(files.iter().map(|file| &file.content));
             accounted.entry(hour).or_default().add(&content);
@@ -45,7 +51,9 @@ impl Records {
         for hour in committed.keys().chain(accounted.keys()) {
             let of = |side: &BTreeMap<Hour, Content>| side.get(hour).copied().unwrap_or_default();
             let (before, after) = (of(&committed), of(&accounted));
-            let problem = format!("commits hold {before}; what counts and was retired is {after}");
+            let problem = format!(
+                "commits hold {before}; what counts, was retired and was erased is {after}"
+            );
             let finding = Finding::Unbalanced {
                 hour: *hour,
                 problem,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -77,16 +78,13 @@ pub async fn begin<S: Storage>(
     if old.len() < settings.at_least.max(2) {
         return Ok(None);
     }
-    let rewrite = merge(
-        storage,
-        layout,
-        hour,
+    let merge_all = Merge {
         settings,
-        &former,
-        old,
-        Reason::Compaction,
-    );
-    rewrite.await.map(Some)
+        former: &former,
+        reason: Reason::Compaction,
+        change: &Ok,
+    };
+    merge(storage, layout, hour, merge_all, old).await.map(Some)
 }
 
 /// The files that were erasure-coded.
@@ -99,16 +97,33 @@ pub(crate) fn coded(former: &[RewriteRecord]) -> BTreeSet<&str> {
         .collect()
 }
 
+/// What becomes of rows while they are written anew.
+pub(crate) type Change<'a> = dyn Fn(RecordBatch) -> Result<RecordBatch, LakeError> + Sync + 'a;
+
+/// How files are written anew.
+pub(crate) struct Merge<'a> {
+    pub(crate) settings: &'a Settings,
+    /// The rewrites of the hour so far.
+    pub(crate) former: &'a [RewriteRecord],
+    pub(crate) reason: Reason,
+    /// Changes what rows say where they say something else afterwards, and never how many they are.
+    pub(crate) change: &'a Change<'a>,
+}
+
 /// The steps `stage` and `close` of a rewrite that keeps all rows of `old`.
 pub(crate) async fn merge<S: Storage>(
     storage: &S,
     layout: &Layout,
     hour: Hour,
-    settings: &Settings,
-    former: &[RewriteRecord],
+    merge: Merge<'_>,
     old: Vec<FileEntry>,
-    reason: Reason,
 ) -> Result<Rewrite, LakeError> {
+    let Merge {
+        settings,
+        former,
+        reason,
+        change,
+    } = merge;
     let number = former.last().map_or(1, |last| last.number + 1);
     let writer = Uuid::new_v4().to_string();
     let work = Work {
@@ -119,17 +134,23 @@ pub(crate) async fn merge<S: Storage>(
         number,
         staging: match reason {
             Reason::ErasureCoding => layout.coded_staging(hour, number, &writer),
-            Reason::Compaction | Reason::Retirement => {
+            // What was coded and is erased is coded again by the next retention.
+            Reason::Compaction | Reason::Retirement | Reason::Erasure => {
                 layout.rewrite_staging(hour, number, &writer)
             }
         },
+        change,
     };
     let files = work.merge(&old).await?;
     let (before, after) = (
         Content::total(old.iter().map(|f| &f.content)),
         Content::total(files.iter().map(|f| &f.content)),
     );
-    if before != after {
+    let is_same = match reason {
+        Reason::Erasure => before.rows == after.rows,
+        Reason::Compaction | Reason::Retirement | Reason::ErasureCoding => before == after,
+    };
+    if !is_same {
         return Err(LakeError::Changed {
             path: layout.hour(hour),
             problem: format!("{before} before and {after} after"),
@@ -141,8 +162,12 @@ pub(crate) async fn merge<S: Storage>(
         number,
         reason,
         replaces: old.into_iter().map(|file| file.path).collect(),
-        withdrawn: Withdrawn::Aside,
+        withdrawn: match reason {
+            Reason::Erasure => Withdrawn::Removed,
+            Reason::Compaction | Reason::Retirement | Reason::ErasureCoding => Withdrawn::Aside,
+        },
         content: after,
+        held: (before != after).then_some(before),
         files,
         writer,
         at: Timestamp::now(),
@@ -157,6 +182,7 @@ struct Work<'a, S> {
     settings: &'a Settings,
     number: u32,
     staging: String,
+    change: &'a Change<'a>,
 }
 
 impl<S: Storage> Work<'_, S> {
@@ -196,6 +222,7 @@ impl<S: Storage> Work<'_, S> {
                     open = Some(made.await?);
                 }
                 if let Some(out) = &mut open {
+                    let batch = (self.change)(batch)?;
                     out.write(&schema::adapt(&batch, &unified)?).await?;
                 }
             }

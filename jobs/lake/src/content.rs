@@ -82,6 +82,15 @@ impl Content {
         self.sum.0 = self.sum.0.wrapping_add(other.sum.0);
     }
 
+    /// What is left of these rows when those are taken away, which are among them or stand for some of them.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            rows: self.rows.saturating_sub(other.rows),
+            sum: Sum(self.sum.0.wrapping_sub(other.sum.0)),
+        }
+    }
+
     /// Of all of them together.
     #[must_use]
     pub fn total<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {

@@ -6,6 +6,7 @@
 //! | [`commit`] | the archive's protocol, step by step, and what is redone after a crash |
 //! | [`rewrite`], [`compact`] | files of a partition replaced by others, through records of their own |
 //! | [`retain`] | files that grow old: on fewer disks, erasure-coded, retired |
+//! | [`erase`] | what leads to a person taken out |
 //! | [`reader`], [`balance`], [`verify`] | what lies in the lake, its gaps and overlaps, and the proof of its content |
 //! | [`content`] | a hash of rows that does not depend on their order or on the files they lie in |
 //! | [`rows`], [`parquet_file`], [`columns`], [`schema`] | records of Kafka as rows of Parquet files |
@@ -18,6 +19,7 @@ pub mod columns;
 pub mod commit;
 pub mod compact;
 pub mod content;
+pub mod erase;
 pub mod error;
 pub mod layout;
 pub mod lines;

@@ -93,6 +93,8 @@ pub enum Reason {
     Retirement,
     /// They lie in erasure-coded blocks now.
     ErasureCoding,
+    /// They named hires whose driver wants to be forgotten.
+    Erasure,
 }
 
 /// Where files go that count no more.
@@ -136,6 +138,9 @@ pub struct RewriteRecord {
     /// What its files hold.
     #[serde(flatten)]
     pub content: Content,
+    /// What the replaced files held, where that is something else: after an erasure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Content>,
     /// The files that count instead.
     pub files: Vec<FileEntry>,
     /// Who wrote it.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::commit::Step;
-use crate::compact::{self, Settings};
+use crate::compact::{self, Merge, Settings};
 use crate::content::Content;
 use crate::error::LakeError;
 use crate::layout::{Hour, Layout};
@@ -75,6 +75,7 @@ pub async fn begin_retirement<S: Storage>(
         replaces: old.into_iter().map(|file| file.path).collect(),
         withdrawn: to,
         content: Content::default(),
+        held: None,
         files: Vec::new(),
         writer,
         at: Timestamp::now(),
@@ -116,8 +117,13 @@ pub async fn begin_coding<S: Storage>(
     if old.is_empty() || bytes < at_least {
         return Ok(None);
     }
-    let (settings, reason) = (Settings::default(), Reason::ErasureCoding);
-    let rewrite = compact::merge(storage, layout, hour, &settings, &former, old, reason).await?;
+    let merge = Merge {
+        settings: &Settings::default(),
+        former: &former,
+        reason: Reason::ErasureCoding,
+        change: &Ok,
+    };
+    let rewrite = compact::merge(storage, layout, hour, merge, old).await?;
     let record = rewrite.record();
     for file in &record.files {
         if !storage.is_coded(&file.staged).await? {

@@ -3,6 +3,8 @@
 //! Precedence: flag, then environment variable, then binding. The configuration file holds what is
 //! not an address or a secret.
 
+#[cfg(feature = "mongodb")]
+mod documents;
 mod lake;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "mongodb")]
+pub use documents::{DocumentsAccess, DocumentsArgs, DocumentsError};
 pub use lake::LakeArgs;
 
 /// The configuration file that is read when none is named and this one exists.

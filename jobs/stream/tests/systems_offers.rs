@@ -22,7 +22,7 @@ use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{DRIVERS, EVENTS, Gateway, NOTIFY, all, create_topics, event};
+use support::{ADMIN, DRIVERS, EVENTS, Gateway, NOTIFY, all, create_topics, event};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const RULES: &str = r#"
@@ -341,4 +341,57 @@ async fn scores_come_in_by_the_gateway_all_or_none() {
         .map(|record| serde_json::from_slice(record.payload.as_ref().unwrap()).unwrap())
         .collect();
     assert_eq!(scores.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka and a document store"]
+async fn an_erased_driver_is_not_known_any_more() {
+    let Some(scene) = Scene::new().await else {
+        return;
+    };
+    scene.agree("D-Ann", "en", true).await;
+    scene.agree("D-Bob", "en", true).await;
+    let first = scene.drive("car-1", "D-Ann", "H-1").await;
+    let second = scene.drive("car-2", "D-Ann", "H-2").await;
+    let other = scene.drive("car-3", "D-Bob", "H-3").await;
+    let ask = async |path: &str, token: &str| {
+        let body = json!({"driver": "D-Ann"}).to_string();
+        scene.gateway.post_to(path, token, body).await
+    };
+    let (status, _) = ask("/v1/erasures/look-up", DRIVERS).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let (status, found) = ask("/v1/erasures/look-up", ADMIN).await;
+    assert_eq!(status, StatusCode::OK, "{found}");
+    let hires: BTreeSet<&str> = found["hires"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|h| h.as_str().unwrap())
+        .collect();
+    assert_eq!(hires, BTreeSet::from([first.as_str(), second.as_str()]));
+    let (status, finished) = ask("/v1/erasures/finish", ADMIN).await;
+    assert_eq!((status, &finished["hires"]), (StatusCode::OK, &json!(2)));
+    let bootstrap = scene.kafka.bootstrap();
+    for (group, topic) in [
+        ("materialize-hires", topics::HIRES),
+        ("materialize-drivers", topics::DRIVERS),
+    ] {
+        wait_until_read(&bootstrap, group, topic, LIMIT).await;
+    }
+    assert_eq!(
+        (scene.count("hires").await, scene.count("drivers").await),
+        (1, 1)
+    );
+    let made = scene.offer(&first, 99.0, 400.0).await;
+    assert_eq!(
+        made.reason.as_deref(),
+        Some("nobody is known to hide behind the hire")
+    );
+    assert!(scene.offer(&other, 99.0, 400.0).await.offer.is_some());
+    let (_, found) = ask("/v1/erasures/look-up", ADMIN).await;
+    assert_eq!(found["hires"], json!([]));
+    // Whoever drives again is known again.
+    scene.drive("car-4", "D-Ann", "H-1").await;
+    let (_, found) = ask("/v1/erasures/look-up", ADMIN).await;
+    assert_eq!(found["hires"], json!([first]));
 }

@@ -206,6 +206,25 @@ impl Action {
         self.annotation(key) == Some(&Value::Bool(true))
     }
 
+    /// Whether an annotation is set to anything but false, null, 0 and an empty text.
+    pub fn is_truthy(&self, key: &str) -> bool {
+        match self.annotation(key) {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(is)) => *is,
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(_) | Value::Object(_)) => true,
+        }
+    }
+
+    /// The names of the parameters that no caller may give: of a `final` action all that have a value.
+    pub fn immutable(&self) -> impl Iterator<Item = &str> {
+        self.parameters
+            .iter()
+            .filter(|parameter| self.is("final") && !parameter.value.is_null())
+            .map(|parameter| parameter.key.as_str())
+    }
+
     /// The parameters that go into the input.
     pub fn inputs(&self) -> impl Iterator<Item = &Parameter> {
         self.parameters
@@ -268,6 +287,60 @@ impl Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn action(annotations: &[(&str, Value)], parameters: &[(&str, Value)]) -> Action {
+        let list = |pairs: &[(&str, Value)]| {
+            let one = |(key, value): &(&str, Value)| Parameter {
+                key: (*key).to_owned(),
+                value: value.clone(),
+                init: false,
+            };
+            pairs.iter().map(one).collect()
+        };
+        Action {
+            namespace: "me".to_owned(),
+            name: "a".to_owned(),
+            version: Version::FIRST,
+            publish: false,
+            parameters: list(parameters),
+            annotations: list(annotations),
+            limits: Limits::default(),
+            exec: Exec::Sequence {
+                components: Vec::new(),
+            },
+            binding: None,
+            updated: 0,
+        }
+    }
+
+    #[test]
+    fn truth_of_annotations() {
+        for (value, is) in [
+            (json!(true), true),
+            (json!(1), true),
+            (json!("no"), true),
+            (json!({}), true),
+            (json!(false), false),
+            (json!(0), false),
+            (json!(""), false),
+            (Value::Null, false),
+        ] {
+            let told = value.to_string();
+            assert_eq!(action(&[("c", value)], &[]).is_truthy("c"), is, "{told}");
+        }
+        assert!(!action(&[], &[]).is_truthy("c"));
+    }
+
+    #[test]
+    fn a_final_action_leaves_only_what_has_no_value_to_the_caller() {
+        let parameters = [("a", json!("")), ("b", Value::Null)];
+        let all = |annotation: Value| {
+            let action = action(&[("final", annotation)], &parameters);
+            action.immutable().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(all(json!(true)), ["a"]);
+        assert!(all(json!(false)).is_empty());
+    }
 
     #[test]
     fn versions() {

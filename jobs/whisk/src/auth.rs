@@ -86,6 +86,11 @@ impl Subjects {
         Self(subjects)
     }
 
+    /// The subject of a namespace.
+    pub fn of(&self, namespace: &str) -> Option<&Subject> {
+        self.0.iter().find(|subject| subject.namespace == namespace)
+    }
+
     /// Whose request this is, by its `Authorization` header.
     ///
     /// # Errors
@@ -102,13 +107,18 @@ impl Subjects {
             .map_err(|_| Denied::Missing)?;
         let decoded = String::from_utf8(decoded).map_err(|_| Denied::Missing)?;
         let (uuid, key) = decoded.split_once(':').ok_or(Denied::Missing)?;
-        // Digests are compared, so that the time taken tells nothing about the key.
-        let given = Sha256::digest(key.as_bytes());
         self.0
             .iter()
-            .find(|subject| subject.uuid == uuid && Sha256::digest(subject.key.as_bytes()) == given)
+            .find(|subject| {
+                subject.uuid == uuid && is_secret(key.as_bytes(), subject.key.as_bytes())
+            })
             .ok_or(Denied::Wrong)
     }
+}
+
+/// Whether a caller gave a secret. Digests are compared, so that the time taken tells nothing about it.
+pub fn is_secret(given: &[u8], secret: &[u8]) -> bool {
+    Sha256::digest(given) == Sha256::digest(secret)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use millrace_whisk::settings::{Bounds, Isolation, PoolSettings, Retention, Setti
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// The embedded OpenWhisk: actions, sequences, packages, triggers, rules and activations in one process
+/// The embedded OpenWhisk: actions, sequences, conductors, web actions, packages, triggers, rules and activations in one process
 #[derive(Debug, Parser)]
 #[command(name = "millrace-whisk", version)]
 struct Arguments {
@@ -186,7 +186,7 @@ fn settings(serve: Serve) -> anyhow::Result<Settings> {
         data: serve.data,
         subjects: Subjects::new(subjects),
         kinds,
-        bounds: Bounds::default(),
+        bounds: Bounds::default().within(serve.concurrent_invocations),
         throttles: Throttles {
             invocations_per_minute: serve.invocations_per_minute,
             fires_per_minute: serve.fires_per_minute,

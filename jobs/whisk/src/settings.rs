@@ -43,6 +43,17 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    /// The same where no more than `concurrent` invocations run at once: more children than that are of no use.
+    #[must_use]
+    pub fn within(self, concurrent: u64) -> Self {
+        Self {
+            instances: self.instances.min(concurrent).max(1),
+            ..self
+        }
+    }
+}
+
 /// How many requests one namespace may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Throttles {

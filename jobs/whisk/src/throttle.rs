@@ -1,7 +1,7 @@
 //! How many requests a namespace makes.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::settings::Throttles;
@@ -40,6 +40,19 @@ struct Counts {
     invocations: u64,
     fires: u64,
     in_flight: u64,
+}
+
+/// An invocation that is counted in, and out when this is dropped.
+#[derive(Debug)]
+pub struct Entered {
+    throttle: Arc<Throttle>,
+    namespace: String,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.throttle.leave(&self.namespace);
+    }
 }
 
 impl Counts {
@@ -98,6 +111,22 @@ impl Throttle {
         }
         counts.in_flight += 1;
         Ok(())
+    }
+
+    /// Counts an invocation in until what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`Throttled`]; then it was not counted in.
+    pub fn enter_guarded(
+        self: &Arc<Self>,
+        namespace: &str,
+        now: Instant,
+    ) -> Result<Entered, Throttled> {
+        self.enter(namespace, now)?;
+        Ok(Entered {
+            throttle: Arc::clone(self),
+            namespace: namespace.to_owned(),
+        })
     }
 
     /// Counts a fire of a trigger. What its rules invoke is counted besides.

@@ -147,10 +147,26 @@ impl Gateway {
             with_query(&format!("{}{path}", self.url), query),
         );
         // The connection through Kubernetes is served by this runtime, so the call must not hold up its thread.
-        tokio::task::spawn_blocking(move || gateway.ask(method, &url)).await?
+        tokio::task::spawn_blocking(move || gateway.ask(method, &url, None)).await?
     }
 
-    fn ask(&self, method: Method, url: &str) -> Result<Page, GatewayError> {
+    /// Sends a body to `path`.
+    ///
+    /// # Errors
+    /// The gateway cannot be reached or refuses.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, GatewayError> {
+        let (gateway, url) = (self.clone(), format!("{}{path}", self.url));
+        let body = body.to_string();
+        let asked = tokio::task::spawn_blocking(move || gateway.ask(method, &url, Some(&body)));
+        Ok(asked.await??.answer)
+    }
+
+    fn ask(&self, method: Method, url: &str, body: Option<&str>) -> Result<Page, GatewayError> {
         let reach = |source: ureq::Error| GatewayError::Reach {
             url: self.url.clone(),
             source: Box::new(source),
@@ -163,16 +179,19 @@ impl Gateway {
                 .delete(url)
                 .header("authorization", bearer)
                 .call(),
-            Method::Put => self
-                .agent
-                .put(url)
-                .header("authorization", bearer)
-                .send_empty(),
-            Method::Post => self
-                .agent
-                .post(url)
-                .header("authorization", bearer)
-                .send_empty(),
+            Method::Put | Method::Post => {
+                let request = match method {
+                    Method::Put => self.agent.put(url),
+                    _ => self.agent.post(url),
+                };
+                let request = request.header("authorization", bearer);
+                match body {
+                    Some(body) => request
+                        .header("content-type", "application/json")
+                        .send(body),
+                    None => request.send_empty(),
+                }
+            }
         };
         let mut answer = answer.map_err(reach)?;
         let status = answer.status();

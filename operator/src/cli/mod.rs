@@ -8,6 +8,7 @@ mod approve;
 mod completion;
 mod dead_letters;
 mod drain;
+mod erase;
 mod flow;
 mod gateway;
 mod plan;
@@ -128,6 +129,7 @@ enum Command {
     DeadLetters(dead_letters::Command),
     /// Restarts that an upgrade of the operator asks for: see them, let them happen
     Approve(approve::Command),
+    Erase(erase::Command),
     Completion(completion::Command),
 }
 
@@ -148,6 +150,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<u8> {
         Command::Drain(command) => drain::run(&cli.place, command, out).await?,
         Command::Completion(command) => completion::run(&command, out)?,
         Command::Approve(command) => approve::run(&cli.place, command, out).await?,
+        Command::Erase(command) => erase::run(&cli.place, command, out).await?,
         Command::Vehicle(command) => {
             let gateway = reach::gateway(&cli.place, Role::Vehicles).await?;
             vehicle::run(&gateway, command, cli.place.output, out).await?;

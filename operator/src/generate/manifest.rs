@@ -221,6 +221,14 @@ spec:
             readOnlyRootFilesystem: true
             capabilities:
               drop: [ALL]
+          volumeMounts:
+            # Certificates of authorities, which the client of MongoDB reads from files only.
+            - name: tmp
+              mountPath: /tmp
+      volumes:
+        - name: tmp
+          emptyDir:
+            sizeLimit: 16Mi
 "#,
         rules = yaml(rules),
         own = yaml(&leader::rules()),

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Container, Probe, Secret, Service, ServiceSpec, TCPSocketAction};
+use k8s_openapi::api::batch::v1::CronJob;
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Container, Probe, Secret, Service, ServiceSpec, TCPSocketAction,
+};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ApiResource;
 
-use super::validate::{MEMORY, ValidatedMongo};
-use super::{COMPONENT, PORT, binding_name};
+use super::crd::Engine;
+use super::validate::{ValidatedMongo, WIRE_MEMORY};
+use super::{COMPONENT, PORT, binding_name, replica};
 use crate::pods::{self, Servers};
 use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 
@@ -18,16 +22,19 @@ use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 pub(super) const VOLUME: &str = "data";
 /// Where the volume is mounted.
 const DATA: &str = "/data/db";
-const PORT_NAME: &str = "mongo";
+/// Name of the port.
+pub(super) const PORT_NAME: &str = "mongo";
 
 /// Every kind that [`build`] makes.
 #[must_use]
 pub fn kinds() -> Vec<ApiResource> {
     vec![
+        ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<Secret>(&()),
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<PodDisruptionBudget>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
+        ApiResource::erase::<CronJob>(&()),
         ApiResource::erase::<StatefulSet>(&()),
     ]
 }
@@ -37,16 +44,23 @@ pub fn kinds() -> Vec<ApiResource> {
 /// # Errors
 /// An object cannot be written as JSON, or overrides are not in the form of a pod template.
 pub fn build(mongo: &ValidatedMongo) -> Result<Resources<Prepared>, Error> {
+    match mongo.engine {
+        Engine::Wire => wire(mongo),
+        Engine::Mongodb => replica::build(mongo),
+    }
+}
+
+fn wire(mongo: &ValidatedMongo) -> Result<Resources<Prepared>, Error> {
     let owner = &mongo.owner;
     let mut resources = Resources::new();
     resources.add(&binding(mongo))?;
     resources.add(&pods::names_of_pods(
-        owner.meta(nodes_name(mongo), COMPONENT),
+        owner.meta(replica::nodes_name(&owner.name), COMPONENT),
         owner.selector(COMPONENT),
         vec![pods::service_port(PORT_NAME, PORT)],
     ))?;
     resources.add(&Service {
-        metadata: owner.meta(format!("{}-{COMPONENT}", owner.name), COMPONENT),
+        metadata: owner.meta(mongo.service(), COMPONENT),
         spec: Some(ServiceSpec {
             selector: Some(owner.selector(COMPONENT)),
             ports: Some(vec![pods::service_port(PORT_NAME, PORT)]),
@@ -61,10 +75,6 @@ pub fn build(mongo: &ValidatedMongo) -> Result<Resources<Prepared>, Error> {
     ))?;
     resources.add(&stateful_set(mongo)?)?;
     Ok(resources)
-}
-
-fn nodes_name(mongo: &ValidatedMongo) -> String {
-    format!("{}-nodes", mongo.owner.name)
 }
 
 /// Connection details (Service Binding).
@@ -92,7 +102,7 @@ fn binding(mongo: &ValidatedMongo) -> Secret {
 fn stateful_set(mongo: &ValidatedMongo) -> Result<StatefulSet, Error> {
     let owner = &mongo.owner;
     let arguments = [
-        format!("-Xmx{}m", mongo.heap_mebibytes),
+        format!("-Xmx{}m", mongo.heap_mebibytes()),
         "-XX:+UseSerialGC".into(),
         "-XX:TieredStopAtLevel=1".into(),
         "-XX:+ExitOnOutOfMemoryError".into(),
@@ -107,7 +117,7 @@ fn stateful_set(mongo: &ValidatedMongo) -> Result<StatefulSet, Error> {
         image: Some(mongo.image.clone()),
         args: Some(arguments.to_vec()),
         ports: Some(vec![pods::port(PORT_NAME, PORT)]),
-        resources: Some(pods::resources(Some(&mongo.resources), MEMORY, "50m")),
+        resources: Some(pods::resources(Some(&mongo.resources), WIRE_MEMORY, "50m")),
         readiness_probe: Some(Probe {
             tcp_socket: Some(TCPSocketAction {
                 port: IntOrString::Int(PORT),
@@ -126,7 +136,7 @@ fn stateful_set(mongo: &ValidatedMongo) -> Result<StatefulSet, Error> {
     Ok(pods::stateful_set(Servers {
         metadata: owner.meta(owner.name.clone(), COMPONENT),
         replicas: operation.replicas(1),
-        service_name: nodes_name(mongo),
+        service_name: replica::nodes_name(&owner.name),
         selector: owner.selector(COMPONENT),
         labels: owner.labels(COMPONENT),
         config: fingerprint(&arguments),

@@ -1,14 +1,19 @@
 //! The custom resource MongoCluster.
 
+mod backup;
+mod status;
+mod users;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use backup::Backup;
+pub use status::{BackupStatus, MongoClusterStatus, UserStatus};
+pub use users::{Right, Role, User};
+
 use crate::conditioned;
-use crate::reconcile::PendingRestart;
-use crate::reconcile::restarts::NodeRestart;
-use crate::status::Condition;
-use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Storage};
+use crate::types::{DeletionPolicy, Operation, PodResources, Storage};
 
 /// A store of documents: alerts, what vehicles measured last, profiles of drivers.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -24,6 +29,8 @@ use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Stora
     derive = "PartialEq",
     doc = "A store of documents: alerts, what vehicles measured last, profiles of drivers.",
     printcolumn(name = "Engine", type_ = "string", json_path = ".spec.engine", description = "Which server it is"),
+    printcolumn(name = "Members", type_ = "integer", json_path = ".status.readyMembers", description = "How many members serve"),
+    printcolumn(name = "Primary", type_ = "string", json_path = ".status.primary", description = "The pod that takes writes"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether clients can connect"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it is, or is not, available", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -31,17 +38,30 @@ use crate::types::{BindingStatus, DeletionPolicy, Operation, PodResources, Stora
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 40 characters, because services are named after it; choose another name"),
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.engine == 'mongodb' || (!has(self.members) || self.members == 1) && !has(self.users) && !has(self.backup)")
+        .message("spec.engine: wire is one process without users and dumps; remove members, users and backup, or make a cluster whose engine is mongodb"),
+    validation = Rule::new("self.engine != 'mongodb' || !has(self.resources) || !has(self.resources.memory) || quantity(self.resources.memory).compareTo(quantity('512Mi')) >= 0")
+        .message(Message::Expression("'spec.resources.memory: ' + self.resources.memory + ': mongod does not fit into so little; give at least 512Mi'".into())),
+)]
 pub struct MongoClusterSpec {
-    /// Which server it is.
+    /// Which server it is. It cannot be changed: no engine reads another one's volume.
+    #[x_kube(validation = Rule::new("self == oldSelf").message(Message::Expression("'spec.engine: ' + self + ': cannot be changed, because no engine reads the volume of another one; put ' + oldSelf + ' back (in a Platform spec.mongo.engine), or make a new cluster'".into())))]
     pub engine: Engine,
-    /// The container image. The operator's own default for the engine when absent.
+    /// How many members the replica set has: 1, 3 or 5, of which a majority has to live. One that is taken out leaves the
+    /// set before its pod goes; its volume stays.
+    #[serde(default = "one_member")]
+    #[x_kube(validation = Rule::new("self in [1, 3, 5]").message("spec.members: not 1, 3 or 5: an even number bears no more losses than one less; give 1, 3 or 5"))]
+    pub members: i32,
+    /// The container image: for `mongodb` one from version 5 on in the layout of the upstream image (`mongo:7.0`). The
+    /// operator's own default for the engine when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// The volume.
+    /// The volume of each member.
     #[serde(default = "default_storage")]
     pub storage: Storage,
-    /// Memory and CPU. Caches are computed from the memory; 192Mi when absent.
+    /// Memory and CPU of each member. Caches are computed from the memory; 1Gi when absent, and 192Mi for `wire`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('160Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no server starts with so little; give at least 160Mi'".into())))]
     pub resources: Option<PodResources>,
@@ -50,7 +70,15 @@ pub struct MongoClusterSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     #[x_kube(validation = Rule::new("!(self in ['admin', 'local', 'config'])").message(Message::Expression("'spec.database: ' + self + ': is one of MongoDB itself; choose another name'".into())))]
     pub database: String,
-    /// What becomes of the volume, with all documents on it, when the cluster is deleted.
+    /// Users beside `jobs`, which may read and write `database` and the same with `-identity`, and whose Secret is
+    /// `NAME-binding`. One of that name here may what it says here. Whoever is taken out is dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub users: Vec<User>,
+    /// Dumps by schedule, onto a volume of their own. None when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// What becomes of the volumes, with all documents on them, when the cluster is deleted. Dumps stay in any case.
     #[serde(default, skip_serializing_if = "DeletionPolicy::is_retain")]
     pub deletion_policy: DeletionPolicy,
     /// How it is run over time.
@@ -69,6 +97,12 @@ pub enum Engine {
     /// One process that speaks MongoDB's wire protocol and keeps its documents in one file, without users and without
     /// replicas: for development. NetworkPolicies are what keeps others out.
     Wire,
+    /// MongoDB itself, as a replica set with users and TLS.
+    Mongodb,
+}
+
+fn one_member() -> i32 {
+    1
 }
 
 fn default_storage() -> Storage {
@@ -80,38 +114,6 @@ fn default_storage() -> Storage {
 
 fn default_database() -> String {
     "millrace".into()
-}
-
-/// What was seen of a cluster.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MongoClusterStatus {
-    /// The generation of the spec that this status speaks of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// Available, Progressing, Degraded, Paused and Stopped.
-    #[serde(default)]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
-    pub conditions: Vec<Condition>,
-    /// The Secret with the connection details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub binding: Option<BindingStatus>,
-    /// Where clients find it, as `host:port`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
-    pub address: Option<String>,
-    /// The size of the live volume, which may be larger than asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 24))]
-    pub storage: Option<String>,
-    /// Servers that have to be restarted, and why.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
-    pub restarts: Vec<NodeRestart>,
-    /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
-    pub pending_restarts: Vec<PendingRestart>,
 }
 
 conditioned!(MongoCluster, MongoClusterStatus);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::ApiResource;
 
 use super::build::{self, VOLUME};
-use super::crd::{MongoCluster, MongoClusterStatus};
+use super::crd::{Engine, MongoCluster, MongoClusterStatus};
 use super::validate::{ValidatedMongo, validate};
-use super::{COMPONENT, PORT, binding_name};
+use super::{COMPONENT, PORT, binding_name, replica};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled, status_of};
 use crate::network::{self, Reach};
@@ -36,6 +37,7 @@ impl Component for Mongo {
             "Make, correct and remove the objects of a component.",
         ));
         rules.extend(storage::rules());
+        rules.push(storage::single_rule());
         rules
     }
 
@@ -51,7 +53,11 @@ impl Component for Mongo {
     }
 
     async fn prepare(context: &Context, object: &MongoCluster) -> Result<Preparation, Error> {
-        let (mongo, resources) = prepare(context, object).await?;
+        let (mongo, found) = look(context, object).await?;
+        if mongo.engine == Engine::Mongodb {
+            return replica::prepare(context, object, (mongo, found)).await;
+        }
+        let resources = objects(context, &mongo)?;
         let mut preparation = Preparation::of(mongo.owner, resources, build::kinds());
         let live = object.status.as_ref().and_then(|s| s.storage.as_deref());
         preparation.grow_volumes(live, &mongo.storage.size);
@@ -62,7 +68,11 @@ impl Component for Mongo {
         context: &Context,
         object: &MongoCluster,
     ) -> Result<Reconciled<MongoClusterStatus>, Error> {
-        let (mongo, prepared) = prepare(context, object).await?;
+        let (mongo, found) = look(context, object).await?;
+        if mongo.engine == Engine::Mongodb {
+            return replica::reconcile(context, object, (mongo, found)).await;
+        }
+        let prepared = objects(context, &mongo)?;
         let owner = &mongo.owner;
         let applied = reconcile::apply(context, owner, prepared, &build::kinds()).await?;
         let size = &mongo.storage.size;
@@ -83,15 +93,19 @@ impl Component for Mongo {
     }
 }
 
-/// Reads, checks and builds; writes nothing.
-async fn prepare(
+/// Reads and checks; writes nothing.
+async fn look(
     context: &Context,
     object: &MongoCluster,
-) -> Result<(ValidatedMongo, Resources<Prepared>), Error> {
-    let owner = Owner::of(object)?;
-    let live = storage::live_template(context, &owner, &owner.name).await?;
-    let mongo = validate(object, live, &context.settings.images)?;
-    let mut resources = build::build(&mongo)?;
+) -> Result<(ValidatedMongo, replica::Found), Error> {
+    let found = replica::dereference(context, object).await?;
+    let images = &context.settings.images;
+    let mongo = validate(object, &found, images, Timestamp::now())?;
+    Ok((mongo, found))
+}
+
+fn objects(context: &Context, mongo: &ValidatedMongo) -> Result<Resources<Prepared>, Error> {
+    let mut resources = build::build(mongo)?;
     network::add(
         &mut resources,
         &context.settings,
@@ -99,7 +113,7 @@ async fn prepare(
         COMPONENT,
         Reach::Table,
     )?;
-    Ok((mongo, resources))
+    Ok(resources)
 }
 
 async fn roll(

@@ -1,7 +1,7 @@
 //! The one table of who may speak to whom.
 
 use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
-use crate::mongo::PORT as MONGO_PORT;
+use crate::mongo::{BACKUP_COMPONENT, PORT as MONGO_PORT};
 use crate::openwhisk::API_PORT;
 use crate::postgres::PORT as POSTGRES_PORT;
 
@@ -45,6 +45,7 @@ const BATCH: Peer = Peer::Component("batch");
 const OPENWHISK: Peer = Peer::Component("openwhisk");
 const MATERIALIZE: Peer = Peer::Component("materialize");
 const MONGO: Peer = Peer::Component("mongo");
+const MONGO_BACKUP: Peer = Peer::Component(BACKUP_COMPONENT);
 const POSTGRES: Peer = Peer::Component("postgres");
 
 /// Listeners of Kafka for its clients: without and with TLS.
@@ -159,11 +160,20 @@ pub const EDGES: &[Edge] = &[
         DOCUMENTS,
         "profiles and offers of actions",
     ),
+    edge(MONGO, MONGO, DOCUMENTS, "replication and elections"),
+    edge(MONGO_BACKUP, MONGO, DOCUMENTS, "dumps"),
+    edge(
+        Peer::Operator,
+        MONGO,
+        DOCUMENTS,
+        "members, users, passwords, rolls",
+    ),
     edge(Peer::Clients, MONGO, DOCUMENTS, "clients of users"),
     edge(Peer::Monitoring, MATERIALIZE, METRICS, "metrics"),
     edge(Peer::Operator, MATERIALIZE, METRICS, "lag and throughput"),
     edge(BATCH, POSTGRES, SQL, "scores"),
     edge(BATCH, GATEWAY, GATEWAY_HTTP, "scores that are told"),
+    edge(BATCH, MONGO, DOCUMENTS, "drivers who are erased"),
     edge(Peer::Clients, POSTGRES, SQL, "clients of users"),
     edge(Peer::Operator, POSTGRES, SQL, "databases, roles, passwords"),
     edge(

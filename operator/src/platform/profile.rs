@@ -1,6 +1,7 @@
 //! What a profile stands for. Pure.
 
 use super::crd::Profile;
+use crate::mongo::crd::Engine;
 use crate::types::{PodResources, Storage};
 
 /// Sizes of everything, where the platform's spec says nothing.
@@ -46,6 +47,10 @@ pub struct Sizes {
     pub postgres_storage: Storage,
     /// Memory and CPU of PostgreSQL.
     pub postgres: PodResources,
+    /// Which server MongoDB is.
+    pub mongo_engine: Engine,
+    /// Members of its replica set.
+    pub mongo_members: i32,
     /// Volume of MongoDB.
     pub mongo_storage: Storage,
     /// Memory and CPU of MongoDB.
@@ -87,6 +92,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("1Gi"),
             postgres_storage: volume("2Gi"),
             postgres: pod("256Mi", "50m"),
+            mongo_engine: Engine::Wire,
+            mongo_members: 1,
             mongo_storage: volume("1Gi"),
             mongo: pod("192Mi", "20m"),
             archive_replicas: 1,
@@ -117,6 +124,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("2Gi"),
             postgres_storage: volume("50Gi"),
             postgres: pod("2Gi", "250m"),
+            mongo_engine: Engine::Mongodb,
+            mongo_members: 1,
             mongo_storage: volume("20Gi"),
             mongo: pod("1Gi", "100m"),
             archive_replicas: 2,
@@ -146,6 +155,8 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("5Gi"),
             postgres_storage: volume("100Gi"),
             postgres: pod("4Gi", "500m"),
+            mongo_engine: Engine::Mongodb,
+            mongo_members: 3,
             mongo_storage: volume("50Gi"),
             mongo: pod("2Gi", "250m"),
             archive_replicas: 3,

@@ -12,11 +12,12 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use kube::api::{ApiResource, ObjectMeta};
 
-use super::certificates::{authority_name, certificate_name};
 use super::files::{self, CERTIFICATE, FILES, VOLUME_AT};
-use super::validate::{MEMORY, ROTATED_FOR, SUPERUSER, ValidatedPostgres, ValidatedRole};
+use super::validate::{MEMORY, SUPERUSER, ValidatedPostgres, ValidatedRole};
 use super::{COMPONENT, PORT, primary_name, role_binding_name, superuser_name};
 use crate::pods::{self, Servers};
+use crate::reconcile::certificates::{authority_name, certificate_name};
+use crate::reconcile::passwords::ROTATED_FOR;
 use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 
 /// Name of the volume claim template.
@@ -122,7 +123,7 @@ fn binding(
     database: &str,
 ) -> Secret {
     let host = postgres.host();
-    let authority = &postgres.certificates.authority.certificate;
+    let authority = &postgres.certificates.trusted;
     // Names and passwords of ours need no escapes in a URI.
     let uri =
         format!("postgresql://{user}:{password}@{host}:{PORT}/{database}?sslmode=verify-full");
@@ -242,7 +243,7 @@ mod tests {
     use super::super::validate::tests::{serving, valid};
     use super::*;
     use crate::pki::{Authority, Issued};
-    use crate::postgres::password::RolePassword;
+    use crate::reconcile::passwords::Password;
 
     /// With secrets that are the same each time.
     fn fixed() -> ValidatedPostgres {
@@ -252,13 +253,14 @@ mod tests {
             certificate: "authority".into(),
             key: "authority-key".into(),
         };
+        postgres.certificates.trusted = "authority".into();
         postgres.certificates.server = Issued {
             certificate: "server".into(),
             key: "server-key".into(),
         };
         for role in &mut postgres.roles {
             if let Some(password) = &mut role.password {
-                *password = RolePassword {
+                *password = Password {
                     text: format!("{}-password", role.role.name),
                     rotated_for: Some("1".into()),
                     is_kept: true,

@@ -6,10 +6,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 
 use super::build::VOLUME;
-use super::certificates::{authority_name, certificate_name};
 use super::crd::PostgresCluster;
 use super::{role_binding_name, superuser_name};
 use crate::context::Context;
+use crate::reconcile::certificates::{authority_name, certificate_name};
 use crate::reconcile::secrets::{self, Found as FoundSecret};
 use crate::reconcile::{Error, Owner, storage};
 
@@ -69,20 +69,8 @@ pub(super) async fn dereference(
         template: storage::live_template(context, &owner, name).await?,
         former_volume,
         superuser: secrets::find(context, &owner, &superuser_name(name)).await?,
-        authority: content(context, &owner, &authority_name(name)).await?,
-        certificate: content(context, &owner, &certificate_name(name)).await?,
+        authority: secrets::content(context, &owner, &authority_name(name)).await?,
+        certificate: secrets::content(context, &owner, &certificate_name(name)).await?,
         roles,
-    })
-}
-
-/// A Secret of somebody else is not taken for ours; that its name is taken is told when ours is applied.
-async fn content(
-    context: &Context,
-    owner: &Owner,
-    name: &str,
-) -> Result<BTreeMap<String, ByteString>, Error> {
-    Ok(match secrets::find(context, owner, name).await? {
-        FoundSecret::Ours(data) => data,
-        FoundSecret::Absent | FoundSecret::Given => BTreeMap::new(),
     })
 }

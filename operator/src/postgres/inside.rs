@@ -46,7 +46,7 @@ pub(super) fn login(postgres: &ValidatedPostgres) -> Login {
         port: u16::try_from(PORT).unwrap_or_default(),
         user: SUPERUSER.into(),
         password: postgres.superuser.clone(),
-        authorities: postgres.certificates.authority.certificate.clone(),
+        authorities: postgres.certificates.trusted.clone(),
     }
 }
 

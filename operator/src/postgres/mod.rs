@@ -1,13 +1,11 @@
 //! PostgresCluster: PostgreSQL, with its databases and roles.
 
 mod build;
-mod certificates;
 pub mod crd;
 mod dereference;
 pub mod external;
 pub mod files;
 mod inside;
-mod password;
 mod reconcile;
 mod status;
 pub mod validate;
@@ -24,8 +22,6 @@ pub const COMPONENT: &str = "postgres";
 pub const PORT: i32 = 5432;
 /// On a cluster: lets a server with an empty volume begin anew. Each new value lets once.
 pub const ALLOW_FORMAT: &str = "millrace.dev/allow-format";
-/// On a cluster: asks for new passwords of its roles. Each new value asks once.
-pub const ROTATE: &str = "millrace.dev/rotate-password";
 
 /// Name of the Service that leads to the server which takes writes.
 #[must_use]

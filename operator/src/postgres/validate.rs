@@ -7,12 +7,12 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
 
-use super::certificates::{self, Certificates};
 use super::crd::{Database, PostgresCluster, Role};
 use super::dereference::Found;
-use super::password::{self, RolePassword};
-use super::{ALLOW_FORMAT, ROTATE, primary_name, role_binding_name};
+use super::{ALLOW_FORMAT, primary_name, role_binding_name};
 use crate::context::Images;
+use crate::reconcile::certificates::{self, Certificates};
+use crate::reconcile::passwords::{self, Password, ROTATE};
 use crate::reconcile::secrets::{self, Found as FoundSecret};
 use crate::reconcile::{ApplyError, Error, Owner};
 use crate::types::{DeletionPolicy, Operation, PodResources, Storage, StorageGrowth};
@@ -40,7 +40,7 @@ pub struct ValidatedRole {
     /// The database that its Secret names.
     pub database: String,
     /// Its password, if it logs in.
-    pub password: Option<RolePassword>,
+    pub password: Option<Password>,
 }
 
 /// A cluster that can be built.
@@ -142,8 +142,8 @@ pub fn validate(
     }
     let certificates = certificates::complete(
         (&found.authority, &found.certificate),
-        &owner.name,
-        &owner.namespace,
+        &primary_name(&owner.name),
+        (&owner.name, &owner.namespace),
         now,
     )?;
     Ok(ValidatedPostgres {
@@ -213,19 +213,11 @@ fn roles(
                 Some(FoundSecret::Given) => {
                     return Err(taken(role_binding_name(&owner.name, &role.name)));
                 }
-                Some(FoundSecret::Ours(data)) => data.get("password").and_then(|text| {
-                    let rotated_for = data.get(ROTATED_FOR);
-                    let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
-                    Some(RolePassword {
-                        text: text_of(&text.0)?,
-                        rotated_for: rotated_for.and_then(|of| text_of(&of.0)),
-                        is_kept: true,
-                    })
-                }),
+                Some(FoundSecret::Ours(data)) => Password::read(data),
                 Some(FoundSecret::Absent) | None => None,
             };
-            let asked = password::asked(annotation.as_deref(), &role.name);
-            Some(password::decide(known, asked)?)
+            let asked = passwords::asked(annotation.as_deref(), &role.name);
+            Some(passwords::decide(known, asked)?)
         } else {
             None
         };
@@ -258,9 +250,6 @@ fn members(roles: &[Role]) -> Result<(), Invalid> {
     }
     Ok(())
 }
-
-/// In the Secret of a role: the value of the annotation that its password was last changed for.
-pub(super) const ROTATED_FOR: &str = "rotated-for";
 
 fn database_of(cluster: &PostgresCluster, role: &Role) -> String {
     let databases = &cluster.spec.databases;

@@ -6,11 +6,13 @@
 mod apply;
 pub mod approval;
 mod cache;
+pub mod certificates;
 mod difference;
 mod error;
 mod forecast;
 mod orphans;
 mod owner;
+pub mod passwords;
 mod preparation;
 pub mod racks;
 mod resources;

@@ -52,6 +52,22 @@ pub async fn find(context: &Context, owner: &Owner, name: &str) -> Result<Found,
     })
 }
 
+/// What a Secret of ours holds. One of somebody else is not taken for ours; that its name is taken is told when ours is
+/// applied.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn content(
+    context: &Context,
+    owner: &Owner,
+    name: &str,
+) -> Result<BTreeMap<String, ByteString>, Error> {
+    Ok(match find(context, owner, name).await? {
+        Found::Ours(data) => data,
+        Found::Absent | Found::Given => BTreeMap::new(),
+    })
+}
+
 /// Makes the content of an entry.
 pub type Make = fn() -> Result<String, Error>;
 

@@ -5,11 +5,11 @@ use k8s_openapi::api::core::v1::{
     PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
-use kube::api::{ObjectMeta, Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 use super::{Error, Owner};
-use crate::context::{Context, MANAGER};
+use crate::context::{Context, MANAGER, is_status};
 use crate::disk::{self, Room};
 use crate::rbac::Rule;
 use crate::types::{Quantity, Storage, StorageGrowth};
@@ -144,44 +144,108 @@ pub async fn grow(
     replicas: i32,
     wanted: &Quantity,
 ) -> Result<Volumes, kube::Error> {
-    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
     let mut volumes = Volumes::default();
     for ordinal in 0..replicas {
         let name = format!("{template}-{set}-{ordinal}");
-        let Some(claim) = api.get_opt(&name).await? else {
-            continue;
+        grow_one(context, owner, &name, wanted, &mut volumes).await?;
+    }
+    Ok(volumes)
+}
+
+/// Grows one claim, if it is there, and notes what became of it.
+async fn grow_one(
+    context: &Context,
+    owner: &Owner,
+    name: &str,
+    wanted: &Quantity,
+    volumes: &mut Volumes,
+) -> Result<(), kube::Error> {
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    let claim = api.get_opt(name).await?;
+    let Some(mut size) = claim.as_ref().and_then(requested) else {
+        return Ok(());
+    };
+    if let Step::Grow = step(&size, wanted) {
+        let patch = json!({"spec": {"resources": {"requests": {"storage": wanted.0}}}});
+        let params = PatchParams {
+            field_manager: Some(MANAGER.into()),
+            ..PatchParams::default()
         };
-        let Some(mut size) = requested(&claim) else {
-            continue;
-        };
-        if let Step::Grow = step(&size, wanted) {
-            let patch = json!({"spec": {"resources": {"requests": {"storage": wanted.0}}}});
-            let params = PatchParams {
-                field_manager: Some(MANAGER.into()),
-                ..PatchParams::default()
-            };
-            match api.patch(&name, &params, &Patch::Merge(&patch)).await {
-                Ok(_) => {
-                    context.metrics.count_write("PersistentVolumeClaim");
-                    size = wanted.clone();
-                }
-                Err(kube::Error::Api(status)) if status.code == 403 || status.code == 422 => {
-                    volumes.refused = Some(format!(
-                        "spec.storage.size: {wanted}: the volume {name} cannot grow from {size}: {}; put {size} back, or use a storage class with allowVolumeExpansion",
-                        status.message
-                    ));
-                }
-                Err(error) => return Err(error),
+        match api.patch(name, &params, &Patch::Merge(&patch)).await {
+            Ok(_) => {
+                context.metrics.count_write("PersistentVolumeClaim");
+                size = wanted.clone();
             }
-        }
-        if volumes
-            .size
-            .as_ref()
-            .is_none_or(|smallest| size.bytes() < smallest.bytes())
-        {
-            volumes.size = Some(size);
+            Err(kube::Error::Api(status)) if status.code == 403 || status.code == 422 => {
+                volumes.refused = Some(format!(
+                    "spec.storage.size: {wanted}: the volume {name} cannot grow from {size}: {}; put {size} back, or use a storage class with allowVolumeExpansion",
+                    status.message
+                ));
+            }
+            Err(error) => return Err(error),
         }
     }
+    if volumes
+        .size
+        .as_ref()
+        .is_none_or(|smallest| size.bytes() < smallest.bytes())
+    {
+        volumes.size = Some(size);
+    }
+    Ok(())
+}
+
+/// What the operator must be allowed to do for a volume that belongs to no StatefulSet.
+#[must_use]
+pub fn single_rule() -> Rule {
+    Rule::new(
+        "",
+        &["persistentvolumeclaims"],
+        &["create"],
+        "Make the volume that dumps are written to.",
+    )
+}
+
+/// Whether there is a claim of that name.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn is_there(context: &Context, owner: &Owner, name: &str) -> Result<bool, Error> {
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    let found = api.get_opt(name).await;
+    let found = found.map_err(Error::doing("reading a volume claim"))?;
+    Ok(found.is_some())
+}
+
+/// Makes a claim that belongs to no StatefulSet, where it is not there, and grows it where it is smaller. It outlives its
+/// resource, for no data is deleted unasked.
+///
+/// # Errors
+/// Kubernetes could not be asked. That a storage class cannot grow is told by [`Volumes::refused`].
+pub async fn single(
+    context: &Context,
+    owner: &Owner,
+    component: &str,
+    name: &str,
+    storage: &Storage,
+) -> Result<Volumes, Error> {
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    if !is_there(context, owner, name).await? {
+        let claim = template(owner, component, name, storage);
+        let params = PostParams {
+            field_manager: Some(MANAGER.into()),
+            ..PostParams::default()
+        };
+        match api.create(&params, &claim).await {
+            Ok(_) => context.metrics.count_write("PersistentVolumeClaim"),
+            Err(error) if is_status(&error, 409) => {}
+            Err(error) => return Err(Error::doing("making a volume claim")(error)),
+        }
+    }
+    let mut volumes = Volumes::default();
+    grow_one(context, owner, name, &storage.size, &mut volumes)
+        .await
+        .map_err(Error::doing("growing a volume"))?;
     Ok(volumes)
 }
 

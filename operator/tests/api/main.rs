@@ -24,6 +24,7 @@ mod kafka;
 mod kafka_support;
 mod leader;
 mod links;
+mod mongo;
 mod ownership;
 mod plan;
 mod platform;
@@ -76,6 +77,8 @@ fn the_operator_against_a_real_api_server() {
         check!(
             ownership::a_second_applier_keeps_its_fields_and_gets_none_of_ours,
             rules::every_rule_accepts_and_refuses,
+            mongo::a_replica_set_has_secrets_of_its_own,
+            mongo::pods_stay_while_nobody_can_say_whether_the_set_needs_them,
             postgres::a_server_is_founded_once_with_secrets_of_its_own,
             postgres::a_volume_with_databases_is_not_founded_over,
             postgres::a_secret_of_somebody_else_is_not_taken,

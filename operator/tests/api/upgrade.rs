@@ -34,7 +34,15 @@ fn former() -> Option<String> {
         .trim()
         .is_empty()
     {
-        let changes = git(&["log", "-n", "1", "--format=%H", "--", DEFINITIONS])?;
+        let changes = git(&[
+            "log",
+            "--first-parent",
+            "-n",
+            "1",
+            "--format=%H",
+            "--",
+            DEFINITIONS,
+        ])?;
         let before = format!("{}^", changes.trim());
         return Some(
             git(&["rev-parse", "--verify", "--quiet", &before])?

@@ -1,8 +1,9 @@
 //! An hour of real Parquet files.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch};
+use arrow_array::{ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
 use futures::executor::block_on;
 use jiff::Timestamp;
 use millrace_lake::Storage as _;
@@ -22,6 +23,11 @@ pub const SETTINGS: Settings = Settings {
     row_group_bytes: 1024 * 1024,
 };
 
+/// The hire that half of the rows name.
+pub fn erased() -> BTreeSet<String> {
+    BTreeSet::from(["gone".to_owned()])
+}
+
 pub fn layout() -> Layout {
     Layout::new("telemetry").unwrap()
 }
@@ -32,6 +38,16 @@ pub fn commit(storage: &Memory, hour: Hour, start: i64) {
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("kafka_partition", Arc::new(Int32Array::from(vec![0; 5]))),
         ("kafka_offset", Arc::new(Int64Array::from(offsets))),
+        (
+            "hire",
+            Arc::new(StringArray::from(vec![
+                Some("gone"),
+                Some("kept"),
+                None,
+                Some("gone"),
+                None,
+            ])),
+        ),
     ];
     if start == 0 {
         columns.push(("gears", Arc::new(Int32Array::from(vec![1, 2, 3, 4, 5]))));

@@ -3,14 +3,14 @@
 use futures::executor::block_on;
 use millrace_lake::LakeError;
 use millrace_lake::commit::Step;
-use millrace_lake::compact;
 use millrace_lake::layout::Hour;
 use millrace_lake::record::Withdrawn;
 use millrace_lake::retain::{begin_coding, begin_retirement};
 use millrace_lake::rewrite::Rewrite;
 use millrace_lake::storage::{Fault, Memory};
+use millrace_lake::{compact, erase};
 
-use super::hours::{SETTINGS, layout};
+use super::hours::{SETTINGS, erased, layout};
 
 /// How an hour is rewritten.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +18,7 @@ pub enum Work {
     Compact,
     Retire,
     Code,
+    Erase,
 }
 
 /// A process that rewrites an hour again and again.
@@ -73,6 +74,7 @@ impl Worker {
             Work::Compact => compact::begin(storage, &layout, hour, &SETTINGS).await,
             Work::Retire => begin_retirement(storage, &layout, hour, Withdrawn::Trash).await,
             Work::Code => begin_coding(storage, &layout, hour, 1).await,
+            Work::Erase => erase::begin(storage, &layout, hour, &erased()).await,
         }
     }
 }

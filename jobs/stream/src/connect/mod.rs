@@ -13,7 +13,6 @@
 
 mod access;
 mod client;
-mod documents;
 mod error;
 mod group;
 mod hand_over;
@@ -27,11 +26,11 @@ mod start;
 mod transactional;
 
 pub use access::Access;
-pub use documents::{DocumentsAccess, DocumentsArgs, DocumentsError};
 pub use error::{ConnectError, Kind};
 pub use group::{GroupConsumer, GroupEvents, GroupSettings, Member, Membership};
 pub use login::Login;
 pub use lookup::Lookup;
+pub use millrace_settings::{DocumentsAccess, DocumentsArgs, DocumentsError};
 pub use producer::{Delivery, Producer};
 pub use reader::{CompactedReader, ReadEvent, read_to_end};
 pub use record::{Incoming, Record};

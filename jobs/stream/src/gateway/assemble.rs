@@ -80,6 +80,7 @@ pub fn gateway(
         producer,
         lookup,
         spans,
+        access: access.clone(),
         followed,
         turns: Turns::default(),
         bodies: Bodies::default(),

@@ -35,6 +35,10 @@ pub enum Action {
     RedriveFailed,
     /// What a driver has agreed to, or how to reach them, was changed.
     SetProfile,
+    /// The hires of a driver were looked up, to erase them.
+    LookUpHires,
+    /// What led to a driver was removed.
+    Erase,
 }
 
 /// One record of the topic `audit`, keyed by the vehicle, the dead letter or the driver.
@@ -170,7 +174,12 @@ impl Redriven {
             Action::RedriveFailed => {
                 ids.remove(&id);
             }
-            Action::Enrol | Action::Rotate | Action::Revoke | Action::SetProfile => {}
+            Action::Enrol
+            | Action::Rotate
+            | Action::Revoke
+            | Action::SetProfile
+            | Action::LookUpHires
+            | Action::Erase => {}
         }
     }
 

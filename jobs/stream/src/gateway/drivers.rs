@@ -22,7 +22,7 @@ use super::audit::{self, Action, Entry};
 use super::http::read;
 
 /// Longest driver id, in bytes: as in telemetry.
-const LONGEST_DRIVER: usize = 256;
+pub(super) const LONGEST_DRIVER: usize = 256;
 /// Longest id of an offer, in bytes.
 const LONGEST_ID: usize = 256;
 
@@ -112,7 +112,7 @@ pub async fn take_offer(
     Ok((StatusCode::ACCEPTED, Json(json!({"id": offer.id}))))
 }
 
-async fn json_body<T: DeserializeOwned>(
+pub(super) async fn json_body<T: DeserializeOwned>(
     gateway: &Gateway,
     body: Body,
     what: &str,

@@ -21,7 +21,7 @@ use super::event::Event;
 use super::ingest::StoreError;
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
-use super::{Gateway, admin, canary, dead, drivers, flow, notify, vehicle_events};
+use super::{Gateway, admin, canary, dead, drivers, erasure, flow, notify, vehicle_events};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
 /// its answer instead of a broken connection.
@@ -99,6 +99,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/dead-letters/{id}/redrive", post(dead::redrive))
         .route("/v1/notifications", post(notify::accept))
         .route("/v1/driver-profiles", put(drivers::set_profile))
+        .route("/v1/erasures/look-up", post(erasure::look_up))
+        .route("/v1/erasures/finish", post(erasure::finish))
         .route("/v1/hire-scores", post(drivers::take_scores))
         .route("/v1/offers", post(drivers::take_offer))
         .route("/v1/flow", get(flow::flow))

@@ -256,6 +256,11 @@ impl Ingest {
         })
     }
 
+    /// Who drives again after their mapping was removed is written down again.
+    pub fn forget_hires(&self) {
+        self.hires.forget();
+    }
+
     fn enqueue_hire(&self, seen: &SeenHire) -> Result<Delivery, ConnectError> {
         // Writing this struct into memory cannot fail.
         let value = serde_json::to_vec(&seen.hire).unwrap_or_default();

@@ -16,6 +16,7 @@ pub mod credentials;
 mod dead;
 pub mod downlink;
 mod drivers;
+mod erasure;
 pub mod event;
 pub mod flow;
 mod follower;
@@ -64,7 +65,7 @@ use self::notify::Turns;
 use self::sockets::{Sockets, serve};
 use self::throttle::Throttle;
 use self::tls::{Certificates, TlsError};
-use crate::connect::{ConnectError, Lookup, Producer, SpanReader};
+use crate::connect::{Access, ConnectError, Lookup, Producer, SpanReader};
 use crate::server::{self, Health};
 use crate::settings::{Common, SettingsError};
 
@@ -173,6 +174,7 @@ pub struct Gateway {
     producer: Producer,
     lookup: Lookup,
     spans: SpanReader,
+    access: Access,
     followed: Followed,
     turns: Turns,
     bodies: Bodies,

@@ -28,6 +28,7 @@ use crate::settings::Common;
 const TOPICS: &str = "topics";
 /// How often what is too old is looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
+const UPKEEP_AGAIN: Duration = Duration::from_secs(5);
 
 /// Flags of `materialize`.
 #[derive(Debug, clap::Args)]
@@ -114,14 +115,24 @@ async fn upkeep(shared: Arc<worker::Shared>, stop: CancellationToken) {
             let removed = store::forget(&databases.documents, before).await;
             removed.map_err(|error| error.to_string())
         };
-        match done.await {
-            Ok(0) => {}
-            Ok(removed) => tracing::info!(removed, %before, "old documents removed"),
-            Err(problem) => tracing::warn!(problem, "old documents stay for now"),
-        }
+        // Offers wait for their rules: after a failure soon again.
+        let pause = match done.await {
+            Ok(0) => FORGET_EVERY,
+            Ok(removed) => {
+                tracing::info!(removed, %before, "old documents removed");
+                FORGET_EVERY
+            }
+            Err(problem) => {
+                tracing::warn!(
+                    problem,
+                    "rules of offers are not there yet, old documents stay"
+                );
+                UPKEEP_AGAIN
+            }
+        };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(FORGET_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

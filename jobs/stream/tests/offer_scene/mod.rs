@@ -20,7 +20,7 @@ const BATCH: usize = 300;
 struct Driver {
     name: &'static str,
     agrees: bool,
-    /// Whether they brake as hard as a car can, each minute.
+    /// Whether they brake hard, twice a minute.
     is_harsh: bool,
 }
 
@@ -103,11 +103,12 @@ impl<'a> OfferScene<'a> {
     fn samples(&self, driver: &Driver, day: Date) -> Vec<Value> {
         let start: Timestamp = format!("{day}T10:00:00Z").parse().unwrap();
         let sample = |n: u64| {
-            // Down to a third of it within two seconds, and up again.
-            let speed = if driver.is_harsh && n % 60 < 2 {
-                PACE / 3.0
-            } else {
-                PACE
+            // By 5 m/s² down, twice a minute, and up again.
+            let speed = match n % 30 {
+                5 if driver.is_harsh => PACE - 18.0,
+                6 if driver.is_harsh => PACE - 36.0,
+                7 if driver.is_harsh => PACE - 18.0,
+                _ => PACE,
             };
             let time = start + SignedDuration::from_secs(i64::try_from(n).unwrap());
             json!({"vehicle": self.vehicle(driver), "sequence": n, "time": time, "speed": speed,

@@ -20,6 +20,9 @@ use crate::store::{Change, StoreError};
 /// A blocking call waits at most so long.
 const LONGEST_WAIT_MS: u64 = 60_000;
 
+/// The same as a duration.
+pub const LONGEST_WAIT: Duration = Duration::from_millis(LONGEST_WAIT_MS);
+
 /// Answers.
 ///
 /// # Errors
@@ -261,7 +264,7 @@ async fn invoke(api: &Api, mut call: Call<'_>, name: &FullName) -> Result<Reply,
 
 fn patience(given: Option<&str>) -> Result<Duration, ApiError> {
     let Some(given) = given else {
-        return Ok(Duration::from_millis(LONGEST_WAIT_MS));
+        return Ok(LONGEST_WAIT);
     };
     given
         .parse()
@@ -287,11 +290,7 @@ pub fn check_invocation(
     {
         return Err(deprecated(kind));
     }
-    if action.is("final")
-        && action
-            .inputs()
-            .any(|parameter| payload.contains_key(&parameter.key))
-    {
+    if action.immutable().any(|name| payload.contains_key(name)) {
         return Err(ApiError::rejected(
             400,
             "Request defines parameters that are not allowed (e.g., reserved properties).",

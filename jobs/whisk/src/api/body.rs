@@ -59,7 +59,7 @@ pub async fn object(
 }
 
 /// The answer to too large a body.
-fn too_large(length: usize, largest: usize) -> ApiError {
+pub fn too_large(length: usize, largest: usize) -> ApiError {
     ApiError::rejected(
         413,
         format!("Request larger than allowed: {length} > {largest} bytes."),

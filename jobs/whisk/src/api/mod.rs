@@ -6,10 +6,12 @@ mod body;
 mod info;
 mod json_problem;
 mod packages;
+mod pretty;
 mod query;
 mod reply;
 mod rules;
 mod triggers;
+mod web;
 
 use std::sync::Arc;
 
@@ -122,16 +124,6 @@ fn missing() -> ApiError {
     ApiError::rejected(404, "The requested resource does not exist.")
 }
 
-/// The answer for what a later version will do.
-fn not_here(what: &str) -> ApiError {
-    ApiError::rejected(
-        501,
-        format!(
-            "This embedded OpenWhisk has no {what} yet. Invoke actions and sequences by their names instead, or use Apache OpenWhisk."
-        ),
-    )
-}
-
 async fn route(api: &Api, transaction: &str, request: Request) -> Result<Reply, ApiError> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
@@ -152,14 +144,14 @@ async fn route(api: &Api, transaction: &str, request: Request) -> Result<Reply, 
                 .with_header("Allow", "OPTIONS"),
         );
     };
+    if let Some(target) = web::Target::parse(rest) {
+        return Ok(web::route(api, transaction, &parts, body, &target).await);
+    }
     if parts.method == Method::OPTIONS {
         return Ok(Reply::text("OK").with_cors());
     }
     if matches!(rest, "" | "/") && parts.method == Method::GET {
         return Ok(info::api());
-    }
-    if rest.starts_with("/web/") {
-        return Err(not_here("web actions"));
     }
     let header = parts
         .headers

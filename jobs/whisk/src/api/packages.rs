@@ -54,17 +54,11 @@ pub fn readable(
     namespace: &str,
     entity: &str,
 ) -> Result<String, ApiError> {
-    let public = entity.split('/').next().is_some_and(|package| {
-        let name = FullName {
-            namespace: namespace.to_owned(),
-            name: package.to_owned(),
-        };
-        api.engine
-            .packages
-            .get(&name)
-            .is_some_and(|package| package.publish)
-    });
-    if public {
+    let name = FullName {
+        namespace: namespace.to_owned(),
+        name: entity.to_owned(),
+    };
+    if api.engine.packages.publishes(&name) {
         return Ok(namespace.to_owned());
     }
     own(call, namespace, Some(entity)).map(str::to_owned)

@@ -1,6 +1,8 @@
 //! Invocations: one action, or a sequence of them, each with its record.
 
+mod composition;
 mod outcome;
+mod part;
 mod run;
 
 use std::sync::Arc;
@@ -21,7 +23,9 @@ use crate::name::{FullName, activation_id};
 use crate::pool::Pool;
 use crate::settings::Bounds;
 use crate::store::{ActionStore, ActivationStore, Begin, Kept, Links, Packages, StoreError};
+use composition::Steps;
 use outcome::{Run, record};
+use part::Part;
 
 /// Runs actions.
 pub struct Engine {
@@ -69,6 +73,10 @@ pub struct Accepted {
 #[derive(Debug, Clone, Default)]
 struct Within {
     cause: Option<String>,
+    /// Of the composition that it is a part of.
+    steps: Option<Arc<Steps>>,
+    /// Whether a conductor is asked itself, instead of starting a composition.
+    simple: bool,
 }
 
 impl Engine {
@@ -211,7 +219,9 @@ impl Engine {
     ) -> BoxFuture<'static, Activation> {
         let engine = Arc::clone(self);
         async move {
+            let composed = !within.simple && Self::is_conductor(&action);
             let record = match &action.exec {
+                _ if composed => engine.run_composition(id, &action, payload, &caller, &within).await,
                 Exec::Code { code, .. } => engine.run_code(id, &action, code, payload, &caller, &within).await,
                 Exec::Image { code: Some(code), .. } => engine.run_code(id, &action, code, payload, &caller, &within).await,
                 Exec::Image { image, code: None, .. } => {

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::outcome::{BROKEN, Run, merged, record, response, unleased};
-use super::{Caller, Engine, Within, now};
+use super::{Caller, Engine, Part, Within, now};
 use crate::action::{Action, Code, Parameter};
-use crate::activation::{Activation, Response, Status, note};
-use crate::kinds::SEQUENCE;
-use crate::name::{FullName, activation_id};
+use crate::activation::{Activation, Response, Status};
+use crate::name::FullName;
 use crate::pool::{Lease, Log, Outcome, Stream, line};
 
 /// The version of the ActionLoop protocol that children are told: what upstream's proxy of 2025 speaks.
@@ -112,20 +111,18 @@ impl Engine {
                         .sized();
                 break;
             };
+            memory = memory.max(next.limits.memory);
             let inner = Within {
                 cause: Some(id.clone()),
+                ..Within::default()
             };
-            let part = activation_id();
-            if let Err(error) = self.begin(&part, &next, caller, &inner) {
-                response = Response::error(Status::Internal, error.to_string());
-                break;
-            }
-            memory = memory.max(next.limits.memory);
-            let received = Caller {
-                received: now(),
-                ..caller.clone()
+            let record = match self.part(next, response.result, caller, inner).await {
+                Ok(record) => record,
+                Err(error) => {
+                    response = Response::error(Status::Internal, error.to_string());
+                    break;
+                }
             };
-            let record = self.run(part, next, response.result, received, inner).await;
             logs.push(record.activation_id);
             duration += record.duration.unwrap_or(0);
             response = record.response;
@@ -135,34 +132,15 @@ impl Engine {
         }
         let mut limits = action.limits;
         limits.memory = if memory == 0 { limits.memory } else { memory };
-        let mut annotations = Vec::new();
-        if within.cause.is_none() {
-            annotations.push(note("topmost", true));
-        } else {
-            annotations.push(note("causedBy", SEQUENCE));
-        }
-        if let Some(binding) = &action.binding {
-            annotations.push(note("binding", binding.to_string()));
-        }
-        annotations.push(note("path", action.full_name().to_string()));
-        annotations.push(note("waitTime", (start - caller.received).max(0)));
-        annotations.push(note("kind", SEQUENCE));
-        annotations.push(note("limits", json!(limits)));
-        Activation {
-            activation_id: id,
-            annotations,
-            cause: within.cause.clone(),
-            duration: Some(duration),
-            end: Some(now()),
-            logs,
-            name: action.full_name().leaf().to_owned(),
-            namespace: caller.subject.namespace.clone(),
-            publish: false,
+        let part = Part {
             response,
+            logs,
+            duration,
+            limits,
+            conducted: false,
             start,
-            subject: caller.subject.namespace.clone(),
-            version: action.version.to_string(),
-        }
+        };
+        part.record(id, action, caller, within)
     }
 
     /// A child's whole environment: what OpenWhisk tells, and the action's init parameters.
@@ -187,7 +165,7 @@ impl Engine {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        if action.is("provide-api-key") {
+        if action.is_truthy("provide-api-key") {
             environment.push(("__OW_API_KEY".to_owned(), caller.subject.credentials()));
         }
         let usable = |name: &str| !name.is_empty() && !name.contains(['=', '\0']);
@@ -222,7 +200,7 @@ impl Engine {
             "transaction_id": caller.transaction,
             "deadline": deadline.to_string(),
         });
-        if action.is("provide-api-key") {
+        if action.is_truthy("provide-api-key") {
             envelope["api_key"] = json!(caller.subject.credentials());
         }
         let mut line = envelope.to_string().into_bytes();

@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -183,7 +183,12 @@ pub fn launch(launch: &Launch) -> ExitCode {
         }
     };
     let fault = bind(launch, &mut answers);
-    let _ = writeln!(answers, "{FAULT}{fault}");
+    // What goes wrong before the word is the server's to tell; after it the action's log says it, and the server
+    // sees that the program ended without reading anything.
+    let _ = match fault {
+        Fault::Ours(fault) => writeln!(answers, "{FAULT}{fault}"),
+        Fault::Program(fault) => writeln!(std::io::stderr(), "exec: {fault}"),
+    };
     ExitCode::from(FAULT_STATUS)
 }
 
@@ -197,10 +202,18 @@ fn tie_to_server(server: i32) -> Result<(), String> {
     Ok(())
 }
 
+/// Why an action does not run.
+enum Fault {
+    /// It could not be bound.
+    Ours(String),
+    /// Its program cannot be executed.
+    Program(String),
+}
+
 /// Does all of it; what it returns went wrong.
-fn bind(launch: &Launch, answers: &mut File) -> String {
+fn bind(launch: &Launch, answers: &mut File) -> Fault {
     match prepare(launch, answers) {
-        Err(fault) => fault,
+        Err(fault) => Fault::Ours(fault),
         Ok(()) => become_action(&launch.code, answers),
     }
 }
@@ -278,10 +291,14 @@ fn existing<'a>(paths: &'a [&'a str]) -> impl Iterator<Item = &'a Path> {
     paths.iter().map(Path::new).filter(|path| path.exists())
 }
 
-fn become_action(code: &Path, answers: &mut File) -> String {
+fn become_action(code: &Path, answers: &mut File) -> Fault {
     let program = code.join("exec");
+    let fault = executable(&program).err();
     if writeln!(answers, "{READY}").is_err() {
-        return "the server does not listen".to_owned();
+        return Fault::Ours("the server does not listen".to_owned());
+    }
+    if let Some(fault) = fault {
+        return Fault::Program(fault);
     }
     let mut tries = 0;
     loop {
@@ -291,10 +308,44 @@ fn become_action(code: &Path, answers: &mut File) -> String {
         // A neighbour that is just being started may still hold the file open for writing, for microseconds.
         let busy = error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
         if !busy || tries == 20 {
-            eprintln!("exec: {error}");
-            return error.to_string();
+            return Fault::Program(error.to_string());
         }
         tries += 1;
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Whether the kernel can execute a file: what it refuses, the C library would hand to a shell.
+fn executable(program: &Path) -> Result<(), String> {
+    let mut start = Vec::new();
+    File::open(program)
+        .and_then(|file| file.take(4).read_to_end(&mut start))
+        .map_err(|error| error.to_string())?;
+    if start.starts_with(b"#!") || start == b"\x7fELF" {
+        return Ok(());
+    }
+    Err(
+        "the code is no program; begin a script with #! and its interpreter, or send an ELF file, or a zip with \
+         either of them as exec"
+            .to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_scripts_and_elf_files_are_programs() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (content, is) in [
+            ("#!/bin/sh\n", true),
+            ("\x7fELF\x02", true),
+            ("echo hello", false),
+            ("", false),
+        ] {
+            std::fs::write(file.path(), content).unwrap();
+            assert_eq!(executable(file.path()).is_ok(), is, "{content:?}");
+        }
     }
 }

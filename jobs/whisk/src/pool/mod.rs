@@ -1,5 +1,6 @@
 //! The pool of children: warm ones are used again, new ones started within bounds of memory and number.
 
+mod answer;
 mod code;
 mod launch;
 mod lease;

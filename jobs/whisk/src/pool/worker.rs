@@ -14,6 +14,7 @@ use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep_until};
 
+use crate::pool::answer::Answer;
 use crate::pool::code::PROGRAM;
 use crate::pool::launch::{ANSWERS, FAULT, READY, SCRATCH};
 use crate::pool::logs::{Log, Stream};
@@ -66,6 +67,7 @@ pub struct Worker {
     streams: [Option<Receiver>; 2],
     watched: Arc<Watched>,
     directory: PathBuf,
+    used: bool,
 }
 
 /// The child could not be started.
@@ -140,6 +142,7 @@ impl Worker {
             streams: [Some(out), Some(err)],
             watched,
             directory: start.directory,
+            used: false,
         };
         worker.ready(start.timeout).await?;
         // Nobody else can open it by its name from now on.
@@ -203,11 +206,7 @@ impl Worker {
         self.discard_leftovers();
         let deadline = Instant::now() + timeout;
         let (mut written, mut refused) = (0, false);
-        let mut answer = Answer {
-            line: Vec::new(),
-            length: 0,
-            longest,
-        };
+        let mut answer = Answer::new(longest);
         let mut buffer = vec![0_u8; 16 * 1024];
         let [out, err] = &mut self.streams;
         let outcome = loop {
@@ -271,10 +270,12 @@ impl Worker {
         }
     }
 
-    /// Throws away what came between two activations: it belongs to neither.
+    /// Throws away what came between two activations: it belongs to neither. What a child said while it started
+    /// stays for the log of its first.
     fn discard_leftovers(&mut self) {
-        let mut nothing = Log::new(0);
-        self.drain(&mut nothing);
+        if std::mem::replace(&mut self.used, true) {
+            self.drain(&mut Log::new(0));
+        }
         let mut buffer = [0_u8; 4096];
         while let Ok(1..) = rustix::io::read(&self.answers, &mut buffer) {}
     }
@@ -300,32 +301,6 @@ fn exited(watched: &Watched, input: &Sender, written: usize) -> Outcome {
         Outcome::NotStarted
     } else {
         Outcome::Exited
-    }
-}
-
-/// An answer as it comes in.
-struct Answer {
-    line: Vec<u8>,
-    length: usize,
-    longest: usize,
-}
-
-impl Answer {
-    /// Takes bytes; true at the end of the line. What follows it is dropped: one answer, one line.
-    fn take(&mut self, bytes: &[u8]) -> bool {
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let part = &bytes[..end.unwrap_or(bytes.len())];
-        let room = self.longest.saturating_sub(self.line.len()).min(part.len());
-        self.line.extend_from_slice(&part[..room]);
-        self.length += part.len() + usize::from(end.is_some());
-        end.is_some()
-    }
-
-    fn into_outcome(self) -> Outcome {
-        Outcome::Answer {
-            line: self.line,
-            length: self.length,
-        }
     }
 }
 
@@ -385,29 +360,5 @@ fn isolation_name(settings: &PoolSettings) -> &'static str {
     match settings.isolation {
         crate::settings::Isolation::Landlock => "landlock",
         crate::settings::Isolation::None => "none",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_put_together_and_cut() {
-        let mut answer = Answer {
-            line: Vec::new(),
-            length: 0,
-            longest: 5,
-        };
-        assert!(!answer.take(b"abc"));
-        assert!(!answer.take(b"defg"));
-        assert!(answer.take(b"h\nnext"));
-        assert_eq!(
-            answer.into_outcome(),
-            Outcome::Answer {
-                line: b"abcde".to_vec(),
-                length: 9
-            }
-        );
     }
 }

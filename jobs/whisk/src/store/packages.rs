@@ -34,6 +34,17 @@ impl Packages {
         self.packages.get(name)
     }
 
+    /// Whether everybody may use an action, for its package is published.
+    pub fn publishes(&self, action: &FullName) -> bool {
+        action.name.split('/').next().is_some_and(|package| {
+            let name = FullName {
+                namespace: action.namespace.clone(),
+                name: package.to_owned(),
+            };
+            self.get(&name).is_some_and(|package| package.publish)
+        })
+    }
+
     /// The packages of a namespace, the last changed first.
     pub fn list(&self, namespace: &str) -> Vec<Arc<Package>> {
         self.packages.list(namespace)

@@ -9,27 +9,66 @@ use crate::mongo::crd::{Engine, MongoCluster, MongoClusterSpec};
 use crate::platform::crd::{PlatformMaterialize, PlatformMongo};
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
-use crate::types::{DeletionPolicy, Operation};
+use crate::types::{DeletionPolicy, Operation, PodResources, Quantity};
+
+/// Which server it is.
+fn engine(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> Engine {
+    wanted.engine.unwrap_or(platform.sizes.mongo_engine)
+}
 
 pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> MongoCluster {
     let sizes = &platform.sizes;
+    let engine = engine(platform, wanted);
     MongoCluster {
         metadata: meta(platform, "mongo"),
         spec: MongoClusterSpec {
-            engine: wanted.engine.unwrap_or(Engine::Wire),
+            engine,
+            members: wanted.members.unwrap_or(match engine {
+                Engine::Wire => 1,
+                Engine::Mongodb => sizes.mongo_members,
+            }),
             image: wanted.image.clone(),
             storage: wanted
                 .storage
                 .clone()
                 .unwrap_or_else(|| sizes.mongo_storage.clone()),
-            resources: Some(or_profile(wanted.resources.as_ref(), &sizes.mongo)),
+            resources: Some(or_profile(
+                wanted.resources.as_ref(),
+                &memory(engine, &sizes.mongo),
+            )),
             database: "millrace".into(),
+            users: Vec::new(),
+            backup: wanted.backup.clone(),
             deletion_policy: DeletionPolicy::Retain,
             operation: Operation::default(),
             paused: false,
         },
         status: None,
     }
+}
+
+/// What the profile gives, and no less than mongod starts with.
+fn memory(engine: Engine, profile: &PodResources) -> PodResources {
+    let least = || Quantity::from("512Mi");
+    let memory = profile.memory.clone();
+    PodResources {
+        memory: match engine {
+            Engine::Mongodb => memory.map(|m| {
+                if m.bytes() < least().bytes() {
+                    least()
+                } else {
+                    m
+                }
+            }),
+            Engine::Wire => memory,
+        },
+        cpu: profile.cpu.clone(),
+    }
+}
+
+/// Whether clients need the authority of the platform's MongoDB.
+pub(super) fn has_authority(platform: &ValidatedPlatform, mongo: &PlatformMongo) -> bool {
+    mongo.external.is_none() && engine(platform, mongo) == Engine::Mongodb
 }
 
 /// Name of the Secret by which jobs get into the platform's MongoDB.
@@ -83,6 +122,7 @@ mod tests {
     use super::super::super::validate::validate;
     use super::super::build;
     use super::*;
+    use crate::action::crd::Action;
     use serde_json::{Value, json};
 
     fn made(mongo: Value) -> (Option<MongoCluster>, StreamJobSpec) {
@@ -98,6 +138,36 @@ mod tests {
         assert_eq!(mongo.unwrap().spec.engine, Engine::Wire);
         assert_eq!(job.bindings, ["p-kafka-binding", "p-mongo-binding"]);
         assert_eq!(job.config["keep"], "30d");
+    }
+
+    #[test]
+    fn larger_profiles_have_a_replica_set_and_actions_trust_its_authority() {
+        let made = |profile: &str, mongo: Value| {
+            let spec = json!({"profile": profile, "kafka": {}, "gateway": {}, "openwhisk": {}, "mongo": mongo,
+                "materialize": {}, "offers": {}, "detect": {}, "warnings": {}});
+            let valid = validate(&platform(spec), live(None)).unwrap();
+            let (resources, _) = build(&valid).unwrap();
+            let offer = resources.get::<Action>("p-make-offer").unwrap();
+            let from = offer.spec.parameters_from.into_iter();
+            let spec = resources.get::<MongoCluster>("p-mongo").unwrap().spec;
+            let trusts = from.map(|one| one.name).any(|name| name == "mongodb_ca");
+            let memory = spec.resources.and_then(|r| r.memory);
+            (spec.engine, spec.members, trusts, memory.unwrap().0)
+        };
+        let of =
+            |engine, members, trusts, memory: &str| (engine, members, trusts, memory.to_owned());
+        let (wire, mongodb) = (Engine::Wire, Engine::Mongodb);
+        assert_eq!(made("dev", json!({})), of(wire, 1, false, "192Mi"));
+        assert_eq!(made("standard", json!({})), of(mongodb, 1, true, "1Gi"));
+        assert_eq!(made("ha", json!({})), of(mongodb, 3, true, "2Gi"));
+        assert_eq!(
+            made("ha", json!({"engine": "wire"})),
+            of(wire, 1, false, "2Gi")
+        );
+        assert_eq!(
+            made("dev", json!({"engine": "mongodb", "members": 3})),
+            of(mongodb, 3, true, "512Mi")
+        );
     }
 
     #[test]

@@ -24,14 +24,21 @@ const PATIENCE: i32 = 20_000;
 const LONGEST_SECONDS: i32 = 7 * 86_400;
 
 /// The parameters by which an action gets into the platform's MongoDB.
-pub(super) fn documents(platform: &ValidatedPlatform, mongo: &PlatformMongo) -> SecretParameter {
-    SecretParameter {
-        name: "mongodb_uri".into(),
+pub(super) fn documents(
+    platform: &ValidatedPlatform,
+    mongo: &PlatformMongo,
+) -> Vec<SecretParameter> {
+    let of = |name: &str, key: &str| SecretParameter {
+        name: name.into(),
         secret_ref: KeyRef {
             name: mongo::binding(platform, mongo),
-            key: "uri".into(),
+            key: key.into(),
         },
-    }
+    };
+    let authority = mongo::has_authority(platform, mongo);
+    let authority = authority.then(|| of("mongodb_ca", "ca.crt"));
+    let uri = of("mongodb_uri", "uri");
+    std::iter::once(uri).chain(authority).collect()
 }
 
 pub(super) fn action(
@@ -46,16 +53,14 @@ pub(super) fn action(
         ("channels", json!(offers.channels)),
         ("language", json!(warnings.language)),
     ];
-    let mut secrets = vec![
-        documents(platform, mongo),
-        SecretParameter {
-            name: "notify_token".into(),
-            secret_ref: KeyRef {
-                name: part(platform, "gateway"),
-                key: "notify-token".into(),
-            },
+    let mut secrets = documents(platform, mongo);
+    secrets.push(SecretParameter {
+        name: "notify_token".into(),
+        secret_ref: KeyRef {
+            name: part(platform, "gateway"),
+            key: "notify-token".into(),
         },
-    ];
+    });
     let named = |channel| offers.channels.contains(&channel);
     let mut secret = |name: &str, secret_ref: &KeyRef| {
         secrets.push(SecretParameter {

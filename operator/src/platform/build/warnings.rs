@@ -212,7 +212,7 @@ fn notify(platform: &ValidatedPlatform, warnings: &PlatformWarnings, way: &Way) 
     if let (Some(mongo), Some(_)) = (&platform.mongo, &platform.materialize)
         && way.channel == Channel::Vehicle
     {
-        notify.parameters_from.push(documents(platform, mongo));
+        notify.parameters_from.extend(documents(platform, mongo));
     }
     notify
 }

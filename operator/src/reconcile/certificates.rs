@@ -1,26 +1,25 @@
-//! The authority of a cluster and the certificate of its server. Pure but for random numbers.
+//! The authority of a cluster and the certificate of its servers, each in a Secret of its own. Pure but for random numbers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 
-use super::primary_name;
+use super::Error;
 use crate::pki::{Authority, Issued, PkiError, Request, is_good};
 use crate::pods::secret_data;
-use crate::reconcile::Error;
 
 type Data = BTreeMap<String, ByteString>;
 
 /// Name of the Secret with the authority, which no pod mounts.
 #[must_use]
-pub(super) fn authority_name(cluster: &str) -> String {
+pub fn authority_name(cluster: &str) -> String {
     format!("{cluster}-ca")
 }
 
-/// Name of the Secret with the server's certificate.
+/// Name of the Secret with the certificate of the servers.
 #[must_use]
-pub(super) fn certificate_name(cluster: &str) -> String {
+pub fn certificate_name(cluster: &str) -> String {
     format!("{cluster}-certificate")
 }
 
@@ -29,18 +28,22 @@ pub(super) fn certificate_name(cluster: &str) -> String {
 pub struct Certificates {
     /// The authority.
     pub authority: Authority,
-    /// The certificate of the server.
+    /// Whom clients and servers are to trust: the authority, and for a while the one before it, whose certificate a server
+    /// may still show.
+    pub trusted: String,
+    /// The certificate of the servers.
     pub server: Issued,
 }
 
-/// Keeps what is good, and makes what is missing, ends soon, or was issued by another authority.
+/// Keeps what is good, and makes what is missing, ends soon, or was issued by another authority. `service` is what clients
+/// connect to.
 ///
 /// # Errors
 /// No random numbers.
-pub(super) fn complete(
+pub fn complete(
     (authority, server): (&Data, &Data),
-    cluster: &str,
-    namespace: &str,
+    service: &str,
+    (cluster, namespace): (&str, &str),
     now: Timestamp,
 ) -> Result<Certificates, Error> {
     let kept = read(authority, "ca.crt")
@@ -51,35 +54,51 @@ pub(super) fn complete(
         Some(kept) => kept,
         None => Authority::make(&format!("{cluster} {namespace}"), now).map_err(failed)?,
     };
-    let request = request(cluster, namespace);
-    let same_authority = read(server, "ca.crt") == Some(&authority.certificate);
-    let issued = read(server, "tls.crt")
+    let request = request(service, cluster, namespace);
+    let known = read(server, "ca.crt").unwrap_or_default();
+    let same_authority = known.starts_with(&authority.certificate);
+    let kept = read(server, "tls.crt")
         .zip(read(server, "tls.key"))
         .filter(|(certificate, _)| same_authority && is_good(certificate, &request, now))
         .map(|(certificate, key)| Issued {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
         });
-    let server = match issued {
-        Some(issued) => issued,
+    let trusted = match (&kept, same_authority) {
+        (Some(_), _) => known.to_owned(),
+        // The former one has had its time.
+        (None, true) => authority.certificate.clone(),
+        (None, false) => format!("{}{}", authority.certificate, first(known)),
+    };
+    let server = match kept {
+        Some(kept) => kept,
         None => authority.issue(&request, now).map_err(failed)?,
     };
-    Ok(Certificates { authority, server })
+    Ok(Certificates {
+        authority,
+        trusted,
+        server,
+    })
 }
 
-fn request(cluster: &str, namespace: &str) -> Request {
-    let primary = primary_name(cluster);
+/// The first certificate of a text; empty when there is none.
+fn first(text: &str) -> &str {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    text.find(END).map_or("", |at| &text[..at + END.len()])
+}
+
+fn request(service: &str, cluster: &str, namespace: &str) -> Request {
     let names = [
-        primary.clone(),
-        format!("{primary}.{namespace}"),
-        format!("{primary}.{namespace}.svc"),
+        service.to_owned(),
+        format!("{service}.{namespace}"),
+        format!("{service}.{namespace}.svc"),
         // A replica or the server itself, by the name of its pod.
         format!("*.{cluster}-nodes.{namespace}.svc"),
         // By a forwarded port.
         "localhost".into(),
     ];
     Request {
-        common_name: format!("{primary}.{namespace}"),
+        common_name: format!("{service}.{namespace}"),
         names: BTreeSet::from(names),
     }
 }
@@ -87,18 +106,18 @@ fn request(cluster: &str, namespace: &str) -> Request {
 impl Certificates {
     /// The content of the Secret with the authority.
     #[must_use]
-    pub(super) fn authority_data(&self) -> Data {
+    pub fn authority_data(&self) -> Data {
         secret_data([
             ("ca.crt", self.authority.certificate.clone()),
             ("ca.key", self.authority.key.clone()),
         ])
     }
 
-    /// The content of the Secret that the server mounts.
+    /// The content of the Secret that the servers mount.
     #[must_use]
-    pub(super) fn server_data(&self) -> Data {
+    pub fn server_data(&self) -> Data {
         secret_data([
-            ("ca.crt", self.authority.certificate.clone()),
+            ("ca.crt", self.trusted.clone()),
             ("tls.crt", self.server.certificate.clone()),
             ("tls.key", self.server.key.clone()),
         ])
@@ -129,9 +148,9 @@ mod tests {
     fn what_is_good_is_kept_and_made_anew_before_its_end() {
         let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
         let none = Data::new();
-        let first = complete((&none, &none), "p", "ns", now).unwrap();
+        let first = complete((&none, &none), "p-primary", ("p", "ns"), now).unwrap();
         let (ca, server) = (first.authority_data(), first.server_data());
-        let again = |at| complete((&ca, &server), "p", "ns", at).unwrap();
+        let again = |at| complete((&ca, &server), "p-primary", ("p", "ns"), at).unwrap();
         assert_eq!(again(now).server, first.server);
         let later = again(now + days(310));
         assert_eq!(later.authority, first.authority);
@@ -139,8 +158,19 @@ mod tests {
         let last = again(now + days(3650 - 400));
         assert_ne!(last.authority, first.authority);
         // Who takes the authority away gets another one, and a certificate of it.
-        let other = complete((&none, &server), "p", "ns", now).unwrap();
+        let other = complete((&none, &server), "p-primary", ("p", "ns"), now).unwrap();
         assert_ne!(other.authority, first.authority);
         assert_ne!(other.server, first.server);
+        // Servers that show the former certificate are trusted until the next one is made.
+        let both = format!(
+            "{}{}",
+            other.authority.certificate, first.authority.certificate
+        );
+        assert_eq!(other.trusted, both);
+        let (ca, server) = (other.authority_data(), other.server_data());
+        let then = |at| complete((&ca, &server), "p-primary", ("p", "ns"), at).unwrap();
+        assert_eq!(then(now).trusted, both);
+        assert_eq!(then(now).server, other.server);
+        assert_eq!(then(now + days(310)).trusted, other.authority.certificate);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mongodb::options::{ClientOptions, Credential, ServerApi, Tls, TlsOptions, WriteConcern};
 use mongodb::{Client, Database};
 
-use crate::settings::{Binding, Bindings, Secret, SettingsError};
+use crate::{Binding, Bindings, Secret, SettingsError};
 
 /// Within this time a server is found, or the attempt has failed.
 const PATIENCE: Duration = Duration::from_secs(5);

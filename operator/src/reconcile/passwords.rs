@@ -1,13 +1,23 @@
-//! Which password a role is to have. Pure but for random numbers.
+//! Which password a user inside a database is to have. Pure but for random numbers.
 //!
-//! The Secret of a role is written after PostgreSQL was told, so a password that is in it is one that PostgreSQL knows. A
+//! The Secret of a user is written after the database was told, so a password that is in it is one that the database knows. A
 //! new one that did not get so far is forgotten, and the next reconcile makes another.
 
-use crate::reconcile::{Error, secrets};
+use std::collections::BTreeMap;
 
-/// A password of a role.
+use k8s_openapi::ByteString;
+
+use super::{Error, secrets};
+
+/// In the Secret of a user: the value of the annotation that its password was last changed for.
+pub const ROTATED_FOR: &str = "rotated-for";
+
+/// On a cluster: asks for new passwords of its users. Each new value asks once.
+pub const ROTATE: &str = "millrace.dev/rotate-password";
+
+/// A password of a user.
 #[derive(Clone, Eq, PartialEq)]
-pub struct RolePassword {
+pub struct Password {
     /// The password itself.
     pub text: String,
     /// What was last followed of those who asked for a new one.
@@ -16,37 +26,47 @@ pub struct RolePassword {
     pub is_kept: bool,
 }
 
-impl std::fmt::Debug for RolePassword {
+impl std::fmt::Debug for Password {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // A password is never shown.
-        f.debug_struct("RolePassword")
+        f.debug_struct("Password")
             .field("rotated_for", &self.rotated_for)
             .field("is_kept", &self.is_kept)
             .finish_non_exhaustive()
     }
 }
 
-/// What the annotation asks of a role: `ROLE,ROLE:anything` asks these, and anything without a colon asks all.
+impl Password {
+    /// What the Secret of a user holds.
+    #[must_use]
+    pub fn read(data: &BTreeMap<String, ByteString>) -> Option<Self> {
+        let text = |bytes: &ByteString| String::from_utf8(bytes.0.clone()).ok();
+        Some(Self {
+            text: text(data.get("password")?)?,
+            rotated_for: data.get(ROTATED_FOR).and_then(text),
+            is_kept: true,
+        })
+    }
+}
+
+/// What the annotation asks of a user: `USER,USER:anything` asks these, and anything without a colon asks all.
 #[must_use]
-pub(super) fn asked<'a>(annotation: Option<&'a str>, role: &str) -> Option<&'a str> {
+pub fn asked<'a>(annotation: Option<&'a str>, user: &str) -> Option<&'a str> {
     let asked = annotation?;
     match asked.split_once(':') {
-        Some((roles, _)) if !roles.split(',').any(|one| one.trim() == role) => None,
+        Some((users, _)) if !users.split(',').any(|one| one.trim() == user) => None,
         _ => Some(asked),
     }
 }
 
-/// Decides: `known` is what the Secret holds, `asked` what the annotation asks of this role.
+/// Decides: `known` is what the Secret holds, `asked` what the annotation asks of this user.
 ///
 /// # Errors
 /// The machine gave no random numbers.
-pub(super) fn decide(
-    known: Option<RolePassword>,
-    asked: Option<&str>,
-) -> Result<RolePassword, Error> {
+pub fn decide(known: Option<Password>, asked: Option<&str>) -> Result<Password, Error> {
     match known {
         Some(known) if asked.is_none() || asked == known.rotated_for.as_deref() => Ok(known),
-        known => Ok(RolePassword {
+        known => Ok(Password {
             text: secrets::token()?,
             rotated_for: asked
                 .map(str::to_owned)
@@ -60,8 +80,8 @@ pub(super) fn decide(
 mod tests {
     use super::*;
 
-    fn known(rotated_for: Option<&str>) -> RolePassword {
-        RolePassword {
+    fn known(rotated_for: Option<&str>) -> Password {
+        Password {
             text: "hidden".into(),
             rotated_for: rotated_for.map(str::to_owned),
             is_kept: true,
