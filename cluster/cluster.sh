@@ -9,7 +9,7 @@
 #   cut N | heal N                     node N's cable out of the switch, and in again
 #   check | packages                   whether all it needs is there, else why not and the line that installs it | the missing Debian packages
 # Settings by environment: see README.md. Everything lives below LC_BASE; what else is changed on the machine
-# (one nftables table, one cgroup, /var/lib/cni) goes with down or nuke.
+# (one nftables table, one cgroup, /var/lib/cni, /var/lib/kubelet) goes with down or nuke.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin               # a plain `su` leaves them out
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -69,8 +69,8 @@ down() {
   for m in kube-scheduler kube-controller-manager coredns; do kill_part cp $m; done
   stop_part cp kube-apiserver                     # nobody watches it any more, so it ends soon, and etcd closes its files
   poweroff cp; cgroups_gone; guard_down
-  # the mount point is shared: gone from under another cluster, it would take that one's mount with it
-  pgrep -f -- "cluster.sh _init " >/dev/null || rmdir /var/lib/cni 2>/dev/null || true
+  # the mount points are shared: gone from under another cluster, they would take that one's mounts with them
+  pgrep -f -- "cluster.sh _init " >/dev/null || rmdir /var/lib/cni /var/lib/kubelet 2>/dev/null || true
   say "down"
 }
 

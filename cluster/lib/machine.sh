@@ -7,6 +7,7 @@ init() {
   mount -t tmpfs -o mode=755 tmpfs /run; mkdir -p /run/cgroup /run/netns /run/lock
   mount --rbind /sys/fs/cgroup /run/cgroup; mount -t sysfs sysfs /sys; mount --rbind /run/cgroup /sys/fs/cgroup; umount -R -l /run/cgroup
   mount -t tmpfs -o mode=755 tmpfs /var/lib/cni                     # libcni's cache: fixed path
+  mount -t tmpfs -o mode=755 tmpfs /var/lib/kubelet                 # the kubelet's socket for device plugins: fixed path
   mkdir -p "$BASE/$1/varlog"; mount --bind "$BASE/$1/varlog" /var/log
   mount --make-rshared /                                              # volumes' mounts stay inside this machine
   hostname "$1"; ip link set lo up
@@ -27,7 +28,7 @@ boot() {
     poweroff "$1"                                   # interrupted between boot and network: begin again
   fi
   cgroups_gone "$1"; [ "$1" = cp ] || cgroups "$1"    # what a killed init left would hold up the new kubelet for half a minute
-  mkdir -p "$BASE/$1" /var/lib/cni; rm -f "$BASE/$1/booted" "$BASE/$1/wired" "$PIDS/$1".*
+  mkdir -p "$BASE/$1" /var/lib/cni /var/lib/kubelet; rm -f "$BASE/$1/booted" "$BASE/$1/wired" "$PIDS/$1".*
   LC_BASE=$BASE LC_NAME=$NAME NODES=$NODES setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --uts --ipc \
     bash "$HERE/cluster.sh" _init "$1" >> "$LOGS/$1-init.log" 2>&1 < /dev/null {LOCK}>&- &
   record "$1" $! || die "$1 did not start: $(tail -3 "$LOGS/$1-init.log")"

@@ -56,7 +56,7 @@ state() {
   iptables-save 2>/dev/null | grep -v '^#\|^:' | sed 's/^/iptables /' || true
   ls /run/netns 2>/dev/null | sed 's/^/named namespace /' || true
   find /sys/fs/cgroup -type d \( -name "${LC_NAME:-millrace}" -o -name 'kubepods*' -o -name k8s.io \) 2>/dev/null | { grep -Ev "/(${OTHER_NAMES#|})(/|$)" || true; } | sed 's/^/cgroup /'
-  ls -d $([ "$OTHER_PIDS" != ' ' ] || echo /var/lib/cni) /run/containerd /run/runc /run/ipam /etc/cni/net.d /var/lib/kubelet /var/lib/containerd 2>/dev/null | sed 's/^/path /' || true
+  ls -d $([ "$OTHER_PIDS" != ' ' ] || echo /var/lib/cni /var/lib/kubelet) /run/containerd /run/runc /run/ipam /etc/cni/net.d /var/lib/containerd 2>/dev/null | sed 's/^/path /' || true
 }
 
 case ${1:-} in

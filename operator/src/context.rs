@@ -13,6 +13,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::changes::Changes;
 use crate::controller::References;
 use crate::made::Made;
 use crate::metrics::Metrics;
@@ -32,6 +33,8 @@ pub struct Images {
     pub zookeeper: String,
     /// HDFS, in the layout of apache/hadoop.
     pub hadoop: String,
+    /// Druid, in the layout of apache/druid.
+    pub druid: String,
     /// PostgreSQL, in the layout of Debian's package or of the upstream image.
     pub postgres: String,
     /// MongoDB, in the layout of the upstream image.
@@ -54,6 +57,7 @@ impl Images {
             kafka: image("kafka")?,
             zookeeper: image("zookeeper")?,
             hadoop: image("hadoop")?,
+            druid: image("druid")?,
             postgres: image("postgres")?,
             mongodb: image("mongodb")?,
             mongo_wire: image("mongo-wire")?,
@@ -74,11 +78,12 @@ impl Images {
 
     /// All of them.
     #[must_use]
-    pub fn all(&self) -> [&str; 8] {
+    pub fn all(&self) -> [&str; 9] {
         [
             &self.kafka,
             &self.zookeeper,
             &self.hadoop,
+            &self.druid,
             &self.postgres,
             &self.mongodb,
             &self.mongo_wire,
@@ -110,7 +115,7 @@ pub struct Settings {
 }
 
 /// After so many events those before are forgotten.
-const EVENTS: usize = 256;
+const EVENTS: usize = 64;
 
 struct Remembering {
     recorder: Recorder,
@@ -130,6 +135,8 @@ pub struct Context {
     pub cache: Cache,
     /// What its watches show of what it has made.
     pub made: Made,
+    /// Changes of resources that are to be told.
+    pub changes: Changes,
     /// Who refers to what.
     pub references: Arc<References>,
     recorder: Mutex<Remembering>,
@@ -152,6 +159,7 @@ impl Context {
             metrics: Metrics::default(),
             cache: Cache::default(),
             made: Made::default(),
+            changes: Changes::default(),
             references: Arc::default(),
             client,
             settings,
@@ -243,11 +251,15 @@ impl Context {
         status
             .conditions_mut()
             .sort_by(|a, b| a.type_.cmp(&b.type_));
+        let name = object.meta().name.clone().unwrap_or_default();
+        let namespace = object.meta().namespace.as_deref().unwrap_or_default();
+        // Written or not: after a start of the operator it has been told by nobody yet.
+        self.metrics
+            .tell_status(&K::kind(&()), namespace, &name, &json!(status));
         if object.status_ref() == Some(&status) {
             return Ok(false);
         }
-        let name = object.meta().name.clone().unwrap_or_default();
-        let api: Api<K> = self.namespaced(object.meta().namespace.as_deref().unwrap_or_default());
+        let api: Api<K> = self.namespaced(namespace);
         let body = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),

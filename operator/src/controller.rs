@@ -3,6 +3,7 @@
 //! A component implements [`Component`] and gets a line in the registry. It returns the status that it wants to be
 //! seen, or an error that becomes a condition, an event and a metric; it never writes its own status.
 
+mod kept;
 mod references;
 mod tell;
 
@@ -11,10 +12,9 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt, TryStreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ApiResource;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::{WatchStreamExt, reflector, watcher};
@@ -29,12 +29,20 @@ use crate::status::{
     AVAILABLE, Conditioned, ConditionedStatus, DEGRADED, PAUSED, is_true, set_condition,
 };
 
+pub use kept::Kept;
 pub use references::References;
 pub use tell::chain;
 use tell::{failed, tell_availability, unreadable, write};
 
-/// Reconciles of one kind that run at once. Each waits for the API server nearly all of its time.
-const CONCURRENCY: u16 = 32;
+/// Reconciles of one kind that run at once. Each waits for the API server, or for a system that it asks, nearly all of its time,
+/// and holds a connection, which is kept with its buffers.
+const CONCURRENCY: u16 = 16;
+
+/// What is to be looked at again after so long a time or a longer one waits in the cache: the controller's queue keeps the
+/// object's reference twice for each.
+const LATE: Duration = Duration::from_secs(60);
+/// How often the cache is asked who is due.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// When to look again for what the watch is to show any moment.
 const SOON: Duration = Duration::from_millis(50);
@@ -44,7 +52,7 @@ const STALE: Duration = Duration::from_secs(5);
 /// The status type of a component's kind.
 pub type StatusOf<C> = <<C as Component>::Kind as Conditioned>::Status;
 /// The controller of a component. A resource that cannot be read does not stop the others.
-pub type ControllerOf<C> = Controller<DeserializeGuard<<C as Component>::Kind>>;
+pub type ControllerOf<C> = Controller<Kept<<C as Component>::Kind>>;
 
 /// What a reconcile came to.
 #[derive(Debug)]
@@ -208,19 +216,19 @@ pub fn managed() -> watcher::Config {
 
 /// The objects in the controller's store that fulfil a condition: what a change of a referenced object touches.
 pub fn affected<K>(
-    store: &kube::runtime::reflector::Store<DeserializeGuard<K>>,
+    store: &kube::runtime::reflector::Store<Kept<K>>,
     namespace: Option<&str>,
     refers: impl Fn(&K) -> bool,
-) -> Vec<ObjectRef<DeserializeGuard<K>>>
+) -> Vec<ObjectRef<Kept<K>>>
 where
-    K: Resource<DynamicType = ()> + Clone + Debug + 'static,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + 'static,
 {
     store
         .state()
         .iter()
-        .filter(|guard| guard.meta().namespace.as_deref() == namespace)
-        .filter(|guard| guard.0.as_ref().is_ok_and(&refers))
-        .map(|guard| ObjectRef::from_obj(guard.as_ref()))
+        .filter(|kept| kept.meta().namespace.as_deref() == namespace)
+        .filter(|kept| kept.read().is_ok_and(|object| refers(&object)))
+        .map(|kept| ObjectRef::from_obj(kept.as_ref()))
         .collect()
 }
 
@@ -243,12 +251,10 @@ async fn run_scope<C: Component>(
     scope: Option<String>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let api = context.scoped::<DeserializeGuard<C::Kind>>(scope.as_deref());
+    let api = context.scoped::<Kept<C::Kind>>(scope.as_deref());
     let (store, writer) = reflector::store();
     let noting = Arc::clone(&context);
     let objects = watcher(api, watcher::Config::default())
-        // Nobody reads it, and it is half of an object.
-        .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .applied_objects()
         .inspect_ok(move |object| note::<C>(&noting, object));
@@ -260,6 +266,7 @@ async fn run_scope<C: Component>(
     let changed = context.made.listen(&kind, scope.as_deref());
     let controller = Controller::for_stream(objects, store)
         .reconcile_on(changed.map(|of| ObjectRef::new(&of.name).within(&of.namespace)))
+        .reconcile_on(due::<C>(Arc::clone(&context), scope.clone()))
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(async move {
             // An error means that the sender is gone, which is as good as a stop.
@@ -276,6 +283,10 @@ async fn run_scope<C: Component>(
                     let kind = C::Kind::kind(&());
                     let namespace = gone.namespace.as_deref().unwrap_or_default();
                     context.cache.forget(&key(&kind, namespace, &gone.name));
+                    context.metrics.forget(&kind, namespace, &gone.name);
+                    if kind == "Platform" {
+                        context.changes.gateway(namespace, &gone.name, None);
+                    }
                     context.references.note(&kind, namespace, &gone.name, &[]);
                 }
                 Err(error) => tracing::warn!(component = C::NAME, %error, "a watch failed; it is taken up again"),
@@ -284,13 +295,29 @@ async fn run_scope<C: Component>(
         .await;
 }
 
-fn note<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) {
+/// The objects that are to be looked at again though nothing has changed.
+fn due<C: Component>(
+    context: Arc<Context>,
+    scope: Option<String>,
+) -> impl Stream<Item = ObjectRef<Kept<C::Kind>>> {
+    stream::unfold(tokio::time::interval(SWEEP), |mut ticks| async {
+        ticks.tick().await;
+        Some(((), ticks))
+    })
+    .flat_map(move |()| {
+        let kind = C::Kind::kind(&());
+        let due = context.cache.take_due(&kind, scope.as_deref());
+        stream::iter(due).map(|(namespace, name)| ObjectRef::new(&name).within(&namespace))
+    })
+}
+
+fn note<C: Component>(context: &Context, object: &Kept<C::Kind>) {
     let meta = object.meta();
-    let (Ok(readable), Some(name)) = (&object.0, &meta.name) else {
+    let (Ok(readable), Some(name)) = (object.read(), &meta.name) else {
         return;
     };
     let namespace = meta.namespace.as_deref().unwrap_or_default();
-    let refers = C::refers(readable);
+    let refers = C::refers(&readable);
     let kind = C::Kind::kind(&());
     context.references.note(&kind, namespace, name, &refers);
 }
@@ -304,60 +331,70 @@ pub struct Retry {
 }
 
 async fn reconcile<C: Component>(
-    guard: Arc<DeserializeGuard<C::Kind>>,
+    kept: Arc<Kept<C::Kind>>,
     context: Arc<Context>,
 ) -> Result<Action, Retry> {
-    if is_stale::<C>(&context, &guard) {
+    if is_stale::<C>(&context, &kept) {
         return Ok(Action::requeue(SOON));
     }
-    let object = match &guard.0 {
+    let object = match kept.read() {
         Ok(object) => object,
-        Err(invalid) => return Err(unreadable::<C>(&context, &guard, &invalid.error).await),
+        Err(error) => return Err(unreadable::<C>(&context, &kept, &error).await),
     };
-    reconcile_one::<C>(&context, object).await
+    let again = reconcile_one::<C>(&context, &object).await?;
+    let late = again.filter(|after| *after >= LATE);
+    if let Some(owner) = owner_key::<C>(&kept) {
+        context.cache.set_due(&owner, late);
+    }
+    Ok(match again {
+        Some(after) if late.is_none() => Action::requeue(after),
+        _ => Action::await_change(),
+    })
 }
 
-fn last_status<C: Component>(
-    context: &Context,
-    object: &DeserializeGuard<C::Kind>,
-) -> Option<(u64, Duration)> {
+fn last_status<C: Component>(context: &Context, object: &Kept<C::Kind>) -> Option<(u64, Duration)> {
+    context.cache.status_written(&owner_key::<C>(object)?)
+}
+
+fn owner_key<C: Component>(object: &Kept<C::Kind>) -> Option<String> {
     let meta = object.meta();
-    let namespace = meta.namespace.as_deref()?;
-    let owner = key(&C::Kind::kind(&()), namespace, meta.name.as_deref()?);
-    context.cache.status_written(&owner)
+    let (namespace, name) = (meta.namespace.as_deref()?, meta.name.as_deref()?);
+    Some(key(&C::Kind::kind(&()), namespace, name))
 }
 
 /// Whether an object is as we left it by writing its status for what is asked of it now.
-fn is_ours<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) -> bool {
+fn is_ours<C: Component>(context: &Context, object: &Kept<C::Kind>) -> bool {
     let written = last_status::<C>(context, object).map(|(version, _)| version);
     let generation = object.meta().generation;
-    let conditions = object.0.as_ref().ok().and_then(C::Kind::status_ref);
+    let told_of_it = |object: C::Kind| {
+        let conditions = object.status_ref().map(ConditionedStatus::conditions);
+        let mut told = conditions.into_iter().flatten();
+        told.any(|condition| condition.observed_generation == generation)
+    };
     written.is_some()
         && written == resource_version(object.meta())
-        && conditions.is_some_and(|status| {
-            let mut told = status.conditions().iter();
-            told.any(|condition| condition.observed_generation == generation)
-        })
+        && object.read().is_ok_and(told_of_it)
 }
 
 /// Whether an object is older than the status that we wrote: what was told would be told again.
-fn is_stale<C: Component>(context: &Context, object: &DeserializeGuard<C::Kind>) -> bool {
+fn is_stale<C: Component>(context: &Context, object: &Kept<C::Kind>) -> bool {
     last_status::<C>(context, object).is_some_and(|(written, ago)| {
         ago < STALE && resource_version(object.meta()).is_some_and(|version| version < written)
     })
 }
 
-/// Reconciles one object once and writes its status: what the controller does at each change, and what tests call.
+/// Reconciles one object once and writes its status: what the controller does at each change, and what tests call. Gives
+/// after which time to look again though nothing has changed, if at all.
 ///
 /// # Errors
 /// When it is to be tried again; by then it has been told in the status, as an event and as a metric.
 pub async fn reconcile_one<C: Component>(
     context: &Context,
     object: &C::Kind,
-) -> Result<Action, Retry> {
+) -> Result<Option<Duration>, Retry> {
     let deleting = object.meta().deletion_timestamp.is_some();
     if deleting && !C::HANDLES_DELETION {
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     let started = Instant::now();
     if object.paused() && !deleting {
@@ -371,16 +408,15 @@ pub async fn reconcile_one<C: Component>(
             "spec.paused is true: nothing is changed",
             generation,
         );
-        return write::<C>(context, object, &status)
-            .await
-            .map(|()| Action::await_change());
+        note_change(context, object);
+        return write::<C>(context, object, &status).await.map(|()| None);
     }
     match C::reconcile(context, object).await {
         Ok(Reconciled::Gone) => {
             context
                 .metrics
                 .count_reconcile(C::NAME, "ok", started.elapsed());
-            Ok(Action::await_change())
+            Ok(None)
         }
         Ok(Reconciled::Status(mut status, again)) => {
             let generation = object.meta().generation;
@@ -399,18 +435,36 @@ pub async fn reconcile_one<C: Component>(
                 tell_availability::<C>(context, object, &status).await;
             }
             keep_transitions(object, &mut status);
+            note_change(context, object);
             write::<C>(context, object, &status).await?;
             context
                 .metrics
                 .count_reconcile(C::NAME, "ok", started.elapsed());
-            Ok(Action::requeue(again))
+            Ok(Some(again))
         }
         Err(failure) => {
             context
                 .metrics
                 .count_reconcile(C::NAME, failure.reason(), started.elapsed());
+            note_change(context, object);
             Err(failed::<C>(context, object, &failure).await)
         }
+    }
+}
+
+/// Notes that the spec is another one than that of which the status speaks.
+fn note_change<K: Resource<DynamicType = ()> + Conditioned>(context: &Context, object: &K) {
+    let meta = object.meta();
+    // A deletion is another generation, too, and not the doing of who wrote the spec.
+    if meta.deletion_timestamp.is_some() {
+        return;
+    }
+    let conditions = object.status_ref().map(ConditionedStatus::conditions);
+    let mut told = conditions.into_iter().flatten();
+    let known = told.any(|condition| condition.observed_generation == meta.generation);
+    if let (false, Some(namespace), Some(name)) = (known, &meta.namespace, &meta.name) {
+        let resource = ApiResource::erase::<K>(&());
+        context.changes.note(resource, namespace, name);
     }
 }
 

@@ -2,20 +2,24 @@
 
 pub mod action;
 pub mod batch;
+pub mod changes;
 pub mod cli;
 pub mod context;
 pub mod controller;
 pub mod disk;
+pub mod druid;
 pub mod eventsource;
 pub mod flow;
 pub mod generate;
 pub mod hdfs;
+pub mod ingestion;
 pub mod job;
 pub mod kafka;
 pub mod leader;
 pub mod made;
 pub mod metrics;
 pub mod mongo;
+pub mod monitoring;
 mod names;
 pub mod network;
 pub mod openwhisk;

@@ -13,10 +13,6 @@ use millrace_operator::{generate, run};
 use sha2::{Digest, Sha256};
 use tracing_subscriber::EnvFilter;
 
-// Reconciles make and drop many small values: this spends less on them than the allocator of glibc, and gives more back.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The operator of Millrace.
 #[derive(Debug, Parser)]
 #[command(name = "millrace-operator", version, about = "The operator of Millrace", long_about = None)]
@@ -69,6 +65,9 @@ struct RunArguments {
     /// Image of Apache Hadoop where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_HADOOP", value_name = "IMAGE")]
     image_hadoop: String,
+    /// Image of Apache Druid where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_DRUID", value_name = "IMAGE")]
+    image_druid: String,
     /// Image of PostgreSQL where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_POSTGRES", value_name = "IMAGE")]
     image_postgres: String,
@@ -144,8 +143,11 @@ fn main() -> ExitCode {
 // Not the version: two builds of one version may differ too.
 fn build_of(images: &Images) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("this program's path")?;
-    let bytes = std::fs::read(&program).with_context(|| program.display().to_string())?;
-    let digest = format!("{:x}", Sha256::digest(&bytes));
+    let told = || program.display().to_string();
+    let mut file = std::fs::File::open(&program).with_context(told)?;
+    let mut digest = Sha256::new();
+    std::io::copy(&mut file, &mut digest).with_context(told)?;
+    let digest = format!("{:x}", digest.finalize());
     Ok(fingerprint(&(&digest, images.all())))
 }
 
@@ -167,6 +169,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 kafka: arguments.image_kafka,
                 zookeeper: arguments.image_zookeeper,
                 hadoop: arguments.image_hadoop,
+                druid: arguments.image_druid,
                 postgres: arguments.image_postgres,
                 mongodb: arguments.image_mongodb,
                 mongo_wire: arguments.image_mongo_wire,

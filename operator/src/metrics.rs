@@ -1,5 +1,8 @@
 //! What the operator counts, for Prometheus.
 
+mod objects;
+mod servers;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +13,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use serde_json::Value;
+
+use crate::remote::postgres::Activity;
+use objects::Objects;
+use servers::Servers;
 
 /// Labels of what one reconcile did.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -36,6 +44,8 @@ pub struct Metrics {
     seconds: Family<ComponentLabel, Histogram, fn() -> Histogram>,
     writes: Family<KindLabel, Counter>,
     leader: Gauge,
+    objects: Objects,
+    servers: Servers,
 }
 
 fn histogram() -> Histogram {
@@ -70,12 +80,18 @@ impl Default for Metrics {
             "1 while this operator leads, 0 while it stands by",
             leader.clone(),
         );
+        let objects = Objects::default();
+        let servers = Servers::default();
+        registry.register_collector(Box::new(objects.clone()));
+        registry.register_collector(Box::new(servers.clone()));
         Self {
             registry: Arc::new(Mutex::new(registry)),
             reconciles,
             seconds,
             writes,
             leader,
+            objects,
+            servers,
         }
     }
 }
@@ -108,6 +124,24 @@ impl Metrics {
     /// Says whether this operator leads.
     pub fn set_leader(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+    }
+
+    /// Tells what the status of a resource says.
+    pub fn tell_status(&self, kind: &str, namespace: &str, name: &str, status: &Value) {
+        self.objects.tell(kind, namespace, name, status);
+    }
+
+    /// Says nothing more of a resource that is gone.
+    pub fn forget(&self, kind: &str, namespace: &str, name: &str) {
+        self.objects.forget(kind, namespace, name);
+        if kind == "PostgresCluster" {
+            self.servers.tell(namespace, name, None);
+        }
+    }
+
+    /// A PostgreSQL does this; nothing is known of it while it cannot be asked.
+    pub fn tell_postgres(&self, namespace: &str, name: &str, activity: Option<Activity>) {
+        self.servers.tell(namespace, name, activity);
     }
 
     /// Writes of one kind so far.
@@ -159,5 +193,26 @@ mod tests {
             "{text}"
         );
         assert_eq!(metrics.writes("ConfigMap"), 1);
+    }
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let metrics = Metrics::default();
+        metrics.count_reconcile("kafka", "ok", Duration::from_millis(3));
+        metrics.count_write("ConfigMap");
+        metrics.tell_status(
+            "Platform",
+            "m",
+            "dev",
+            &serde_json::json!({"conditions": [{"type": "Available", "status": "True"}],
+                "flow": {"canary": {}, "stages": [{"stage": "told", "lagRecords": 1, "lagSeconds": 1, "newestSeconds": 1, "canarySeconds": 1}]}}),
+        );
+        metrics.tell_postgres("m", "p", Some(Activity::default()));
+        let text = metrics.text();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_operator_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
     }
 }

@@ -102,6 +102,8 @@ pub fn registry() -> Vec<Registered> {
         Registered::of::<crate::hdfs::Hdfs>(),
         Registered::of::<crate::postgres::Postgres>(),
         Registered::of::<crate::mongo::Mongo>(),
+        Registered::of::<crate::druid::Druids>(),
+        Registered::of::<crate::remote::ingestion::Ingestions>(),
         Registered::of::<crate::openwhisk::Whisks>(),
         Registered::of::<crate::remote::action::Actions>(),
         Registered::of::<crate::remote::trigger::Triggers>(),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderName, StatusCode};
 use axum::routing::get;
 use futures::future::{join_all, select_all};
 use kube::client::ClientBuilder;
@@ -191,10 +192,11 @@ impl Drop for Tasks {
 }
 
 async fn control(context: Arc<Context>, stopped: watch::Receiver<bool>) -> Result<(), RunError> {
-    let _watches = Tasks(vec![tokio::spawn(made::watch(
-        Arc::clone(&context),
-        owned(),
-    ))]);
+    let telling = Arc::clone(&context);
+    let _beside = Tasks(vec![
+        tokio::spawn(made::watch(Arc::clone(&context), owned())),
+        tokio::spawn(async move { telling.changes.tell(&telling.client).await }),
+    ]);
     let mut tasks = Tasks(
         registry()
             .into_iter()
@@ -236,8 +238,9 @@ async fn serve(listener: TcpListener, served: Served) {
     }
 }
 
-async fn metrics(State(served): State<Served>) -> String {
-    served.context.metrics.text()
+async fn metrics(State(served): State<Served>) -> ([(HeaderName, &'static str); 1], String) {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, kind)], served.context.metrics.text())
 }
 
 async fn ready(State(served): State<Served>) -> (StatusCode, &'static str) {

@@ -1,5 +1,6 @@
 //! Types that several custom resources share: quantities, storage, resources, references.
 
+mod metadata;
 mod operation;
 
 use std::borrow::Cow;
@@ -9,6 +10,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+pub use metadata::without_managed_fields;
 pub use operation::{
     Day, DeletionPolicy, MaintenanceWindow, Operation, Windows, moment, override_pods, tell_stopped,
 };

@@ -113,7 +113,7 @@ fn is_open(from: Peer, target: &Target) -> bool {
     let to = Peer::Component(target.component);
     EDGES.iter().any(|edge| {
         // A component gets out only where an edge of its own leads.
-        let may_leave = !matches!(from, Peer::Component(_));
+        let may_leave = !matches!(from, Peer::Component(_) | Peer::Part(..));
         let comes = edge.from == from || (edge.from == Peer::Anywhere && may_leave);
         edge.to == to && comes && (edge.ports.is_empty() || edge.ports.contains(&target.port))
     })
@@ -190,9 +190,21 @@ fn edges_are_open_and_all_others_closed(platform: &Platform) {
     assert!(open >= 8 && closed >= 20, "{open} open, {closed} closed");
 }
 
-/// An image that is nowhere, a broker that is gone with its volume, users whose Kafka never answers again: the namespace
-/// goes all the same.
+/// Writes into Kafka's volume until there is no room. A broker that ends for it takes the command with it.
+fn fill_the_volume(platform: &Platform) {
+    let write = "cat /dev/zero > /var/lib/kafka/data/rest";
+    let shell = ["exec", "s-kafka-0", "-c", "kafka", "--", "sh", "-c", write];
+    let told = platform.kubectl(&shell).unwrap_err().to_string();
+    assert!(
+        told.contains("No space left") || told.contains("exit code 137"),
+        "{told}"
+    );
+}
+
+/// A volume without room, an image that is nowhere, a broker that is gone with its volume, users whose Kafka never answers
+/// again: the namespace goes all the same.
 fn what_is_broken_goes_with_its_namespace(platform: &Platform) {
+    fill_the_volume(platform);
     let patch = json!({"spec": {"kafka": {"image": "localhost/nowhere:1"}, "gateway": {"image": "localhost/nowhere:1"}}});
     let kubectl = |arguments: &[&str]| platform.kubectl(arguments).unwrap();
     kubectl(&[

@@ -40,7 +40,11 @@ fn of_topic(view: &View) -> usize {
 
 fn is_quiet(seen: &Seen) -> bool {
     let moved = seen.moved.as_ref().unwrap();
-    moved.moves.is_none() && moved.plan.told().is_none() && moved.failed.is_none()
+    let plan = &moved.plan;
+    moved.moves.is_none()
+        && plan.told().is_none()
+        && plan.refused.is_none()
+        && moved.failed.is_none()
 }
 
 fn voters(view: &View) -> BTreeSet<i32> {

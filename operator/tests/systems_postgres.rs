@@ -19,7 +19,7 @@ use millrace_operator::postgres::crd::PostgresClusterStatus;
 use millrace_operator::postgres::files::{REFUSED, VOLUME_AT};
 use millrace_operator::postgres::validate::Founding;
 use millrace_operator::postgres::{ValidatedPostgres, wanted};
-use millrace_operator::remote::pipeline::converge;
+use millrace_operator::remote::pipeline::{Remote as _, converge};
 use millrace_operator::remote::postgres::{PostgresError, RemotePostgres, Session};
 use millrace_testkit::postgres;
 use postgres_pod::{Pod, cluster, valid};
@@ -100,6 +100,18 @@ async fn databases_and_roles_are_made_and_kept() {
         .await
         .unwrap();
     let ann = pod.session(&first, "ann").await.unwrap();
+    score.batch_execute("BEGIN; SELECT 1").await.unwrap();
+    let (login, asked) = (pod.superuser(&first), wanted(&first, None));
+    let seen = RemotePostgres::new(&login, &asked).observe().await.unwrap();
+    score.batch_execute("COMMIT").await.unwrap();
+    let seen = seen.activity;
+    // The operator's own session too.
+    assert!(seen.connections >= 3, "{seen:?}");
+    let most = text(&score, "SHOW max_connections").await;
+    assert_eq!(seen.connections_limit.to_string(), most);
+    assert_eq!((seen.waiting, seen.deadlocks), (0, 0), "{seen:?}");
+    assert!(seen.commits > 0 && seen.blocks_hit > 0, "{seen:?}");
+    assert!((0..60).contains(&seen.longest_transaction), "{seen:?}");
     let read = "SELECT vehicle FROM public.score";
     assert_eq!(text(&ann, read).await, "v1");
     assert!(

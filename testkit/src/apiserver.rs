@@ -16,7 +16,8 @@ const TOKEN: &str = "administrator-of-the-tests";
 pub struct ApiServer {
     directory: tempfile::TempDir,
     hyperkube: PathBuf,
-    _server: Server,
+    port: u16,
+    server: Server,
 }
 
 impl ApiServer {
@@ -28,6 +29,14 @@ impl ApiServer {
     /// # Errors
     /// It does not come up, or it is required and missing.
     pub fn start() -> anyhow::Result<Option<Self>> {
+        Self::start_with(&[])
+    }
+
+    /// The same with further arguments of kube-apiserver.
+    ///
+    /// # Errors
+    /// As [`ApiServer::start`].
+    pub fn start_with(arguments: &[String]) -> anyhow::Result<Option<Self>> {
         let binary = std::env::var_os("MILLRACE_HYPERKUBE")
             .map(PathBuf::from)
             .or_else(|| newest("cluster-", "hyperkube"));
@@ -73,7 +82,8 @@ impl ApiServer {
                 ))
                 // Nothing gives default service accounts here, and no pod ever runs.
                 .arg("--disable-admission-plugins=ServiceAccount")
-                .arg("--profiling=false"),
+                .arg("--profiling=false")
+                .args(arguments),
             &at.join("apiserver.log"),
         )?;
         server
@@ -82,7 +92,8 @@ impl ApiServer {
         let api = Self {
             directory,
             hyperkube,
-            _server: server,
+            port,
+            server,
         };
         api.wait_ready()?;
         Ok(Some(api))
@@ -94,6 +105,18 @@ impl ApiServer {
         self.directory.path().join("kubeconfig")
     }
 
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path of the authority of its certificate, which has the name 127.0.0.1.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.directory.path().join("certificates/apiserver.crt")
+    }
+
     /// `kubectl` for this server.
     #[must_use]
     pub fn kubectl(&self) -> Command {
@@ -103,6 +126,18 @@ impl ApiServer {
             .arg("--kubeconfig")
             .arg(self.kubeconfig());
         command
+    }
+
+    /// Lets it hang, or go on.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn hang(&self, hangs: bool) -> anyhow::Result<()> {
+        let signal = if hangs { "-STOP" } else { "-CONT" };
+        let pid = self.server.pid().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status()?;
+        anyhow::ensure!(sent.success(), "{pid} cannot be signalled");
+        Ok(())
     }
 
     fn wait_ready(&self) -> anyhow::Result<()> {

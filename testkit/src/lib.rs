@@ -6,20 +6,28 @@
 
 mod apiserver;
 mod documents;
+mod druid;
 mod hdfs;
 mod kafka;
+mod npm;
 mod place;
 mod platform;
 mod postgres;
 mod process;
+mod prometheus;
 mod python;
+mod registry;
 
 pub use apiserver::ApiServer;
 pub use documents::DocumentStore;
+pub use druid::{Druid, druid};
 pub use hdfs::{Hdfs, HdfsPlan, hadoop, zookeeper};
 pub use kafka::Kafka;
+pub use npm::npm;
 pub use place::{cache_dir, data_dir, golden_dir, left_out, repository_root};
 pub use platform::{Platform, fresh};
 pub use postgres::{PostgresPod, postgres};
-pub use process::{Server, free_port, own_loopback, wait_for_port};
+pub use process::{Server, exporting_at, free_port, own_loopback, wait_for_port};
+pub use prometheus::prometheus;
 pub use python::python;
+pub use registry::Registry;

@@ -100,6 +100,13 @@ pub fn own_loopback(net: u8, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(127, run, net, host)
 }
 
+/// A built start script whose exporter of metrics listens on one address alone: its port is the same for every server, and
+/// another test has servers on addresses of its own.
+#[must_use]
+pub fn exporting_at(script: &str, address: &str) -> String {
+    script.replace("=9404:", &format!("={address}:9404:"))
+}
+
 /// Ports that [`free_port`] gives out: below those that Linux takes for outgoing connections (32768 and up by default),
 /// so that no client of a test sits on one before its server does.
 const PORTS: std::ops::Range<u32> = 20_000..30_000;

@@ -89,8 +89,14 @@ pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
     let log = context.log("build-actions")?;
     let zips = context.target().join("actions");
     std::fs::create_dir_all(&zips)?;
-    let sources =
-        ["Cargo.lock", "Cargo.toml", "jobs/actions", "jobs/contract"].map(|p| context.root.join(p));
+    let sources = [
+        "Cargo.lock",
+        "Cargo.toml",
+        "jobs/actions",
+        "jobs/contract",
+        "jobs/harness",
+    ]
+    .map(|p| context.root.join(p));
     let (key, stamp) = (files::key(&sources)?, zips.join("sources.key"));
     if std::fs::read_to_string(&stamp).is_ok_and(|old| old == key) {
         return Ok(zips);
@@ -216,6 +222,14 @@ pub fn mongo_wire(context: &Context) -> anyhow::Result<PathBuf> {
     laid_out(context, "mongo-wire", "home")
 }
 
+/// Druid's jars from Maven; gives the directory that holds `lib` and `extensions`.
+///
+/// # Errors
+/// Maven cannot fetch them.
+pub fn druid_libs(context: &Context) -> anyhow::Result<PathBuf> {
+    laid_out(context, "druid", "home")
+}
+
 /// What the pom.xml of an image lays out, kept by the key of that file and of the sources beside it.
 fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBuf> {
     let of_image = context.root.join("images").join(image);
@@ -243,8 +257,12 @@ fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBu
     Ok(out)
 }
 
-/// The base image of PostgreSQL, and the Debian packages in it.
-pub const POSTGRES: (&str, &str) = ("postgres", "ca-certificates,postgresql-15,tini");
+/// The base image of PostgreSQL, and the Debian packages in it. The cache goes by the name: other packages need another one.
+/// Patroni's package is content with a client of any store, so that of Kubernetes is named.
+pub const POSTGRES: (&str, &str) = (
+    "postgres-patroni",
+    "ca-certificates,patroni,postgresql-15,python3-kubernetes,tini",
+);
 
 /// The root file system of the image of PostgreSQL, unpacked, in which tests run its server.
 ///

@@ -47,6 +47,7 @@ pub fn fetch(context: &Context) -> anyhow::Result<()> {
     builds::zookeeper_libs(context)?;
     builds::hadoop_libs(context)?;
     builds::mongo_wire(context)?;
+    builds::druid_libs(context)?;
     builds::postgres_root(context).map(|_| ())
 }
 
@@ -107,6 +108,18 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             inputs: vec![("share".to_owned(), builds::hadoop_libs(context)?)],
         },
         Recipe {
+            name: "druid",
+            directory: "druid",
+            base: "java",
+            inputs: vec![
+                ("lib".to_owned(), builds::druid_libs(context)?.join("lib")),
+                (
+                    "extensions".to_owned(),
+                    builds::druid_libs(context)?.join("extensions"),
+                ),
+            ],
+        },
+        Recipe {
             name: "mongo-wire",
             directory: "mongo-wire",
             base: "java",
@@ -115,7 +128,7 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
         Recipe {
             name: "postgres",
             directory: "postgres",
-            base: "postgres",
+            base: "postgres-patroni",
             inputs: Vec::new(),
         },
         Recipe {

@@ -36,6 +36,7 @@ pub fn operator(context: &Context, cluster: &Cluster, images: &[Image]) -> anyho
                 "kafka" => "images.kafka",
                 "zookeeper" => "images.zookeeper",
                 "hadoop" => "images.hadoop",
+                "druid" => "images.druid",
                 "postgres" => "images.postgres",
                 "mongo-wire" => "images.mongoWire",
                 "millrace-stream" => "images.stream",

@@ -11,6 +11,7 @@ mod evidence;
 mod files;
 mod images;
 mod install;
+mod memory;
 mod packages;
 mod report;
 mod run;
@@ -75,6 +76,11 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, num_args = 0..)]
         arguments: Vec<String>,
     },
+    /// Print the memory of each pod of the local cluster, as docs/measurements.md has it
+    Memory {
+        #[command(flatten)]
+        target: Target,
+    },
     /// Print the path of the kubeconfig
     Kubeconfig {
         #[command(flatten)]
@@ -119,6 +125,7 @@ fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
         Task::Down { target } => up::down(&context, &target)?,
         Task::Test { tier, require } => return tests::test(&context, &tier, require),
         Task::Replay { target, arguments } => return drive::replay(&context, &target, &arguments),
+        Task::Memory { target } => memory::memory(&context, &target)?,
         Task::Kubeconfig { target } => {
             println!("{}", cluster::kubeconfig(&context, &target)?.display());
         }

@@ -20,6 +20,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("mkfs.xfs", "xfsprogs"),
     ("mmdebstrap", "mmdebstrap"),
     ("nft", "nftables"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("perl", "perl"),

@@ -114,7 +114,10 @@ pub fn prepare(
         ));
         able.retain(|t| *t != Tier::Cluster);
     }
-    let go = able.iter().any(|t| matches!(t, Tier::Api | Tier::Cluster));
+    // Patroni keeps its leases in Kubernetes.
+    let go = able
+        .iter()
+        .any(|t| matches!(t, Tier::Api | Tier::Systems | Tier::Cluster));
     let jars = able
         .iter()
         .any(|t| matches!(t, Tier::Systems | Tier::Cluster));
@@ -169,9 +172,9 @@ fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> a
     })
 }
 
-/// The systems tier in two lanes that take about as long. Its tests wait for servers most of the time, and each has ports and
+/// The systems tier in three lanes that take about as long. Its tests wait for servers most of the time, and each has ports and
 /// files of its own.
-const LANES: [&str; 2] = ["systems_[a-dg]*", "systems_[!a-dg]*"];
+const LANES: [&str; 3] = ["systems_[acg]*", "systems_[de]*", "systems_[!acdeg]*"];
 
 fn systems(
     context: &Context,
@@ -235,14 +238,13 @@ pub fn ignored(
         command.env("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?);
         command.env("MILLRACE_ZOOKEEPER", builds::zookeeper_libs(context)?);
         command.env("MILLRACE_MONGO_WIRE", builds::mongo_wire(context)?);
+        command.env("MILLRACE_DRUID", builds::druid_libs(context)?);
         command.env("MILLRACE_HADOOP", builds::hadoop_libs(context)?);
         command.env("MILLRACE_POSTGRES", builds::postgres_root(context)?);
-        if !name.starts_with("systems") {
-            command.env(
-                "MILLRACE_HYPERKUBE",
-                builds::cluster(context)?.join("hyperkube"),
-            );
-        }
+        command.env(
+            "MILLRACE_HYPERKUBE",
+            builds::cluster(context)?.join("hyperkube"),
+        );
         command.env("MILLRACE_TARGET_DIR", context.target());
         command.envs(variables.iter().map(|(k, v)| (*k, v.as_str())));
         if require {

@@ -1,7 +1,8 @@
 //! From an alert to what the driver should do about it, and how soon.
 
-use millrace_contract::{Alert, Severity, ZoneAhead};
+use millrace_contract::{Alert, Severity, TraceParent, ZoneAhead, trace};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::ActionError;
 
@@ -127,6 +128,26 @@ pub struct AssessInput {
     /// The rest.
     #[serde(flatten)]
     pub params: AssessParams,
+    /// The attributes of the alert's event, as dispatch tells them. Whatever they are, no warning fails for them.
+    #[serde(default)]
+    pub cloudevent: Value,
+}
+
+impl AssessInput {
+    /// The trace that the alert belongs to.
+    fn traceparent(&self) -> Option<String> {
+        let told = self.cloudevent.get(trace::NAME)?.as_str()?;
+        let trace: TraceParent = told.parse().ok()?;
+        Some(trace.to_string())
+    }
+
+    /// What the alert asks of the driver, with its trace. Pure.
+    pub fn assessment(&self) -> Assessment {
+        Assessment {
+            traceparent: self.traceparent(),
+            ..assess(&self.alert, &self.params)
+        }
+    }
 }
 
 /// An alert with what to do about it: the output of `assess-vehicle` and `warn-geofence`.
@@ -144,6 +165,9 @@ pub struct Assessment {
     /// IANA name of the time zone for times of day, when one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// The trace of the event that raised the alert, so that one id is found from the gateway to here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
 }
 
 /// Says what an alert asks of the driver. Pure: the same alert gives the same assessment.
@@ -158,6 +182,7 @@ pub fn assess(alert: &Alert, params: &AssessParams) -> Assessment {
         advice,
         language: params.language.clone(),
         time_zone: params.time_zone.clone(),
+        traceparent: None,
     }
 }
 
@@ -237,7 +262,7 @@ fn zone_advice(zone: &ZoneAhead, severity: Severity) -> (Urgency, Advice) {
 pub fn action(input: AssessInput) -> Result<Assessment, ActionError> {
     check(&input.alert)?;
     check_time_zone(input.params.time_zone.as_deref())?;
-    Ok(assess(&input.alert, &input.params))
+    Ok(input.assessment())
 }
 
 /// Refuses alerts that could be told to nobody, or only as nonsense.

@@ -9,9 +9,6 @@ pub enum ActionError {
     /// The input is wrong; asking again with the same input fails again.
     #[error("{0}")]
     Input(Invalid),
-    /// The input is no JSON of the action's shape.
-    #[error("input: {0}; send the object that the action's documentation describes")]
-    Shape(String),
     /// A warning did not reach every channel. Channels and reasons are told; asking again tells those that took it
     /// nothing new.
     #[error("{failed}{}", told(.delivered))]
@@ -24,12 +21,7 @@ pub enum ActionError {
     /// MongoDB is away, or what it holds cannot be read.
     #[error("mongodb: {0}")]
     Documents(String),
-    /// The action panicked, which is a fault of ours.
-    #[error(
-        "the action panicked: {0}; this is a fault in the action, please report it with its input"
-    )]
-    Panicked(String),
-    /// The answer could not be written as JSON.
+    /// What a channel is sent could not be written as JSON.
     #[error("the answer could not be encoded: {0}")]
     Encode(String),
 }

@@ -1,7 +1,7 @@
 //! The action `warn-geofence`: says what a zone ahead asks of the driver.
 
 use crate::ActionError;
-use crate::assess::{AssessInput, Assessment, assess, check, check_time_zone};
+use crate::assess::{AssessInput, Assessment, check, check_time_zone};
 
 /// The action: takes an alert about a zone, gives what `notify-driver` takes.
 ///
@@ -32,7 +32,7 @@ pub fn action(input: AssessInput) -> Result<Assessment, ActionError> {
             ));
         }
     }
-    Ok(assess(&input.alert, &input.params))
+    Ok(input.assessment())
 }
 
 #[cfg(test)]
@@ -47,6 +47,7 @@ mod tests {
         action(AssessInput {
             alert,
             params: AssessParams::default(),
+            cloudevent: serde_json::Value::Null,
         })
     }
 

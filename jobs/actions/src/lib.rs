@@ -1,6 +1,6 @@
-//! The OpenWhisk actions of Millrace and the harness that runs them.
+//! The OpenWhisk actions of Millrace.
 //!
-//! An action is a plain function; the [`harness`] speaks the ActionLoop protocol around it.
+//! An action is a plain function; the harness (`millrace-harness`) speaks the ActionLoop protocol around it.
 //! [`assess`](assess::assess) and [`render`](render::render) are pure, so that
 //! the local door tells a driver the very words that the platform would.
 
@@ -9,7 +9,6 @@ mod channels;
 mod documents;
 pub mod error;
 pub mod geofence;
-pub mod harness;
 pub mod language;
 pub mod notify;
 pub mod offer;
@@ -21,5 +20,5 @@ mod speech;
 
 pub use assess::{Advice, AssessParams, Assessment, Urgency, assess};
 pub use error::ActionError;
-pub use harness::{Context, run, run_with_context};
+pub use millrace_harness::{Context, run, run_with_context};
 pub use render::{Rendered, render};

@@ -4,10 +4,11 @@
 //! webhook knows it by its `webhook-id`, a mailbox by its Message-ID.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::{Notification, Severity};
+use millrace_harness::Context;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::assess::{Assessment, check, check_time_zone};
@@ -17,7 +18,6 @@ use crate::channels::webhook::{self, Event, Webhook};
 use crate::channels::{Channel, Outcome, tell};
 use crate::documents::{Documents, DocumentsParams};
 use crate::error::ActionError;
-use crate::harness::Context;
 use crate::language::FALLBACK;
 use crate::render::{Rendered, render};
 use crate::secret::Scrubber;
@@ -163,11 +163,14 @@ pub fn action(input: NotifyInput, context: &Context) -> Result<Delivery, ActionE
     check_time_zone(input.assessment.time_zone.as_deref())?;
     let now = Timestamp::now();
     let patience = context
-        .remaining(now)
+        .remaining(SystemTime::now())
         .map_or(DEFAULT_PATIENCE, |left| left.saturating_sub(RESERVE));
     let mut scrubber = Scrubber::default();
     let mut input = input;
     of_the_driver(&mut input, &mut scrubber)?;
+    if let Some(trace) = &input.assessment.traceparent {
+        eprintln!("alert {}: traceparent {trace}", input.assessment.alert.id);
+    }
     let rendered = words(&input.assessment);
     let channels = channels(&input, &rendered, now, patience, &mut scrubber)?;
     let outcomes = tell(&channels, patience, &scrubber);
@@ -349,12 +352,14 @@ fn channels(
             input.ttl_seconds,
             input.speak_info,
         );
-        channels.push(Box::new(Gateway::new(
+        let gateway = Gateway::new(
             &input.gateway_url,
             &input.notify_token,
             VEHICLE,
             &notification,
-        )?));
+        )?;
+        let traceparent = assessment.traceparent.as_deref();
+        channels.push(Box::new(gateway.traced(traceparent)));
     }
     if named(webhook::NAME) {
         let params = webhook::Params {

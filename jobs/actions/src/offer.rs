@@ -5,11 +5,12 @@
 //! a time. So an activation may be repeated at any point: it goes on with what was written down.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
 use millrace_contract::driver::{HireScore, OFFER_RULES, Offer, OfferRule, Profile};
+use millrace_harness::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::channels::gateway::{Gateway, OFFERS};
@@ -18,7 +19,6 @@ use crate::channels::webhook::{self, Event, Webhook};
 use crate::channels::{Channel, Letter, Outcome, tell};
 use crate::documents::{Claim, Documents, DocumentsParams};
 use crate::error::ActionError;
-use crate::harness::Context;
 use crate::language::{FALLBACK, lookup};
 use crate::secret::{Scrubber, Secret};
 
@@ -169,7 +169,7 @@ pub fn action(input: OfferInput, context: &Context) -> Result<Made, ActionError>
     input.event.validate().map_err(ActionError::Input)?;
     let now = Timestamp::now();
     let patience = context
-        .remaining(now)
+        .remaining(SystemTime::now())
         .map_or(DEFAULT_PATIENCE, |left| left.saturating_sub(RESERVE));
     let mut scrubber = Scrubber::default();
     let documents = Documents::open(&input.documents, &mut scrubber)?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use millrace_actions::ActionError;
-use millrace_actions::harness::serve_lines;
+use millrace_harness::serve_lines;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::trace::{HEADER, TraceParent};
 use crate::{Alert, Invalid, Notification, Telemetry, VehicleEvent};
 
 /// Content type of every record value.
@@ -64,6 +65,8 @@ pub struct CloudEvent {
     pub subject: Option<String>,
     /// The vehicle's sequence number (telemetry only).
     pub sequence: Option<u64>,
+    /// The trace that it belongs to, where one is known (the extension Distributed Tracing).
+    pub trace: Option<TraceParent>,
 }
 
 impl CloudEvent {
@@ -76,6 +79,7 @@ impl CloudEvent {
             time: t.time,
             subject: Some(t.vehicle.clone()),
             sequence: Some(t.sequence),
+            trace: None,
         }
     }
 
@@ -89,6 +93,7 @@ impl CloudEvent {
             time: e.time,
             subject: Some(e.vehicle.clone()),
             sequence: None,
+            trace: None,
         }
     }
 
@@ -101,6 +106,7 @@ impl CloudEvent {
             time: a.event_time,
             subject: Some(a.vehicle.clone()),
             sequence: None,
+            trace: None,
         }
     }
 
@@ -113,6 +119,7 @@ impl CloudEvent {
             time: n.event_time,
             subject: Some(n.vehicle.clone()),
             sequence: None,
+            trace: None,
         }
     }
 
@@ -125,7 +132,15 @@ impl CloudEvent {
             time: letter.received_at,
             subject: letter.vehicle.clone(),
             sequence: None,
+            trace: None,
         }
+    }
+
+    /// The same event as a part of a trace.
+    #[must_use]
+    pub fn traced(mut self, trace: Option<TraceParent>) -> Self {
+        self.trace = trace;
+        self
     }
 
     /// The record headers.
@@ -144,17 +159,20 @@ impl CloudEvent {
         if let Some(sequence) = self.sequence {
             headers.push(("ce_sequence".to_owned(), sequence.to_string()));
         }
+        if let Some(trace) = self.trace {
+            headers.push((HEADER.to_owned(), trace.to_string()));
+        }
         headers
     }
 
-    /// Reads record headers; unknown ones (extensions) are ignored.
+    /// Reads record headers; unknown ones (extensions) are ignored, and a trace that cannot be read.
     ///
     /// # Errors
     /// A required attribute is missing or cannot be read; names the header.
     pub fn from_headers<'a, V: AsRef<[u8]> + ?Sized + 'a>(
         headers: impl IntoIterator<Item = (&'a str, &'a V)>,
     ) -> Result<Self, Invalid> {
-        let mut found: [Option<&'a str>; 7] = [None; 7];
+        let mut found: [Option<&'a str>; 8] = [None; 8];
         for (name, value) in headers {
             if let Some(i) = NAMES.iter().position(|n| n.eq_ignore_ascii_case(name)) {
                 found[i] = Some(std::str::from_utf8(value.as_ref()).map_err(|_| {
@@ -167,7 +185,16 @@ impl CloudEvent {
                 })?);
             }
         }
-        let [version, id, source, event_type, time, subject, sequence] = found;
+        let [
+            version,
+            id,
+            source,
+            event_type,
+            time,
+            subject,
+            sequence,
+            trace,
+        ] = found;
         let required = |value: Option<&'a str>, name: &str| {
             value.filter(|v| !v.is_empty()).ok_or_else(|| {
                 Invalid::new(name, "", "missing", "write CloudEvents 1.0 in binary mode")
@@ -216,11 +243,12 @@ impl CloudEvent {
                     })
                 })
                 .transpose()?,
+            trace: trace.and_then(|text| text.parse().ok()),
         })
     }
 }
 
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "ce_specversion",
     "ce_id",
     "ce_source",
@@ -228,6 +256,7 @@ const NAMES: [&str; 7] = [
     "ce_time",
     "ce_subject",
     "ce_sequence",
+    HEADER,
 ];
 
 #[cfg(test)]
@@ -237,7 +266,8 @@ mod tests {
     #[test]
     fn headers_round_trip() {
         let t = Telemetry::new("car-1", 42, "2026-01-01T00:00:00.5Z".parse().unwrap());
-        let event = CloudEvent::of_telemetry(&t, "/millrace/gateway");
+        let trace = TraceParent::new(7, 9);
+        let event = CloudEvent::of_telemetry(&t, "/millrace/gateway").traced(Some(trace));
         let headers = event.headers();
         let get = |n: &str| {
             headers
@@ -251,6 +281,7 @@ mod tests {
         assert_eq!(get("ce_subject"), Some("car-1"));
         assert_eq!(get("ce_sequence"), Some("42"));
         assert_eq!(get("content-type"), Some("application/json"));
+        assert_eq!(get("ce_traceparent"), Some(&*trace.to_string()));
         let read = CloudEvent::from_headers(headers.iter().map(|(k, v)| (k.as_str(), v.as_str())));
         assert_eq!(read.unwrap(), event);
     }

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod analyse;
 pub mod archive;
+pub mod audit;
 pub mod cloudevent;
 pub mod codec;
 pub mod dead_letter;
@@ -16,12 +17,14 @@ pub mod field;
 pub mod generate;
 pub mod invalid;
 pub mod materialize;
+pub mod metric;
 pub mod pseudonym;
 pub mod score;
 #[rustfmt::skip]
 pub mod telemetry;
 pub mod time;
 pub mod topics;
+pub mod trace;
 pub mod vehicle;
 pub mod vehicle_event;
 
@@ -32,5 +35,6 @@ pub use field::{Field, Kind, Privacy};
 pub use invalid::Invalid;
 pub use telemetry::{FIELDS, Telemetry};
 pub use time::{TimeLimits, check_time};
+pub use trace::TraceParent;
 pub use vehicle::check_vehicle_id;
 pub use vehicle_event::{Component, EventKind, InboundEvent, VehicleEvent};

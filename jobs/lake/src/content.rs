@@ -4,6 +4,8 @@
 //! a number's type is: so a partition keeps its sum when it is compacted and when its schema grows. It finds
 //! accidents; it is no protection against somebody who wants to deceive.
 
+mod row;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use twox_hash::XxHash3_128;
 
 use crate::error::LakeError;
+use row::{Bytes, Name};
 
 /// A number of rows and the sum of their hashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -117,45 +120,15 @@ impl Content {
         }
         columns.sort_by_key(|(name, _)| name.text);
         let mut total = Self::default();
-        let mut bytes = Vec::with_capacity(1024);
+        let mut bytes = Bytes::default();
         for row in 0..batch.num_rows() {
             bytes.clear();
             for (name, column) in &columns {
                 column.append(name, row, &mut bytes);
             }
-            total.add(&Self::row(XxHash3_128::oneshot(&bytes)));
+            total.add(&Self::row(XxHash3_128::oneshot(bytes.as_slice())));
         }
         Ok(total)
-    }
-}
-
-/// Names up to this length are copied without a look at their length, which is most of the work.
-const SHORT: usize = 32;
-
-// A column's name and the 0 behind it.
-struct Name<'a> {
-    text: &'a str,
-    padded: [u8; SHORT],
-}
-
-impl<'a> Name<'a> {
-    fn new(text: &'a str) -> Self {
-        let mut padded = [0; SHORT];
-        if let Some(short) = padded.get_mut(..text.len()) {
-            short.copy_from_slice(text.as_bytes());
-        }
-        Self { text, padded }
-    }
-
-    fn put(&self, out: &mut Vec<u8>) {
-        if self.text.len() < SHORT {
-            let end = out.len() + self.text.len() + 1;
-            out.extend_from_slice(&self.padded);
-            out.truncate(end);
-        } else {
-            out.extend_from_slice(self.text.as_bytes());
-            out.push(0);
-        }
     }
 }
 
@@ -217,7 +190,7 @@ impl<'a> Column<'a> {
         })
     }
 
-    fn append(&self, name: &Name<'_>, row: usize, out: &mut Vec<u8>) {
+    fn append(&self, name: &Name<'_>, row: usize, out: &mut Bytes) {
         match self {
             Self::I8(a) if a.is_valid(row) => whole(name, a.value(row).into(), out),
             Self::I16(a) if a.is_valid(row) => whole(name, a.value(row).into(), out),
@@ -235,7 +208,7 @@ impl<'a> Column<'a> {
             }
             Self::Flag(a) if a.is_valid(row) => {
                 name.put(out);
-                out.extend_from_slice(&[FLAG, u8::from(a.value(row))]);
+                out.put(&[FLAG, u8::from(a.value(row))], 2);
             }
             Self::Text(a) if a.is_valid(row) => sized(name, a.value(row).as_bytes(), out),
             Self::LargeText(a) if a.is_valid(row) => sized(name, a.value(row).as_bytes(), out),
@@ -244,12 +217,12 @@ impl<'a> Column<'a> {
             Self::Texts(list, texts) if list.is_valid(row) => {
                 let (from, to) = (list.value_offsets()[row], list.value_offsets()[row + 1]);
                 name.put(out);
-                out.push(LIST);
-                out.extend_from_slice(&(to - from).to_le_bytes());
+                out.put(&[LIST], 1);
+                out.put(&(to - from).to_le_bytes(), 4);
                 for n in from..to {
                     let n = usize::try_from(n).unwrap_or_default();
                     // Entries have no name.
-                    out.push(0);
+                    out.put(&[0], 1);
                     text(texts.value(n).as_bytes(), out);
                 }
             }
@@ -259,31 +232,31 @@ impl<'a> Column<'a> {
     }
 }
 
-fn put(kind: u8, value: i64, out: &mut Vec<u8>) {
+fn put(kind: u8, value: i64, out: &mut Bytes) {
     let mut bytes = [kind; 9];
     bytes[1..].copy_from_slice(&value.to_le_bytes());
-    out.extend_from_slice(&bytes);
+    out.put(&bytes, 9);
 }
 
-fn text(value: &[u8], out: &mut Vec<u8>) {
+fn text(value: &[u8], out: &mut Bytes) {
     let mut bytes = [TEXT; 9];
     bytes[1..].copy_from_slice(&(value.len() as u64).to_le_bytes());
-    out.extend_from_slice(&bytes);
-    out.extend_from_slice(value);
+    out.put(&bytes, 9);
+    out.extend(value);
 }
 
-fn sized(name: &Name<'_>, value: &[u8], out: &mut Vec<u8>) {
+fn sized(name: &Name<'_>, value: &[u8], out: &mut Bytes) {
     name.put(out);
     text(value, out);
 }
 
-fn whole(name: &Name<'_>, value: i64, out: &mut Vec<u8>) {
+fn whole(name: &Name<'_>, value: i64, out: &mut Bytes) {
     name.put(out);
     put(WHOLE, value, out);
 }
 
 // 92 and 92.0 are one number: so a column may become wider.
-fn fraction(name: &Name<'_>, value: f64, out: &mut Vec<u8>) {
+fn fraction(name: &Name<'_>, value: f64, out: &mut Bytes) {
     name.put(out);
     #[allow(clippy::cast_possible_truncation, reason = "compared below")]
     let near = value as i64;

@@ -1,19 +1,23 @@
 //! `dispatch` between a real Kafka and the embedded OpenWhisk, which is killed on the way.
 // Helpers outside of test functions count as production code for clippy.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod kafka_support;
+mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use kafka_support::{Job, alert, create_topics, read_all, send_alert, wait_until_read};
-use millrace_contract::DeadLetter;
+use kafka_support::{Job, alert, create_topics, read_all, send_alert, trip, wait_until_read};
+use millrace_contract::{DeadLetter, codec, topics, trace};
 use millrace_stream::connect::Producer;
 use millrace_testkit::{Kafka, Server, free_port};
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
+use support::five::Five;
 
 const GROUP: &str = "dispatch-warnings";
 const KEY: (&str, &str) = (
@@ -83,8 +87,8 @@ impl Whisk {
         assert!(status.is_success(), "{status}: {text}");
     }
 
-    /// Ids of the alerts on which an activation succeeded.
-    async fn succeeded(&self) -> BTreeSet<String> {
+    /// The records of all activations.
+    async fn activations(&self) -> Vec<Value> {
         let url = format!(
             "{}/api/v1/namespaces/_/activations?docs=true&limit=200",
             self.uri()
@@ -95,7 +99,12 @@ impl Whisk {
             .send()
             .await
             .unwrap();
-        let records: Vec<Value> = answer.json().await.unwrap();
+        answer.json().await.unwrap()
+    }
+
+    /// Ids of the alerts on which an activation succeeded.
+    async fn succeeded(&self) -> BTreeSet<String> {
+        let records = self.activations().await;
         records
             .iter()
             .filter(|record| {
@@ -300,4 +309,139 @@ async fn a_trigger_has_succeeded_when_all_that_it_started_has() {
         "{dead:?}"
     );
     dispatch.terminate(Duration::from_secs(20)).await;
+}
+
+/// A trace as a vehicle begins it, and its id.
+fn traceparent(id: char) -> (String, String) {
+    let id = id.to_string().repeat(32);
+    (format!("00-{id}-00f067aa0ba902b7-01"), id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systems tier"]
+async fn one_trace_leads_from_the_vehicle_to_the_action_and_back() {
+    let Some(program) = program() else {
+        return;
+    };
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    let bootstrap = kafka.bootstrap();
+    support::create_topics(&bootstrap).await;
+    let gateway = support::Gateway::start(&bootstrap, "").await;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("auth"), format!("{}:{}\n", KEY.0, KEY.1)).unwrap();
+    std::fs::write(at("detect.yaml"), "flushInterval: 100ms\n").unwrap();
+    let dispatching = format!("{{topic: alerts, group: {GROUP}, action: warn-driver}}");
+    std::fs::write(at("dispatch.yaml"), dispatching).unwrap();
+    let whisk = Whisk::start(&program, directory.path(), free_port().unwrap());
+    whisk.create_action().await;
+    let instance = ["--instance", "d"];
+    let (config, log) = (at("detect.yaml"), at("detect.log"));
+    let _detect = Job::start("detect", &bootstrap, &config, &log, &instance);
+    let (auth, uri) = (at("auth"), whisk.uri());
+    let platform = [
+        "--openwhisk-uri",
+        &uri,
+        "--openwhisk-auth-file",
+        auth.to_str().unwrap(),
+    ];
+    let (config, log) = (at("dispatch.yaml"), at("dispatch.log"));
+    let dispatch = Job::start("dispatch", &bootstrap, &config, &log, &platform);
+
+    // One vehicle tells its trace as HTTP does, one as MQTT 5 does, and one none. What is well is of another trace than
+    // what is not.
+    let (healthy, _) = traceparent('a');
+    let told = [("http", traceparent('b')), ("mqtt", traceparent('c'))];
+    for vehicle in ["http", "mqtt", "silent"] {
+        let token = gateway.enrol(vehicle).await;
+        let events = trip(vehicle, 900, 300, 4.0);
+        let (well, hot) = events.split_at(300);
+        for (part, is_hot) in [(well, false), (hot, true)] {
+            let values: Vec<Value> = part
+                .iter()
+                .map(|event| serde_json::from_slice(&codec::encode(event)).unwrap())
+                .collect();
+            let known = told.iter().find(|(name, _)| *name == vehicle);
+            let own = known.map(|(_, (trace, _))| if is_hot { trace } else { &healthy });
+            for body in values.chunks(100).map(|chunk| json!(chunk).to_string()) {
+                if vehicle == "mqtt" {
+                    publish(&gateway, &token, own.unwrap(), body).await;
+                    continue;
+                }
+                let url = gateway.url(&format!("/v1/vehicles/{vehicle}/telemetry"));
+                let mut request = gateway.client.post(url).bearer_auth(&token).body(body);
+                if let Some(own) = own {
+                    request = request.header(trace::NAME, own);
+                }
+                let answer = request.send().await.unwrap();
+                assert!(answer.status().is_success(), "{:?}", answer.text().await);
+            }
+        }
+    }
+    let until = Instant::now() + Duration::from_secs(90);
+    let of = |records: &[Value], vehicle: &str| -> Option<String> {
+        let given = records
+            .iter()
+            .map(|record| &record["response"]["result"]["got"]["value"])
+            .find(|given| given["alert"]["vehicle"] == vehicle)?;
+        let parent = given["cloudevent"]["traceparent"].as_str();
+        Some(
+            parent
+                .unwrap_or_else(|| panic!("no trace: {given}"))
+                .to_owned(),
+        )
+    };
+    let records = loop {
+        let records = whisk.activations().await;
+        if ["http", "mqtt", "silent"]
+            .iter()
+            .all(|one| of(&records, one).is_some())
+        {
+            break records;
+        }
+        assert!(Instant::now() < until, "{}", dispatch.server.tail());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    for (vehicle, (parent, id)) in &told {
+        let given = of(&records, vehicle).unwrap();
+        assert_eq!(given[3..35], **id, "{vehicle}");
+        assert_ne!(given, *parent, "detection is a step of its own");
+    }
+    let begun: millrace_contract::TraceParent = of(&records, "silent").unwrap().parse().unwrap();
+    assert!(told.iter().all(|(_, (_, id))| begun.trace_id() != **id));
+
+    // The action tells the gateway with it, and the vehicle's notification belongs to the same trace.
+    let given = of(&records, "http").unwrap();
+    let answer = gateway
+        .client
+        .post(gateway.url("/v1/notifications"))
+        .bearer_auth(support::NOTIFY)
+        .header(trace::NAME, &given)
+        .body(support::notification("n", "http", 60).to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), reqwest::StatusCode::ACCEPTED);
+    let written = support::all(&bootstrap, topics::NOTIFICATIONS).await;
+    let header = written[0].header(trace::HEADER).unwrap();
+    assert_eq!(header[3..35], given[3..35]);
+    let id = &given[3..35];
+    assert!(gateway.log_text().contains(id), "{}", gateway.log_text());
+}
+
+/// Publishes a body with a trace, and waits for its acknowledgement.
+async fn publish(gateway: &support::Gateway, token: &str, trace: &str, body: String) {
+    let mut car = Five::connect(gateway, "mqtt", token).await;
+    let properties = PublishProperties {
+        user_properties: vec![(trace::NAME.to_owned(), trace.to_owned())],
+        ..PublishProperties::default()
+    };
+    let topic = "vehicles/mqtt/telemetry";
+    car.client
+        .publish_with_properties(topic, QoS::AtLeastOnce, false, body, properties)
+        .await
+        .unwrap();
+    car.acknowledged().await;
 }

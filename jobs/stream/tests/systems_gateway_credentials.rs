@@ -40,6 +40,7 @@ async fn credentials_on_every_replica() {
     rotation_with_and_without_grace(&here, &there).await;
     listed_in_pages(&here).await;
     rotation_that_is_repeated(&here, &there).await;
+    changes_in_kubernetes(&here).await;
     recorded(&bootstrap).await;
 }
 
@@ -72,6 +73,18 @@ async fn roles(gateway: &Gateway) {
         (
             Method::POST,
             "/v1/canary",
+            "operations-token",
+            [OPERATIONS, NOTIFY, VEHICLES],
+        ),
+        (
+            Method::POST,
+            "/v1/changes",
+            "operations-token",
+            [OPERATIONS, NOTIFY, VEHICLES],
+        ),
+        (
+            Method::POST,
+            "/v1/kubernetes-audit",
             "operations-token",
             [OPERATIONS, NOTIFY, VEHICLES],
         ),
@@ -109,6 +122,40 @@ async fn roles(gateway: &Gateway) {
             StatusCode::UNAUTHORIZED,
             "{method} {path}: {answer}"
         );
+    }
+}
+
+/// As the operator tells of one, and as the API server's audit webhook does: with what it does beside.
+async fn changes_in_kubernetes(gateway: &Gateway) {
+    let told = json!({"time": "2026-11-29T14:00:00Z", "resource": "platforms", "namespace": "m", "name": "p",
+        "operation": "Apply", "manager": "kubectl", "generation": 2});
+    let event = |id: &str, verb: &str, group: &str, code: u16| {
+        json!({"level": "Metadata", "auditID": id, "stage": "ResponseComplete", "verb": verb,
+            "user": {"username": "ada"}, "responseStatus": {"code": code},
+            "objectRef": {"resource": "kafkatopics", "namespace": "m", "name": "t", "apiGroup": group},
+            "requestReceivedTimestamp": "2026-11-29T14:00:01.5Z"})
+    };
+    let group = "millrace.dev";
+    let items = [
+        event("a", "patch", group, 200),
+        event("b", "get", group, 200),
+        event("c", "delete", group, 403),
+        event("d", "create", "apps", 201),
+        event("e", "delete", group, 200),
+    ];
+    let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items});
+    for (path, body, accepted) in [("/v1/changes", told, 1), ("/v1/kubernetes-audit", list, 2)] {
+        let answer = gateway
+            .client
+            .post(gateway.url(path))
+            .bearer_auth(OPERATIONS)
+            .body(body.to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["accepted"], accepted, "{path}");
     }
 }
 
@@ -280,6 +327,13 @@ async fn recorded(bootstrap: &str) {
         ["admin enrol", "vehicles rotate", "vehicles rotate"]
     );
     assert_eq!(told("r"), ["vehicles enrol", "admin rotate"]);
+    assert_eq!(told("platforms/m/p"), ["operations change-resource"]);
+    assert_eq!(of("platforms/m/p")[0]["manager"], "kubectl");
+    let changes = of("kafkatopics/m/t");
+    let by = |n: usize| (&changes[n]["user"], &changes[n]["audit_id"]);
+    let ada = json!("ada");
+    assert_eq!(changes.len(), 2, "{changes:?}");
+    assert_eq!([by(0), by(1)], [(&ada, &json!("a")), (&ada, &json!("e"))]);
     let turned = &of("turn")[1];
     assert!(turned["grace_until"].is_string() && turned["time"].is_string());
     let record = records

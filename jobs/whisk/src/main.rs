@@ -131,8 +131,10 @@ fn run(serve: Serve) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     match serve.log_format {
         LogFormat::Text => tracing_subscriber::fmt().with_env_filter(filter).init(),
+        // Fields beside the message, as the operator and all jobs have them.
         LogFormat::Json => tracing_subscriber::fmt()
             .json()
+            .flatten_event(true)
             .with_env_filter(filter)
             .init(),
     }

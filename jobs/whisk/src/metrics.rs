@@ -139,3 +139,39 @@ impl Metrics {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let metrics = Metrics::default();
+        let status = "success";
+        metrics
+            .activations
+            .get_or_create(&StatusLabel { status })
+            .inc();
+        metrics
+            .ends
+            .get_or_create(&ReasonLabel { reason: "idle" })
+            .inc();
+        metrics
+            .requests
+            .get_or_create(&CodeLabel { code: 200 })
+            .inc();
+        let result = ResultLabel { result: "accepted" };
+        metrics.fires.get_or_create(&result).inc();
+        metrics.rules.get_or_create(&result).inc();
+        metrics
+            .unconfined
+            .get_or_create(&WhatLabel { what: "signals" })
+            .set(1);
+        let text = metrics.text();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_whisk_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}

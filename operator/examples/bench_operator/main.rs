@@ -10,6 +10,7 @@
 //! - `ready_per_second`: from the first job created to the last one Available; ours, the bare client's, ours divided by it;
 //! - `ready_per_second_kopf`: the same beside kopf (for the first number only: it takes long);
 //! - `resident_growth_mib`: resident memory of the operator over that before the first job; ours, kopf's;
+//! - `program_growth_mib`: how much of ours is the program's own code, read in as it was needed first;
 //! - `processor_ms_per_job`: processor time of the operator;
 //! - `requests_per_job`: what the API server was asked for in that time, the user and the kubelet among it;
 //! - `idle_writes`: writing requests that the API server saw in SECONDS (20) after all was done, leases left out;
@@ -117,10 +118,13 @@ async fn operator(count: usize, idle: Duration) -> anyhow::Result<(Duration, f64
     let mut operator = Operator::start(&world)?;
     operator.ready().await?;
     let before = world::resident_mib(operator.pid())?;
+    let program = world::program_mib(operator.pid())?;
     let asked = world.requests().await?;
     let worked = world::processor_ms(operator.pid())?;
     let took = world.all_available(count, LIMIT).await?;
     let growth = world::resident_mib(operator.pid())? - before;
+    let program = world::program_mib(operator.pid())? - program;
+    line("program_growth_mib", program, None);
     let worked = world::processor_ms(operator.pid())? - worked;
     line("processor_ms_per_job", worked / count_of(count), None);
     for (what, now) in world.requests().await? {

@@ -28,9 +28,12 @@ impl Operator {
                 .arg(format!("--listen=127.0.0.1:{port}"))
                 .args([
                     "--image-kafka=kafka:4",
+                    "--image-druid=druid:33",
                     "--image-zookeeper=zookeeper:3",
                     "--image-hadoop=hadoop:3",
                     "--image-postgres=postgres:15",
+                    "--image-mongodb=mongo:8",
+                    "--image-mongo-wire=mongo-wire:1",
                     "--image-stream=stream:1",
                     "--image-whisk=whisk:1",
                 ])

@@ -203,12 +203,21 @@ fn job(name: &str) -> anyhow::Result<StreamJob> {
 
 /// Resident memory of a process.
 pub fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    told_mib(pid, "VmRSS:")
+}
+
+/// The part of [`resident_mib`] that is the program itself, as far as it was read: the kernel can drop it at any time.
+pub fn program_mib(pid: u32) -> anyhow::Result<f64> {
+    told_mib(pid, "RssFile:")
+}
+
+fn told_mib(pid: u32, what: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(what))
         .and_then(|rest| rest.split_whitespace().next())
-        .context("VmRSS is not told")?;
+        .with_context(|| format!("{what} is not told"))?;
     Ok(kib.parse::<f64>()? / 1024.0)
 }
 

@@ -62,7 +62,7 @@ use crate::types::{FreeForm, KeyRef, free_form};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.code) || has(self.sequence)")
-        .message("spec.code: absent: action without code; set spec.code.builtin, spec.code.configMap, or spec.sequence"),
+        .message("spec.code: absent: action without code; set one of spec.code.builtin, spec.code.configMap, spec.code.url and spec.code.oci, or spec.sequence"),
     validation = Rule::new("!(has(self.code) && has(self.sequence))")
         .message("spec.sequence: given beside spec.code: an action is either code or a sequence; remove one of the two"),
     validation = Rule::new("!has(self.sequence) || !has(self.parametersFrom) || size(self.parametersFrom) == 0")
@@ -132,10 +132,10 @@ fn default_main() -> String {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.builtin) || has(self.configMap)")
-        .message("spec.code: empty: action without code; set spec.code.builtin or spec.code.configMap"),
-    validation = Rule::new("!(has(self.builtin) && has(self.configMap))")
-        .message("spec.code.configMap: given beside spec.code.builtin: the code comes from one place; remove one of the two"),
+    validation = Rule::new("has(self.builtin) || has(self.configMap) || has(self.url) || has(self.oci)")
+        .message("spec.code: empty: action without code; set one of spec.code.builtin, spec.code.configMap, spec.code.url and spec.code.oci"),
+    validation = Rule::new("[has(self.builtin), has(self.configMap), has(self.url), has(self.oci)].filter(x, x).size() <= 1")
+        .message("spec.code: given in several places: the code comes from one place; leave one of builtin, configMap, url and oci"),
 )]
 pub struct ActionCode {
     /// An action that comes with the operator, for example `assess-vehicle` or `notify-driver`.
@@ -148,6 +148,49 @@ pub struct ActionCode {
     /// A zip in the `binaryData` of a ConfigMap in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<KeyRef>,
+    /// A zip at an address, which the operator reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<CodeUrl>,
+    /// An artifact of an OCI registry, which the operator reads: its only layer is the zip.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oci: Option<CodeOci>,
+}
+
+/// Code at an address. What comes is what the digest says, or it is not taken, and what is installed stays.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeUrl {
+    /// The address, https. At most 36 MiB are read.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^https://[^/@?#]+/[^ ]*$')").message("spec.code.url.url: is no https address without a login; write it like https://example.org/action.zip"))]
+    pub url: String,
+    /// SHA-256 of the zip, in hexadecimal: as `sha256sum` and `millrace action build` print it.
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9a-f]{64}$')").message("spec.code.url.sha256: is no SHA-256; write its 64 lower-case hexadecimal digits"))]
+    pub sha256: String,
+    /// A ConfigMap with the certificate of the authority that the server's certificate is of, in PEM; those that the operator's
+    /// system trusts when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<KeyRef>,
+}
+
+/// An artifact of an OCI registry. What comes is what the digest says, or it is not taken, and what is installed stays.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeOci {
+    /// The artifact, with its digest: `registry.example/team/action@sha256:…`.
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[^/@ ]+/[^@ ]+@sha256:[0-9a-f]{64}$')").message("spec.code.oci.reference: is no artifact with a digest; write it like registry.example/team/action@sha256: and 64 lower-case hexadecimal digits"))]
+    pub reference: String,
+    /// A Secret of type `kubernetes.io/dockerconfigjson` in the same namespace, where the registry asks who reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
+    pub pull_secret: Option<String>,
+    /// A ConfigMap with the certificate of the authority that the registry's certificate is of, in PEM; those that the
+    /// operator's system trusts when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<KeyRef>,
 }
 
 /// A parameter whose value is in a Secret.
@@ -224,6 +267,10 @@ pub struct ActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub digest: Option<String>,
+    /// The artifact that the code is from, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub code_from: Option<String>,
     /// SHA-256 over parameters, limits and annotations as last written, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]

@@ -1,12 +1,21 @@
 //! `millrace`: arguments only.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use millrace_operator::cli::{Cli, run};
+use millrace_operator::cli::{Cli, child, run};
 use tracing_subscriber::EnvFilter;
 
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match child(&arguments) {
+        Some(code) => code,
+        None => start(),
+    }
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn start() -> ExitCode {
     let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         Err(told) => {

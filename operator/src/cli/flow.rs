@@ -101,6 +101,13 @@ fn tell(out: &mut impl Write, flow: &Value, output: Output) -> anyhow::Result<()
         if let Some(message) = stage["message"].as_str() {
             writeln!(out, "{}: {message}", cell(&stage["stage"]))?;
         }
+        if let Some(seconds) = stage["newestSeconds"].as_i64() {
+            writeln!(
+                out,
+                "{}: the newest event that answers count was {seconds} s ago",
+                cell(&stage["stage"])
+            )?;
+        }
     }
     let canary = &flow["canary"];
     if let Some(stage) = canary["stuckAt"].as_str() {
@@ -127,6 +134,7 @@ mod tests {
     fn stages_are_rows_and_what_is_not_known_is_a_dash() {
         let flow = json!({"observed": "t2", "canary": {"id": "c-1", "sent": "t1", "stuckAt": "detected"}, "stages": [
             {"stage": "produced", "topic": "telemetry", "endOffset": 10},
+            {"stage": "served", "topic": "telemetry", "newestSeconds": 5},
             {"stage": "detected", "topic": "telemetry", "group": "detect", "endOffset": 10, "committedOffset": 7, "lagRecords": 2, "lagSeconds": 5, "message": "away"}]});
         let mut out = Vec::new();
         tell(&mut out, &flow, Output::Table).unwrap();
@@ -139,8 +147,10 @@ mod tests {
             lines[1],
             ["produced", "telemetry", "-", "10", "-", "-", "-", "-"]
         );
+        assert_eq!(lines[2][0], "served");
+        assert!(text.contains("served: the newest event that answers count was 5 s ago\n"));
         assert_eq!(
-            lines[2],
+            lines[3],
             ["detected", "telemetry", "detect", "10", "7", "2", "5", "-"]
         );
         assert!(

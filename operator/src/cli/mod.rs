@@ -1,9 +1,10 @@
 //! `millrace`, the command line, which is also `kubectl millrace`: plans, states and sizes of platforms, their vehicles,
-//! dead letters and restarts.
+//! dead letters, restarts and own actions.
 //!
 //! For vehicles and dead letters it speaks to the gateway of a platform: through Kubernetes with the rights of the user's kubeconfig (the gateway's
 //! Secret gives the token, its pod the connection), or straight to `--gateway URL` with `--token-file FILE`.
 
+mod action;
 mod approve;
 mod completion;
 mod dead_letters;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub use action::child;
 pub use gateway::{Gateway, GatewayError};
 pub use reach::{ReachError, Role};
 
@@ -35,7 +37,7 @@ pub use reach::{ReachError, Role};
     name = "millrace",
     bin_name = "millrace",
     version,
-    about = "Plans, states, sizes, vehicles and dead letters of Millrace platforms",
+    about = "Plans, states, sizes, vehicles, dead letters and actions of Millrace platforms",
     long_about = None
 )]
 pub struct Cli {
@@ -130,6 +132,9 @@ enum Command {
     /// Restarts that an upgrade of the operator asks for: see them, let them happen
     Approve(approve::Command),
     Erase(erase::Command),
+    /// Own actions in Rust: begin, build, try, deploy
+    #[command(subcommand)]
+    Action(action::Command),
     Completion(completion::Command),
 }
 
@@ -146,6 +151,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<u8> {
         Command::Status(command) => return status::run(&cli.place, command, out).await,
         Command::Flow(command) => return flow::run(&cli.place, command, out).await,
         Command::Size(command) => return size::run(&cli.place, command, out).await,
+        Command::Action(command) => return action::run(&cli.place, command, out).await,
         Command::RotateCa(command) => rotate_ca::run(&cli.place, command, out).await?,
         Command::Drain(command) => drain::run(&cli.place, command, out).await?,
         Command::Completion(command) => completion::run(&command, out)?,

@@ -40,6 +40,9 @@ pub struct Command {
     /// HDFS's image, the same
     #[arg(long, value_name = "IMAGE")]
     image_hadoop: Option<String>,
+    /// Druid's image, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_druid: Option<String>,
     /// PostgreSQL's image, the same
     #[arg(long, value_name = "IMAGE")]
     image_postgres: Option<String>,
@@ -78,6 +81,7 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
         image_kafka: command.image_kafka,
         image_zookeeper: command.image_zookeeper,
         image_hadoop: command.image_hadoop,
+        image_druid: command.image_druid,
         image_postgres: command.image_postgres,
         image_mongodb: command.image_mongodb,
         image_mongo_wire: command.image_mongo_wire,

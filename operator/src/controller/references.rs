@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::Resource;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::ObjectRef;
+
+use super::Kept;
 
 /// The names to which custom resources refer, each in its own namespace.
 ///
@@ -66,7 +67,7 @@ impl References {
         &self,
         namespace: Option<&str>,
         name: &str,
-    ) -> Vec<ObjectRef<DeserializeGuard<K>>> {
+    ) -> Vec<ObjectRef<Kept<K>>> {
         let namespace = namespace.unwrap_or_default();
         let target = self
             .hasher

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 
-use super::{Component, Failure, Retry, StatusOf, status_before};
+use super::{Component, Failure, Kept, Retry, StatusOf, status_before};
 use crate::context::Context;
 use crate::status::{AVAILABLE, ConditionedStatus, DEGRADED, is_true, set_condition};
 
@@ -118,8 +117,8 @@ pub(super) async fn write<C: Component>(
 /// An object of a form that this version cannot read, for example after a downgrade.
 pub(super) async fn unreadable<C: Component>(
     context: &Context,
-    guard: &DeserializeGuard<C::Kind>,
-    error: &str,
+    kept: &Kept<C::Kind>,
+    error: &serde_json::Error,
 ) -> Retry {
     context
         .metrics
@@ -127,9 +126,9 @@ pub(super) async fn unreadable<C: Component>(
     let message = format!(
         "this version of the operator cannot read the object: {error}; correct it, or upgrade the operator"
     );
-    tracing::warn!(component = C::NAME, object = %guard.name_any(), message, "unreadable object");
-    let mut reference = guard.object_ref(&());
-    reference.uid = guard.meta().uid.clone();
+    tracing::warn!(component = C::NAME, object = %kept.name_any(), message, "unreadable object");
+    let mut reference = kept.object_ref(&());
+    reference.uid = kept.meta().uid.clone();
     context
         .event(&reference, true, "Unreadable", &message)
         .await;

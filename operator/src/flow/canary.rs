@@ -23,6 +23,8 @@ pub struct Progress {
     pub waiting: BTreeMap<i32, Waiting>,
     /// Whether the gateway has read what is in the topic.
     pub is_read: bool,
+    /// The time of the newest canary that answers count, in milliseconds of the epoch.
+    pub answered: Option<i64>,
 }
 
 /// A canary on its way.
@@ -34,6 +36,8 @@ pub struct Canary {
     pub sent: Timestamp,
     /// Partition and offset, as soon as it is stored.
     pub stored: Option<(i32, i64)>,
+    /// The time of its event.
+    pub time: Timestamp,
     /// What it took to pass each stage.
     pub passed: Vec<Option<Duration>>,
     /// Where the alerts ended when detection had passed it: what it might have led to is before that.
@@ -48,6 +52,7 @@ impl Canary {
             sequence,
             sent,
             stored: None,
+            time: sent,
             passed: vec![None; stages],
             mark: None,
         }
@@ -92,6 +97,16 @@ impl Canary {
                 // The second when retention has removed it before it was read.
                 committed.is_some_and(|next| *next > offset)
                     || waits.is_some_and(|record| record.offset > offset)
+            }
+            StageName::Served => {
+                let answered = progress.answered;
+                let unread = progress.committed.get(&partition);
+                let removed = unread.is_some_and(|next| *next <= offset)
+                    && progress
+                        .waiting
+                        .get(&partition)
+                        .is_some_and(|record| record.offset > offset);
+                removed || answered.is_some_and(|newest| newest >= self.time.as_millisecond())
             }
             StageName::Told => self.told(progress),
             StageName::Notified => {
@@ -292,6 +307,29 @@ mod tests {
         canary.advance(&all, &at_offsets(8, 8), at(340));
         assert!(canary.is_done());
         assert_eq!(seconds(&canary), [Some(2), Some(2), Some(340)]);
+    }
+
+    #[test]
+    fn it_is_served_when_answers_count_it() {
+        let mut all = stages();
+        all.truncate(1);
+        all.push(Watched {
+            stage: StageName::Served,
+            ..all[0].clone()
+        });
+        let mut canary = Canary::new(0, at(100), 2);
+        (canary.stored, canary.time) = (Some((2, 7)), at(101));
+        let answered = |ms: Option<i64>| {
+            let served = Progress {
+                answered: ms,
+                ..Progress::default()
+            };
+            vec![Some(Progress::default()), Some(served)]
+        };
+        for (ms, passes) in [(None, false), (Some(100_999), false), (Some(101_000), true)] {
+            canary.advance(&all, &answered(ms), at(103));
+            assert_eq!(canary.is_done(), passes, "{ms:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use millrace_contract::audit::Change;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Longer than the gateway itself waits for Kafka.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -58,6 +59,9 @@ pub struct Stored {
     pub partition: i32,
     /// The offset in it.
     pub offset: i64,
+    /// The time of the event, by the gateway's clock.
+    #[serde(default)]
+    pub time: Option<jiff::Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -108,6 +112,28 @@ impl GatewayClient {
         let url = format!("{}/v1/flow", at.url);
         let flow: Flow = self.ask(self.http.get(&url), &at.token, &url).await?;
         Ok(flow.notifications.undelivered)
+    }
+
+    /// Tells of a change of a resource, and waits until it is stored.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn change(
+        &self,
+        at: &GatewayAt,
+        time: jiff::Timestamp,
+        change: &Change,
+    ) -> Result<(), GatewayError> {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            time: jiff::Timestamp,
+            #[serde(flatten)]
+            change: &'a Change,
+        }
+        let url = format!("{}/v1/changes", at.url);
+        let request = self.http.post(&url).json(&Told { time, change });
+        let _: serde_json::Value = self.ask(request, &at.token, &url).await?;
+        Ok(())
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::canary::{Canary, Progress};
 use super::gateway::GatewayClient;
+use super::served::Answers;
 use super::{Seen, StageSeen, Wanted, Watched};
 use crate::platform::crd::StageName;
 use crate::remote::kafka::{Isolation, KafkaError};
@@ -16,6 +17,7 @@ use crate::remote::kafka::{Isolation, KafkaError};
 #[derive(Debug)]
 pub struct Looker {
     gateway: GatewayClient,
+    answers: Answers,
     next_sequence: u64,
     /// The stages that the canaries were sent through.
     stages: Vec<Watched>,
@@ -37,6 +39,7 @@ impl Looker {
     pub fn new() -> Result<Self, reqwest::Error> {
         Ok(Self {
             gateway: GatewayClient::new()?,
+            answers: Answers::default(),
             next_sequence: 0,
             stages: Vec::new(),
             flying: None,
@@ -59,6 +62,7 @@ impl Looker {
             self.stages = wanted.stages.clone();
             self.forget();
         }
+        self.answers.reach(wanted.druid.as_ref());
         self.send(wanted).await;
         let mut stages = Vec::with_capacity(wanted.stages.len());
         let mut progress = Vec::with_capacity(wanted.stages.len());
@@ -146,7 +150,10 @@ impl Looker {
             && flying.stored.is_none()
         {
             match self.gateway.canary(gateway, flying.sequence).await {
-                Ok(stored) => flying.stored = Some((stored.partition, stored.offset)),
+                Ok(stored) => {
+                    flying.stored = Some((stored.partition, stored.offset));
+                    flying.time = stored.time.unwrap_or(flying.sent);
+                }
                 Err(error) => tracing::debug!(%error, "a canary could not be sent"),
             }
         }
@@ -174,12 +181,28 @@ impl Looker {
                     .into_iter()
                     .map(|(partition, offset)| (partition, offset.committed))
                     .collect();
-                progress.waiting = wanted
-                    .kafka
-                    .waiting(&watched.topic, &progress.committed)
-                    .await?;
-                seen.committed = Some(progress.committed.values().sum());
-                (seen.lag, seen.lag_time) = lag(&progress, Timestamp::now());
+                measure(wanted, &mut seen, &mut progress).await?;
+            }
+            _ if watched.stage == StageName::Served => {
+                let waiting = [&self.flying, &self.slow].into_iter().flatten();
+                let oldest = waiting.map(|canary| canary.time).min();
+                let answered = self.answers.look(&watched.topic, oldest).await;
+                seen.problem = answered.problem;
+                seen.newest = answered.newest;
+                progress.answered = answered.canary;
+                if let Some(read) = answered.read {
+                    if progress
+                        .ends
+                        .keys()
+                        .all(|partition| read.contains_key(partition))
+                    {
+                        progress.committed = read;
+                        measure(wanted, &mut seen, &mut progress).await?;
+                    } else if seen.problem.is_none() {
+                        let told = "not all tasks have told how far they have read";
+                        seen.problem = Some(told.to_owned());
+                    }
+                }
             }
             (None, Some(gateway)) if watched.stage == StageName::Notified => {
                 let undelivered = self.gateway.undelivered(gateway).await;
@@ -190,6 +213,19 @@ impl Looker {
         }
         Ok((seen, progress))
     }
+}
+
+/// Adds what waits behind what is committed.
+async fn measure(
+    wanted: &Wanted,
+    seen: &mut StageSeen,
+    progress: &mut Progress,
+) -> Result<(), Problem> {
+    let topic = &seen.watched.topic;
+    progress.waiting = wanted.kafka.waiting(topic, &progress.committed).await?;
+    seen.committed = Some(progress.committed.values().sum());
+    (seen.lag, seen.lag_time) = lag(progress, Timestamp::now());
+    Ok(())
 }
 
 /// Why nothing is known of a stage.
@@ -217,6 +253,7 @@ fn blank(watched: &Watched) -> StageSeen {
         committed: None,
         lag: None,
         lag_time: None,
+        newest: None,
         canary: None,
         problem: None,
     }

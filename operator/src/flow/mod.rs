@@ -7,6 +7,7 @@
 mod canary;
 mod gateway;
 mod look;
+mod served;
 mod told;
 mod watch;
 
@@ -18,7 +19,7 @@ use jiff::Timestamp;
 use crate::platform::crd::StageName;
 use crate::remote::kafka::KafkaAdmin;
 
-pub use gateway::{GatewayAt, Token};
+pub use gateway::{GatewayAt, GatewayClient, GatewayError, Token};
 pub use look::Looker;
 pub use told::{stuck, told};
 pub use watch::watch;
@@ -38,6 +39,15 @@ pub struct Watched {
     pub usual: Duration,
 }
 
+/// Where a Druid is asked.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DruidAt {
+    /// The coordinator, which is the overlord too, or a router: `http://host:port`.
+    pub coordinator: String,
+    /// The broker, or a router.
+    pub broker: String,
+}
+
 /// What is to be watched of a platform.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -47,6 +57,8 @@ pub struct Wanted {
     pub stages: Vec<Watched>,
     /// Its gateway.
     pub gateway: Option<GatewayAt>,
+    /// Its Druid, of stage `served`.
+    pub druid: Option<DruidAt>,
     /// Time between two canaries; none are sent when absent.
     pub canary_every: Option<Duration>,
     /// What a canary may take.
@@ -66,6 +78,8 @@ pub struct StageSeen {
     pub lag: Option<i64>,
     /// How long the oldest of them had waited.
     pub lag_time: Option<Duration>,
+    /// How long ago the newest event was that answers count, at stage `served`.
+    pub newest: Option<Duration>,
     /// What the canary took until it had passed.
     pub canary: Option<Duration>,
     /// Why nothing is known.

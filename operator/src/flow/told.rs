@@ -14,6 +14,8 @@ const SHORT: i64 = 10;
 const FACTOR: i64 = 3;
 /// Offsets alone are written so often at most, in seconds: they move all the time.
 const REFRESH: i64 = 300;
+/// An answer whose newest event is no older is as good as one of now, in seconds: canaries come once a minute.
+const NEW: i64 = 150;
 
 /// What the status says of the flow from now on.
 #[must_use]
@@ -98,6 +100,7 @@ fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
         lag_records: seen.lag.map(rounded),
         lag_seconds: seconds(seen.lag_time),
         oldest_waiting: oldest_waiting(seen, at),
+        newest_seconds: seconds(seen.newest),
         canary_seconds: seconds(seen.canary),
         message: seen
             .problem
@@ -154,6 +157,7 @@ fn is_same(before: &FlowStage, now: &FlowStage, short: i64) -> bool {
         && before.message.is_some() == now.message.is_some()
         && near(before.lag_seconds, now.lag_seconds, short)
         && near(before.canary_seconds, now.canary_seconds, short)
+        && near(before.newest_seconds, now.newest_seconds, NEW)
         // How many wait for a moment only does not matter. Vehicles that are away are not told how long.
         && (is_short(before.lag_seconds, short) && is_short(now.lag_seconds, short)
             || near(before.lag_records, now.lag_records, 0))
@@ -198,7 +202,7 @@ fn moved(
         return false;
     };
     let canaries = match canary_every {
-        Some(every) if stage_now.stage <= StageName::Archived => {
+        Some(every) if stage_now.stage <= StageName::Served => {
             let every = i64::try_from(every.as_secs()).unwrap_or(i64::MAX).max(1);
             age(before, now) / every + 1
         }
@@ -225,6 +229,10 @@ pub fn stuck(flow: &FlowStatus, platform: &str, limit: i32) -> Option<(String, S
         StageName::Produced => format!("see StreamJob {platform}-gateway and the Kafka behind it"),
         StageName::Detected => format!("see StreamJob {platform}-detect"),
         StageName::Archived => format!("see StreamJob {platform}-archive and the HDFS behind it"),
+        StageName::Served => format!(
+            "see DruidIngestion {platform}-{} and the Druid behind it",
+            at.map_or("telemetry", |at| at.topic.as_str())
+        ),
         StageName::Told => format!("see the EventSources of {platform} and their actions"),
         StageName::Notified => format!("see StreamJob {platform}-gateway"),
     };
@@ -263,6 +271,7 @@ mod tests {
             committed: None,
             lag: None,
             lag_time: None,
+            newest: None,
             canary: Some(Duration::from_millis(canary_millis)),
             problem: None,
         };
@@ -400,6 +409,24 @@ mod tests {
             archived.oldest_waiting.as_deref(),
             Some("1970-01-01T00:01:40Z")
         );
+    }
+
+    #[test]
+    fn answers_that_grow_old_are_written_about() {
+        let answers = |seconds: i64, age: u64| {
+            let mut seen = seen(seconds, 1_000, 0, 0, 400);
+            let served = &mut seen.stages[1];
+            served.watched.stage = StageName::Served;
+            served.newest = Some(Duration::from_secs(age));
+            seen
+        };
+        let first = told(None, &answers(0, 3), MINUTE);
+        assert_eq!(told(Some(&first), &answers(60, 70), MINUTE), first);
+        let old = told(Some(&first), &answers(300, 220), MINUTE);
+        assert_eq!(old.stages[1].newest_seconds, Some(200));
+        assert_eq!(told(Some(&old), &answers(400, 320), MINUTE), old);
+        let back = told(Some(&old), &answers(500, 2), MINUTE);
+        assert_eq!(back.stages[1].newest_seconds, Some(2));
     }
 
     #[test]

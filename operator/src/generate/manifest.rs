@@ -158,7 +158,12 @@ spec:
     matchLabels: *labels
   template:
     metadata:
-      labels: *labels
+      labels:
+        app.kubernetes.io/name: millrace-operator
+        app.kubernetes.io/part-of: millrace
+      annotations:
+        prometheus.io/scrape: "true"
+        prometheus.io/port: "8080"
     spec:
       serviceAccountName: millrace-operator
       enableServiceLinks: false
@@ -187,6 +192,8 @@ spec:
               value: localhost/zookeeper:3.9.5
             - name: MILLRACE_IMAGE_HADOOP
               value: localhost/hadoop:3.4.3
+            - name: MILLRACE_IMAGE_DRUID
+              value: localhost/druid:33.0.0
             - name: MILLRACE_IMAGE_POSTGRES
               value: localhost/postgres:15
             - name: MILLRACE_IMAGE_MONGODB

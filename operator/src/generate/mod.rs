@@ -100,6 +100,7 @@ fn files() -> Result<Vec<File>, GenerateError> {
     }
     files.push(("docs/crds.md".into(), reference::page(&reference)));
     files.push(("docs/network.md".into(), crate::network::page()));
+    files.extend(crate::monitoring::files()?);
     let rules = manifest::rules();
     files.push((
         "helm/millrace-operator/templates/clusterrole.yaml".into(),

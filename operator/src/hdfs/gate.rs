@@ -124,17 +124,8 @@ fn lacks_blocks(of: Of<'_>, view: &View) -> Option<String> {
 mod tests {
     use super::super::view::tests::view;
     use super::*;
+    use crate::reconcile::roll::member;
     use crate::remote::hdfs::State;
-
-    fn member(pod: &str, standing: Standing) -> Member {
-        Member {
-            pod: pod.into(),
-            uid: None,
-            standing,
-            since: None,
-            reasons: vec!["why".into()],
-        }
-    }
 
     fn hosts() -> Vec<String> {
         (0..3)

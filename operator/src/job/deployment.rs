@@ -147,6 +147,8 @@ pub fn deployment(program: &Program<'_>) -> Result<Deployment, Error> {
     if program.replicas > 1 {
         pods::spread(&mut pod, program.owner.selector(program.component));
     }
+    let mut annotations = pods::scraped(METRICS_PORT, "/metrics");
+    annotations.insert("millrace.dev/config".into(), program.needs_restart());
     let mut template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(pod_labels(
@@ -154,10 +156,7 @@ pub fn deployment(program: &Program<'_>) -> Result<Deployment, Error> {
                 program.component,
                 program.client_of,
             )),
-            annotations: Some(BTreeMap::from([(
-                "millrace.dev/config".into(),
-                program.needs_restart(),
-            )])),
+            annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
         spec: Some(pod),

@@ -103,6 +103,7 @@ fn lacks_votes(id: i32, view: &View, controllers: usize) -> Option<String> {
 mod tests {
     use super::super::view::tests::view;
     use super::*;
+    use crate::reconcile::roll;
 
     fn node(id: i32, controller: bool, broker: bool) -> Node {
         Node {
@@ -115,13 +116,7 @@ mod tests {
     }
 
     fn member(standing: Standing) -> Member {
-        Member {
-            pod: "k-1".into(),
-            uid: None,
-            since: None,
-            standing,
-            reasons: vec!["why".into()],
-        }
+        roll::member("k-1", standing)
     }
 
     #[test]

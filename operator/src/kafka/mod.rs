@@ -24,6 +24,7 @@ pub mod validate;
 pub mod view;
 pub mod volume;
 
+pub use files::METRICS;
 pub use nodes::{Node, NodeVolume, Pool};
 pub use reconcile::Kafka;
 pub use validate::ValidatedKafka;

@@ -122,6 +122,12 @@ pub fn plan(
     plan.lacking = lacking;
     match drain(&moved(&partitions, &targets), &brokers, &away) {
         Ok(drained) => targets.extend(drained),
+        // One that is down may be what is missing.
+        Err(_) if plan.waits.is_some() => {
+            let to_move = |p: &&Partition| p.moves || p.replicas.iter().any(|id| away.contains(id));
+            plan.left = partitions.iter().filter(to_move).count();
+            return plan;
+        }
         Err(too_few) => {
             plan.refused = Some(impossible(asked.drain.unwrap_or_default(), &too_few));
             return plan;

@@ -72,6 +72,20 @@ fn a_drain_ends_and_is_over_once_the_node_is_gone() {
 }
 
 #[test]
+fn a_drain_that_lacks_a_broker_that_is_down_waits_for_it() {
+    let mut view = view(&[(&[4, 0, 1], &[4, 0, 1])]);
+    view.registered[2].fenced = true;
+    let plan = super::plan(drain_of("3,4"), &view, &nodes(5), None);
+    assert_eq!(plan.refused, None);
+    assert!(plan.batch.is_empty());
+    let told = plan.told().unwrap();
+    assert_eq!(
+        told,
+        "draining 4: 1 partitions left; waiting: broker 2 does not serve"
+    );
+}
+
+#[test]
 fn nothing_begins_while_a_broker_that_stays_is_down() {
     let mut view = view(&[(&[4, 0], &[4, 0])]);
     view.registered[2].fenced = true;

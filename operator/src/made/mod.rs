@@ -171,6 +171,8 @@ impl Made {
         let record = match records.iter_mut().find(of_object) {
             Some(record) => record,
             None => {
+                // Few, and of ten thousand owners.
+                records.reserve_exact(1);
                 records.push(Record {
                     object,
                     watch,

@@ -9,10 +9,12 @@ use kube::api::{ApiResource, DynamicObject};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::types::without_managed_fields;
+
 /// An object as a watch reads it: most of its content is left out while it is read.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Seen {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "without_managed_fields")]
     pub(super) metadata: ObjectMeta,
     #[serde(default)]
     spec: Option<Spec>,

@@ -1,15 +1,24 @@
 //! The one table of who may speak to whom.
 
+use crate::druid::{BROKER_PORT, COORDINATOR_PORT, ROUTER_PORT, WORKER_PORT};
 use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::mongo::{BACKUP_COMPONENT, PORT as MONGO_PORT};
-use crate::openwhisk::API_PORT;
+use crate::openwhisk::{
+    ACTION as ACTION_COMPONENT, ACTION_PORT, API_PORT, CONTROLLER as CONTROLLER_ROLE,
+    INVOKER as INVOKER_COMPONENT, ROLE_LABEL,
+};
+use crate::pods::exporter;
 use crate::postgres::PORT as POSTGRES_PORT;
+use crate::postgres::backup::BACKUP_COMPONENT as POSTGRES_BACKUP_COMPONENT;
+use crate::postgres::patroni::API_PORT as PATRONI_PORT;
 
 /// One end of an edge.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Peer {
     /// Pods of a component, by the label `app.kubernetes.io/name`, in the same namespace.
     Component(&'static str),
+    /// Those of them that carry one more label too: component, label and its value.
+    Part(&'static str, &'static str, &'static str),
     /// The operator.
     Operator,
     /// Pods of users, in any namespace, with the label `millrace.dev/uses-COMPONENT: "true"`.
@@ -43,10 +52,18 @@ const ARCHIVE: Peer = Peer::Component("archive");
 const LAKE_MAINTENANCE: Peer = Peer::Component("lake-maintenance");
 const BATCH: Peer = Peer::Component("batch");
 const OPENWHISK: Peer = Peer::Component("openwhisk");
+/// The controller of an Apache OpenWhisk, which has the name of the embedded server: that one runs code of users itself.
+const CONTROLLER: Peer = Peer::Part("openwhisk", ROLE_LABEL, CONTROLLER_ROLE);
+/// Invokers of an Apache OpenWhisk.
+const INVOKER: Peer = Peer::Component(INVOKER_COMPONENT);
+/// The pods that an Apache OpenWhisk starts for actions.
+const ACTION: Peer = Peer::Component(ACTION_COMPONENT);
 const MATERIALIZE: Peer = Peer::Component("materialize");
 const MONGO: Peer = Peer::Component("mongo");
 const MONGO_BACKUP: Peer = Peer::Component(BACKUP_COMPONENT);
 const POSTGRES: Peer = Peer::Component("postgres");
+const POSTGRES_BACKUP: Peer = Peer::Component(POSTGRES_BACKUP_COMPONENT);
+const DRUID: Peer = Peer::Component("druid");
 
 /// Listeners of Kafka for its clients: without and with TLS.
 const KAFKA_CLIENTS: &[i32] = &[9092, 9094];
@@ -65,12 +82,20 @@ const HDFS_CLIENTS: &[i32] = &[8020, 9864, 9866, 9867, 9870];
 const HDFS_SERVERS: &[i32] = &[8019, 8020, 8480, 8485, 9864, 9866, 9867, 9870];
 const HDFS_TOLD: &[i32] = &[8480, 9870];
 const HDFS_METRICS: &[i32] = &[8480, 9864, 9870];
+const EXPORTER: &[i32] = &[exporter::PORT];
 const GATEWAY_PORTS: &[i32] = &[HTTP_PORT, MQTT_PORT, HTTPS_PORT, MQTTS_PORT];
 const GATEWAY_HTTP: &[i32] = &[HTTP_PORT, HTTPS_PORT];
 const METRICS: &[i32] = &[METRICS_PORT];
 const WHISK: &[i32] = &[API_PORT];
+const ACTIONS: &[i32] = &[ACTION_PORT];
 const SQL: &[i32] = &[POSTGRES_PORT];
+/// PostgreSQL, and Patroni beside it.
+const SQL_MEMBERS: &[i32] = &[POSTGRES_PORT, PATRONI_PORT];
 const DOCUMENTS: &[i32] = &[MONGO_PORT];
+/// Brokers, and routers in front of everything.
+const DRUID_CLIENTS: &[i32] = &[BROKER_PORT, ROUTER_PORT];
+/// Coordinators, brokers, workers and routers, which the operator asks.
+const DRUID_TOLD: &[i32] = &[COORDINATOR_PORT, BROKER_PORT, WORKER_PORT, ROUTER_PORT];
 
 const fn edge(from: Peer, to: Peer, ports: &'static [i32], why: &'static str) -> Edge {
     Edge {
@@ -147,6 +172,8 @@ pub const EDGES: &[Edge] = &[
         "what NameNodes and JournalNodes say, rolls, directories",
     ),
     edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
+    edge(Peer::Monitoring, KAFKA, EXPORTER, "metrics"),
+    edge(Peer::Monitoring, ZOOKEEPER, EXPORTER, "metrics"),
     edge(
         MATERIALIZE,
         KAFKA,
@@ -174,8 +201,38 @@ pub const EDGES: &[Edge] = &[
     edge(BATCH, POSTGRES, SQL, "scores"),
     edge(BATCH, GATEWAY, GATEWAY_HTTP, "scores that are told"),
     edge(BATCH, MONGO, DOCUMENTS, "drivers who are erased"),
+    edge(POSTGRES_BACKUP, POSTGRES, SQL, "base backups"),
     edge(Peer::Clients, POSTGRES, SQL, "clients of users"),
-    edge(Peer::Operator, POSTGRES, SQL, "databases, roles, passwords"),
+    edge(
+        POSTGRES,
+        POSTGRES,
+        SQL_MEMBERS,
+        "replication, and who is the primary",
+    ),
+    edge(
+        Peer::Operator,
+        POSTGRES,
+        SQL_MEMBERS,
+        "databases, roles, passwords, switchovers",
+    ),
+    // Tasks of middle managers have ports as they come.
+    edge(DRUID, DRUID, &[], "questions, tasks, segments to load"),
+    edge(
+        DRUID,
+        ZOOKEEPER,
+        ZOOKEEPER_CLIENTS,
+        "who is there and leads",
+    ),
+    edge(DRUID, KAFKA, KAFKA_CLIENTS, "records to take in"),
+    edge(DRUID, HDFS, HDFS_CLIENTS, "segments"),
+    edge(DRUID, POSTGRES, SQL, "what Druid knows"),
+    edge(Peer::Clients, DRUID, DRUID_CLIENTS, "questions of users"),
+    edge(
+        Peer::Operator,
+        DRUID,
+        DRUID_TOLD,
+        "supervisors, lag, drains, rolls",
+    ),
     edge(
         Peer::Anywhere,
         GATEWAY,
@@ -191,6 +248,26 @@ pub const EDGES: &[Edge] = &[
         "webhooks and mail of actions",
     ),
     edge(DISPATCH, OPENWHISK, WHISK, "invocations"),
+    edge(
+        CONTROLLER,
+        KAFKA,
+        KAFKA_CLIENTS,
+        "activations that invokers get (mode apache)",
+    ),
+    edge(CONTROLLER, ACTION, ACTIONS, "activations (mode lean)"),
+    edge(INVOKER, KAFKA, KAFKA_CLIENTS, "activations"),
+    edge(INVOKER, MONGO, DOCUMENTS, "actions and records"),
+    edge(INVOKER, ACTION, ACTIONS, "activations"),
+    edge(
+        INVOKER,
+        Peer::Anywhere,
+        &[],
+        "Kubernetes, which starts pods of actions",
+    ),
+    edge(ACTION, OPENWHISK, WHISK, "actions that invoke others"),
+    edge(ACTION, GATEWAY, GATEWAY_HTTP, "actions notify vehicles"),
+    edge(ACTION, MONGO, DOCUMENTS, "profiles and offers of actions"),
+    edge(ACTION, Peer::Anywhere, &[], "webhooks and mail of actions"),
     edge(Peer::Clients, OPENWHISK, WHISK, "clients of users"),
     edge(Peer::Operator, OPENWHISK, WHISK, "actions, triggers, rules"),
     edge(Peer::Monitoring, GATEWAY, METRICS, "metrics"),

@@ -1,7 +1,7 @@
 //! NetworkPolicies: each component is closed in both directions but for the edges of one table.
 //!
-//! Pods are found by their component's label alone, which pods that run already carry too: a policy cuts nobody off who
-//! waits for a restart.
+//! Pods are found by their component's label, which pods that run already carry too: a policy cuts nobody off who waits for a
+//! restart. One more label finds a part of a component, where that part has carried it from the beginning.
 
 mod edges;
 mod page;
@@ -85,6 +85,22 @@ pub fn add(
 ) -> Result<(), Error> {
     if let Some(settings) = &settings.network {
         resources.add(&policy(owner, component, settings, reach))?;
+    }
+    Ok(())
+}
+
+/// Adds the policy by which the pods of a component reach the API of Kubernetes, if policies are wanted.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn add_api(
+    resources: &mut Resources<Prepared>,
+    settings: &Settings,
+    owner: &Owner,
+    component: &str,
+) -> Result<(), Error> {
+    if settings.network.is_some() {
+        resources.add(&policy::api(owner, component))?;
     }
     Ok(())
 }

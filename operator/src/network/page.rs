@@ -10,7 +10,7 @@ pub fn page() -> String {
     let mut text = String::from(HEAD);
     for edge in EDGES {
         let component = match edge.to {
-            Peer::Component(name) => name,
+            Peer::Component(name) | Peer::Part(name, ..) => name,
             _ => "",
         };
         let ports: Vec<String> = edge.ports.iter().map(i32::to_string).collect();
@@ -34,6 +34,7 @@ pub fn page() -> String {
 fn end(peer: Peer, component: &str) -> String {
     match peer {
         Peer::Component(name) => format!("`{name}`"),
+        Peer::Part(name, label, value) => format!("`{name}` with the label `{label}: {value}`"),
         Peer::Operator => "the operator".into(),
         Peer::Clients => format!(
             "pods with the label `{}: \"true\"`",

@@ -24,7 +24,8 @@ pub fn policy(
     settings: &NetworkSettings,
     reach: Reach,
 ) -> NetworkPolicy {
-    let is_me = |peer: Peer| matches!(peer, Peer::Component(name) if name == component);
+    // The policy is of all parts of a component: their way out is one.
+    let is_me = |peer: Peer| matches!(peer, Peer::Component(name) | Peer::Part(name, ..) if name == component);
     let ingress = EDGES
         .iter()
         .filter(|edge| is_me(edge.to))
@@ -63,6 +64,27 @@ pub fn policy(
     }
 }
 
+/// What lets the pods of a component of one owner reach the API of Kubernetes. No label finds its servers, and their port is
+/// that behind the Service: 443 or 6443 nearly everywhere.
+#[must_use]
+pub fn api(owner: &Owner, component: &str) -> NetworkPolicy {
+    NetworkPolicy {
+        metadata: owner.meta(format!("{}-{component}-api", owner.name), component),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(owner.selector(component)),
+                ..LabelSelector::default()
+            }),
+            egress: Some(vec![NetworkPolicyEgressRule {
+                to: Some(anywhere()),
+                ports: ports(&[443, 6443]),
+            }]),
+            policy_types: Some(vec!["Egress".into()]),
+            ..NetworkPolicySpec::default()
+        }),
+    }
+}
+
 /// The other end of an edge; `None` where nobody is there.
 fn peers(
     peer: Peer,
@@ -85,6 +107,11 @@ fn peers(
     };
     Some(match peer {
         Peer::Component(name) => pods(None, one(COMPONENT, name)),
+        Peer::Part(name, label, value) => {
+            let both = [(COMPONENT, name), (label, value)];
+            let both = both.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            pods(None, labels(BTreeMap::from(both)))
+        }
         Peer::Operator => pods(
             one(NAMESPACE, &settings.operator_namespace),
             one(COMPONENT, MANAGER),
@@ -95,17 +122,22 @@ fn peers(
         ),
         Peer::Monitoring if settings.metrics_from.is_empty() => return None,
         Peer::Monitoring => pods(labels(settings.metrics_from.clone()), None),
-        Peer::Anywhere => [("0.0.0.0/0", "169.254.0.0/16"), ("::/0", "fe80::/10")]
-            .into_iter()
-            .map(|(all, link_local)| NetworkPolicyPeer {
-                ip_block: Some(IPBlock {
-                    cidr: all.into(),
-                    except: Some(vec![link_local.into()]),
-                }),
-                ..NetworkPolicyPeer::default()
-            })
-            .collect(),
+        Peer::Anywhere => anywhere(),
     })
+}
+
+/// Every address but the link-local ones.
+fn anywhere() -> Vec<NetworkPolicyPeer> {
+    [("0.0.0.0/0", "169.254.0.0/16"), ("::/0", "fe80::/10")]
+        .into_iter()
+        .map(|(all, link_local)| NetworkPolicyPeer {
+            ip_block: Some(IPBlock {
+                cidr: all.into(),
+                except: Some(vec![link_local.into()]),
+            }),
+            ..NetworkPolicyPeer::default()
+        })
+        .collect()
 }
 
 /// Any server, for its address differs from cluster to cluster (one on each node is link-local).
@@ -177,7 +209,10 @@ mod tests {
                 "dispatch",
                 "archive",
                 MANAGER,
-                "materialize"
+                "materialize",
+                "druid",
+                "openwhisk",
+                "openwhisk-invoker"
             ]
         );
         assert_eq!(names(&kafka["spec"]["egress"], "to"), ["kafka"]);
@@ -188,6 +223,29 @@ mod tests {
             ["kafka", "openwhisk"]
         );
         assert_eq!(names(&dispatch["spec"]["ingress"], "from"), [MANAGER]);
+    }
+
+    #[test]
+    fn the_embedded_openwhisk_gets_nowhere_as_a_controller() {
+        let lets_in = |component: &str| -> Vec<Value> {
+            let policy = made(component, &[], Reach::Table);
+            let rules = policy["spec"]["ingress"].as_array().unwrap().iter();
+            rules
+                .map(|rule| rule["from"][0]["podSelector"]["matchLabels"].clone())
+                .filter(|labels| labels[COMPONENT] == "openwhisk")
+                .collect()
+        };
+        let controller = json!({
+            "app.kubernetes.io/name": "openwhisk",
+            "millrace.dev/openwhisk-role": "controller",
+        });
+        assert_eq!(lets_in("kafka"), std::slice::from_ref(&controller));
+        assert_eq!(lets_in("openwhisk-action"), [controller]);
+        // Both read and write documents.
+        assert_eq!(
+            lets_in("mongo"),
+            [json!({"app.kubernetes.io/name": "openwhisk"})]
+        );
     }
 
     #[test]

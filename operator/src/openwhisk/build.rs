@@ -1,7 +1,5 @@
 //! The objects of an embedded OpenWhisk. Pure.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, PodTemplateSpec, Secret, Service, ServicePort, ServiceSpec,
@@ -12,10 +10,10 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{ApiResource, ObjectMeta};
 
 use super::validate::{AUTH_KEY, ValidatedWhisk};
-use super::{API_PORT, binding_name};
+use super::{API_PORT, apache, binding_name};
 use crate::job::METRICS_PORT;
 use crate::pods;
-use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
+use crate::reconcile::{Error, Owner, Prepared, Resources, fingerprint, storage};
 
 /// The component's name in labels.
 pub const COMPONENT: &str = "openwhisk";
@@ -25,14 +23,21 @@ const DATA: &str = "/data";
 const AUTH: &str = "/auth";
 
 /// Every kind that [`build`] makes.
-#[must_use]
-pub fn kinds() -> Vec<ApiResource> {
+fn embedded_kinds() -> Vec<ApiResource> {
     vec![
         ApiResource::erase::<Secret>(&()),
         ApiResource::erase::<Service>(&()),
         ApiResource::erase::<StatefulSet>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
     ]
+}
+
+/// Every kind that any mode makes: what another mode has made is looked for among them, and removed.
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    let mut all = embedded_kinds();
+    all.extend(apache::kinds());
+    all
 }
 
 /// Name of the Secret with the credentials.
@@ -58,33 +63,53 @@ fn host(whisk: &ValidatedWhisk) -> String {
 pub fn build(whisk: &ValidatedWhisk) -> Result<Resources<Prepared>, Error> {
     let mut resources = Resources::new();
     if whisk.makes_auth {
-        resources.add(&Secret {
-            metadata: whisk.owner.meta(auth_name(&whisk.owner.name), COMPONENT),
-            type_: Some("Opaque".into()),
-            data: Some(pods::secret_data([(AUTH_KEY, whisk.auth.clone())])),
-            ..Secret::default()
-        })?;
+        resources.add(&auth(&whisk.owner, &whisk.auth))?;
     }
-    resources.add(&binding(whisk))?;
+    resources.add(&binding(
+        &whisk.owner,
+        &whisk.namespace,
+        &whisk.auth,
+        &host(whisk),
+    ))?;
     resources.add(&service(whisk))?;
     resources.add(&stateful_set(whisk)?)?;
     Ok(resources)
 }
 
-fn binding(whisk: &ValidatedWhisk) -> Secret {
-    let (username, password) = whisk.auth.split_once(':').unwrap_or_default();
+/// The embedded server of an OpenWhisk that has gone over to another mode: without a pod, it keeps its volume for the way back.
+///
+/// # Errors
+/// Overrides are not in the form of a pod template.
+pub(super) fn asleep(mut whisk: ValidatedWhisk) -> Result<StatefulSet, Error> {
+    whisk.operation.stopped = true;
+    stateful_set(&whisk)
+}
+
+/// The Secret with the credentials, which all modes share.
+pub(super) fn auth(owner: &Owner, auth: &str) -> Secret {
     Secret {
-        metadata: whisk.owner.meta(binding_name(&whisk.owner.name), COMPONENT),
+        metadata: owner.meta(auth_name(&owner.name), COMPONENT),
+        type_: Some("Opaque".into()),
+        data: Some(pods::secret_data([(AUTH_KEY, auth.to_owned())])),
+        ..Secret::default()
+    }
+}
+
+/// The connection details, which say the same in all modes.
+pub(super) fn binding(owner: &Owner, namespace: &str, auth: &str, host: &str) -> Secret {
+    let (username, password) = auth.split_once(':').unwrap_or_default();
+    Secret {
+        metadata: owner.meta(binding_name(&owner.name), COMPONENT),
         type_: Some("servicebinding.io/openwhisk".into()),
         data: Some(pods::secret_data([
             ("type", "openwhisk".to_owned()),
             ("provider", "millrace".to_owned()),
-            ("host", host(whisk)),
+            ("host", host.to_owned()),
             ("port", API_PORT.to_string()),
-            ("uri", uri(whisk)),
+            ("uri", format!("http://{host}:{API_PORT}")),
             ("username", username.to_owned()),
             ("password", password.to_owned()),
-            ("namespace", whisk.namespace.clone()),
+            ("namespace", namespace.to_owned()),
         ])),
         ..Secret::default()
     }
@@ -153,14 +178,13 @@ fn stateful_set(whisk: &ValidatedWhisk) -> Result<StatefulSet, Error> {
         Some(live) => live.clone(),
         None => storage::template(&whisk.owner, COMPONENT, VOLUME, &whisk.storage),
     };
+    let mut annotations = pods::scraped(METRICS_PORT, "/metrics");
+    // New credentials are read at a start only.
+    annotations.insert("millrace.dev/config".into(), fingerprint(&whisk.auth));
     let mut pods = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(whisk.owner.labels(COMPONENT)),
-            // New credentials are read at a start only.
-            annotations: Some(BTreeMap::from([(
-                "millrace.dev/config".into(),
-                fingerprint(&whisk.auth),
-            )])),
+            annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
         spec: Some(pod),

@@ -1,11 +1,14 @@
 //! The custom resource OpenWhisk.
 
+pub mod apache;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::reconcile::PendingRestart;
+use crate::reconcile::restarts::NodeRestart;
 use crate::status::Condition;
 use crate::types::{
     BindingStatus, DeletionPolicy, Operation, PodResources, Storage, StorageGrowth, VolumeStatus,
@@ -26,6 +29,7 @@ use crate::types::{
     doc = "An OpenWhisk: the place where actions run.",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode", description = "How it is run"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether actions can be invoked"),
+    printcolumn(name = "Invokers", type_ = "integer", json_path = ".status.invokers", description = "Invokers that take activations", priority = 1),
     printcolumn(name = "Binding", type_ = "string", json_path = ".status.binding.name", description = "Secret with the connection details"),
     printcolumn(name = "Disk", type_ = "integer", json_path = ".status.disk.usedPercent", description = "How full the volume is, in percent", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it is, or is not, available", priority = 1),
@@ -39,9 +43,15 @@ use crate::types::{
         .message("spec.bindingSecret: belongs to mode external; set both, or neither"),
     validation = Rule::new("(self.mode == 'external') == (oldSelf.mode == 'external')")
         .message(Message::Expression("'spec.mode: ' + self.mode + ': the actions would stay behind in the former OpenWhisk; put ' + oldSelf.mode + ' back, or make a new OpenWhisk'".into())),
+    validation = Rule::new("!(self.mode in ['apache', 'lean']) || has(self.apache)")
+        .message(Message::Expression("'spec.apache: absent in mode ' + self.mode + ': its servers keep everything in a MongoDB; add spec.apache.mongo, and for mode apache spec.apache.kafka'".into())),
+    validation = Rule::new("self.mode != 'apache' || !has(self.apache) || has(self.apache.kafka)")
+        .message("spec.apache.kafka: absent in mode apache: controller and invokers talk to each other by Kafka; add spec.apache.kafka with the cluster or its bindingSecret, or take mode lean"),
 )]
 pub struct OpenWhiskSpec {
-    /// How it is run. `embedded` is one process with the same REST API, for native actions.
+    /// How it is run: `embedded`, one process with the same REST API, for native actions; `apache`, Apache OpenWhisk with a
+    /// controller and invokers; `lean`, Apache OpenWhisk as one controller without Kafka; or `external`. Actions, Triggers and
+    /// Rules, the address and the keys stay the same when it changes among the first three; activations of before do not.
     #[serde(default)]
     pub mode: Mode,
     /// A Secret with the connection details of an OpenWhisk that somebody else runs, for mode `external`: `uri`, `username`
@@ -50,7 +60,10 @@ pub struct OpenWhiskSpec {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = crate::names::object())]
     pub binding_secret: Option<String>,
-    /// The container image. The operator's own default when absent.
+    /// The servers of Apache OpenWhisk. Nothing is made of it in the modes `embedded` and `external`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apache: Option<apache::Apache>,
+    /// The container image of mode `embedded`. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -62,13 +75,13 @@ pub struct OpenWhiskSpec {
     )]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.namespace: cannot be changed, actions would be left behind; put the former value back, or make a new OpenWhisk"))]
     pub namespace: String,
-    /// The volume for actions and activations.
+    /// The volume for actions and activations, of mode `embedded`.
     #[serde(default = "default_storage")]
     pub storage: Storage,
     /// A volume that runs full grows by itself, where the storage class can. It does not when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_growth: Option<StorageGrowth>,
-    /// Memory and CPU of the pod. The actions run inside it, so its memory bounds them all; 512Mi when absent.
+    /// Memory and CPU of the pod, of mode `embedded`. The actions run inside it, so its memory bounds them all; 512Mi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
@@ -102,6 +115,10 @@ pub enum Mode {
     /// One process with the REST API of OpenWhisk.
     #[default]
     Embedded,
+    /// Apache OpenWhisk: a controller, and invokers that it reaches by Kafka.
+    Apache,
+    /// Apache OpenWhisk as one controller that is the invoker too.
+    Lean,
     /// Somebody else runs it: only its connection details are kept here.
     External,
 }
@@ -124,6 +141,13 @@ pub struct OpenWhiskStatus {
     /// The Secret with the connection details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingStatus>,
+    /// Invokers that take activations, in mode `apache`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invokers: Option<i32>,
+    /// Servers that have to be restarted, in the modes `apache` and `lean`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub restarts: Vec<NodeRestart>,
     /// How full the volume is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<VolumeStatus>,

@@ -1,11 +1,13 @@
 //! OpenWhisk: the place where actions run.
 
+mod apache;
 mod build;
 pub mod crd;
 pub mod external;
 mod reconcile;
 mod validate;
 
+pub use apache::{ACTION, ACTION_PORT, CONTROLLER, INVOKER, ROLE_LABEL};
 pub use reconcile::Whisks;
 pub use validate::children;
 

@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Resource;
-use kube::api::ApiResource;
+use kube::api::{ApiResource, DeleteParams, ListParams};
 
 use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
 use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
-use super::external;
 use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
+use super::{apache, external};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled, status_of};
 use crate::disk;
@@ -22,7 +22,7 @@ use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::storage::Growing;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, roll, storage};
 use crate::remote::openwhisk::volume;
-use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, set_condition};
+use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 use crate::types::{BindingStatus, tell_stopped};
 
 /// The reconciler of OpenWhisk.
@@ -40,6 +40,7 @@ impl Component for Whisks {
             "Make, correct and remove the objects of a component.",
         ));
         rules.extend(storage::rules());
+        rules.extend(apache::rules());
         rules
     }
 
@@ -49,6 +50,7 @@ impl Component for Whisks {
 
     async fn serves(context: &Context, object: &OpenWhisk) -> Result<Option<bool>, kube::Error> {
         match Owner::of(object) {
+            Ok(owner) if is_apache(object) => apache::serves(context, &owner).await,
             Ok(owner) => pods::set_serves(context, &owner).await,
             Err(_) => Ok(None),
         }
@@ -57,6 +59,9 @@ impl Component for Whisks {
     async fn prepare(context: &Context, object: &OpenWhisk) -> Result<Preparation, Error> {
         if object.spec.mode == Mode::External {
             return external::prepare(context, object).await;
+        }
+        if is_apache(object) {
+            return apache::prepare(context, object).await;
         }
         let (whisk, resources) = prepare(context, object).await?;
         let mut preparation = Preparation::of(whisk.owner, resources, build::kinds());
@@ -72,8 +77,14 @@ impl Component for Whisks {
         if object.spec.mode == Mode::External {
             return external::reconcile(context, object).await;
         }
+        if is_apache(object) {
+            return apache::reconcile(context, object).await;
+        }
         let (whisk, prepared) = prepare(context, object).await?;
         let applied = reconcile::apply(context, &whisk.owner, prepared, &build::kinds()).await?;
+        if !has_settled(object) {
+            end_pods_of_actions(context, &whisk.owner).await?;
+        }
         let set = applied.get::<StatefulSet>(&whisk.owner.name);
         let rolling = match &set {
             Some(set) => roll::roll(context, &whisk.owner, set)
@@ -111,6 +122,8 @@ impl Component for Whisks {
         let mut status = status_of(object);
         status.uri = Some(build::uri(&whisk));
         status.pending_restarts = applied.pending().to_vec();
+        // These are of the servers of another mode.
+        (status.invokers, status.restarts) = (None, Vec::new());
         status.binding = Some(BindingStatus {
             name: binding_name(&whisk.owner.name),
         });
@@ -181,6 +194,44 @@ impl Component for Whisks {
     }
 }
 
+/// Whether the embedded server was seen to serve: its volume is known in this mode alone.
+fn has_settled(object: &OpenWhisk) -> bool {
+    object
+        .status
+        .as_ref()
+        .is_some_and(|status| status.storage.is_some() && is_true(&status.conditions, AVAILABLE))
+}
+
+/// Ends what the servers of another mode have left: when they stop they end the pods of their actions, if they still can.
+async fn end_pods_of_actions(context: &Context, owner: &Owner) -> Result<(), Error> {
+    let api = context.namespaced::<Pod>(&owner.namespace);
+    let labels = owner.selector(apache::ACTION);
+    let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let ours = ListParams::default().labels(&labels.join(","));
+    let left = api
+        .list_metadata(&ours)
+        .await
+        .map_err(Error::doing("listing pods of actions"))?;
+    // Some take a while to end.
+    let is_all_ending = left
+        .items
+        .iter()
+        .all(|pod| pod.metadata.deletion_timestamp.is_some());
+    if is_all_ending {
+        return Ok(());
+    }
+    api.delete_collection(&DeleteParams::background(), &ours)
+        .await
+        .map_err(Error::doing("ending pods of actions"))?;
+    context.metrics.count_write("Pod");
+    Ok(())
+}
+
+/// Whether it is Apache OpenWhisk itself.
+fn is_apache(object: &OpenWhisk) -> bool {
+    matches!(object.spec.mode, Mode::Apache | Mode::Lean)
+}
+
 /// Reads, checks and builds; writes nothing.
 async fn prepare(
     context: &Context,
@@ -199,7 +250,8 @@ async fn prepare(
     Ok((whisk, resources))
 }
 
-async fn dereference(context: &Context, owner: &Owner) -> Result<Live, Error> {
+/// What is there of the credentials, which all modes share, and of the embedded server.
+pub(super) async fn dereference(context: &Context, owner: &Owner) -> Result<Live, Error> {
     let name = build::auth_name(&owner.name);
     let auth = secrets::find(context, owner, &name).await?;
     let given_auth = match auth {
@@ -220,4 +272,36 @@ async fn dereference(context: &Context, owner: &Owner) -> Result<Live, Error> {
         auth,
         given_auth,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_server_that_was_seen_to_serve_in_this_mode_has_settled() {
+        let settled = |status: serde_json::Value| {
+            let object: OpenWhisk = serde_json::from_value(json!({
+                "apiVersion": "millrace.dev/v1alpha1", "kind": "OpenWhisk",
+                "metadata": {"name": "w", "namespace": "ns", "uid": "u"},
+                "spec": {}, "status": status,
+            }))
+            .unwrap();
+            has_settled(&object)
+        };
+        let available = |status: &str| {
+            json!([{"type": "Available", "status": status, "reason": "r", "message": "m",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"}])
+        };
+        assert!(settled(
+            json!({"storage": "1Gi", "conditions": available("True")})
+        ));
+        assert!(!settled(
+            json!({"storage": "1Gi", "conditions": available("False")})
+        ));
+        // Of another mode that served.
+        assert!(!settled(json!({"conditions": available("True")})));
+        assert!(!settled(json!(null)));
+    }
 }

@@ -97,25 +97,7 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
         )
         .into());
     }
-    let (auth, makes_auth) =
-        match secrets::complete(&live.auth, &[(AUTH_KEY, secrets::whisk_auth)])? {
-            Some(data) => (data.get(AUTH_KEY).map(text).unwrap_or_default(), true),
-            None => (live.given_auth.unwrap_or_default(), false),
-        };
-    if auth
-        .split_once(':')
-        .is_none_or(|(id, key)| id.is_empty() || key.is_empty())
-    {
-        return Err(Error::Missing {
-            reason: "CredentialsMissing",
-            invalid: Invalid::new(
-                format!("Secret {}-auth, key {AUTH_KEY}", owner.name),
-                "(not shown)",
-                "is not of the form uuid:key",
-                "correct the Secret, or delete it and the operator makes one",
-            ),
-        });
-    }
+    let (auth, makes_auth) = credentials(&owner.name, &live)?;
     Ok(ValidatedWhisk {
         image: spec.image.clone().unwrap_or_else(|| images.whisk.clone()),
         namespace: spec.namespace.clone(),
@@ -134,6 +116,33 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
         operation: spec.operation.clone(),
         owner,
     })
+}
+
+/// The credentials, and whether the operator makes their Secret: those that are there are kept.
+///
+/// # Errors
+/// A Secret that somebody else made does not hold any.
+pub(super) fn credentials(openwhisk: &str, live: &Live) -> Result<(String, bool), Error> {
+    let (auth, makes_auth) =
+        match secrets::complete(&live.auth, &[(AUTH_KEY, secrets::whisk_auth)])? {
+            Some(data) => (data.get(AUTH_KEY).map(text).unwrap_or_default(), true),
+            None => (live.given_auth.clone().unwrap_or_default(), false),
+        };
+    if auth
+        .split_once(':')
+        .is_none_or(|(id, key)| id.is_empty() || key.is_empty())
+    {
+        return Err(Error::Missing {
+            reason: "CredentialsMissing",
+            invalid: Invalid::new(
+                format!("Secret {openwhisk}-auth, key {AUTH_KEY}"),
+                "(not shown)",
+                "is not of the form uuid:key",
+                "correct the Secret, or delete it and the operator makes one",
+            ),
+        });
+    }
+    Ok((auth, makes_auth))
 }
 
 /// The text of an entry of a Secret, without the line end that editors leave.

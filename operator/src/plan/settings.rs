@@ -24,6 +24,8 @@ pub struct Given {
     pub image_zookeeper: Option<String>,
     /// Image of HDFS.
     pub image_hadoop: Option<String>,
+    /// Image of Druid.
+    pub image_druid: Option<String>,
     /// Image of PostgreSQL.
     pub image_postgres: Option<String>,
     /// Image of MongoDB.
@@ -44,6 +46,7 @@ impl Given {
             "kafka" => &self.image_kafka,
             "zookeeper" => &self.image_zookeeper,
             "hadoop" => &self.image_hadoop,
+            "druid" => &self.image_druid,
             "postgres" => &self.image_postgres,
             "mongodb" => &self.image_mongodb,
             "mongo-wire" => &self.image_mongo_wire,
@@ -57,7 +60,7 @@ impl Given {
 /// It cannot be found out how the operator was started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-postgres, --image-mongodb, --image-mongo-wire, --image-stream and --image-whisk"
+    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-druid, --image-postgres, --image-mongodb, --image-mongo-wire, --image-stream and --image-whisk"
 )]
 pub struct SettingsError {
     problem: String,

@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::kafka::crd::Listeners;
+use crate::openwhisk::crd::apache::RuntimeKind;
 use crate::status::Condition;
 use crate::types::{MaintenanceWindow, PodResources, Storage, StorageGrowth};
 
 mod analysts;
 mod detect;
+mod druid;
 mod flow;
 mod gateway;
 mod hdfs;
@@ -25,6 +27,7 @@ mod warnings;
 
 pub use analysts::PlatformAnalysts;
 pub use detect::{PlatformDetect, ZoneMap};
+pub use druid::{PlatformDruid, PlatformDruidServers, PlatformHistoricals, PlatformWorkers};
 pub use flow::{FlowCanary, FlowStage, FlowStatus, PlatformFlow, StageName};
 pub use gateway::{
     CertManager, GatewayApi, GatewayTls, HttpBackend, Ingress, IssuerRef, ParentRef,
@@ -85,8 +88,18 @@ pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
         .message("spec.postgres: absent: taking it out would take the databases away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(self.materialize) || (has(self.kafka) && has(self.gateway) && has(self.mongo))")
         .message("spec.materialize: works only together with spec.kafka, spec.gateway and spec.mongo: add them, or remove spec.materialize"),
+    validation = Rule::new("!has(self.openwhisk) || !has(self.openwhisk.mode) || self.openwhisk.mode == 'embedded' || has(self.mongo)")
+        .message("spec.openwhisk.mode: apache and lean keep everything in a MongoDB; add spec.mongo, or take mode embedded"),
+    validation = Rule::new("!has(self.openwhisk) || !has(self.openwhisk.mode) || self.openwhisk.mode != 'apache' || has(self.kafka)")
+        .message("spec.openwhisk.mode: apache: controller and invokers talk to each other by Kafka; add spec.kafka, or take mode lean or embedded"),
     validation = Rule::new("!has(self.offers) || (has(self.materialize) && has(self.openwhisk))")
         .message("spec.offers: works only together with spec.materialize and spec.openwhisk: add them, or remove spec.offers"),
+    validation = Rule::new("!has(self.druid) || has(self.kafka)")
+        .message("spec.druid: given without spec.kafka: it has nothing to take in; add spec.kafka or remove spec.druid"),
+    validation = Rule::new("!has(self.druid) || has(self.druid.external) || has(self.druid.segments) || has(self.hdfs)")
+        .message("spec.druid.segments: absent without spec.hdfs: segments are kept nowhere; give a volume in spec.druid.segments, or add spec.hdfs"),
+    validation = Rule::new("!has(self.druid) || !has(self.kafka) || !has(self.kafka.listeners) || !has(self.kafka.listeners.secure)")
+        .message("spec.druid: given beside spec.kafka.listeners.secure: Druid shows passwords of Kafka to everybody who may read its supervisors, and has none in this version; remove spec.druid, or make a Platform without secure listeners"),
     validation = Rule::new("!has(oldSelf.mongo) || has(self.mongo)")
         .message("spec.mongo: absent: taking it out would take the documents away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
@@ -124,6 +137,10 @@ pub struct PlatformSpec {
     /// alerts, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub analysts: Option<PlatformAnalysts>,
+    /// Where people ask about the last minutes of the fleet in SQL: telemetry and alerts in an Apache Druid. Without it the
+    /// platform has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub druid: Option<PlatformDruid>,
     /// Where documents are. Without it the platform has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mongo: Option<PlatformMongo>,
@@ -143,7 +160,7 @@ pub struct PlatformSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<PlatformFlow>,
     /// Take the platform to zero pods in order, and nothing is lost: the gateway first, so that nothing is accepted that
-    /// nobody stores; then what reads the log, once it has caught up; then OpenWhisk, HDFS, PostgreSQL and MongoDB; then Kafka. Volumes stay. `false`
+    /// nobody stores; then what reads the log, Druid too, once it has caught up; then OpenWhisk, HDFS, PostgreSQL and MongoDB; then Kafka. Volumes stay. `false`
     /// brings all of it back in the reverse order.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub stopped: bool,
@@ -237,8 +254,8 @@ fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources))")
-        .message("spec.openwhisk.external: given beside image, storage, storageGrowth or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.mode) || has(self.apache))")
+        .message("spec.openwhisk.external: given beside mode, apache, image, storage, storageGrowth or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.openwhisk.external: cannot be added or removed later: the actions would stay behind in the former OpenWhisk; put the field back as it was, or make a new Platform"),
     validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
@@ -248,7 +265,14 @@ pub struct PlatformOpenWhisk {
     /// An OpenWhisk that somebody else runs: only actions are made there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
-    /// The container image. The operator's own default when absent.
+    /// How it is run; `embedded` when absent. `apache` and `lean` are Apache OpenWhisk, on the platform's own Kafka and MongoDB,
+    /// with the same actions, address and keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<PlatformWhiskMode>,
+    /// The servers of the modes `apache` and `lean`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apache: Option<PlatformApache>,
+    /// The container image of mode `embedded`. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
@@ -261,6 +285,42 @@ pub struct PlatformOpenWhisk {
     /// Memory and CPU of the pod, with the actions inside it. The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
+}
+
+/// How the OpenWhisk of a platform is run.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum PlatformWhiskMode {
+    /// One process with the REST API of OpenWhisk.
+    #[default]
+    Embedded,
+    /// Apache OpenWhisk: a controller, and invokers that it reaches by Kafka.
+    Apache,
+    /// Apache OpenWhisk as one controller that is the invoker too.
+    Lean,
+}
+
+/// The servers of Apache OpenWhisk in a platform.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlatformApache {
+    /// The image of the controller. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub controller_image: Option<String>,
+    /// The image of invokers, of the same version. The operator's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub invoker_image: Option<String>,
+    /// How many invokers run in mode `apache`: the profile's number, 1 or 2, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub invokers: Option<i32>,
+    /// Runtime kinds beside those that are always there, or in the place of one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind"]))]
+    pub runtimes: Vec<RuntimeKind>,
 }
 
 /// What was seen of a platform.

@@ -8,10 +8,11 @@ use super::crd::PlatformSpec;
 use super::validate::{ADDED_TOKENS, Live};
 use super::{build, exposure, external};
 use crate::context::{Context, MANAGER};
-use crate::flow::Token;
+use crate::flow::{DruidAt, Token};
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::reconcile::{Error, OWNER_LABEL, Owner};
+use crate::remote::ingestion::addresses;
 use crate::status::{AVAILABLE, Conditioned, ConditionedStatus, is_true};
 use crate::topic::crd::KafkaTopic;
 use crate::user::crd::KafkaUser;
@@ -66,12 +67,35 @@ pub(super) async fn dereference(
             .get_opt(&build::kafka_admin(&owner.name))
             .await
             .map_err(Error::doing("reading the way into the Kafka"))?,
+        druid_at: druid_at(context, owner, spec).await?,
         kafka_full: kafka_full(context, owner).await?,
         outside: external::look(context, owner, spec).await?,
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait: topics_wait.or(users_wait),
     })
+}
+
+/// Where the platform's Druid is asked; of one whose binding is not there, or will not do, its DruidIngestions say so.
+async fn druid_at(
+    context: &Context,
+    owner: &Owner,
+    spec: &PlatformSpec,
+) -> Result<Option<DruidAt>, Error> {
+    let Some(druid) = &spec.druid else {
+        return Ok(None);
+    };
+    let name = build::druid_binding(&owner.name, druid);
+    let secret = context
+        .namespaced::<Secret>(&owner.namespace)
+        .get_opt(&name)
+        .await
+        .map_err(Error::doing("reading the binding of the Druid"))?;
+    let at = addresses(&name, secret.as_ref(), "spec.druid").ok();
+    Ok(at.map(|(coordinator, broker)| DruidAt {
+        coordinator,
+        broker,
+    }))
 }
 
 /// Whether a volume of the platform's Kafka is so full that nothing more is to be written.

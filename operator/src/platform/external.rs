@@ -10,12 +10,14 @@ use crate::mongo::external as mongo;
 use crate::openwhisk::external as openwhisk;
 use crate::postgres::external as postgres;
 use crate::reconcile::{Error, Owner};
+use crate::remote::ingestion::check as check_druid;
 use crate::remote::kafka::outside as kafka;
 use crate::status::told;
 
 const KAFKA: &str = "spec.kafka.external.bindingSecret";
 const HDFS: &str = "spec.hdfs.external.bindingSecret";
 const POSTGRES: &str = "spec.postgres.external.bindingSecret";
+const DRUID: &str = "spec.druid.external.bindingSecret";
 const MONGO: &str = "spec.mongo.external.bindingSecret";
 const OPENWHISK: &str = "spec.openwhisk.external.bindingSecret";
 
@@ -82,6 +84,12 @@ pub async fn look(context: &Context, owner: &Owner, spec: &PlatformSpec) -> Resu
     if let Some(external) = part.and_then(|mongo| mongo.external.as_ref()) {
         let secret = read(external).await?;
         let checked = mongo::check(&external.binding_secret, secret.as_ref(), MONGO);
+        outside.missing_aside.extend(checked.err());
+    }
+    let part = spec.druid.as_ref();
+    if let Some(external) = part.and_then(|druid| druid.external.as_ref()) {
+        let secret = read(external).await?;
+        let checked = check_druid(&external.binding_secret, secret.as_ref(), DRUID);
         outside.missing_aside.extend(checked.err());
     }
     let part = spec.openwhisk.as_ref();

@@ -17,6 +17,8 @@ const DETECT_GROUP: &str = "detect";
 
 /// What the archive may take for a commit.
 const COMMIT: Duration = Duration::from_secs(60);
+/// Druid asks its tasks each 10 s how far they are. And no canary on its way to vehicles waits for analysts.
+const ANSWERS: Duration = Duration::from_secs(10);
 
 /// The stages that there are.
 #[must_use]
@@ -53,6 +55,13 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
             )
         });
     }
+    if platform.druid.is_some() {
+        // Its data source has the name of the topic.
+        stages.push(Watched {
+            usual: ANSWERS,
+            ..stage(StageName::Served, topics::TELEMETRY, None, false)
+        });
+    }
     for (group, tells_vehicles) in platform.warnings.iter().flat_map(dispatch_groups) {
         let told = stage(StageName::Told, topics::ALERTS, Some(group), tells_vehicles);
         stages.push(told);
@@ -69,22 +78,29 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
 /// What is to be watched, by this client of Kafka.
 #[must_use]
 pub fn wanted(platform: &ValidatedPlatform, kafka: Arc<KafkaAdmin>) -> Wanted {
-    // One that is on its way out is not asked, and what is seen from then on is all that there will be.
-    let runs = platform.level == Level::Everything;
     Wanted {
         kafka,
         stages: stages(platform),
-        gateway: platform
-            .gateway_token
-            .as_ref()
-            .filter(|_| runs)
-            .map(|token| GatewayAt {
-                url: gateway_url(platform),
-                token: token.clone(),
-            }),
+        gateway: gateway(platform),
+        druid: platform.druid_at.clone().filter(|_| runs(platform)),
         canary_every: canary_every(&platform.flow),
         stuck_after: seconds(platform.flow.stuck_seconds),
     }
+}
+
+/// Its gateway, if it has one that runs.
+#[must_use]
+pub fn gateway(platform: &ValidatedPlatform) -> Option<GatewayAt> {
+    platform.gateway.as_ref().filter(|_| runs(platform))?;
+    Some(GatewayAt {
+        url: gateway_url(platform),
+        token: platform.gateway_token.clone()?,
+    })
+}
+
+// One that is on its way out is not asked, and what is seen from then on is all that there will be.
+fn runs(platform: &ValidatedPlatform) -> bool {
+    platform.level == Level::Everything
 }
 
 /// Time between two canaries, if any are sent.
@@ -123,6 +139,8 @@ mod tests {
         let archived =
             json!({"kafka": {}, "gateway": {}, "hdfs": {}, "archive": {"config": {"group": "a2"}}});
         assert_eq!(of(archived)[1], "archived telemetry a2");
+        let served = json!({"kafka": {}, "gateway": {}, "druid": {"segments": {"size": "1Gi"}}});
+        assert_eq!(of(served)[1], "served telemetry ");
         let key = json!({"name": "s", "key": "k"});
         let all = json!({"kafka": {}, "gateway": {"config": {"detectGroup": "d2"}}, "detect": {}, "openwhisk": {},
             "warnings": {"channels": ["vehicle", "webhook"], "webhook": {"url": "https://example.org/h", "secretRef": key}}});

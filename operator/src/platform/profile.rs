@@ -1,6 +1,7 @@
 //! What a profile stands for. Pure.
 
 use super::crd::Profile;
+use crate::druid::crd::WorkerKind;
 use crate::mongo::crd::Engine;
 use crate::types::{PodResources, Storage};
 
@@ -47,6 +48,8 @@ pub struct Sizes {
     pub postgres_storage: Storage,
     /// Memory and CPU of PostgreSQL.
     pub postgres: PodResources,
+    /// Druid.
+    pub druid: DruidSizes,
     /// Which server MongoDB is.
     pub mongo_engine: Engine,
     /// Members of its replica set.
@@ -65,6 +68,107 @@ pub struct Sizes {
     pub dispatch_replicas: i32,
     /// Memory and CPU of a pod of dispatch.
     pub dispatch: PodResources,
+}
+
+/// Sizes of Druid.
+#[derive(Clone, Debug)]
+pub struct DruidSizes {
+    /// Servers of ZooKeeper.
+    pub zookeepers: i32,
+    /// Coordinators, where there is a PostgreSQL for what they know.
+    pub coordinators: i32,
+    /// Memory and CPU of a coordinator.
+    pub coordinator: PodResources,
+    /// Brokers.
+    pub brokers: i32,
+    /// Memory and CPU of a broker.
+    pub broker: PodResources,
+    /// Historicals.
+    pub historicals: i32,
+    /// Volume of a historical.
+    pub historical_storage: Storage,
+    /// Memory and CPU of a historical.
+    pub historical: PodResources,
+    /// What runs tasks.
+    pub worker_kind: WorkerKind,
+    /// Workers.
+    pub workers: i32,
+    /// Tasks that each runs at once.
+    pub worker_capacity: i32,
+    /// Volume of a worker.
+    pub worker_storage: Storage,
+    /// Memory and CPU of a worker.
+    pub worker: PodResources,
+    /// Routers.
+    pub routers: i32,
+    /// Memory and CPU of a router.
+    pub router: PodResources,
+    /// Tasks that share the partitions of telemetry.
+    pub telemetry_tasks: i32,
+    /// Tasks that read the same, so that one may be lost.
+    pub task_replicas: i32,
+}
+
+fn druid(profile: Profile) -> DruidSizes {
+    match profile {
+        Profile::Dev => DruidSizes {
+            zookeepers: 1,
+            coordinators: 1,
+            coordinator: pod("384Mi", "50m"),
+            brokers: 1,
+            broker: pod("384Mi", "50m"),
+            historicals: 1,
+            historical_storage: volume("2Gi"),
+            historical: pod("384Mi", "50m"),
+            worker_kind: WorkerKind::Indexer,
+            workers: 1,
+            worker_capacity: 4,
+            worker_storage: volume("2Gi"),
+            worker: pod("640Mi", "100m"),
+            routers: 0,
+            router: pod("256Mi", "20m"),
+            telemetry_tasks: 1,
+            task_replicas: 1,
+        },
+        Profile::Standard => DruidSizes {
+            zookeepers: 1,
+            coordinators: 1,
+            coordinator: pod("1Gi", "100m"),
+            brokers: 1,
+            broker: pod("2Gi", "250m"),
+            historicals: 2,
+            historical_storage: volume("100Gi"),
+            historical: pod("4Gi", "500m"),
+            worker_kind: WorkerKind::MiddleManager,
+            workers: 1,
+            worker_capacity: 8,
+            worker_storage: volume("50Gi"),
+            worker: pod("8Gi", "1"),
+            routers: 0,
+            router: pod("256Mi", "50m"),
+            telemetry_tasks: 2,
+            task_replicas: 1,
+        },
+        Profile::Ha => DruidSizes {
+            zookeepers: 3,
+            coordinators: 2,
+            coordinator: pod("2Gi", "250m"),
+            brokers: 2,
+            broker: pod("4Gi", "500m"),
+            historicals: 3,
+            historical_storage: volume("200Gi"),
+            historical: pod("8Gi", "1"),
+            worker_kind: WorkerKind::MiddleManager,
+            workers: 3,
+            worker_capacity: 6,
+            worker_storage: volume("50Gi"),
+            worker: pod("8Gi", "1"),
+            routers: 2,
+            router: pod("512Mi", "100m"),
+            telemetry_tasks: 2,
+            task_replicas: 2,
+        },
+    }
 }
 
 /// The sizes of a profile.
@@ -92,6 +196,7 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("1Gi"),
             postgres_storage: volume("2Gi"),
             postgres: pod("256Mi", "50m"),
+            druid: druid(profile),
             mongo_engine: Engine::Wire,
             mongo_members: 1,
             mongo_storage: volume("1Gi"),
@@ -124,6 +229,7 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("2Gi"),
             postgres_storage: volume("50Gi"),
             postgres: pod("2Gi", "250m"),
+            druid: druid(profile),
             mongo_engine: Engine::Mongodb,
             mongo_members: 1,
             mongo_storage: volume("20Gi"),
@@ -155,6 +261,7 @@ pub fn sizes(profile: Profile) -> Sizes {
             zookeeper_storage: volume("5Gi"),
             postgres_storage: volume("100Gi"),
             postgres: pod("4Gi", "500m"),
+            druid: druid(profile),
             mongo_engine: Engine::Mongodb,
             mongo_members: 3,
             mongo_storage: volume("50Gi"),

@@ -177,6 +177,7 @@ mod tests {
             committed: None,
             lag,
             lag_time: None,
+            newest: None,
             canary: None,
             problem: None,
         };

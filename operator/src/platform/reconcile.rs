@@ -189,6 +189,10 @@ impl Component for Platforms {
         if !outside.is_empty() {
             wait_for(&mut reconciled, outside, object.metadata.generation);
         }
+        let gateway = super::flow::gateway(&platform);
+        context
+            .changes
+            .gateway(&owner.namespace, &owner.name, gateway.as_ref());
         let progress = progress::look(object, &platform, &bodies, &mut reconciled);
         troubles.extend(progress.trouble);
         if object.spec.stopped {

@@ -20,7 +20,7 @@ pub enum Level {
     Kafka,
     /// OpenWhisk, HDFS, PostgreSQL and MongoDB too.
     OpenWhisk,
-    /// Detect, the archive, materialize and the dispatches too.
+    /// Detect, the archive, materialize, the dispatches and Druid too.
     Readers,
     /// The gateway too: everything.
     Everything,
@@ -65,7 +65,7 @@ impl Level {
             "OpenWhisk" | "HdfsCluster" | "PostgresCluster" | "MongoCluster" => {
                 Some(Self::OpenWhisk)
             }
-            "EventSource" | "BatchJob" => Some(Self::Readers),
+            "EventSource" | "BatchJob" | "DruidCluster" => Some(Self::Readers),
             "StreamJob" if name.ends_with("-gateway") => Some(Self::Everything),
             "StreamJob" => Some(Self::Readers),
             _ => None,
@@ -231,7 +231,7 @@ mod tests {
     use crate::status::is_true;
     use serde_json::json;
 
-    const ALL: [(&str, &str); 11] = [
+    const ALL: [(&str, &str); 12] = [
         ("KafkaCluster", "p-kafka"),
         ("ZooKeeperEnsemble", "p-zookeeper"),
         ("OpenWhisk", "p-whisk"),
@@ -240,6 +240,7 @@ mod tests {
         ("MongoCluster", "p-mongo"),
         ("StreamJob", "p-materialize"),
         ("StreamJob", "p-detect"),
+        ("DruidCluster", "p-druid"),
         ("StreamJob", "p-archive"),
         ("EventSource", "p-warnings"),
         ("StreamJob", "p-gateway"),

@@ -12,15 +12,15 @@ use serde_json::Value;
 
 use super::build::{Api, Served};
 use super::crd::{
-    OfferChannel, Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformFlow,
-    PlatformGateway, PlatformHdfs, PlatformKafka, PlatformMaterialize, PlatformMongo,
+    OfferChannel, Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformDruid,
+    PlatformFlow, PlatformGateway, PlatformHdfs, PlatformKafka, PlatformMaterialize, PlatformMongo,
     PlatformOffers, PlatformOpenWhisk, PlatformPostgres, PlatformScore, PlatformWarnings,
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
 use super::stop::{self, Level};
 use crate::batch;
-use crate::flow::Token;
+use crate::flow::{DruidAt, Token};
 use crate::job::{documents, lake};
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
@@ -45,6 +45,8 @@ pub struct Live {
     pub gateway_token: Option<Token>,
     /// The operator's own way into the platform's Kafka.
     pub kafka_admin: Option<Secret>,
+    /// Where the platform's Druid is asked, as soon as that is known.
+    pub druid_at: Option<DruidAt>,
     /// Whether a volume of the platform's Kafka is so full that nothing more is to be written.
     pub kafka_full: bool,
     /// The APIs of others that this cluster has, of those that the spec asks for.
@@ -89,6 +91,8 @@ pub struct ValidatedPlatform {
     pub analysts: Option<PlatformAnalysts>,
     /// The archive, if wanted.
     pub archive: Option<ValidatedArchive>,
+    /// Druid, if wanted.
+    pub druid: Option<PlatformDruid>,
     /// MongoDB, if wanted.
     pub mongo: Option<PlatformMongo>,
     /// Documents, if wanted.
@@ -107,6 +111,8 @@ pub struct ValidatedPlatform {
     pub gateway_token: Option<Token>,
     /// The operator's own way into the platform's Kafka.
     pub kafka_admin: Option<Secret>,
+    /// Where the platform's Druid is asked, as soon as that is known.
+    pub druid_at: Option<DruidAt>,
     /// Whether a volume of the platform's Kafka is so full that nothing more is to be written.
     pub kafka_full: bool,
     /// How the flow is watched.
@@ -196,6 +202,24 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
     ] {
         needs("spec.score", other, spec.score.is_some() && missing)?;
         needs("spec.analysts", other, spec.analysts.is_some() && missing)?;
+    }
+    needs(
+        "spec.druid",
+        "spec.kafka",
+        spec.druid.is_some() && spec.kafka.is_none(),
+    )?;
+    if let Some(druid) = &spec.druid
+        && druid.external.is_none()
+        && druid.segments.is_none()
+        && spec.hdfs.is_none()
+    {
+        return Err(Invalid::new(
+            "spec.druid.segments",
+            "missing",
+            "segments are kept nowhere",
+            "give a volume in spec.druid.segments, or add spec.hdfs",
+        )
+        .into());
     }
     if let Some(score) = &spec.score {
         batch::check_score(&score.config, "spec.score.config")?;
@@ -290,6 +314,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         score: spec.score.clone(),
         analysts: spec.analysts.clone(),
         archive,
+        druid: spec.druid.clone(),
         mongo: spec.mongo.clone(),
         materialize: spec.materialize.clone(),
         offers: spec.offers.clone(),
@@ -299,6 +324,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway_additions,
         gateway_token: live.gateway_token,
         kafka_admin: live.kafka_admin,
+        druid_at: live.druid_at,
         kafka_full: live.kafka_full,
         flow: spec.flow.clone().unwrap_or_default(),
         windows: spec.maintenance_windows.clone(),
@@ -370,6 +396,7 @@ pub(super) mod tests {
             gateway_lacks: Vec::new(),
             gateway_token: None,
             kafka_admin: None,
+            druid_at: None,
             kafka_full: false,
             apis: Vec::new(),
             outside: Outside::default(),
@@ -396,6 +423,11 @@ pub(super) mod tests {
                 json!({"kafka": {}, "gateway": {}, "mongo": {}, "materialize": {"config": {"keep": "0s"}}}),
                 "spec.materialize.config.keep",
             ),
+            (
+                json!({"druid": {"segments": {"size": "1Gi"}}}),
+                "spec.druid",
+            ),
+            (json!({"kafka": {}, "druid": {}}), "spec.druid.segments"),
             (json!({"hdfs": {}, "score": {}}), "spec.score"),
             (json!({"hdfs": {}, "analysts": {}}), "spec.analysts"),
             (

@@ -1,6 +1,8 @@
 //! Building blocks of pods: the restricted security profile, resources, probes, volumes, bindings.
 
+pub mod account;
 mod cron_job;
+pub mod exporter;
 mod parts;
 mod stateful_set;
 mod trouble;
@@ -23,9 +25,11 @@ use crate::reconcile::Owner;
 use crate::types::{PodResources, Quantity};
 
 pub use cron_job::{Runs, Schedule, cron_job, runs};
-pub use parts::{add_container, disruption_budget, names_of_pods, node_name, port, service_port};
+pub use parts::{
+    add_container, disruption_budget, names_of_pods, node_name, port, scraped, service_port,
+};
 pub use stateful_set::{Servers, stateful_set};
-pub use trouble::trouble;
+pub use trouble::{final_words, trouble};
 
 /// The user and group that every container runs as.
 pub const USER: i64 = 1000;

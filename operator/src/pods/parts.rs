@@ -100,3 +100,13 @@ pub fn add_container(pod: &mut PodSpec, mut container: Container) {
         .push(mount("tmp", "/tmp"));
     pod.containers.push(container);
 }
+
+/// What tells Prometheus where a pod's metrics are.
+#[must_use]
+pub fn scraped(port: i32, path: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("prometheus.io/scrape".into(), "true".into()),
+        ("prometheus.io/port".into(), port.to_string()),
+        ("prometheus.io/path".into(), path.into()),
+    ])
+}

@@ -9,18 +9,19 @@ use crate::reconcile::Owner;
 
 /// Says what the first pod with a problem has, if one has any. Not being able to ask is no reason to fail.
 pub async fn trouble(context: &Context, owner: &Owner, component: &str) -> Option<String> {
+    let pods = pods(context, owner, component).await?;
+    pods.iter().find_map(trouble_of)
+}
+
+async fn pods(context: &Context, owner: &Owner, component: &str) -> Option<Vec<Pod>> {
     let selector: Vec<String> = owner
         .selector(component)
         .iter()
         .map(|(k, v)| format!("{k}={v}"))
         .collect();
     let params = ListParams::default().labels(&selector.join(","));
-    let pods = context
-        .namespaced::<Pod>(&owner.namespace)
-        .list(&params)
-        .await
-        .ok()?;
-    pods.iter().find_map(trouble_of)
+    let pods = context.namespaced::<Pod>(&owner.namespace);
+    Some(pods.list(&params).await.ok()?.items)
 }
 
 fn trouble_of(pod: &Pod) -> Option<String> {
@@ -78,6 +79,32 @@ fn trouble_of(pod: &Pod) -> Option<String> {
         })
 }
 
+/// What the last pod that failed said at its end, if one is there. Not being able to ask is no reason to fail.
+pub async fn final_words(context: &Context, owner: &Owner, component: &str) -> Option<String> {
+    final_words_of(&pods(context, owner, component).await?)
+}
+
+fn final_words_of(pods: &[Pod]) -> Option<String> {
+    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
+    let failed = pods
+        .iter()
+        .filter(|pod| phase(pod).as_deref() == Some("Failed"));
+    let last = failed.max_by_key(|pod| pod.metadata.creation_timestamp.clone())?;
+    let mut containers = last.status.as_ref()?.container_statuses.iter().flatten();
+    containers.find_map(|container| {
+        let said = container
+            .state
+            .as_ref()?
+            .terminated
+            .as_ref()?
+            .message
+            .as_ref()?;
+        let mut lines = said.lines().rev().map(str::trim);
+        let line = lines.find(|line| !line.is_empty())?;
+        Some(line.chars().take(500).collect())
+    })
+}
+
 /// What a container itself said of its end.
 fn last_words(ended: &ContainerStateTerminated) -> String {
     let said = ended.message.as_deref().unwrap_or_default();
@@ -98,6 +125,24 @@ mod tests {
         trouble_of(
             &serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).unwrap(),
         )
+    }
+
+    #[test]
+    fn the_last_pod_that_failed_has_the_last_word() {
+        let pod = |time: &str, phase: &str, said: &str| -> Pod {
+            let container = json!({"name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 3, "message": said}}});
+            let pod = json!({"metadata": {"name": "p", "creationTimestamp": time},
+                "status": {"phase": phase, "containerStatuses": [container]}});
+            serde_json::from_value(pod).unwrap()
+        };
+        let pods = [
+            pod("2026-03-01T00:00:02Z", "Failed", "before\nthe end\n\n"),
+            pod("2026-03-01T00:00:01Z", "Failed", "older"),
+            pod("2026-03-01T00:00:03Z", "Succeeded", "good"),
+        ];
+        assert_eq!(final_words_of(&pods).as_deref(), Some("the end"));
+        assert_eq!(final_words_of(&pods[2..]), None);
     }
 
     #[test]

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, Probe,
-    Secret, Service, ServiceSpec, Volume, VolumeMount,
+    Secret, Service, ServiceAccount, ServiceSpec, Volume, VolumeMount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use kube::api::{ApiResource, ObjectMeta};
 
+use super::backup;
 use super::files::{self, CERTIFICATE, FILES, VOLUME_AT};
+use super::patroni;
 use super::validate::{MEMORY, SUPERUSER, ValidatedPostgres, ValidatedRole};
 use super::{COMPONENT, PORT, primary_name, role_binding_name, superuser_name};
 use crate::pods::{self, Servers};
@@ -22,7 +26,7 @@ use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 
 /// Name of the volume claim template.
 pub(super) const VOLUME: &str = "data";
-const PORT_NAME: &str = "postgres";
+pub(super) const PORT_NAME: &str = "postgres";
 /// A fast shutdown writes what is in memory only.
 const GRACE_SECONDS: i64 = 120;
 
@@ -36,6 +40,11 @@ pub fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<PodDisruptionBudget>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
         ApiResource::erase::<StatefulSet>(&()),
+        ApiResource::erase::<CronJob>(&()),
+        ApiResource::erase::<Job>(&()),
+        ApiResource::erase::<ServiceAccount>(&()),
+        ApiResource::erase::<Role>(&()),
+        ApiResource::erase::<RoleBinding>(&()),
     ]
 }
 
@@ -47,7 +56,19 @@ pub fn build(postgres: &ValidatedPostgres) -> Result<Resources<Prepared>, Error>
     let owner = &postgres.owner;
     let mut files = files::fixed(postgres);
     // A new password of the superuser is set at a start.
-    let config = fingerprint(&(&files, &postgres.superuser));
+    let config = if postgres.is_ha() {
+        let own = &postgres.patroni;
+        let shared = patroni::files::shared(postgres).to_string();
+        fingerprint(&(
+            &files,
+            &postgres.superuser,
+            &own.replication,
+            &own.api,
+            shared,
+        ))
+    } else {
+        fingerprint(&(&files, &postgres.superuser))
+    };
     files.extend(files::live(postgres));
     let mut resources = Resources::new();
     resources.add(&ConfigMap {
@@ -83,6 +104,9 @@ pub fn build(postgres: &ValidatedPostgres) -> Result<Resources<Prepared>, Error>
             resources.add(&secret)?;
         }
     }
+    if postgres.is_ha() {
+        patroni::add(postgres, &mut resources)?;
+    }
     let port = || vec![pods::service_port(PORT_NAME, PORT)];
     resources.add(&pods::names_of_pods(
         owner.meta(nodes_name(postgres), COMPONENT),
@@ -92,7 +116,7 @@ pub fn build(postgres: &ValidatedPostgres) -> Result<Resources<Prepared>, Error>
     resources.add(&Service {
         metadata: owner.meta(primary_name(&owner.name), COMPONENT),
         spec: Some(ServiceSpec {
-            selector: Some(owner.selector(COMPONENT)),
+            selector: Some(patroni::primary_selector(postgres)),
             ports: Some(port()),
             ..ServiceSpec::default()
         }),
@@ -103,11 +127,24 @@ pub fn build(postgres: &ValidatedPostgres) -> Result<Resources<Prepared>, Error>
         owner.selector(COMPONENT),
         1,
     ))?;
-    resources.add(&stateful_set(postgres, config)?)?;
+    if let Some(restore) = &postgres.restore {
+        // No server before its databases are there.
+        resources.add(&backup::build::restore_job(postgres, restore)?)?;
+    } else {
+        resources.add(&stateful_set(postgres, config)?)?;
+        if let Some(wanted) = &postgres.backup {
+            let cron_job = backup::build::cron_job(postgres, wanted)?;
+            if postgres.lacks_base {
+                let first = backup::build::first(postgres, &cron_job);
+                first.map_or(Ok(()), |first| resources.add(&first))?;
+            }
+            resources.add(&cron_job)?;
+        }
+    }
     Ok(resources)
 }
 
-fn files_name(postgres: &ValidatedPostgres) -> String {
+pub(super) fn files_name(postgres: &ValidatedPostgres) -> String {
     format!("{}-files", postgres.owner.name)
 }
 
@@ -166,7 +203,7 @@ fn stateful_set(postgres: &ValidatedPostgres, config: String) -> Result<Stateful
     let run = |name: &str| ExecAction {
         command: Some(script(name)),
     };
-    let container = Container {
+    let mut container = Container {
         name: "postgres".into(),
         image: Some(postgres.image.clone()),
         command: Some(script("start.sh")),
@@ -201,21 +238,34 @@ fn stateful_set(postgres: &ValidatedPostgres, config: String) -> Result<Stateful
         ]),
         ..Container::default()
     };
-    let volumes = vec![
+    let mut volumes = vec![
         pods::config_volume("files", &files_name(postgres)),
         pods::secret_volume("certificate", &certificate_name(&owner.name)),
         pods::secret_volume("superuser", &superuser_name(&owner.name)),
         shared_memory(postgres),
     ];
-    let pod = pods::pod(container, volumes, GRACE_SECONDS);
+    if postgres.backup.is_some() {
+        let (volume, mount) = backup::build::in_the_server(postgres);
+        volumes.push(volume);
+        container.volume_mounts.get_or_insert_default().push(mount);
+    }
+    let labels = if postgres.is_ha() {
+        patroni::dress(postgres, &mut container)
+    } else {
+        owner.labels(COMPONENT)
+    };
+    let mut pod = pods::pod(container, volumes, GRACE_SECONDS);
+    if postgres.is_ha() {
+        patroni::place(postgres, &mut pod);
+    }
     let claim = storage::template(owner, COMPONENT, VOLUME, &postgres.storage);
     let operation = &postgres.operation;
     Ok(pods::stateful_set(Servers {
         metadata: owner.meta(owner.name.clone(), COMPONENT),
-        replicas: operation.replicas(1),
+        replicas: operation.replicas(postgres.servers),
         service_name: nodes_name(postgres),
         selector: owner.selector(COMPONENT),
-        labels: owner.labels(COMPONENT),
+        labels,
         config,
         annotations: BTreeMap::new(),
         pod,
@@ -227,7 +277,7 @@ fn stateful_set(postgres: &ValidatedPostgres, config: String) -> Result<Stateful
 }
 
 /// What processes of one query share. Containers get 64 MiB of it, and a query that needs more would fail.
-fn shared_memory(postgres: &ValidatedPostgres) -> Volume {
+pub(super) fn shared_memory(postgres: &ValidatedPostgres) -> Volume {
     Volume {
         name: "shared-memory".into(),
         empty_dir: Some(EmptyDirVolumeSource {
@@ -239,67 +289,5 @@ fn shared_memory(postgres: &ValidatedPostgres) -> Volume {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::validate::tests::{serving, valid};
-    use super::*;
-    use crate::pki::{Authority, Issued};
-    use crate::reconcile::passwords::Password;
-
-    /// With secrets that are the same each time.
-    fn fixed() -> ValidatedPostgres {
-        let mut postgres = valid(serving());
-        postgres.superuser = "superuser-password".into();
-        postgres.certificates.authority = Authority {
-            certificate: "authority".into(),
-            key: "authority-key".into(),
-        };
-        postgres.certificates.trusted = "authority".into();
-        postgres.certificates.server = Issued {
-            certificate: "server".into(),
-            key: "server-key".into(),
-        };
-        for role in &mut postgres.roles {
-            if let Some(password) = &mut role.password {
-                *password = Password {
-                    text: format!("{}-password", role.role.name),
-                    rotated_for: Some("1".into()),
-                    is_kept: true,
-                };
-            }
-        }
-        postgres
-    }
-
-    #[test]
-    fn the_objects_of_a_cluster() {
-        insta::assert_snapshot!(build(&fixed()).unwrap().to_yaml().unwrap());
-    }
-
-    #[test]
-    fn a_password_is_in_no_secret_before_the_server_knows_it() {
-        let mut postgres = fixed();
-        let secret = |postgres: &ValidatedPostgres| {
-            let resources = build(postgres).unwrap();
-            resources.get::<Secret>("p-ann-b-binding")
-        };
-        assert!(secret(&postgres).is_some());
-        postgres.roles[2].password.as_mut().unwrap().is_kept = false;
-        assert!(secret(&postgres).is_none());
-    }
-
-    #[test]
-    fn another_certificate_restarts_nobody_and_another_superuser_does() {
-        let config = |postgres: &ValidatedPostgres| {
-            let resources = build(postgres).unwrap();
-            let set = resources.get::<StatefulSet>("p").unwrap();
-            let template = set.spec.unwrap().template.metadata.unwrap();
-            template.annotations.unwrap()[crate::reconcile::restarts::CONFIG].clone()
-        };
-        let postgres = fixed();
-        let mut other = fixed();
-        other.certificates.server.certificate = "next".into();
-        assert_eq!(config(&postgres), config(&other));
-        other.superuser = "next".into();
-        assert_ne!(config(&postgres), config(&other));
-    }
-}
+#[path = "build_tests.rs"]
+mod tests;

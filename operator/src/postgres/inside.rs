@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use millrace_contract::Invalid;
 
 use super::PORT;
+use super::backup::BACKUP_ROLE;
 use super::crd::PostgresClusterStatus;
 use super::validate::{SUPERUSER, ValidatedPostgres};
 use crate::remote::pipeline::converge;
@@ -38,6 +39,16 @@ pub(super) struct Look {
     pub(super) failed: Vec<PostgresError>,
 }
 
+impl Inside {
+    /// What was seen, if it was looked at.
+    pub(super) fn look(&self) -> Option<&Look> {
+        match self {
+            Self::Seen(look) => Some(look),
+            Self::Asleep | Self::Failed(_) => None,
+        }
+    }
+}
+
 /// How the superuser logs in.
 pub(super) fn login(postgres: &ValidatedPostgres) -> Login {
     Login {
@@ -64,6 +75,7 @@ pub fn wanted(postgres: &ValidatedPostgres, before: Option<&PostgresClusterStatu
         WantedRole {
             name: role.name.clone(),
             login: role.login,
+            replication: role.name == BACKUP_ROLE,
             connection_limit: role.connection_limit.unwrap_or(-1),
             password: password.map(|password| password.text.clone()),
             member_of: role.member_of.iter().cloned().collect(),
@@ -83,6 +95,7 @@ pub fn wanted(postgres: &ValidatedPostgres, before: Option<&PostgresClusterStatu
         databases: databases.collect(),
         roles: roles.collect(),
         reads: reads.collect(),
+        archives: postgres.backup.is_some(),
         ..Wanted::default()
     };
     if let Some(before) = before {
@@ -136,6 +149,17 @@ mod tests {
     use super::super::validate::tests::{serving, valid};
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn only_base_backups_may_read_the_whole_server() {
+        let mut spec = serving();
+        spec["backup"] = json!({"schedule": "@daily"});
+        let wanted = wanted(&valid(spec), None);
+        let may = wanted.roles.iter().filter(|role| role.replication);
+        let may: Vec<_> = may.map(|role| role.name.as_str()).collect();
+        assert_eq!(may, ["millrace_backup"]);
+        assert!(wanted.archives);
+    }
 
     #[test]
     fn what_was_taken_out_goes_only_where_that_was_asked_for() {

@@ -1,11 +1,13 @@
-//! PostgresCluster: PostgreSQL, with its databases and roles.
+//! PostgresCluster: PostgreSQL, with its databases and roles; one server, or several of which one takes writes.
 
+pub mod backup;
 mod build;
 pub mod crd;
 mod dereference;
 pub mod external;
 pub mod files;
 mod inside;
+pub mod patroni;
 mod reconcile;
 mod status;
 pub mod validate;

@@ -6,8 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::ResourceExt;
 
+use super::backup::backup_name;
+use super::backup::status::{self as backups, Backups, Restoring};
 use super::crd::{DatabaseStatus, PostgresCluster, PostgresClusterStatus, RoleStatus};
 use super::inside::{Inside, Look};
+use super::patroni::{self, Members};
 use super::validate::{ValidatedPostgres, ValidatedRole};
 use super::{ALLOW_FORMAT, PORT, files, role_binding_name, superuser_name};
 use crate::controller::{Reconciled, status_of};
@@ -17,7 +20,7 @@ use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
 use crate::remote::postgres::{Change, Observed};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
-use crate::types::{BindingStatus, DeletionPolicy, tell_stopped};
+use crate::types::{BindingStatus, DeletionPolicy, VolumeStatus, tell_stopped};
 use crate::user::crd::PasswordRotation;
 
 /// What was seen after the objects were applied.
@@ -26,6 +29,8 @@ pub(super) struct Seen {
     pub(super) set: Option<StatefulSet>,
     /// What was found inside.
     pub(super) inside: Inside,
+    /// What several members say of each other.
+    pub(super) members: Members,
     /// The volume.
     pub(super) volumes: Volumes,
     /// Restarts, and what they wait for.
@@ -34,6 +39,10 @@ pub(super) struct Seen {
     pub(super) pending: Vec<PendingRestart>,
     /// What keeps pods from being ready.
     pub(super) trouble: Option<String>,
+    /// Backups, where they are asked for.
+    pub(super) backups: Option<Backups>,
+    /// The restore that the cluster begins with, while it is not known to be done.
+    pub(super) restoring: Option<Restoring>,
 }
 
 /// What is told as an event: the reason and the sentence.
@@ -51,7 +60,8 @@ pub(super) fn status(
 ) -> (Reconciled<PostgresClusterStatus>, Option<Event>) {
     let generation = cluster.metadata.generation;
     let mut status = status_of(cluster);
-    let works = ready(seen.set.as_ref());
+    // Who cannot be asked may well lead.
+    let works = ready(seen.set.as_ref()) && !patroni::is_headless(postgres, &seen.members);
     status.binding = Some(BindingStatus {
         name: superuser_name(&postgres.owner.name),
     });
@@ -60,6 +70,9 @@ pub(super) fn status(
     status.restarts.clone_from(&seen.rolling.restarts);
     status.pending_restarts.clone_from(&seen.pending);
     status.initialized |= works;
+    patroni::tell(postgres, &mut status, &seen.members);
+    let ready = seen.set.as_ref().and_then(|set| set.status.as_ref());
+    status.ready_members = ready.map(|set| set.ready_replicas.unwrap_or_default());
     if works && let Some(asked) = cluster.annotations().get(ALLOW_FORMAT) {
         status.allowed_format = Some(asked.chars().take(256).collect());
     }
@@ -69,26 +82,56 @@ pub(super) fn status(
         status.version = Some(observed.version.clone());
         status.databases = databases(postgres, &status.databases, observed);
         status.roles = roles(postgres, &status.roles, look);
-        let pod = format!("{}-0", postgres.owner.name);
+        let first = format!("{}-0", postgres.owner.name);
+        let pod = status.primary.clone().unwrap_or(first);
         let room = disk::of_claim(observed.used_bytes, seen.volumes.size.as_ref());
         let rooms = room.map(|room| (pod.as_str(), room));
         if let Some(volume) = disk::fullest(rooms, status.disk.as_ref()) {
             status.disk = Some(volume);
         }
     }
+    let look = seen.inside.look();
+    let claim = backup_name(&postgres.owner.name);
+    let backup = seen.backups.as_ref();
+    let before = status.backup.take();
+    status.backup = backup.map(|seen| backups::backup(before.as_ref(), seen, look, &claim));
+    let restoring = seen.restoring.as_ref();
+    status.restore = backups::restored(status.restore.as_ref(), restoring, look);
     conditions(postgres, &mut status, seen, works, generation);
-    let event = disk::tell_volume(
-        &mut status.conditions,
-        status.disk.as_ref(),
-        "the server ends when its log cannot be written",
-        "make it larger (spec.storage.size), or delete what is not needed",
-        generation,
-    );
+    let event = disk(&mut status, generation);
     let settled =
         is_true(&status.conditions, AVAILABLE) && !is_true(&status.conditions, PROGRESSING);
     // Drift inside the server sends no event.
-    let again = Duration::from_secs(if settled { 60 } else { 15 });
+    let restored = restoring.is_some_and(|restoring| restoring.is_done);
+    let again = Duration::from_secs(match (settled, restored) {
+        (true, _) => 60,
+        (false, false) => 15,
+        // The server can start.
+        (false, true) => 1,
+    });
     (Reconciled::Status(status, again), event)
+}
+
+/// Tells of the fuller one of the two volumes.
+fn disk(status: &mut PostgresClusterStatus, generation: Option<i64>) -> Option<Event> {
+    let of_backups = status.backup.as_ref();
+    let of_backups = of_backups.and_then(|backup| backup.disk.as_ref());
+    let rank = |volume: &VolumeStatus| (volume.full, volume.used_percent);
+    let own = status.disk.as_ref().map(rank);
+    let (volume, when_full, cure) = match of_backups.filter(|volume| Some(rank(volume)) > own) {
+        Some(volume) => (
+            Some(volume),
+            "base backups and the log find no room, and the log stays on the volume of the server",
+            "make it larger (spec.backup.storage.size), or keep fewer base backups",
+        ),
+        None => (
+            status.disk.as_ref(),
+            "the server ends when its log cannot be written",
+            "make it larger (spec.storage.size), or delete what is not needed",
+        ),
+    };
+    let conditions = &mut status.conditions;
+    disk::tell_volume(conditions, volume, when_full, cure, generation)
 }
 
 /// Those that are asked for, and those that are still there though they are to go.
@@ -182,10 +225,16 @@ fn conditions(
     let (available, reason, told) = match (works, is_made, &seen.inside) {
         (false, ..) => (
             false,
-            "PodNotReady",
+            if seen.restoring.is_some() {
+                "Restoring"
+            } else if patroni::is_headless(postgres, &seen.members) {
+                "NoPrimary"
+            } else {
+                "PodNotReady"
+            },
             seen.trouble
                 .clone()
-                .unwrap_or_else(|| "the server is starting".into()),
+                .unwrap_or_else(|| starting(postgres, seen)),
         ),
         (true, false, Inside::Failed(error)) => (false, error.reason(), error.to_string()),
         (true, false, _) => (
@@ -196,8 +245,15 @@ fn conditions(
         (true, true, _) => (true, "Ready", "the server takes connections".into()),
     };
     set_condition(conditions, AVAILABLE, available, reason, &told, generation);
+    let pods = seen.set.as_ref().and_then(|set| set.status.as_ref());
+    let ready = pods
+        .and_then(|pods| pods.ready_replicas)
+        .unwrap_or_default();
+    let still = (available && postgres.is_ha() && ready != postgres.members)
+        .then(|| format!("{ready} of {} servers are ready", postgres.members));
     let (progressing, reason, step) = match &seen.rolling.told {
         Some(step) => (true, "Restarting", step.as_str()),
+        None if still.is_some() => (true, "Starting", still.as_deref().unwrap_or_default()),
         None if available => (false, "Settled", ""),
         None => (true, "Starting", told.as_str()),
     };
@@ -209,11 +265,35 @@ fn conditions(
         step,
         generation,
     );
-    let pods = seen.set.as_ref().and_then(|set| set.status.as_ref());
     let pods = pods.map_or(0, |status| status.replicas);
     tell_stopped(conditions, postgres.operation.stopped, pods, generation);
-    if let Some((reason, told)) = degraded(seen) {
+    let of_backups = || {
+        let archive = seen.inside.look();
+        let archive = archive.and_then(|look| look.observed.archive.as_ref());
+        backups::trouble(status.backup.as_ref()?, seen.backups.as_ref()?, archive)
+    };
+    let of_members = || patroni::behind(postgres, &seen.members, seen.trouble.as_deref());
+    if let Some((reason, told)) = degraded(seen).or_else(of_members).or_else(of_backups) {
         set_condition(conditions, DEGRADED, true, reason, &told, generation);
+    }
+}
+
+/// What is done while there is no server that is ready.
+fn starting(postgres: &ValidatedPostgres, seen: &Seen) -> String {
+    match &seen.restoring {
+        Some(restoring) => format!("databases are restored from {}", restoring.claim),
+        None if patroni::is_headless(postgres, &seen.members) => {
+            "no member is the primary: one that has all that was acknowledged takes over when the lease of the former one has ended"
+                .into()
+        }
+        None if postgres.former_pods => {
+            "pods of a former cluster of the name are still there: none begins beside them".into()
+        }
+        None if postgres.begun && !postgres.operation.stopped => {
+            "no member runs yet; where all volumes are empty they wait for ever: see several instances in docs/postgres.md"
+                .into()
+        }
+        None => "the server is starting".into(),
     }
 }
 
@@ -222,6 +302,10 @@ fn degraded(seen: &Seen) -> Option<Event> {
     let trouble = seen.trouble.as_ref();
     if let Some(lost) = trouble.filter(|trouble| trouble.contains(files::REFUSED)) {
         return Some(("VolumeLost", lost.clone()));
+    }
+    let restoring = seen.restoring.as_ref();
+    if let Some(failed) = restoring.and_then(|restoring| restoring.failed.clone()) {
+        return Some(("RestoreFailed", failed));
     }
     match &seen.inside {
         Inside::Failed(error) => return Some((error.reason(), error.to_string())),
@@ -240,119 +324,5 @@ fn degraded(seen: &Seen) -> Option<Event> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::validate::tests::{cluster, serving, valid};
-    use super::*;
-    use crate::remote::postgres::{ObservedRole, PostgresError};
-    use crate::status::message_of;
-    use serde_json::json;
-
-    fn seen(ready: i32, inside: Inside) -> Seen {
-        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "p"},
-            "status": {"replicas": 1, "readyReplicas": ready}});
-        Seen {
-            set: Some(serde_json::from_value(set).unwrap()),
-            inside,
-            volumes: Volumes {
-                size: Some("5Gi".into()),
-                refused: None,
-            },
-            rolling: Rolling::default(),
-            pending: Vec::new(),
-            trouble: None,
-        }
-    }
-
-    fn outcome(observed: Observed, made: Vec<Change>) -> Inside {
-        Inside::Seen(Box::new(Look {
-            observed,
-            made,
-            ..Look::default()
-        }))
-    }
-
-    fn told(before: &PostgresCluster, seen: &Seen) -> PostgresClusterStatus {
-        match status(before, &valid(serving()), seen).0 {
-            Reconciled::Status(status, _) => status,
-            Reconciled::Gone => panic!("it is not gone"),
-        }
-    }
-
-    #[test]
-    fn a_server_is_available_when_its_databases_are_made_and_stays_so() {
-        let mut cluster = cluster(serving());
-        let starting = told(&cluster, &seen(0, Inside::Asleep));
-        assert!(!starting.initialized && !is_true(&starting.conditions, AVAILABLE));
-        let failed = || {
-            Inside::Failed(PostgresError::Unreachable {
-                address: "p:5432".into(),
-                problem: "no".into(),
-            })
-        };
-        let unreached = told(&cluster, &seen(1, failed()));
-        assert!(unreached.initialized && !is_true(&unreached.conditions, AVAILABLE));
-        assert_eq!(
-            message_of(&unreached.conditions, DEGRADED),
-            Some("p:5432: cannot be reached: no")
-        );
-        let observed = Observed {
-            version: "15.14".into(),
-            ..Observed::default()
-        };
-        let made = vec![Change::SetPassword("score".into())];
-        let works = told(&cluster, &seen(1, outcome(observed, made)));
-        assert!(is_true(&works.conditions, AVAILABLE));
-        assert_eq!(works.version.as_deref(), Some("15.14"));
-        let score = &works.roles[0];
-        assert_eq!(score.binding.as_ref().unwrap().name, "p-score-binding");
-        assert!(score.rotation.as_ref().unwrap().changed_at.is_some());
-        assert_eq!(works.roles[1].binding, None);
-        assert_eq!(works.roles[1].reads, ["scores.public"]);
-        cluster.status = Some(works.clone());
-        let later = told(&cluster, &seen(1, failed()));
-        assert!(is_true(&later.conditions, AVAILABLE) && is_true(&later.conditions, DEGRADED));
-        assert_eq!(later.roles[0].rotation, works.roles[0].rotation);
-    }
-
-    #[test]
-    fn what_is_to_go_is_remembered_until_it_is_gone() {
-        let mut cluster = cluster(serving());
-        cluster.status = serde_json::from_value(json!({
-            "roles": [{"name": "old", "deletionPolicy": "Delete"}, {"name": "kept", "deletionPolicy": "Retain"}],
-            "databases": [{"name": "gone", "deletionPolicy": "Delete"}]}))
-        .unwrap();
-        let mut observed = Observed::default();
-        for name in ["old", "kept"] {
-            let role = ObservedRole::default();
-            observed.roles.insert(name.into(), role);
-        }
-        let status = told(&cluster, &seen(1, outcome(observed, Vec::new())));
-        let names: Vec<_> = status.roles.iter().map(|role| role.name.as_str()).collect();
-        assert_eq!(names, ["score", "analysts", "ann_b", "old"]);
-        let rights = |failed| {
-            let before: Vec<RoleStatus> =
-                serde_json::from_value(json!([{"name": "score", "reads": ["other.public"]}]))
-                    .unwrap();
-            let look = Look {
-                failed,
-                ..Look::default()
-            };
-            roles(&valid(serving()), &before, &look)[0].reads.clone()
-        };
-        assert_eq!(rights(Vec::new()), [""; 0]);
-        assert_eq!(
-            rights(vec![PostgresError::Random("x".into())]),
-            ["other.public"]
-        );
-        assert_eq!(status.databases.len(), 2);
-    }
-
-    #[test]
-    fn an_empty_volume_is_told_as_lost() {
-        let seen = Seen {
-            trouble: Some(format!("p-0 waits: CrashLoopBackOff: {}", files::REFUSED)),
-            ..seen(0, Inside::Asleep)
-        };
-        assert_eq!(degraded(&seen).unwrap().0, "VolumeLost");
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

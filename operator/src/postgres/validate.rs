@@ -7,8 +7,11 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
 
-use super::crd::{Database, PostgresCluster, Role};
+use super::backup::{self, ValidatedRestore};
+use super::build::VOLUME;
+use super::crd::{Backup, Database, PostgresCluster, PostgresClusterSpec, Role, Synchronous};
 use super::dereference::Found;
+use super::patroni;
 use super::{ALLOW_FORMAT, primary_name, role_binding_name};
 use crate::context::Images;
 use crate::reconcile::certificates::{self, Certificates};
@@ -43,6 +46,15 @@ pub struct ValidatedRole {
     pub password: Option<Password>,
 }
 
+/// By what the members of several know each other, and the operator changes something in Patroni. Empty for one server.
+#[derive(Clone, Debug, Default)]
+pub struct MemberSecrets {
+    /// The password of the role by which they follow each other.
+    pub replication: String,
+    /// The password of Patroni's API.
+    pub api: String,
+}
+
 /// A cluster that can be built.
 #[derive(Clone, Debug)]
 pub struct ValidatedPostgres {
@@ -50,6 +62,27 @@ pub struct ValidatedPostgres {
     pub owner: Owner,
     /// The container image.
     pub image: String,
+    /// How many servers are asked for.
+    pub members: i32,
+    /// How many there are to be now: some begin later, and some leave before they go.
+    pub servers: i32,
+    /// How many the live StatefulSet is to have, or had before it was stopped.
+    pub live: i32,
+    /// How many of them are ready.
+    pub ready: i32,
+    /// Whether the live StatefulSet has one server that Patroni does not run.
+    pub alone: bool,
+    /// Whether Patroni has ever made one of several the primary.
+    pub begun: bool,
+    /// How many servers a former resource of the name had, by volumes that are older than the resource: 0 where there are
+    /// none but perhaps that of the first.
+    pub former_members: i32,
+    /// Whether pods of a former resource of the name are still on their way out: none may begin beside them.
+    pub former_pods: bool,
+    /// For what transactions wait, where there are several.
+    pub synchronous: Synchronous,
+    /// By what members know each other.
+    pub patroni: MemberSecrets,
     /// The volume.
     pub storage: Storage,
     /// The same in mebibytes.
@@ -68,6 +101,12 @@ pub struct ValidatedPostgres {
     pub databases: Vec<Database>,
     /// Roles that are asked for.
     pub roles: Vec<ValidatedRole>,
+    /// Base backups and the archive of the log.
+    pub backup: Option<Backup>,
+    /// Whether there is an archive, and no base backup yet from which it could be read.
+    pub lacks_base: bool,
+    /// What is to be restored before the server starts.
+    pub restore: Option<ValidatedRestore>,
     /// Whether a server with an empty volume may begin.
     pub founding: Founding,
     /// The password of the superuser.
@@ -81,6 +120,12 @@ pub struct ValidatedPostgres {
 }
 
 impl ValidatedPostgres {
+    /// Whether there are several servers, kept by Patroni.
+    #[must_use]
+    pub fn is_ha(&self) -> bool {
+        self.members > 1
+    }
+
     /// The name by which clients find the server that takes writes.
     #[must_use]
     pub fn host(&self) -> String {
@@ -140,13 +185,50 @@ pub fn validate(
         )
         .into());
     }
+    if spec.members == 1 && found.former_members > 0 {
+        return Err(Invalid::new(
+            "spec.members",
+            "1",
+            format!(
+                "volume claims up to {VOLUME}-{}-{} are older than the cluster: there were several servers, and the first alone may lack what was acknowledged",
+                owner.name,
+                found.former_members - 1
+            ),
+            "give as many members as there were, or delete the claims of all but the first",
+        )
+        .into());
+    }
     let certificates = certificates::complete(
         (&found.authority, &found.certificate),
         &primary_name(&owner.name),
         (&owner.name, &owner.namespace),
         now,
     )?;
+    let status = cluster.status.as_ref();
+    let begun = spec.members > 1 && status.is_some_and(|status| status.timeline.is_some());
+    // One that was stopped has none now, and the one that led may be any of those that there were.
+    let live = match status {
+        Some(status) if begun && found.live == 0 => patroni::last_seen(&status.members),
+        _ => found.live,
+    };
+    let servers = if found.former_pods {
+        0
+    } else if spec.members > 1 {
+        patroni::gate::servers(spec.members, live, begun, found.former_members, None)
+    } else {
+        1
+    };
     Ok(ValidatedPostgres {
+        members: spec.members,
+        servers,
+        live,
+        ready: found.ready,
+        alone: found.alone,
+        begun,
+        former_members: found.former_members,
+        former_pods: found.former_pods,
+        synchronous: spec.synchronous.unwrap_or_default(),
+        patroni: member_secrets(cluster, found, &owner)?,
         image: spec
             .image
             .clone()
@@ -163,6 +245,9 @@ pub fn validate(
         parameters: spec.parameters.clone(),
         databases: spec.databases.clone(),
         roles: roles(cluster, found, &owner)?,
+        backup: spec.backup.clone(),
+        lacks_base: backup::lacks_base(cluster),
+        restore: backup::pending(cluster, found.former_volume)?,
         founding: founding(cluster, found),
         superuser: superuser(found, &owner)?,
         certificates,
@@ -192,9 +277,32 @@ fn superuser(found: &Found, owner: &Owner) -> Result<String, Error> {
     password.ok_or_else(|| taken(super::superuser_name(&owner.name)))
 }
 
+fn member_secrets(
+    cluster: &PostgresCluster,
+    found: &Found,
+    owner: &Owner,
+) -> Result<MemberSecrets, Error> {
+    if cluster.spec.members == 1 {
+        return Ok(MemberSecrets::default());
+    }
+    let make: [(&str, secrets::Make); 2] =
+        [("replication", secrets::token), ("api", secrets::token)];
+    let data = secrets::complete(&found.patroni, &make)?;
+    let text = |key: &str| String::from_utf8(data.as_ref()?.get(key)?.0.clone()).ok();
+    let both = text("replication").zip(text("api"));
+    let (replication, api) = both.ok_or_else(|| taken(patroni::secret_name(&owner.name)))?;
+    Ok(MemberSecrets { replication, api })
+}
+
 fn taken(name: String) -> Error {
     let kind = "Secret".into();
     ApplyError::Foreign { kind, name }.into()
+}
+
+/// The roles of the spec, and the one that makes base backups where those are asked for.
+pub(super) fn asked_roles(spec: &PostgresClusterSpec) -> Vec<Role> {
+    let own = spec.backup.as_ref().map(|_| backup::role());
+    spec.roles.iter().cloned().chain(own).collect()
 }
 
 fn roles(
@@ -206,7 +314,7 @@ fn roles(
     // As much of it as a status takes.
     let annotation = annotation.map(|asked| asked.chars().take(256).collect::<String>());
     members(&cluster.spec.roles)?;
-    let validated = cluster.spec.roles.iter().map(|role| {
+    let validated = asked_roles(&cluster.spec).into_iter().map(|role| {
         let password = if role.login {
             // Asked before PostgreSQL is told anything: a Secret of somebody else would never take the password up.
             let known = match found.roles.get(&role.name) {
@@ -222,8 +330,8 @@ fn roles(
             None
         };
         Ok(ValidatedRole {
-            database: database_of(cluster, role),
-            role: role.clone(),
+            database: database_of(cluster, &role),
+            role,
             password,
         })
     });
@@ -265,7 +373,12 @@ fn database_of(cluster: &PostgresCluster, role: &Role) -> String {
 
 fn founding(cluster: &PostgresCluster, found: &Found) -> Founding {
     let status = cluster.status.as_ref();
-    if !found.former_volume && !status.is_some_and(|status| status.initialized) {
+    let restored = backup::is_done(cluster);
+    if !found.former_volume
+        && found.former_members == 0
+        && !restored
+        && !status.is_some_and(|status| status.initialized)
+    {
         return Founding::Allowed;
     }
     let asked = cluster.annotations().get(ALLOW_FORMAT);

@@ -137,3 +137,86 @@ fn a_membership_in_a_role_that_nobody_makes_is_refused() {
     }
     valid(json!({"roles": [{"name": "a", "memberOf": ["b", "pg_monitor"]}, {"name": "b"}]}));
 }
+
+#[test]
+fn a_restore_is_asked_for_until_it_is_done_and_never_over_a_volume() {
+    let bootstrap = |time: &str| {
+        let restore = json!({"from": {"cluster": "q"}, "targetTime": time});
+        cluster(json!({"bootstrap": {"restore": restore}}))
+    };
+    let mut asks = bootstrap("2026-03-01T10:30:00+01:00");
+    let found = Found::default();
+    let restore = of(&asks, &found).unwrap().restore.unwrap();
+    assert_eq!(restore.claim, "q-backup");
+    assert_eq!(restore.target.unwrap().to_string(), "2026-03-01T09:30:00Z");
+    let former = Found {
+        former_volume: true,
+        ..Found::default()
+    };
+    let told = of(&asks, &former).unwrap_err().to_string();
+    assert!(
+        told.starts_with("spec.bootstrap.restore: data-p-0"),
+        "{told}"
+    );
+    // The form is right, and there is no such day.
+    let told = of(&bootstrap("2026-02-30T00:00:00Z"), &found).unwrap_err();
+    let told = told.to_string();
+    assert!(
+        told.starts_with("spec.bootstrap.restore.targetTime: 2026-02-30"),
+        "{told}"
+    );
+
+    let status = json!({"restore": {"claim": "q-backup", "completed": "2026-11-01T00:00:00Z"}});
+    asks.status = Some(serde_json::from_value(status).unwrap());
+    let done = of(&asks, &found).unwrap();
+    assert_eq!(done.restore, None);
+    assert_eq!(done.founding, Founding::Refused);
+    let status = json!({"restore": {"claim": "q-backup"}});
+    asks.status = Some(serde_json::from_value(status).unwrap());
+    assert!(of(&asks, &found).unwrap().restore.is_some());
+}
+
+#[test]
+fn base_backups_have_a_role_of_their_own() {
+    let valid = valid(json!({"backup": {"schedule": "@daily"}}));
+    let role = &valid.roles[0];
+    assert_eq!(role.role.name, "millrace_backup");
+    assert!(role.password.is_some());
+    // It goes with what it is for.
+    assert_eq!(role.role.deletion_policy, DeletionPolicy::Delete);
+}
+
+#[test]
+fn several_servers_do_not_become_one_by_another_cluster_of_the_name() {
+    let found = Found {
+        former_volume: true,
+        former_members: 3,
+        ..Found::default()
+    };
+    let told = of(&cluster(json!({})), &found).unwrap_err().to_string();
+    assert!(told.starts_with("spec.members: 1: "), "{told}");
+    assert!(told.contains("data-p-2"), "{told}");
+    let several = of(&cluster(json!({"members": 3})), &found).unwrap();
+    assert_eq!(several.founding, Founding::Refused);
+    assert_eq!(several.servers, 3, "they know together who has most");
+}
+
+#[test]
+fn members_that_were_stopped_come_back_together_before_fewer_are_left() {
+    let mut asks = cluster(json!({"members": 2}));
+    let servers = |cluster: &PostgresCluster, live| {
+        let found = Found {
+            live,
+            ..Found::default()
+        };
+        of(cluster, &found).unwrap().servers
+    };
+    let member = |pod: &str| json!({"pod": pod, "role": "replica", "state": "running"});
+    let members = ["p-0", "p-1", "p-2"].map(member);
+    let status = json!({"initialized": true, "timeline": 4, "members": members});
+    asks.status = Some(serde_json::from_value(status).unwrap());
+    assert_eq!(servers(&asks, 0), 3, "the third one may have led");
+    assert_eq!(servers(&asks, 2), 2, "two work, and no more are to be");
+    asks.status = Some(serde_json::from_value(json!({"timeline": 4})).unwrap());
+    assert_eq!(servers(&asks, 0), 2);
+}

@@ -27,6 +27,6 @@ pub use cache::Cache;
 pub use difference::{Difference, difference, differences};
 pub use error::Error;
 pub use forecast::{Forecast, Verb, compare, forecast};
-pub use owner::{OWNER_LABEL, Owner, OwnerError, key};
+pub use owner::{OWNER_LABEL, Owner, OwnerError, key, parts};
 pub use preparation::{Batch, Preparation};
 pub use resources::{Applied, Prepared, Resources, fingerprint};

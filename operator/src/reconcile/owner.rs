@@ -18,6 +18,14 @@ pub fn key(kind: &str, namespace: &str, name: &str) -> String {
     format!("{kind}/{namespace}/{name}")
 }
 
+/// Kind, namespace and name of a [`key`].
+#[must_use]
+pub fn parts(key: &str) -> Option<(&str, &str, &str)> {
+    let (kind, rest) = key.split_once('/')?;
+    let (namespace, name) = rest.split_once('/')?;
+    Some((kind, namespace, name))
+}
+
 /// The resource was not read from Kubernetes.
 #[derive(Debug, thiserror::Error)]
 #[error("{kind} without {field}: it was not read from Kubernetes")]

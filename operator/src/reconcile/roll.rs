@@ -45,6 +45,18 @@ pub struct Member {
     pub reasons: Vec<String>,
 }
 
+/// A pod that has to be restarted, for tests of gates.
+#[cfg(test)]
+pub(crate) fn member(pod: &str, standing: Standing) -> Member {
+    Member {
+        pod: pod.into(),
+        uid: None,
+        standing,
+        since: None,
+        reasons: vec!["why".into()],
+    }
+}
+
 impl Member {
     /// Whether it is a pod of this StatefulSet.
     #[must_use]
@@ -88,6 +100,16 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whoever was to be restarted now is not, and waits for what the text says.
+    pub fn postpone(&mut self, waits_for: String) {
+        if let Some(now) = self.now.take() {
+            let mut restarts = self.restarts.iter_mut();
+            if let Some(restart) = restarts.find(|restart| restart.pod == now.pod) {
+                restart.waits_for = Some(waits_for);
+            }
+        }
+    }
+
     /// What happens, in one sentence; `None` when nobody has to be restarted.
     #[must_use]
     pub fn told(&self) -> Option<String> {

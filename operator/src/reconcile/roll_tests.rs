@@ -140,3 +140,15 @@ fn every_pod_that_needs_it_is_told() {
     let none = [member("b", READY, false)];
     assert_eq!(next(&none, |_| 0, |_| Gate::Open), Decision::default());
 }
+
+#[test]
+fn who_hands_over_first_is_told_to_wait() {
+    let mut decision = next(&[member("b", READY, true)], |_| 0, |_| Gate::Open);
+    decision.postpone("another one takes over".into());
+    assert_eq!(decision.now, None);
+    let told = decision.told().unwrap();
+    assert_eq!(
+        told,
+        "b must be restarted: why; waiting: another one takes over"
+    );
+}

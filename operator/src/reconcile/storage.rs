@@ -88,7 +88,8 @@ pub fn templates_of(set: &StatefulSet) -> Vec<PersistentVolumeClaim> {
     templates
 }
 
-/// Whether one of these claims is older than its resource, so that a former resource of the name left it.
+/// Whether one of these claims is older than its resource, so that a former resource of the name left it. One that is being
+/// deleted is not left.
 ///
 /// # Errors
 /// Kubernetes could not be asked.
@@ -104,13 +105,17 @@ pub async fn has_former(
             .get_opt(&name)
             .await
             .map_err(Error::doing("reading a volume claim"))?;
-        if claim
-            .is_some_and(|claim| claim.metadata.creation_timestamp < resource.creation_timestamp)
-        {
+        if claim.is_some_and(|claim| is_former(&claim.metadata, resource)) {
             return Ok(true);
         }
     }
     Ok(false)
+}
+
+/// Whether a claim is older than the resource, and stays.
+fn is_former(claim: &ObjectMeta, resource: &ObjectMeta) -> bool {
+    // One that is on its way out is gone before a pod of a StatefulSet can have it.
+    claim.deletion_timestamp.is_none() && claim.creation_timestamp < resource.creation_timestamp
 }
 
 /// What the operator must be allowed to do for StatefulSets, beyond applying them.
@@ -202,7 +207,7 @@ pub fn single_rule() -> Rule {
         "",
         &["persistentvolumeclaims"],
         &["create"],
-        "Make the volume that dumps are written to.",
+        "Make a volume that belongs to no StatefulSet: for dumps, or one that several share.",
     )
 }
 
@@ -318,5 +323,18 @@ mod tests {
         assert_eq!(step(&"1Gi".into(), &"2Gi".into()), Step::Grow);
         assert_eq!(step(&"3Gi".into(), &"2Gi".into()), Step::Keep);
         assert_eq!(step(&"1024Mi".into(), &"1Gi".into()), Step::Keep);
+    }
+
+    #[test]
+    fn a_claim_that_goes_is_nobodys() {
+        let made = |at: &str| -> ObjectMeta {
+            serde_json::from_value(json!({"creationTimestamp": at})).unwrap()
+        };
+        let resource = made("2026-11-01T10:00:00Z");
+        let mut former = made("2026-11-01T09:00:00Z");
+        assert!(is_former(&former, &resource));
+        assert!(!is_former(&made("2026-11-01T10:01:00Z"), &resource));
+        former.deletion_timestamp = resource.creation_timestamp.clone();
+        assert!(!is_former(&former, &resource));
     }
 }

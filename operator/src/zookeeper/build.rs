@@ -1,7 +1,5 @@
 //! The objects of an ensemble. Pure.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, ExecAction, Probe, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -11,7 +9,7 @@ use kube::api::ApiResource;
 use super::files::{self, DATA, FILES, READY};
 use super::validate::{MEMORY, ValidatedZooKeeper};
 use super::{CLIENT_PORT, COMPONENT, ELECTION_PORT, PEER_PORT, binding_name};
-use crate::pods::{self, Servers};
+use crate::pods::{self, Servers, exporter};
 use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 
 /// Name of the volume claim template.
@@ -104,7 +102,13 @@ fn stateful_set(zookeeper: &ValidatedZooKeeper, config: String) -> Result<Statef
         name: "zookeeper".into(),
         image: Some(zookeeper.image.clone()),
         command: Some(vec!["/bin/sh".into(), format!("{FILES}/start.sh")]),
-        ports: Some(PORTS.map(|(name, port)| pods::port(name, port)).into()),
+        ports: Some(
+            PORTS
+                .iter()
+                .chain(&[("metrics", exporter::PORT)])
+                .map(|(name, port)| pods::port(name, *port))
+                .collect(),
+        ),
         resources: Some(pods::resources(Some(&zookeeper.resources), MEMORY, "50m")),
         readiness_probe: Some(Probe {
             exec: Some(ExecAction {
@@ -135,7 +139,7 @@ fn stateful_set(zookeeper: &ValidatedZooKeeper, config: String) -> Result<Statef
         selector: owner.selector(COMPONENT),
         labels: owner.labels(COMPONENT),
         config,
-        annotations: BTreeMap::new(),
+        annotations: pods::scraped(exporter::PORT, "/metrics"),
         pod,
         overrides: vec![("spec.podOverrides", &operation.pod_overrides)],
         live_claims: zookeeper.live_template.as_slice(),

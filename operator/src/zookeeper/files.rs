@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use millrace_contract::metric::MetricKind::{Counter, Gauge};
+
 use super::validate::ValidatedZooKeeper;
 use super::{CLIENT_PORT, ELECTION_PORT, PEER_PORT};
+use crate::pods::exporter::{self, Exported};
 
 /// Where the volume is mounted, as in the upstream image.
 pub const DATA: &str = "/data";
@@ -22,6 +25,7 @@ pub fn files(zookeeper: &ValidatedZooKeeper) -> BTreeMap<String, String> {
         ("zoo.cfg".into(), settings(zookeeper)),
         ("logback.xml".into(), LOGGING.into()),
         ("start.sh".into(), start_script(zookeeper)),
+        (exporter::FILE.into(), exporter::config(METRICS)),
     ])
 }
 
@@ -79,6 +83,38 @@ const LOGGING: &str = r#"<configuration>
 </configuration>
 "#;
 
+/// A server alone, and one of several while it leads or follows: that bean is there only while the server serves.
+const SERVER: &[&str] = &[
+    "org.apache.ZooKeeperService:name0=*",
+    "org.apache.ZooKeeperService:name0=*,name1=*,name2=*",
+];
+const TREE: &[&str] = &[
+    "org.apache.ZooKeeperService:name0=*,name1=InMemoryDataTree",
+    "org.apache.ZooKeeperService:name0=*,name1=*,name2=*,name3=InMemoryDataTree",
+];
+const LEADER: &[&str] = &[
+    "org.apache.ZooKeeperService:name0=*",
+    "org.apache.ZooKeeperService:name0=*,name1=*,name2=Leader",
+];
+const FOLLOWER: &[&str] = &["org.apache.ZooKeeperService:name0=*,name1=*,name2=Follower"];
+#[rustfmt::skip]
+const LEADS: Exported = Exported::new("zookeeper_leader", Gauge, "1 while this server leads, or is alone; 0 while it follows; nothing while it does not serve", LEADER, "TickTime");
+
+/// What a server tells Prometheus of itself.
+#[rustfmt::skip]
+pub const METRICS: &[Exported] = &[
+    LEADS.telling(1.0),
+    Exported { beans: FOLLOWER, ..LEADS.telling(0.0) },
+    Exported::new("zookeeper_outstandingrequests", Gauge, "Requests that wait", SERVER, "OutstandingRequests"),
+    Exported::new("zookeeper_avgrequestlatency_seconds", Gauge, "Mean time of a request since the start of the server", SERVER, "AvgRequestLatency").unit("seconds").times(0.001),
+    Exported::new("zookeeper_numaliveconnections", Gauge, "Clients that are connected", SERVER, "NumAliveConnections"),
+    Exported::new("zookeeper_packetsreceived", Counter, "Packets received", SERVER, "PacketsReceived"),
+    Exported::new("zookeeper_packetssent", Counter, "Packets sent", SERVER, "PacketsSent"),
+    Exported::new("zookeeper_fsyncthresholdexceedcount", Counter, "Times that the volume took more than a second to write", SERVER, "FsyncThresholdExceedCount"),
+    Exported::new("zookeeper_nodecount", Gauge, "Nodes of the tree", TREE, "NodeCount"),
+    Exported::new("zookeeper_watchcount", Gauge, "Watches that clients have set", TREE, "WatchCount"),
+];
+
 fn start_script(zookeeper: &ValidatedZooKeeper) -> String {
     let heap = zookeeper.heap_mebibytes;
     let collector = if heap < 1024 {
@@ -90,8 +126,9 @@ fn start_script(zookeeper: &ValidatedZooKeeper) -> String {
         r#"# -f: the class path has a star that is for java.
 set -euf
 echo $((${{HOSTNAME##*-}} + 1)) >{DATA}/myid
-exec java -Xmx{heap}m {collector} -XX:+ExitOnOutOfMemoryError -Dlogback.configurationFile={FILES}/logback.xml -cp 'lib/*' org.apache.zookeeper.server.quorum.QuorumPeerMain {FILES}/zoo.cfg
-"#
+{agent}exec java -Xmx{heap}m {collector} $agent -XX:+ExitOnOutOfMemoryError -Dlogback.configurationFile={FILES}/logback.xml -cp 'lib/*' org.apache.zookeeper.server.quorum.QuorumPeerMain {FILES}/zoo.cfg
+"#,
+        agent = exporter::script("lib", FILES),
     )
 }
 

@@ -38,16 +38,7 @@ pub fn gate(member: &Member, modes: &Modes, servers: usize) -> Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn member(pod: &str, standing: Standing) -> Member {
-        Member {
-            pod: pod.into(),
-            uid: None,
-            standing,
-            since: None,
-            reasons: vec!["why".into()],
-        }
-    }
+    use crate::reconcile::roll::member;
 
     fn modes(all: &[(&str, Mode)]) -> Modes {
         all.iter()

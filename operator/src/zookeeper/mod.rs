@@ -8,7 +8,7 @@ mod reconcile;
 pub mod validate;
 
 pub use build::build;
-pub use files::READY;
+pub use files::{METRICS, READY};
 pub use reconcile::ZooKeepers;
 pub use validate::ValidatedZooKeeper;
 

@@ -44,7 +44,8 @@ async fn grant(scene: &Scene, name: &str, rules: Vec<Rule>) {
     bindings.create(&params, &binding).await.unwrap();
 }
 
-async fn roles(scene: &Scene) {
+/// Gives the account `operator` of the namespace the rights of the operator.
+pub async fn roles(scene: &Scene) {
     let events = Rule::new("events.k8s.io", &["events"], &["create", "patch"], "");
     let rules = registry()
         .into_iter()

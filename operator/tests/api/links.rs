@@ -145,7 +145,7 @@ pub async fn links_wait_for_their_openwhisk_and_let_go_with_it(scene: &Scene) {
 }
 
 /// An OpenWhisk that is available, at this address.
-async fn openwhisk(scene: &Scene, uri: &str) {
+pub async fn openwhisk(scene: &Scene, uri: &str) {
     scene.apply("OpenWhisk", "w", json!({})).await.unwrap();
     let text = |text: &str| k8s_openapi::ByteString(text.as_bytes().to_vec());
     let secret = Secret {

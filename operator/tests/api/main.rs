@@ -11,24 +11,32 @@ mod approval;
 mod archive;
 
 mod certificate;
+mod changes;
 mod chart;
 mod claims;
 mod cli;
 mod drift;
+mod druid;
 mod exposure;
 mod external;
 mod flow;
 mod hdfs;
+#[path = "../https_support/mod.rs"]
+mod https_support;
+mod ingestion;
 mod kafka;
 #[path = "../kafka_support/mod.rs"]
 mod kafka_support;
 mod leader;
 mod links;
 mod mongo;
+mod openwhisk;
+mod own_action;
 mod ownership;
 mod plan;
 mod platform;
 mod postgres;
+mod postgres_members;
 mod reconcile;
 mod refused;
 mod rules;
@@ -51,13 +59,17 @@ fn the_operator_against_a_real_api_server() {
     let Some(server) = millrace_testkit::ApiServer::start().unwrap() else {
         return;
     };
+    // Schemas lie in each other twelve deep, and reading one takes much of a stack where nothing is optimised.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .thread_stack_size(16 * 1024 * 1024)
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(async {
-        let world = World::new(&server.kubeconfig()).await;
+    let kubeconfig = server.kubeconfig();
+    // On a thread of the runtime: all checks together are one large future, too.
+    let checked = runtime.spawn(async move {
+        let world = World::new(&kubeconfig).await;
         world.install_definitions().await;
         let mut failed = Vec::new();
         macro_rules! check {
@@ -80,10 +92,16 @@ fn the_operator_against_a_real_api_server() {
             mongo::a_replica_set_has_secrets_of_its_own,
             mongo::pods_stay_while_nobody_can_say_whether_the_set_needs_them,
             postgres::a_server_is_founded_once_with_secrets_of_its_own,
+            postgres_members::one_begins_and_the_others_follow,
+            postgres_members::a_server_that_was_alone_has_no_former_members,
+            postgres_members::nobody_goes_while_no_leader_is_known,
             postgres::a_volume_with_databases_is_not_founded_over,
             postgres::a_secret_of_somebody_else_is_not_taken,
             postgres::a_server_is_stopped_and_comes_back,
             postgres::a_platform_has_a_postgres_here_or_elsewhere,
+            postgres::backups_have_a_volume_that_outlives_them,
+            postgres::a_cluster_that_is_restored_has_a_server_afterwards,
+            postgres::nothing_is_restored_over_a_volume,
             kafka::pools_become_sets_of_their_own,
             kafka::volumes_of_a_former_cluster_are_not_founded_over,
             kafka::certificates_are_issued_once_and_rotated_in_three_phases,
@@ -101,6 +119,13 @@ fn the_operator_against_a_real_api_server() {
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
+            own_action::a_zip_is_deployed_as_an_action,
+            own_action::code_from_elsewhere_is_pinned,
+            openwhisk::an_openwhisk_goes_over_to_apache_and_back,
+            druid::a_druid_waits_for_its_zookeeper_and_shares_a_volume,
+            druid::a_platform_has_a_druid_here_or_elsewhere,
+            ingestion::the_last_good_specification_of_an_ingestion_goes_on,
+            changes::changes_of_specs_are_told_with_their_field_manager,
             topic::records_bind_a_topic_to_its_schema,
             topic::a_cluster_hears_how_many_copies_a_topic_asks_for,
             user::users_need_a_secure_cluster,
@@ -155,8 +180,10 @@ fn the_operator_against_a_real_api_server() {
             flow::a_flow_that_cannot_be_read_is_told_once,
             stopped::a_platform_goes_to_zero_in_order_and_comes_back,
         );
-        assert!(failed.is_empty(), "{failed:?}");
+        failed
     });
+    let failed = runtime.block_on(checked).unwrap();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 /// A server of its own: definitions are of a whole cluster.

@@ -212,6 +212,8 @@ pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
             "zookeeper:1",
             "--image-hadoop",
             "hadoop:1",
+            "--image-druid",
+            "druid:1",
             "--image-postgres",
             "postgres:1",
             "--image-mongodb",

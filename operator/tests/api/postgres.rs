@@ -1,10 +1,12 @@
-//! PostgresCluster without nodes: objects, Secrets that are made once, founding, stopping, a part of a Platform.
+//! PostgresCluster without nodes: objects, Secrets that are made once, founding, stopping, backups, a cluster that is
+//! restored, a part of a Platform.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use millrace_operator::platform::Platforms;
 use millrace_operator::platform::crd::Platform;
 use millrace_operator::postgres::Postgres;
@@ -152,6 +154,12 @@ pub async fn a_platform_has_a_postgres_here_or_elsewhere(scene: &Scene) {
     let clusters = scene.api::<PostgresCluster>();
     let made = clusters.get("s-postgres").await.unwrap().spec;
     assert_eq!(made.roles.len(), 2);
+    assert_eq!(made.backup, None);
+    let backup = json!({"schedule": "@daily", "keep": 3});
+    let with = json!({"postgres": {"backup": backup}});
+    assert!(scene.make::<Platforms>("s", with).await);
+    let made = clusters.get("s-postgres").await.unwrap().spec;
+    assert_eq!(made.backup.unwrap().keep, Some(3));
     let elsewhere = json!({"postgres": {"external": {"bindingSecret": "theirs"}}});
     assert!(scene.make::<Platforms>("t", elsewhere).await);
     assert!(!scene.exists::<PostgresCluster>("t-postgres").await);
@@ -159,4 +167,162 @@ pub async fn a_platform_has_a_postgres_here_or_elsewhere(scene: &Scene) {
     let waiting = platform.status.unwrap().waiting_on;
     assert_eq!(waiting[0].component, "Secret theirs");
     assert!(waiting[0].reason.contains("host, username, password"));
+}
+
+pub async fn backups_have_a_volume_that_outlives_them(scene: &Scene) {
+    let mut spec = serving();
+    spec["backup"] = json!({"schedule": "30 1 * * *"});
+    assert!(scene.make::<Postgres>("p", spec.clone()).await);
+    assert!(scene.exists::<CronJob>("p-backup").await);
+    assert!(scene.exists::<PersistentVolumeClaim>("p-backup").await);
+    assert!(scene.exists::<NetworkPolicy>("p-postgres-backup").await);
+    // Nobody has told the server its password.
+    assert!(!scene.exists::<Secret>("p-millrace-backup-binding").await);
+    let writes = scene.writes();
+    for _ in 0..2 {
+        assert!(scene.look::<Postgres>("p").await);
+    }
+    assert_eq!(scene.writes(), writes, "{:?}", scene.written());
+
+    // One that failed is told, with the last words of its pod.
+    let failed = json!({"lastScheduleTime": "2026-11-28T01:30:00Z"});
+    scene.set_status::<CronJob>("p-backup", failed).await;
+    assert!(scene.look::<Postgres>("p").await);
+    let (degraded, reason, message) = scene.condition::<PostgresCluster>("p", "Degraded").await;
+    assert_eq!(
+        (degraded.as_str(), reason.as_str()),
+        ("True", "BackupFailed"),
+        "{message}"
+    );
+    let seen = status(scene).await.backup.unwrap();
+    assert_eq!(seen.began.as_deref(), Some("2026-11-28T01:30:00Z"));
+
+    // The first one does not wait for the schedule.
+    let first = async || {
+        let jobs = scene
+            .api::<Job>()
+            .list(&ListParams::default())
+            .await
+            .unwrap();
+        let names = jobs.items.into_iter().filter_map(|job| job.metadata.name);
+        names
+            .filter(|name| name.starts_with("p-backup-first-"))
+            .count()
+    };
+    for (kept, count) in [(0, 1), (1, 0)] {
+        let seen = json!({"backup": {"kept": kept}});
+        scene.set_status::<PostgresCluster>("p", seen).await;
+        assert!(scene.look::<Postgres>("p").await);
+        assert_eq!(first().await, count, "{kept}");
+    }
+
+    // What this test has told would stay.
+    let told = json!({"backup": {"kept": null}});
+    scene.set_status::<PostgresCluster>("p", told).await;
+
+    // No run while there is no server.
+    spec["stopped"] = true.into();
+    assert!(scene.make::<Postgres>("p", spec.clone()).await);
+    let cron_job = scene.api::<CronJob>().get("p-backup").await.unwrap();
+    assert_eq!(cron_job.spec.unwrap().suspend, Some(true));
+    spec.as_object_mut().unwrap().remove("backup");
+    assert!(scene.make::<Postgres>("p", spec).await);
+    assert!(!scene.exists::<CronJob>("p-backup").await);
+    assert!(!scene.exists::<NetworkPolicy>("p-postgres-backup").await);
+    assert!(scene.exists::<PersistentVolumeClaim>("p-backup").await);
+    assert_eq!(status(scene).await.backup, None);
+}
+
+async fn restore_jobs(scene: &Scene) -> Vec<Job> {
+    let jobs = scene
+        .api::<Job>()
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .items;
+    let gone = |job: &Job| job.metadata.deletion_timestamp.is_some();
+    jobs.into_iter().filter(|job| !gone(job)).collect()
+}
+
+pub async fn a_cluster_that_is_restored_has_a_server_afterwards(scene: &Scene) {
+    let mut spec = serving();
+    let restore = |time: &str| json!({"restore": {"from": {"cluster": "q"}, "targetTime": time}});
+    spec["bootstrap"] = restore("2026-03-01T09:30:00Z");
+    assert!(scene.make::<Postgres>("p", spec.clone()).await);
+    assert!(!scene.exists::<StatefulSet>("p").await);
+    assert!(scene.exists::<PersistentVolumeClaim>("data-p-0").await);
+    assert!(scene.exists::<NetworkPolicy>("p-postgres-restore").await);
+    let jobs = restore_jobs(scene).await;
+    assert_eq!(jobs.len(), 1);
+    let (available, reason, message) = scene.condition::<PostgresCluster>("p", "Available").await;
+    assert_eq!(
+        (available.as_str(), reason.as_str()),
+        ("False", "Restoring")
+    );
+    assert!(message.contains("q-backup"), "{message}");
+    let writes = scene.writes();
+    for _ in 0..2 {
+        assert!(scene.look::<Postgres>("p").await);
+    }
+    assert_eq!(scene.writes(), writes, "{:?}", scene.written());
+
+    // One that failed is told; another time is another Job.
+    let name = jobs[0].metadata.name.clone().unwrap();
+    let at = "2026-11-28T01:30:00Z";
+    let ends = |kinds: &[&str]| {
+        let conditions: Vec<Value> = kinds
+            .iter()
+            .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": at, "lastProbeTime": at}))
+            .collect();
+        conditions
+    };
+    let failed =
+        json!({"startTime": at, "failed": 1, "conditions": ends(&["FailureTarget", "Failed"])});
+    scene.set_status::<Job>(&name, failed).await;
+    assert!(scene.look::<Postgres>("p").await);
+    let (_, reason, message) = scene.condition::<PostgresCluster>("p", "Degraded").await;
+    assert_eq!(reason, "RestoreFailed");
+    assert!(message.contains(&name), "{message}");
+    spec["bootstrap"] = restore("2026-03-01T09:31:00Z");
+    assert!(scene.make::<Postgres>("p", spec.clone()).await);
+    let jobs = restore_jobs(scene).await;
+    assert_eq!(jobs.len(), 1, "the former one went");
+    let other = jobs[0].metadata.name.clone().unwrap();
+    assert_ne!(other, name);
+
+    // Once it is done there is a server, which founds nothing, and no second restore.
+    let done = json!({"startTime": at, "completionTime": at, "succeeded": 1, "conditions": ends(&["SuccessCriteriaMet", "Complete"])});
+    scene.set_status::<Job>(&other, done).await;
+    for _ in 0..2 {
+        assert!(scene.look::<Postgres>("p").await);
+    }
+    let seen = status(scene).await.restore.unwrap();
+    assert_eq!(seen.claim, "q-backup");
+    assert!(seen.completed.is_some());
+    assert!(scene.exists::<StatefulSet>("p").await);
+    assert_eq!(founding(scene).await, "refused");
+    assert_eq!(restore_jobs(scene).await.len(), 0);
+    spec["bootstrap"] = restore("2026-03-01T09:32:00Z");
+    assert!(scene.make::<Postgres>("p", spec).await);
+    assert_eq!(restore_jobs(scene).await.len(), 0);
+}
+
+pub async fn nothing_is_restored_over_a_volume(scene: &Scene) {
+    let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data-p-0"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "5Gi"}}}}))
+    .unwrap();
+    let claims = scene.api::<PersistentVolumeClaim>();
+    claims.create(&PostParams::default(), &claim).await.unwrap();
+    // Kubernetes counts in seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let mut spec = serving();
+    spec["bootstrap"] = json!({"restore": {"from": {"claim": "q-backup"}}});
+    assert!(!scene.make::<Postgres>("p", spec).await);
+    let (_, _, message) = scene.condition::<PostgresCluster>("p", "Degraded").await;
+    assert!(
+        message.contains("data-p-0") && message.contains("delete the claim"),
+        "{message}"
+    );
+    assert!(restore_jobs(scene).await.is_empty());
 }

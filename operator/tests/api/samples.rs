@@ -55,6 +55,7 @@ pub async fn samples_are_accepted(scene: &Scene) {
         "sample-lake-platform",
         "sample-zones",
         "sample-exposed",
+        "sample-questions",
     ] {
         let good = scene.look::<Platforms>(name).await;
         let degraded = scene.condition::<Platform>(name, "Degraded").await;

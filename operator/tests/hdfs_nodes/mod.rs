@@ -2,6 +2,8 @@
 //! Each server listens on a loopback address of its own, but for DataNodes, which have ports of their own: a NameNode knows
 //! them by the address that they connect from.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpStream;
@@ -18,7 +20,7 @@ use millrace_operator::hdfs::view::View;
 use millrace_operator::hdfs::{Node, Role, RoleKind, ValidatedHdfs};
 use millrace_operator::remote::hdfs::{NameNodeClient, volume};
 use millrace_operator::zookeeper;
-use millrace_testkit::{Server, free_port, own_loopback};
+use millrace_testkit::{Server, exporting_at, free_port, own_loopback};
 use serde_json::{Value, json};
 
 pub const LIMIT: Duration = Duration::from_secs(240);
@@ -117,7 +119,7 @@ impl Nodes {
         let home = self.home(pod);
         let home = home.display();
         let address = self.address(pod);
-        let mut text = text
+        let mut text = exporting_at(text, &address)
             .replace("/tmp/", &format!("{home}/tmp/"))
             .replace("/etc/millrace", &format!("{home}/etc"))
             .replace(":///data", &format!("://{home}/data"))

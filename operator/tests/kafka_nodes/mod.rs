@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use millrace_operator::kafka::ValidatedKafka;
 use millrace_operator::kafka::build::build;
 use millrace_operator::kafka::crd::KafkaCluster;
 use millrace_operator::kafka::validate::{Found, validate};
-use millrace_testkit::{Server, left_out, own_loopback};
+use millrace_testkit::{Server, exporting_at, left_out, own_loopback};
 use serde_json::{Value, json};
 
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -27,6 +27,8 @@ pub struct Nodes {
     libs: PathBuf,
     /// The third number of the nodes' addresses.
     net: u8,
+    /// The address of each node, by pod.
+    addresses: BTreeMap<String, IpAddr>,
     running: BTreeMap<String, Server>,
     /// Whether brokers tell their clients an address, which those find who do not know the names of the nodes.
     pub by_address: bool,
@@ -58,10 +60,11 @@ pub fn valid(cluster: &KafkaCluster, found: &Found) -> ValidatedKafka {
 
 impl Nodes {
     pub fn new(libs: PathBuf, net: u8, kafka: &ValidatedKafka) -> Self {
-        let nodes = Self {
+        let mut nodes = Self {
             directory: tempfile::tempdir().unwrap(),
             libs,
             net,
+            addresses: BTreeMap::new(),
             running: BTreeMap::new(),
             by_address: false,
         };
@@ -69,6 +72,7 @@ impl Nodes {
         for (number, node) in kafka.nodes().enumerate() {
             let address = own_loopback(net, 10 + number as u8);
             hosts += &format!("{address} {}\n", node.host);
+            nodes.addresses.insert(node.pod, address.into());
         }
         fs::write(nodes.hosts(), hosts).unwrap();
         nodes
@@ -87,7 +91,9 @@ impl Nodes {
     pub fn local(&self, pod: &str, text: &str) -> String {
         let home = self.directory.path().join(pod);
         let home = home.display();
-        text.replace("/tmp/", &format!("{home}/tmp/"))
+        // On the node's own address, as its listeners are.
+        exporting_at(text, &self.addresses[pod].to_string())
+            .replace("/tmp/", &format!("{home}/tmp/"))
             .replace(
                 "/etc/millrace-certificates",
                 &format!("{home}/certificates"),

@@ -26,7 +26,7 @@ use millrace_operator::kafka::validate::{Found, validate};
 use millrace_operator::remote::kafka::{
     Access, Connection, Credentials, KafkaError, ResponseError, Timeouts, TopicView,
 };
-use millrace_testkit::{Server, left_out, own_loopback};
+use millrace_testkit::{Server, exporting_at, left_out, own_loopback};
 use serde_json::json;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -88,7 +88,8 @@ impl SecureKafka {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().display().to_string();
         let local = |text: &str| {
-            text.replace("/tmp/", &format!("{home}/tmp/"))
+            exporting_at(text, &ip)
+                .replace("/tmp/", &format!("{home}/tmp/"))
                 .replace(
                     "/etc/millrace-certificates",
                     &format!("{home}/certificates"),

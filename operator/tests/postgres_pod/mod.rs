@@ -1,5 +1,7 @@
 //! The pod of a PostgresCluster as a process: the files that are built for it, run by the real PostgreSQL.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::fs;
 use std::net::{IpAddr, TcpStream};
 use std::path::Path;
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use millrace_operator::context::Images;
+use millrace_operator::postgres::backup::files::{BACKUPS, BINDING};
 use millrace_operator::postgres::crd::PostgresCluster;
 use millrace_operator::postgres::files::{CERTIFICATE, FILES, SUPERUSER, VOLUME_AT};
 use millrace_operator::postgres::validate::validate;
@@ -41,6 +44,7 @@ pub fn valid(cluster: &PostgresCluster, former: Option<&ValidatedPostgres>) -> V
         found.superuser = FoundSecret::Ours(data("p-superuser"));
         found.authority = data("p-ca");
         found.certificate = data("p-certificate");
+        found.patroni = FoundSecret::Ours(data("p-patroni"));
         for role in &former.roles {
             if let Some(password) = &role.password {
                 let kept = [("password".to_owned(), entry(&password.text))];
@@ -59,7 +63,7 @@ pub struct Pod {
 
 impl Pod {
     pub fn new(root: std::path::PathBuf, net: u8) -> Self {
-        let volumes = [VOLUME_AT, FILES, CERTIFICATE, SUPERUSER];
+        let volumes = [VOLUME_AT, FILES, CERTIFICATE, SUPERUSER, BACKUPS, BINDING];
         let mut pod = PostgresPod::new(root, &volumes).unwrap();
         pod.show(FILES, "passwd", "/etc/passwd").unwrap();
         Self {
@@ -79,8 +83,16 @@ impl Pod {
             let text = text.replace("listen_addresses = '*'", &address);
             fs::write(at(FILES).join(name), text).unwrap();
         }
-        for (name, path) in [("p-certificate", CERTIFICATE), ("p-superuser", SUPERUSER)] {
-            let secret: Secret = resources.get(name).unwrap();
+        for (name, path) in [
+            ("p-certificate", CERTIFICATE),
+            ("p-superuser", SUPERUSER),
+            ("p-millrace-backup-binding", BINDING),
+        ] {
+            // The last one is there with backups only, and once the server knows its password.
+            let Some(secret) = resources.get::<Secret>(name) else {
+                assert_eq!(path, BINDING);
+                continue;
+            };
             for (key, value) in secret.data.unwrap() {
                 write_as_kubelet(&at(path).join(key), &value.0);
             }
@@ -94,9 +106,20 @@ impl Pod {
     }
 
     pub fn script(&self, name: &str) -> bool {
+        self.run(name).is_ok()
+    }
+
+    /// Runs a script to its end; gives what it said when it failed.
+    pub fn run(&self, name: &str) -> Result<(), String> {
         let script = format!("{FILES}/{name}");
-        let output = self.pod.run(&["/bin/sh", &script]).unwrap();
-        output.status.success()
+        // Names of Services lead nowhere here.
+        let address = format!("PGHOSTADDR={}", self.address);
+        let program = ["/usr/bin/env", &address, "/bin/sh", &script];
+        let output = self.pod.run(&program).unwrap();
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     pub fn wait_until_ready(&mut self) {
@@ -165,7 +188,7 @@ impl Pod {
 }
 
 /// As Kubernetes does: root's, for the group of the pod to read.
-fn write_as_kubelet(path: &Path, content: &[u8]) {
+pub fn write_as_kubelet(path: &Path, content: &[u8]) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, content).unwrap();
     std::os::unix::fs::chown(path, Some(0), Some(1000)).unwrap();

@@ -55,7 +55,7 @@ pub fn start() -> Option<Whisk> {
 }
 
 /// An archive with one file, stored, not compressed.
-fn zip(name: &str, content: &[u8]) -> Vec<u8> {
+pub fn zip(name: &str, content: &[u8]) -> Vec<u8> {
     let mut crc = !0u32;
     for byte in content {
         crc ^= u32::from(*byte);
@@ -98,7 +98,7 @@ pub fn wanted(name: &str, script: &str) -> WantedAction {
             kind: "rust:default".to_owned(),
             main: "main".to_owned(),
             digest: sha256(&archive),
-            zip: STANDARD.encode(&archive),
+            zip: Some(STANDARD.encode(&archive)),
         },
         parameters: BTreeMap::from([("greeting".to_owned(), json!("hello"))]),
         annotations: BTreeMap::from([("description".to_owned(), "a test".to_owned())]),

@@ -332,7 +332,7 @@ pub fn zookeeper() -> anyhow::Result<Option<PathBuf>> {
     java_home("ZooKeeper", "MILLRACE_ZOOKEEPER", "zookeeper-", "home")
 }
 
-fn java_home(
+pub(crate) fn java_home(
     what: &str,
     variable: &str,
     prefix: &str,

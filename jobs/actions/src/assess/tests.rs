@@ -151,12 +151,36 @@ fn language_and_time_zone_travel_with_the_assessment() {
 }
 
 #[test]
+fn the_trace_of_the_event_travels_with_the_assessment() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let of = |cloudevent: serde_json::Value| {
+        let input = AssessInput {
+            alert: alert(Severity::Warning),
+            params: AssessParams::default(),
+            cloudevent,
+        };
+        action(input).unwrap().traceparent
+    };
+    let told = serde_json::json!({"id": "a", "traceparent": trace});
+    assert_eq!(of(told).as_deref(), Some(trace));
+    // The warning is told whatever stands there.
+    for odd in [
+        serde_json::json!(7),
+        serde_json::json!({"traceparent": 7}),
+        serde_json::json!({"traceparent": "none"}),
+    ] {
+        assert_eq!(of(odd), None);
+    }
+}
+
+#[test]
 fn bad_input_is_refused_with_a_cure() {
     let mut bad = alert(Severity::Warning);
     bad.vehicle.clear();
     let error = action(AssessInput {
         alert: bad,
         params: AssessParams::default(),
+        cloudevent: serde_json::Value::Null,
     })
     .unwrap_err();
     assert!(

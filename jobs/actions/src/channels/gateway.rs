@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use millrace_contract::trace;
 use serde::Serialize;
 use serde_json::Value;
 use ureq::tls::RootCerts;
@@ -37,6 +38,7 @@ pub(crate) struct Gateway {
     url: String,
     token: Secret,
     body: Vec<u8>,
+    traceparent: Option<String>,
 }
 
 impl Gateway {
@@ -73,7 +75,14 @@ impl Gateway {
             token: token.clone(),
             body: serde_json::to_vec(message)
                 .map_err(|error| ActionError::Encode(error.to_string()))?,
+            traceparent: None,
         })
+    }
+
+    /// The same as a part of a trace.
+    pub(crate) fn traced(mut self, traceparent: Option<&str>) -> Self {
+        self.traceparent = traceparent.map(str::to_owned);
+        self
     }
 }
 
@@ -91,7 +100,8 @@ impl Channel for Gateway {
     }
 
     fn attempt(&self, time: Duration) -> Attempt {
-        let headers = [("Authorization", format!("Bearer {}", self.token.expose()))];
+        let mut headers = vec![("Authorization", format!("Bearer {}", self.token.expose()))];
+        headers.extend(self.traceparent.clone().map(|trace| (trace::NAME, trace)));
         match http::post(&self.agent, &self.url, &headers, &self.body, time) {
             Ok(answer) if answer.is_success() => Attempt::Told {
                 duplicate: serde_json::from_str::<Value>(&answer.text)

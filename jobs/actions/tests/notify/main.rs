@@ -10,9 +10,9 @@ mod stream;
 mod vehicle;
 mod webhook;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use millrace_actions::notify::{Delivery, NotifyInput, action};
 use millrace_actions::{ActionError, Context};
 use serde_json::{Value, json};
@@ -37,21 +37,21 @@ fn input(parameters: Value) -> Value {
     value
 }
 
-fn within(milliseconds: i64) -> Context {
+fn within(milliseconds: u64) -> Context {
     Context {
         activation_id: String::new(),
-        deadline: Some(Timestamp::now() + SignedDuration::from_millis(milliseconds)),
+        deadline: Some(SystemTime::now() + Duration::from_millis(milliseconds)),
     }
 }
 
 /// Runs the action in this process.
-fn run(input: Value, milliseconds: i64) -> Result<Delivery, ActionError> {
+fn run(input: Value, milliseconds: u64) -> Result<Delivery, ActionError> {
     let input: NotifyInput = serde_json::from_value(input).unwrap();
     action(input, &within(milliseconds))
 }
 
 /// Longer than any of these tests may take on a busy machine.
-const AMPLE: i64 = 20_000;
+const AMPLE: u64 = 20_000;
 
 /// A pause in a poll.
 const TICK: Duration = Duration::from_millis(10);

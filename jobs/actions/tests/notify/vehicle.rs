@@ -8,8 +8,13 @@ use serde_json::{Value, json};
 use crate::http::{answer, serve};
 use crate::{AMPLE, input, run};
 
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
 fn to_gateway(port: u16) -> Value {
-    input(json!({"gateway_url": format!("http://localhost:{port}"), "notify_token": "t0ken"}))
+    input(
+        json!({"gateway_url": format!("http://localhost:{port}"), "notify_token": "t0ken",
+        "traceparent": TRACE}),
+    )
 }
 
 #[test]
@@ -37,6 +42,7 @@ fn tries_again_until_the_gateway_takes_it() {
         requests[1].head
     );
     assert_eq!(requests[1].header("authorization"), Some("Bearer t0ken"));
+    assert_eq!(requests[1].header("traceparent"), Some(TRACE));
     let notification: Notification = serde_json::from_slice(&requests[1].body).unwrap();
     assert_eq!(notification.id, "car-1/overheating/e1/critical");
     assert!(notification.text.starts_with("Danger !"));

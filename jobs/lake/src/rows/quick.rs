@@ -26,15 +26,19 @@ const DIGITS: usize = 19;
 #[derive(Debug)]
 pub struct Values {
     after: [u8; KEYS + 1],
+    // Each name as it stands before its value.
+    marks: Vec<String>,
 }
 
 impl Default for Values {
     fn default() -> Self {
+        let names = (0..KEYS).filter_map(name);
         let mut after = [0; KEYS + 1];
         for (next, key) in (1_u8..).zip(&mut after[..KEYS]) {
             *key = next;
         }
-        Self { after }
+        let marks = names.map(|name| format!("\"{name}\":")).collect();
+        Self { after, marks }
     }
 }
 
@@ -54,7 +58,6 @@ impl Values {
         rest.take(b'{')?;
         let (mut seen, mut last) = (0_u128, KEYS);
         loop {
-            rest.take(b'"')?;
             let key = self.key(&mut rest, last)?;
             let bit = 1 << key;
             if seen & bit != 0 {
@@ -62,7 +65,6 @@ impl Values {
             }
             seen |= bit;
             last = key;
-            rest.take(b':')?;
             set(parsed, key, &mut rest)?;
             match rest.next()? {
                 b',' => {}
@@ -74,17 +76,16 @@ impl Values {
         (rest.0.is_empty() && seen & 0b111 == 0b111).then_some(())
     }
 
-    // A name up to and with the quote behind it.
+    // A name with its quotes and the colon behind it.
     fn key(&mut self, rest: &mut Rest<'_>, last: usize) -> Option<usize> {
         let guess = usize::from(self.after[last]);
-        if let Some(after) = name(guess)
-            .and_then(|name| rest.0.strip_prefix(name))
-            .and_then(|after| after.strip_prefix('"'))
-        {
+        let mark = self.marks.get(guess);
+        if let Some(after) = mark.and_then(|mark| rest.0.strip_prefix(mark.as_str())) {
             rest.0 = after;
             return Some(guess);
         }
-        let text = rest.text()?;
+        let text = rest.quoted()?;
+        rest.take(b':')?;
         let key = (0..KEYS).find(|key| name(*key) == Some(text))?;
         self.after[last] = u8::try_from(key).ok()?;
         Some(key)
@@ -123,6 +124,25 @@ fn set<'a>(parsed: &mut Parsed<'a>, key: usize, rest: &mut Rest<'a>) -> Option<(
     Some(())
 }
 
+// The first quote, backslash or control character. Looks at eight bytes at once: their high bits tell, and only the lowest one
+// that is set is to be trusted, since a borrow may run on from it.
+fn end_of_text(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let below = |word: u64, byte: u8| word.wrapping_sub(ONES * u64::from(byte)) & !word & HIGH;
+    let equal = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (n, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let ends = equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
+        if ends != 0 {
+            return Some(8 * n + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    Some(bytes.len() - rest.len() + rest.iter().position(ends)?)
+}
+
 enum Number {
     Whole(i64),
     Fraction(f64),
@@ -154,9 +174,7 @@ impl<'a> Rest<'a> {
     // Up to the quote, which is passed.
     fn text(&mut self) -> Option<&'a str> {
         let bytes = self.0.as_bytes();
-        let end = bytes
-            .iter()
-            .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        let end = end_of_text(bytes)?;
         if bytes[end] != b'"' {
             return None;
         }
@@ -275,6 +293,30 @@ mod tests {
         assert_eq!(quickly(&value), Some(parse(Some(&value))));
         let empty = br#"{"vehicle":"c","sequence":1,"time":"2026-11-28T13:00:00Z","dtc_list":[]}"#;
         assert_eq!(quickly(empty), Some(parse(Some(empty))));
+    }
+
+    #[test]
+    fn a_text_ends_with_the_first_byte_that_ends_one() {
+        let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+        for end in [
+            b'"', b'\\', 0, 0x1f, b'!', b'#', b' ', b'[', b']', 0x80, 0xff,
+        ] {
+            for at in 0..20 {
+                let mut bytes = vec![b'a'; 20];
+                bytes[at] = end;
+                // What stands behind does not matter.
+                for (behind, last) in [(at + 1, b'#'), (at + 2, b'"')] {
+                    if let Some(byte) = bytes.get_mut(behind) {
+                        *byte = last;
+                    }
+                }
+                assert_eq!(
+                    end_of_text(&bytes),
+                    bytes.iter().position(ends),
+                    "{bytes:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! that it is taken. A call that is answered by nobody is tried again by the client itself, so its second try may
 //! find its first one done: the callers look at what is there before they believe an error.
 
+mod close;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -357,7 +359,8 @@ impl StorageFile for HdfsFile {
     }
 
     async fn close(mut self) -> Result<(), StorageError> {
-        within(self.timeout, "close", &self.path, self.writer.close()).await?;
+        let closing = close::close(&mut self.writer, &self.client, &self.full, self.written);
+        within(self.timeout, "close", &self.path, closing).await?;
         // What the NameNode says counts, not what was sent.
         let status = within(
             self.timeout,

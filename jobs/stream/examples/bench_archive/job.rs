@@ -23,6 +23,18 @@ pub struct Lake {
     directory: PathBuf,
 }
 
+/// What a run of the job has come to.
+pub struct Archived {
+    /// Events a second.
+    pub rate: f64,
+    /// From when all was taken in until the process had ended.
+    pub last_commit: Duration,
+    /// Processor time of the process from its start on.
+    pub processor: Duration,
+    /// The highest resident memory in MB.
+    pub memory: u64,
+}
+
 impl Lake {
     /// In HDFS where it is to be had, else in a folder of `directory`.
     pub fn new(hdfs: Option<&Hdfs>, directory: &Path) -> Self {
@@ -41,14 +53,14 @@ impl Lake {
     }
 
     /// Events a second, from the first that is seen to be taken in until all are committed: joining the group is none of the
-    /// work. When all are taken in the job is told to stop, since nobody else tells it that no more come. And the highest
-    /// resident memory in MB. A dataset of its own each turn, since a dataset is archived once.
+    /// work. When all are taken in the job is told to stop, since nobody else tells it that no more come. A dataset of its own
+    /// each turn, since a dataset is archived once.
     pub async fn archived(
         &self,
         bootstrap: &str,
         turn: u64,
         events: u64,
-    ) -> anyhow::Result<(f64, u64)> {
+    ) -> anyhow::Result<Archived> {
         let dataset = format!("telemetry-{turn}");
         let config = self.directory.join(format!("{dataset}.yaml"));
         std::fs::write(
@@ -71,7 +83,7 @@ impl Lake {
         job.wait_for_port(metrics, LIMIT)?;
         let begun = Instant::now();
         let mut first = None;
-        let mut highest = loop {
+        let (mut highest, all_in) = loop {
             anyhow::ensure!(
                 begun.elapsed() < LIMIT,
                 "archive did not get through in {LIMIT:?}: {}",
@@ -82,21 +94,28 @@ impl Lake {
                 let (at, _) = *first.get_or_insert((taken, now));
                 if taken >= events {
                     anyhow::ensure!(at < events, "too few events to measure: give more");
-                    break peak(job.pid())?;
+                    break (peak(job.pid())?, now);
                 }
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         terminate(&job)?;
+        let mut processor = Duration::ZERO;
         while !job.has_ended() {
             anyhow::ensure!(begun.elapsed() < LIMIT, "archive does not end");
             highest = peak(job.pid()).unwrap_or(0).max(highest);
+            processor = processor_time(job.pid()).unwrap_or_default().max(processor);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let (at, then) = first.context("nothing was taken in")?;
-        let rate = rate(events - at, then.elapsed());
+        let done = Archived {
+            rate: rate(events - at, then.elapsed()),
+            last_commit: all_in.elapsed(),
+            processor,
+            memory: highest,
+        };
         self.check(&dataset, events).await?;
-        Ok((rate, highest))
+        Ok(done)
     }
 
     // Metrics are not the proof.
@@ -145,6 +164,16 @@ fn taken(metrics: u16) -> anyhow::Result<u64> {
     let name = "millrace_archive_taken_records_total ";
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     Ok(value.unwrap_or("0").trim().parse()?)
+}
+
+/// Processor time of a process, in user and kernel mode. Linux counts it in hundredths of a second.
+pub fn processor_time(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold anything.
+    let (_, fields) = stat.rsplit_once(") ").context("no name")?;
+    let mut times = fields.split(' ').skip(11).map(str::parse::<u64>);
+    let mut time = || times.next().context("no times");
+    Ok(Duration::from_millis(10 * (time()?? + time()??)))
 }
 
 // In MB.

@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bench_support::{Ignored, create_topics, enqueue, group, line, median, rate};
-use job::Lake;
+use job::{Lake, processor_time};
 use millrace_contract::cloudevent::CloudEvent;
 use millrace_contract::{Telemetry, codec};
 use millrace_stream::connect::{GroupConsumer, GroupSettings, Producer};
@@ -64,11 +64,20 @@ async fn main() -> anyhow::Result<()> {
     for turn in 0..turns {
         let settings = group(&bootstrap, &format!("bare-{turn}"), "telemetry");
         let bare = tokio::task::spawn_blocking(move || bare(&settings, events)).await??;
-        let (own, memory) = lake.archived(&bootstrap, turn, events).await?;
-        eprintln!("turn {turn}: archive {own:.0}, {memory} MB; bare consumer {bare:.0}");
-        resident = resident.max(memory);
-        ours.push(own);
-        bare_rates.push(bare);
+        let own = lake.archived(&bootstrap, turn, events).await?;
+        eprintln!(
+            "turn {turn}: archive {:.0} a second, {:.2} us processor time an event, {} MB, {:.1} s for the last commit; \
+             bare consumer {:.0} a second, {:.2} us",
+            own.rate,
+            micros(own.processor, events),
+            own.memory,
+            own.last_commit.as_secs_f64(),
+            bare.0,
+            micros(bare.1, events),
+        );
+        resident = resident.max(own.memory);
+        ours.push(own.rate);
+        bare_rates.push(bare.0);
         if let Some(spark) = &peer {
             let folder = format!("{}/spark-{turn}", lake.uri());
             let (found, memory) = spark.archived(&bootstrap, &folder, events / SPARKS_PART)?;
@@ -124,8 +133,14 @@ async fn fill(bootstrap: &str, events: u64, vehicles: u64) -> anyhow::Result<u64
     Ok(bytes)
 }
 
-// The first record is not counted: joining the group is none of the work.
-fn bare(settings: &GroupSettings, events: u64) -> anyhow::Result<f64> {
+#[allow(clippy::cast_precision_loss)] // small numbers
+fn micros(time: Duration, events: u64) -> f64 {
+    time.as_secs_f64() * 1e6 / events as f64
+}
+
+// Events a second, and processor time. The first record is not counted: joining the group is none of the work.
+fn bare(settings: &GroupSettings, events: u64) -> anyhow::Result<(f64, Duration)> {
+    let before = processor_time(std::process::id())?;
     let consumer = GroupConsumer::join(settings, Ignored)?;
     let begun = Instant::now();
     let (mut seen, mut started) = (0, None);
@@ -140,5 +155,9 @@ fn bare(settings: &GroupSettings, events: u64) -> anyhow::Result<f64> {
         }
     }
     let started = started.context("nothing was read")?;
-    Ok(rate(events - 1, started.elapsed()))
+    let rate = rate(events - 1, started.elapsed());
+    Ok((
+        rate,
+        processor_time(std::process::id())?.saturating_sub(before),
+    ))
 }

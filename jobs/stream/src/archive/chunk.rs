@@ -43,7 +43,7 @@ impl Chunk {
     pub fn new(generation: u64, ahead: &Arc<Ahead>) -> Self {
         Self {
             generation,
-            bytes: Vec::with_capacity(FULL + FULL / 4),
+            bytes: Vec::with_capacity(FULL),
             entries: Vec::new(),
             share: Share::new(ahead),
             uncounted: 0,

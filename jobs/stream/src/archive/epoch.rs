@@ -251,7 +251,7 @@ impl<S: Storage> Epoch<S> {
     /// # Errors
     /// The storage fails: then the epoch is of no use any more.
     pub async fn close(mut self) -> Result<Commit, LakeError> {
-        // Side by side: HDFS takes half a second to tell that a file is complete.
+        // Side by side: HDFS takes its time to tell that a file is complete.
         let open = std::mem::take(&mut self.hours).into_values();
         let files = open.filter_map(|open| open.file).map(ParquetFile::close);
         let mut files = futures::future::try_join_all(files).await?;

@@ -188,3 +188,25 @@ impl Collector for Held {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry, &Ahead::new(1), &Memory::new(1));
+        metrics.retry("commit");
+        metrics.archived(0, 1);
+        metrics.lag(0, 1);
+        metrics.oldest(0, None);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_archive_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}

@@ -68,9 +68,13 @@ pub(super) fn consumer(access: &Access, client_id: &str, group: Option<&str>) ->
         .set("auto.offset.reset", "earliest")
         .set("isolation.level", "read_committed")
         .set("fetch.error.backoff.ms", "100")
-        .set("fetch.queue.backoff.ms", "20")
-        // The default of 64 MiB is more than a small pod's whole share.
-        .set("queued.max.messages.kbytes", "16384");
+        .set("fetch.queue.backoff.ms", "5")
+        // What is fetched ahead is memory, and only values are counted: a record has its headers and the library's message
+        // besides. The defaults, 64 MiB and 100,000 records, are more than a small pod's whole share; and the last answer may
+        // come on top.
+        .set("queued.max.messages.kbytes", "8192")
+        .set("queued.min.messages", "20000")
+        .set("fetch.message.max.bytes", "262144");
     config
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use millrace_contract::{Alert, DeadLetter};
+use millrace_contract::{Alert, DeadLetter, TraceParent};
 
 /// When a batch becomes a transaction.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +17,8 @@ pub struct Limits {
 /// Events that were processed and not yet committed: what they raised, whom they touched, how far they reach.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Alerts, in the order in which they were raised.
-    pub alerts: Vec<Alert>,
+    /// Alerts, in the order in which they were raised, each with the trace of the event that raised it.
+    pub alerts: Vec<(Alert, Option<TraceParent>)>,
     /// Records that could not be read.
     pub dead: Vec<DeadLetter>,
     /// Vehicles whose state has changed, by partition.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use millrace_analytics::Detector;
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::{Alert, DeadLetter, Invalid, Kept, Payload, codec};
+use millrace_contract::{Alert, DeadLetter, Invalid, Kept, Payload, TraceParent, codec, trace};
 use serde::Serialize;
 
 use super::batch::{Batch, Limits};
@@ -161,7 +161,7 @@ impl Engine {
                         detector.observe(state, &event, arrived)
                     });
                 self.batch.touched(partition, &event.vehicle);
-                self.raise(alerts, now);
+                self.raise(alerts, Some(record), now);
             }
             Err(why) => {
                 tracing::warn!(partition, offset, %why, "a record cannot be read");
@@ -172,13 +172,15 @@ impl Engine {
         }
     }
 
-    fn raise(&mut self, alerts: Vec<Alert>, now: Timestamp) {
-        self.batch
-            .alerts
-            .extend(alerts.into_iter().map(|mut alert| {
-                alert.detected_at = now;
-                alert
-            }));
+    // The newest event raised them, whatever others have to do with it; none did where the clock has.
+    fn raise(&mut self, alerts: Vec<Alert>, by: Option<&Incoming<'_>>, now: Timestamp) {
+        for mut alert in alerts {
+            alert.detected_at = now;
+            let trace = by
+                .and_then(|record| record.header(trace::HEADER)?.parse::<TraceParent>().ok())
+                .map(|trace| trace.step(uuid::Uuid::new_v4().as_u64_pair().1));
+            self.batch.alerts.push((alert, trace));
+        }
     }
 
     /// Once a second: gives up missing events that others have waited for long enough. Only as far as what lies
@@ -209,7 +211,7 @@ impl Engine {
                 self.batch.stays(partition, next, self.ticked);
                 self.batch.touched(partition, &vehicle);
                 self.metrics.released.inc();
-                self.raise(alerts, now);
+                self.raise(alerts, None, now);
             }
         }
         self.count();
@@ -301,8 +303,8 @@ impl Engine {
             producer, config, ..
         } = self;
         producer.begin()?;
-        for alert in &batch.alerts {
-            let headers = CloudEvent::of_alert(alert, SOURCE).headers();
+        for (alert, trace) in &batch.alerts {
+            let headers = CloudEvent::of_alert(alert, SOURCE).traced(*trace).headers();
             let value = json("alert", alert)?;
             producer.send(
                 &config.alerts_topic,
@@ -342,12 +344,13 @@ impl Engine {
         for time in batch.record_times() {
             self.metrics.delay.observe(seconds(now_ms - time));
         }
-        for alert in &batch.alerts {
+        for (alert, trace) in &batch.alerts {
             self.metrics.alert(alert);
             self.metrics
                 .alert_delay
                 .observe(seconds(now_ms - alert.event_time.as_millisecond()));
-            tracing::info!(id = alert.id, severity = %alert.severity, text = alert.text, "alert");
+            let trace = trace.map(TraceParent::trace_id);
+            tracing::info!(id = alert.id, severity = %alert.severity, text = alert.text, trace, "alert");
         }
         self.count();
     }

@@ -223,3 +223,30 @@ impl Metrics {
         self.lag.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.transaction_ended(true);
+        metrics.lag(0, 1);
+        metrics
+            .alerts
+            .get_or_create(&AlertLabels {
+                rule: "r".into(),
+                severity: "info".into(),
+            })
+            .inc();
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_detect_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}

@@ -1,13 +1,13 @@
 //! What an action is given.
 
 use jiff::Timestamp;
-use millrace_contract::Invalid;
 use millrace_contract::cloudevent::EventType;
+use millrace_contract::{Invalid, TraceParent, trace};
 use serde_json::{Map, Value, json};
 
 use crate::connect::Record;
 
-const ATTRIBUTES: [&str; 5] = ["id", "source", "type", "time", "subject"];
+const ATTRIBUTES: [&str; 6] = ["id", "source", "type", "time", "subject", trace::NAME];
 
 /// Set on a record that is sent again from the dead letters: only this consumer group is to take it. All
 /// others have had it before.
@@ -92,6 +92,13 @@ impl Item {
         Timestamp::from_millisecond(self.record.timestamp_ms?).ok()
     }
 
+    /// The id of the trace that it belongs to.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<String> {
+        let trace: TraceParent = self.record.header(trace::HEADER)?.parse().ok()?;
+        Some(trace.trace_id())
+    }
+
     // Attributes that the record lacks are left out.
     fn attributes(&self) -> Map<String, Value> {
         ATTRIBUTES
@@ -104,7 +111,7 @@ impl Item {
     }
 }
 
-/// The parameters for one record: `{"alert": <value>, "cloudevent": {id, source, type, time, subject}}` for
+/// The parameters for one record: `{"alert": <value>, "cloudevent": {id, source, type, time, subject, traceparent}}` for
 /// alerts, `{"event": <value>, "cloudevent": …}` for everything else.
 #[must_use]
 pub fn single(item: &Item) -> Value {
@@ -161,6 +168,16 @@ pub(super) mod tests {
         assert_eq!(single(&alert), expected);
         assert_eq!(single(&read("other", Some("1")))["event"], 1);
         assert!(single(&read("other", None))["event"].is_null());
+    }
+
+    #[test]
+    fn an_action_gets_the_trace() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut record = record("other", None);
+        record.headers.push((trace::HEADER.into(), trace.into()));
+        let item = Item::read(record).unwrap();
+        assert_eq!(single(&item)["cloudevent"]["traceparent"], trace);
+        assert_eq!(item.trace_id().unwrap(), trace[3..35]);
     }
 
     #[test]

@@ -334,6 +334,12 @@ impl Deliverer {
 
     fn succeeded(&self, item: &Item) {
         self.metrics.delivered.inc();
+        tracing::debug!(
+            to = %self.target,
+            record = item.identifier(),
+            trace = item.trace_id(),
+            "delivered"
+        );
         let Some(then) = item.record.timestamp_ms else {
             return;
         };
@@ -343,10 +349,11 @@ impl Deliverer {
     }
 
     fn log(&self, part: &Part, why: &Failure) {
-        let first = part.held.first().map(|held| held.item.identifier());
+        let first = part.held.first().map(|held| &held.item);
         tracing::warn!(
             to = %self.target,
-            first,
+            first = first.map(Item::identifier),
+            trace = first.and_then(Item::trace_id),
             records = part.held.len(),
             attempt = part.failed,
             problem = why.problem,

@@ -157,3 +157,23 @@ impl Metrics {
         self.lag.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.retry(Retry::Failed);
+        metrics.lag(0, 1);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_dispatch_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}

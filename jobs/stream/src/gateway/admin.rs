@@ -8,12 +8,12 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
+use millrace_contract::audit::{Action, Entry};
 use millrace_contract::{Invalid, check_vehicle_id, topics};
 use serde_json::{Value, json};
 
 use super::access::{Role, require};
 use super::answer::Refused;
-use super::audit::{Action, Entry};
 use super::canary::check_not_canary;
 use super::credential::{Credential, new_token};
 use super::credentials::{Enrolled, MOST_FORMER};
@@ -57,7 +57,7 @@ pub async fn enrol(
     let grace_until = former.first().map(|f| f.until);
     let entry = Entry {
         grace_until,
-        ..Entry::of_vehicle(role, action, &vehicle)
+        ..audit::of_vehicle(role, action, &vehicle)
     };
     let credential = Credential::of(&vehicle, &token, now, former);
     let record =
@@ -81,7 +81,7 @@ pub async fn revoke(
     let role = require(&headers, &gateway.secrets, Role::Vehicles)?;
     check_vehicle_id(&vehicle)?;
     let _turn = gateway.turns.turn(&vehicle).await;
-    let entry = Entry::of_vehicle(role, Action::Revoke, &vehicle);
+    let entry = audit::of_vehicle(role, Action::Revoke, &vehicle);
     audit::write(&gateway, &entry).await?;
     write(&gateway, &vehicle, None).await?;
     gateway.downlink.forget_session(&vehicle);

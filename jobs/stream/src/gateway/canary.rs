@@ -15,7 +15,7 @@ use serde_json::json;
 use super::Gateway;
 use super::access::{Role, require};
 use super::answer::Refused;
-use super::ingest::SOURCE;
+use super::ingest::{SOURCE, trace_of};
 use super::query;
 
 /// The vehicle that canaries are of. No vehicle can be enrolled under this name.
@@ -58,7 +58,9 @@ pub async fn send(
     let Some(event) = judged.accepted.into_iter().next() else {
         return Err(Refused::Unavailable("the canary came to nothing".into()));
     };
-    let headers = CloudEvent::of_telemetry(&event, SOURCE).headers();
+    let headers = CloudEvent::of_telemetry(&event, SOURCE)
+        .traced(Some(trace_of(None)))
+        .headers();
     let payload = codec::encode(&event);
     let stored = gateway
         .producer

@@ -8,6 +8,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use futures::future::try_join_all;
+use millrace_contract::audit::Action;
 use millrace_contract::cloudevent::CONTENT_TYPE;
 use millrace_contract::driver::{HireScore, Offer, Profile};
 use millrace_contract::{Invalid, topics};
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 use super::Gateway;
 use super::access::{Role, require};
 use super::answer::Refused;
-use super::audit::{self, Action, Entry};
+use super::audit;
 use super::http::read;
 
 /// Longest driver id, in bytes: as in telemetry.
@@ -55,7 +56,7 @@ pub async fn set_profile(
         })?;
     profile.validate()?;
     let driver = gateway.secrets.pseudonym_key.driver(&named.driver);
-    let entry = Entry::of_driver(role, Action::SetProfile, &driver);
+    let entry = audit::of_driver(role, Action::SetProfile, &driver);
     audit::write(&gateway, &entry).await?;
     write(
         &gateway,

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use futures::future::try_join_all;
+use millrace_contract::audit::Action;
 use millrace_contract::driver::Hire;
 use millrace_contract::{Invalid, topics};
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use serde_json::{Value, json};
 use super::Gateway;
 use super::access::{Role, require};
 use super::answer::Refused;
-use super::audit::{self, Action, Entry};
+use super::audit;
 use super::drivers::{LONGEST_DRIVER, json_body};
 use crate::connect::{CompactedReader, ReadEvent};
 
@@ -58,7 +59,7 @@ pub async fn look_up(
     let (role, driver) = named(&gateway, &headers, body).await?;
     audit::write(
         &gateway,
-        &Entry::of_driver(role, Action::LookUpHires, &driver),
+        &audit::of_driver(role, Action::LookUpHires, &driver),
     )
     .await?;
     let hires = hires(&gateway, &driver).await?;
@@ -73,7 +74,7 @@ pub async fn finish(
 ) -> Result<Json<Value>, Refused> {
     let (role, driver) = named(&gateway, &headers, body).await?;
     let hires = hires(&gateway, &driver).await?;
-    audit::write(&gateway, &Entry::of_driver(role, Action::Erase, &driver)).await?;
+    audit::write(&gateway, &audit::of_driver(role, Action::Erase, &driver)).await?;
     let unavailable = |problem: String| Refused::Unavailable(problem);
     let mut deliveries = Vec::with_capacity(hires.len() + 1);
     let keys = hires.iter().map(|hire| (topics::HIRES, hire.as_str()));

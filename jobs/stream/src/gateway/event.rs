@@ -18,8 +18,8 @@ pub trait Event: Sized {
     /// The vehicle, which is the record's key.
     fn vehicle(&self) -> &str;
 
-    /// The record's headers.
-    fn headers(&self) -> Vec<(String, String)>;
+    /// What is told of it in the record's headers.
+    fn attributes(&self) -> CloudEvent;
 
     /// The record's value.
     fn payload(&self) -> Vec<u8>;
@@ -36,8 +36,8 @@ impl Event for Telemetry {
         &self.vehicle
     }
 
-    fn headers(&self) -> Vec<(String, String)> {
-        CloudEvent::of_telemetry(self, SOURCE).headers()
+    fn attributes(&self) -> CloudEvent {
+        CloudEvent::of_telemetry(self, SOURCE)
     }
 
     fn payload(&self) -> Vec<u8> {
@@ -56,8 +56,8 @@ impl Event for VehicleEvent {
         &self.vehicle
     }
 
-    fn headers(&self) -> Vec<(String, String)> {
-        CloudEvent::of_vehicle_event(self, SOURCE).headers()
+    fn attributes(&self) -> CloudEvent {
+        CloudEvent::of_vehicle_event(self, SOURCE)
     }
 
     fn payload(&self) -> Vec<u8> {

@@ -11,17 +11,19 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use futures::StreamExt;
 use jiff::Timestamp;
-use millrace_contract::{Invalid, Telemetry, check_vehicle_id};
+use millrace_contract::{Invalid, Telemetry, TraceParent, check_vehicle_id, trace};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::access::bearer;
 use super::answer::{Crowd, Refused};
 use super::event::Event;
-use super::ingest::StoreError;
+use super::ingest::{Sender, StoreError, trace_of};
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
-use super::{Gateway, admin, canary, dead, drivers, erasure, flow, notify, vehicle_events};
+use super::{
+    Gateway, admin, canary, changes, dead, drivers, erasure, flow, notify, vehicle_events,
+};
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
 /// its answer instead of a broken connection.
@@ -105,6 +107,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/offers", post(drivers::take_offer))
         .route("/v1/flow", get(flow::flow))
         .route("/v1/canary", post(canary::send))
+        .route("/v1/changes", post(changes::take))
+        .route("/v1/kubernetes-audit", post(changes::take_events))
         .fallback(unknown)
         // Bodies are limited where they are read, with an answer that names the limit.
         .layer(DefaultBodyLimit::disable())
@@ -116,7 +120,7 @@ async fn unknown(request: Request) -> Refused {
         "path",
         request.uri().path(),
         "there is no such endpoint",
-        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; PUT /v1/driver-profiles; POST /v1/hire-scores; POST /v1/offers; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary",
+        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; PUT /v1/driver-profiles; POST /v1/hire-scores; POST /v1/offers; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary, /v1/changes, /v1/kubernetes-audit",
     ))
 }
 
@@ -132,6 +136,7 @@ async fn telemetry(
         vehicle: Some(&vehicle),
         channel: Channel::Http,
         since,
+        trace: trace(&headers),
     };
     take::<Telemetry>(&gateway, sender, body).await
 }
@@ -153,22 +158,10 @@ pub fn check_sender(
     })
 }
 
-/// Who sends a body, and how.
-#[derive(Clone, Copy)]
-pub struct Sender<'a> {
-    /// The vehicle that authenticated itself; none where a role did, which may speak of all.
-    pub vehicle: Option<&'a str>,
-    /// The channel.
-    pub channel: Channel,
-    /// When its request came.
-    pub since: Instant,
-}
-
-impl Sender<'_> {
-    /// Under which its share of the room is counted: no vehicle can have the name of the role.
-    pub fn name(&self) -> &str {
-        self.vehicle.unwrap_or("/events")
-    }
+/// The trace of a request: that of its header `traceparent`, else a new one.
+pub fn trace(headers: &HeaderMap) -> TraceParent {
+    let told = headers.get(trace::NAME).and_then(|text| text.to_str().ok());
+    trace_of(told)
 }
 
 /// Takes a body of events in, and answers when Kafka has acknowledged them.
@@ -196,10 +189,7 @@ pub async fn take<E: Event>(
         .ingest
         .room_now(sender.name(), &judged)
         .inspect_err(|_| refused(Refusal::Busy))?;
-    let line =
-        gateway
-            .ingest
-            .put_in_line(sender.vehicle, channel, &body, judged, room, sender.since)?;
+    let line = gateway.ingest.put_in_line(sender, &body, judged, room)?;
     let stored = gateway.ingest.acknowledged(line, channel).await?;
     // Part of a batch is success with a list; nothing of it is an error, and the first reason is its headline.
     let status = match stored.rejected.first() {

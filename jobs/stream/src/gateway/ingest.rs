@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use millrace_contract::cloudevent::{CONTENT_TYPE, CloudEvent};
-use millrace_contract::topics;
+use millrace_contract::{TraceParent, topics};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -59,6 +59,41 @@ pub struct Stored {
     pub accepted: usize,
     /// The others.
     pub rejected: Vec<Rejected>,
+}
+
+/// Who sends a body, and how.
+#[derive(Clone, Copy)]
+pub struct Sender<'a> {
+    /// The vehicle that authenticated itself; none where a role did, which may speak of all.
+    pub vehicle: Option<&'a str>,
+    /// The channel.
+    pub channel: Channel,
+    /// When its request came.
+    pub since: Instant,
+    /// The trace that its events belong to.
+    pub trace: TraceParent,
+}
+
+impl Sender<'_> {
+    /// Under which its share of the room is counted: no vehicle can have the name of the role.
+    pub fn name(&self) -> &str {
+        self.vehicle.unwrap_or("/events")
+    }
+}
+
+/// The trace of a request that says this of one: the same, else a new one.
+#[must_use]
+pub fn trace_of(told: Option<&str>) -> TraceParent {
+    match told.and_then(|text| text.parse().ok()) {
+        Some(trace) => next_step(trace),
+        None => TraceParent::new(Uuid::new_v4().as_u128(), Uuid::new_v4().as_u64_pair().1),
+    }
+}
+
+/// The step of this program in a trace.
+#[must_use]
+pub fn next_step(trace: TraceParent) -> TraceParent {
+    trace.step(Uuid::new_v4().as_u64_pair().1)
 }
 
 /// Takes events in.
@@ -203,20 +238,23 @@ impl Ingest {
         (judged.accepted.len() + judged.rejected.len()).min(self.config.max_in_flight)
     }
 
-    /// Puts a judged body in line, of `vehicle` or, without one, of somebody who speaks of all. Does not wait, so calls
-    /// for one vehicle keep their order in Kafka.
+    /// Puts a judged body in line. Does not wait, so calls for one vehicle keep their order in Kafka.
     ///
     /// # Errors
     /// When Kafka's client takes no more.
     pub fn put_in_line<E: Event>(
         &self,
-        vehicle: Option<&str>,
-        channel: Channel,
+        sender: Sender<'_>,
         body: &[u8],
         judged: Judged<E>,
         room: Room,
-        since: Instant,
     ) -> Result<InLine, StoreError> {
+        let Sender {
+            vehicle,
+            channel,
+            since,
+            trace,
+        } = sender;
         let Judged {
             accepted,
             rejected,
@@ -231,7 +269,10 @@ impl Ingest {
             deliveries.push((delivery, None));
         }
         for event in &accepted {
-            let (headers, payload) = (event.headers(), event.payload());
+            let (headers, payload) = (
+                event.attributes().traced(Some(trace)).headers(),
+                event.payload(),
+            );
             let delivery = self
                 .producer
                 .enqueue(E::TOPIC, event.vehicle(), &headers, Some(&payload), None)
@@ -239,7 +280,7 @@ impl Ingest {
             deliveries.push((delivery, None));
         }
         for letter in self.letters(vehicle, channel, body, &rejected)? {
-            deliveries.push(self.enqueue_letter(channel, &letter)?);
+            deliveries.push(self.enqueue_letter(channel, trace, &letter)?);
         }
         let counted = InFlight::new(&self.metrics, deliveries.len());
         let stored = Stored {
@@ -273,10 +314,13 @@ impl Ingest {
     fn enqueue_letter(
         &self,
         channel: Channel,
+        trace: TraceParent,
         letter: &Letter,
     ) -> Result<(Delivery, Option<LetterRecord>), StoreError> {
         let id = Uuid::new_v4().to_string();
-        let headers = CloudEvent::of_dead_letter(&letter.full, id, SOURCE).headers();
+        let headers = CloudEvent::of_dead_letter(&letter.full, id, SOURCE)
+            .traced(Some(trace))
+            .headers();
         // Where no vehicle is known, any partition will do.
         let vehicle = letter.full.vehicle.as_deref().unwrap_or_default();
         let record = |letter| {

@@ -480,6 +480,7 @@ mod tests {
         assert!(!String::from_utf8(event.payload()).unwrap().contains("4711"));
         assert!(
             event
+                .attributes()
                 .headers()
                 .contains(&("ce_id".into(), "car-1/events/h-1".into()))
         );

@@ -271,4 +271,19 @@ mod tests {
         );
         assert!(text.contains("reason=\"invalid\""), "{text}");
     }
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        metrics.accepted(Channel::Http, 3, 0.004);
+        metrics.refused(Channel::Mqtt, Refusal::Invalid, 1);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_gateway_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
 }

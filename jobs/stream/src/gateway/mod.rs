@@ -10,6 +10,7 @@ mod answer;
 mod assemble;
 pub mod audit;
 pub mod canary;
+pub mod changes;
 pub mod config;
 pub mod credential;
 pub mod credentials;

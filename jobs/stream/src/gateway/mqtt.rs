@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use millrace_contract::{Invalid, Telemetry};
+use millrace_contract::{Invalid, Telemetry, TraceParent};
 use ntex::io::{Filter, Io};
 use ntex::service::cfg::SharedCfg;
 use ntex::service::{ServiceFactory, chain_factory, fn_factory_with_config, fn_service};
@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Gateway;
 use super::credentials::AuthError;
 use super::downlink::Command;
-use super::ingest::{StoreError, Stored};
+use super::ingest::{Sender, StoreError, Stored};
 use super::metrics::{Channel, Refusal};
 use super::outbox::SessionId;
 use super::throttle::Throttle;
@@ -248,7 +248,12 @@ impl Peer {
     }
 
     /// Stores a payload; completes when Kafka has acknowledged it.
-    async fn publish(&self, topic: &str, payload: &[u8]) -> Result<Stored, Cutoff> {
+    async fn publish(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        trace: TraceParent,
+    ) -> Result<Stored, Cutoff> {
         let since = Instant::now();
         let own = format!("vehicles/{}/telemetry", self.vehicle);
         if topic != own {
@@ -275,14 +280,13 @@ impl Peer {
             .ingest
             .judge::<Telemetry>(Some(&self.vehicle), payload);
         let room = gateway.ingest.room(&self.vehicle, &judged).await?;
-        let line = gateway.ingest.put_in_line(
-            Some(&self.vehicle),
-            Channel::Mqtt,
-            payload,
-            judged,
-            room,
+        let sender = Sender {
+            vehicle: Some(&self.vehicle),
+            channel: Channel::Mqtt,
             since,
-        )?;
+            trace,
+        };
+        let line = gateway.ingest.put_in_line(sender, payload, judged, room)?;
         // Timers belong to the main runtime, not to this thread's.
         let waiting = Arc::clone(gateway);
         let stored = gateway

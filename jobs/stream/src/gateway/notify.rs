@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::Gateway;
 use super::access::{Role, require};
 use super::answer::Refused;
-use super::http::read;
+use super::http::{read, trace};
 use super::ingest::SOURCE;
 use super::notified::{Notified, Stage};
 
@@ -63,6 +63,7 @@ pub async fn accept(
     body: Body,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     require(&headers, &gateway.secrets, Role::Notify)?;
+    let trace = trace(&headers);
     let body = read(body, gateway.config.max_body_bytes).await?;
     let notification: Notification = serde_json::from_slice(&body).map_err(|e| {
         Invalid::new(
@@ -86,7 +87,9 @@ pub async fn accept(
     // Before the notification itself: nobody can deliver what is not there, so the record of the delivery
     // comes after this one and is the one that compaction keeps.
     in_time(&gateway, gateway.downlink.write_notified(&id, &record)).await?;
-    let headers = CloudEvent::of_notification(&notification, SOURCE).headers();
+    let headers = CloudEvent::of_notification(&notification, SOURCE)
+        .traced(Some(trace))
+        .headers();
     let payload =
         serde_json::to_vec(&notification).map_err(|e| Refused::Unavailable(e.to_string()))?;
     in_time(&gateway, async {
@@ -100,6 +103,7 @@ pub async fn accept(
         sent.await.map(drop).map_err(|e| e.to_string())
     })
     .await?;
+    tracing::info!(id, trace = trace.trace_id(), "notification accepted");
     gateway.metrics.notifications.inc();
     gateway.downlink.offer(notification, now);
     Ok((

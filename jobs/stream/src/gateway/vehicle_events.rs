@@ -12,7 +12,8 @@ use millrace_contract::VehicleEvent;
 use super::Gateway;
 use super::access::{Role, require};
 use super::answer::Refused;
-use super::http::{Sender, check_sender, take};
+use super::http::{check_sender, take, trace};
+use super::ingest::Sender;
 use super::metrics::{Channel, Refusal};
 
 /// `POST /v1/vehicle-events`: of all vehicles, from the systems of workshop and hire desk. A vehicle need not be
@@ -27,6 +28,7 @@ pub async fn of_fleet(
         vehicle: None,
         channel,
         since: Instant::now(),
+        trace: trace(&headers),
     };
     require(&headers, &gateway.secrets, Role::Events)
         .inspect_err(|_| gateway.metrics.refused(channel, Refusal::Auth, 1))?;
@@ -45,6 +47,7 @@ pub async fn of_vehicle(
         vehicle: Some(&vehicle),
         channel,
         since: Instant::now(),
+        trace: trace(&headers),
     };
     check_sender(&gateway, &vehicle, &headers, channel)?;
     take::<VehicleEvent>(&gateway, sender, body).await

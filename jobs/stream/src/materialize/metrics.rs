@@ -122,3 +122,25 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_exported_is_what_is_listed() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        metrics.written("alerts", 1, 1, 0.1);
+        metrics.dead_letter("alerts");
+        metrics.retry("alerts");
+        metrics.lag("alerts", 0, 1);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert_eq!(
+            millrace_contract::metric::differences("millrace_materialize_", &text),
+            Vec::<String>::new(),
+            "{text}"
+        );
+    }
+}

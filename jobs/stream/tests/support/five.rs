@@ -72,6 +72,17 @@ impl Five {
         }
     }
 
+    /// Polls until a message that was published is acknowledged.
+    pub async fn acknowledged(&mut self) {
+        loop {
+            let event = tokio::time::timeout(Duration::from_secs(20), self.events.poll());
+            let event = event.await.expect("no acknowledgement").unwrap();
+            if matches!(event, Event::Incoming(Packet::PubAck(_))) {
+                return;
+            }
+        }
+    }
+
     /// Asserts that the connection lives on for so long.
     pub async fn stays(&mut self, time: Duration) {
         self.notices(time).await;

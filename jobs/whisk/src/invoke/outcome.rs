@@ -20,6 +20,8 @@ pub(super) struct Run {
     pub(super) init: Option<Duration>,
     pub(super) took: Duration,
     pub(super) timed_out: bool,
+    /// The child ended before it had read its input.
+    pub(super) unread: bool,
     pub(super) logs: Vec<String>,
 }
 
@@ -30,6 +32,7 @@ impl Run {
             init: None,
             took: Duration::ZERO,
             timed_out: false,
+            unread: false,
             logs: Vec::new(),
         }
     }
@@ -86,6 +89,9 @@ pub(super) fn response(outcome: Outcome, timeout: u64, longest: usize) -> Respon
         }
         Outcome::Ended(Verdict::Processes) => {
             broken("The action started too many processes and was aborted.".to_owned())
+        }
+        Outcome::Ended(Verdict::Disk) => {
+            broken("The action wrote too much and was aborted.".to_owned())
         }
     }
 }

@@ -21,48 +21,52 @@ impl Engine {
         id: String,
         action: &Action,
         code: &Code,
-        payload: Value,
+        mut payload: Value,
         caller: &Caller,
         within: &Within,
     ) -> Activation {
-        let deadline = now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX);
-        let leased = self
-            .pool
-            .lease(action, code, &self.actions, || {
-                self.environment(&id, action, caller, deadline)
-            })
-            .await;
-        let run = match leased {
-            Ok(lease) => self.run_leased(lease, &id, action, payload, caller).await,
-            Err(error) => unleased(error),
+        let deadline = || now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX);
+        let mut line = None;
+        let run = loop {
+            let leased = self
+                .pool
+                .lease(action, code, &self.actions, || {
+                    self.environment(&id, action, caller, deadline())
+                })
+                .await;
+            let lease = match leased {
+                Ok(lease) => lease,
+                Err(error) => break unleased(error),
+            };
+            let line = line.get_or_insert_with(|| {
+                self.input_line(&id, action, payload.take(), caller, deadline())
+            });
+            let warm = lease.started.is_none();
+            let run = self.run_leased(lease, action, line).await;
+            // A warm child that was about to end has read none of it: the next one gets it.
+            if !(warm && run.unread) {
+                break run;
+            }
         };
         record(id, action, caller, within, run)
     }
 
-    pub(super) async fn run_leased(
-        &self,
-        mut lease: Lease,
-        id: &str,
-        action: &Action,
-        payload: Value,
-        caller: &Caller,
-    ) -> Run {
+    async fn run_leased(&self, mut lease: Lease, action: &Action, line: &[u8]) -> Run {
         let init = lease.started;
         let timeout = Duration::from_millis(action.limits.timeout);
-        let deadline = now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX);
-        let line = self.input_line(id, action, payload, caller, deadline);
         let limit = usize::try_from(action.limits.logs).unwrap_or(0) * 1024 * 1024;
         let (start, mut log) = (Instant::now(), Log::new(limit));
         let outcome = match lease.worker() {
             Some(worker) => {
                 worker
-                    .run(&line, timeout, self.bounds.payload_bytes, &mut log)
+                    .run(line, timeout, self.bounds.payload_bytes, &mut log)
                     .await
             }
             None => Err(std::io::Error::other("the child is gone")),
         };
         let took = start.elapsed();
         let timed_out = matches!(outcome, Ok(Outcome::TimedOut));
+        let unread = matches!(outcome, Ok(Outcome::NotStarted));
         let response = match outcome {
             Ok(outcome) => response(outcome, action.limits.timeout, self.bounds.payload_bytes),
             Err(error) => Response::error(
@@ -86,6 +90,7 @@ impl Engine {
             init,
             took,
             timed_out,
+            unread,
             logs,
         }
     }

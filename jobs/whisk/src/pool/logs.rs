@@ -23,6 +23,9 @@ impl Stream {
 /// Lines longer than this are told in pieces.
 const LONGEST_LINE: usize = 64 * 1024;
 
+/// What stands before each line: the time, and the stream's name.
+const HEAD: usize = "2026-01-01T00:00:00.000000000Z stdout: ".len();
+
 /// Collects lines.
 #[derive(Debug)]
 pub struct Log {
@@ -34,7 +37,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Collects up to `limit` bytes.
+    /// Collects up to `limit` bytes; none after the first line that is too much.
     pub fn new(limit: usize) -> Self {
         Self {
             lines: Vec::new(),
@@ -61,11 +64,12 @@ impl Log {
 
     fn end_line(&mut self, stream: Stream) {
         let text = std::mem::take(&mut self.partial[stream as usize]);
-        if self.bytes + text.len() > self.limit {
+        // What a record keeps counts, time and stream with it: else a flood of empty lines would have no end.
+        if self.truncated || self.bytes + HEAD + text.len() > self.limit {
             self.truncated = true;
             return;
         }
-        self.bytes += text.len();
+        self.bytes += HEAD + text.len();
         self.lines
             .push(line(stream, &String::from_utf8_lossy(&text)));
     }
@@ -106,7 +110,7 @@ mod tests {
 
     #[test]
     fn lines_are_put_together_by_stream() {
-        let mut log = Log::new(100);
+        let mut log = Log::new(1000);
         log.push(Stream::Out, b"he");
         log.push(Stream::Err, b"bad\n");
         log.push(Stream::Out, b"llo\nend");
@@ -115,15 +119,18 @@ mod tests {
 
     #[test]
     fn a_flood_is_cut() {
-        let mut log = Log::new(10);
-        for _ in 0..1000 {
-            log.push(Stream::Out, b"12345\n");
+        for text in ["12345\n", "\n"] {
+            let mut log = Log::new(2 * (HEAD + text.len()));
+            for _ in 0..1000 {
+                log.push(Stream::Out, text.as_bytes());
+            }
+            let lines = texts(log);
+            assert_eq!(lines.len(), 3, "{lines:?}");
+            assert!(lines[2].contains("exceeds the limit of"), "{lines:?}");
         }
-        let lines = texts(log);
-        assert_eq!(lines.len(), 3, "{lines:?}");
-        assert!(lines[2].contains("exceeds the limit of 10 bytes."));
         let mut log = Log::new(10);
         log.push(Stream::Out, &vec![b'x'; 1 << 20]);
         assert_eq!(log.partial[0].capacity(), 0);
+        assert_eq!(line(Stream::Out, "").len(), HEAD);
     }
 }

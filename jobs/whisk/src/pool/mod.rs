@@ -2,6 +2,7 @@
 
 mod answer;
 mod code;
+mod disk;
 mod launch;
 mod lease;
 mod logs;

@@ -1,13 +1,16 @@
 //! Looks after children that the kernel cannot bound for an unprivileged server: resident memory and
-//! the number of processes, over all descendants.
+//! the number of processes, over all descendants, and what they have written.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
+
+use crate::pool::disk::usage;
 
 /// Why a child was ended by the watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum Verdict {
     Memory,
     /// More processes than allowed.
     Processes,
+    /// More on the disk than allowed.
+    Disk,
 }
 
 /// One child under watch.
@@ -25,6 +30,8 @@ pub struct Watched {
     pub pid: Pid,
     /// Bound of resident memory, bytes.
     pub memory: u64,
+    /// The directory that it may write in.
+    pub scratch: PathBuf,
     verdict: AtomicU8,
 }
 
@@ -34,6 +41,7 @@ impl Watched {
         match self.verdict.load(Ordering::Acquire) {
             1 => Some(Verdict::Memory),
             2 => Some(Verdict::Processes),
+            3 => Some(Verdict::Disk),
             _ => None,
         }
     }
@@ -42,6 +50,7 @@ impl Watched {
         let value = match verdict {
             Verdict::Memory => 1,
             Verdict::Processes => 2,
+            Verdict::Disk => 3,
         };
         self.verdict.store(value, Ordering::Release);
     }
@@ -66,7 +75,14 @@ pub struct Watch {
     reap: bool,
     /// Whether the last round found nothing to look after.
     quiet: AtomicBool,
+    rounds: AtomicU32,
 }
+
+/// So much may a child have on the disk, bytes: as much as its code may.
+const DISK: u64 = 256 * 1024 * 1024;
+
+/// Disks are looked at in every so many rounds: a look reads whole directories.
+const DISK_ROUNDS: u32 = 5;
 
 impl Watch {
     /// Allows so many processes for each child. With `reap`, processes that left their session and
@@ -79,6 +95,7 @@ impl Watch {
             processes,
             reap,
             quiet: AtomicBool::new(true),
+            rounds: AtomicU32::new(0),
         }
     }
 
@@ -89,6 +106,7 @@ impl Watch {
     pub fn start<T>(
         &self,
         memory: u64,
+        scratch: PathBuf,
         start: impl FnOnce() -> io::Result<(Pid, T)>,
     ) -> io::Result<(Arc<Watched>, T)> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,6 +116,7 @@ impl Watch {
         let watched = Arc::new(Watched {
             pid,
             memory,
+            scratch,
             verdict: AtomicU8::new(0),
         });
         self.children
@@ -138,6 +157,8 @@ impl Watch {
             }
         }
         drop(started);
+        let round = self.rounds.fetch_add(1, Ordering::Relaxed);
+        let disks = round.is_multiple_of(DISK_ROUNDS);
         for child in &watched {
             let members = members(&processes, child.pid.as_raw_nonzero().get());
             let resident: u64 = members.iter().map(|process| memory_of(process.pid)).sum();
@@ -145,6 +166,8 @@ impl Watch {
                 Verdict::Processes
             } else if resident > child.memory {
                 Verdict::Memory
+            } else if disks && usage(&child.scratch, DISK) > DISK {
+                Verdict::Disk
             } else {
                 continue;
             };

@@ -21,6 +21,9 @@ use crate::pool::logs::{Log, Stream};
 use crate::pool::watch::{Verdict, Watch, Watched, kill_session};
 use crate::settings::PoolSettings;
 
+/// So often a pipe is read without waiting, at most: a child that never stops writing holds nobody up.
+const MOST_READS: usize = 1024;
+
 /// What a child needs to start.
 #[derive(Debug)]
 pub struct Start<'a> {
@@ -117,7 +120,7 @@ impl Worker {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let (watched, mut child) = watch.start(start.memory, || {
+        let (watched, mut child) = watch.start(start.memory, scratch.clone(), || {
             let child = command.spawn()?;
             let pid = child
                 .id()
@@ -210,6 +213,10 @@ impl Worker {
         let mut buffer = vec![0_u8; 16 * 1024];
         let [out, err] = &mut self.streams;
         let outcome = loop {
+            // Asked each time, because a flood keeps the first branches busy for ever.
+            if Instant::now() >= deadline {
+                break Some(Outcome::TimedOut);
+            }
             tokio::select! {
                 biased;
                 ready = self.answers.readable() => {
@@ -245,9 +252,11 @@ impl Worker {
     }
 
     fn last_words(&self, answer: &mut Answer, buffer: &mut [u8]) -> bool {
-        while let Ok(count @ 1..) = rustix::io::read(&self.answers, &mut *buffer) {
-            if answer.take(&buffer[..count]) {
-                return true;
+        for _ in 0..MOST_READS {
+            match rustix::io::read(&self.answers, &mut *buffer) {
+                Ok(count @ 1..) if answer.take(&buffer[..count]) => return true,
+                Ok(1..) => {}
+                _ => break,
             }
         }
         false
@@ -257,8 +266,7 @@ impl Worker {
     fn drain(&mut self, log: &mut Log) {
         let mut buffer = vec![0_u8; 16 * 1024];
         for (receiver, stream) in self.streams.iter().zip([Stream::Out, Stream::Err]) {
-            // A child that never stops writing does not hold up its own answer.
-            for _ in 0..1024 {
+            for _ in 0..MOST_READS {
                 match receiver
                     .as_ref()
                     .map(|receiver| rustix::io::read(receiver.as_fd(), buffer.as_mut_slice()))
@@ -277,7 +285,11 @@ impl Worker {
             self.drain(&mut Log::new(0));
         }
         let mut buffer = [0_u8; 4096];
-        while let Ok(1..) = rustix::io::read(&self.answers, &mut buffer) {}
+        for _ in 0..MOST_READS {
+            if !matches!(rustix::io::read(&self.answers, &mut buffer), Ok(1..)) {
+                break;
+            }
+        }
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn stateful_set(hdfs: &ValidatedHdfs, role: &Role) -> Result<Stateful
         selector: selector(hdfs, role),
         labels,
         config: fingerprint(&Some(files::fixed(hdfs, role))),
-        annotations: BTreeMap::new(),
+        annotations: scraped(role.kind),
         pod: pod(hdfs, role),
         overrides: overrides
             .map(|(field, overrides)| (field.as_str(), overrides))
@@ -44,6 +44,16 @@ pub(super) fn stateful_set(hdfs: &ValidatedHdfs, role: &Role) -> Result<Stateful
         claims: claims(hdfs, role),
         deletion_policy: hdfs.deletion_policy,
     })
+}
+
+/// Hadoop's own endpoint, on the port where each server tells about itself.
+fn scraped(kind: RoleKind) -> BTreeMap<String, String> {
+    let port = kind
+        .ports()
+        .iter()
+        .find(|(name, _)| name.ends_with("-http"));
+    port.map(|(_, port)| pods::scraped(*port, "/prom"))
+        .unwrap_or_default()
 }
 
 fn pod(hdfs: &ValidatedHdfs, role: &Role) -> PodSpec {

@@ -16,7 +16,7 @@ use super::super::{
     BROKER_LABEL, CLIENT_PORT, COMPONENT, CONTROLLER_LABEL, CONTROLLER_PORT, EXTERNAL_PORT,
     INTERNAL_PORT, POOL_LABEL, SECURE_PORT, certificates, files,
 };
-use crate::pods::{self, Servers};
+use crate::pods::{self, Servers, exporter};
 use crate::reconcile::{fingerprint, storage};
 
 const HOST: &str = "kubernetes.io/hostname";
@@ -51,13 +51,14 @@ pub(super) fn stateful_set(kafka: &ValidatedKafka, pool: &Pool) -> Result<Statef
     })
 }
 
-/// What has to be restarted for besides files.
+/// Where Prometheus finds the metrics, and what has to be restarted for besides files.
 fn annotations(kafka: &ValidatedKafka) -> BTreeMap<String, String> {
-    let revision = kafka.certificates.iter().map(|certificates| {
+    let mut annotations = pods::scraped(exporter::PORT, "/metrics");
+    annotations.extend(kafka.certificates.iter().map(|certificates| {
         let revision = certificates.rotation.revision;
         (certificates::REVISION.into(), revision.to_string())
-    });
-    revision.collect()
+    }));
+    annotations
 }
 
 fn labels(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
@@ -80,6 +81,7 @@ fn pod(kafka: &ValidatedKafka, pool: &Pool, selector: &BTreeMap<String, String>)
     let listeners = listeners(kafka, pool);
     let ports = listeners
         .iter()
+        .chain(&[("metrics", exporter::PORT)])
         .map(|(name, number)| pods::port(name, *number));
     // The last one that opens.
     let ready_port = listeners.first().map_or(CONTROLLER_PORT, |(_, port)| *port);

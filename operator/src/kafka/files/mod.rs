@@ -1,6 +1,7 @@
 //! The files of a node: settings, logging, the start script, and what it is told while it runs. Pure.
 
 mod live;
+mod metrics;
 mod properties;
 mod script;
 
@@ -8,8 +9,10 @@ use std::collections::BTreeMap;
 
 use super::nodes::Pool;
 use super::validate::ValidatedKafka;
+use crate::pods::exporter;
 
 pub use live::LIVE;
+pub use metrics::METRICS;
 pub use script::REFUSED;
 
 /// Where the first volume is mounted, as in the upstream image.
@@ -33,6 +36,7 @@ pub fn fixed(kafka: &ValidatedKafka, pool: &Pool) -> BTreeMap<String, String> {
             properties::log4j2_properties().into(),
         ),
         ("start.sh".into(), script::start_script(kafka, pool)),
+        (exporter::FILE.into(), exporter::config(METRICS)),
     ])
 }
 

@@ -4,6 +4,7 @@ use super::super::certificates::PATH;
 use super::super::nodes::Pool;
 use super::super::validate::ValidatedKafka;
 use super::{FILES, LIVE, SMALL_HEAP_MEBIBYTES};
+use crate::pods::exporter;
 
 /// How a node ends that may not found the cluster anew.
 pub const REFUSED: &str = "this controller's volume is empty and the cluster has worked before: it would begin anew, \
@@ -68,9 +69,10 @@ if [ -n "$missing" ]; then
     mv "$volume/format" "$volume/log"
   done
 fi
-exec java -Xmx{heap}m {collector} -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile={FILES}/log4j2.properties -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
+{agent}exec java -Xmx{heap}m {collector} $agent -XX:+ExitOnOutOfMemoryError -Dlog4j2.configurationFile={FILES}/log4j2.properties -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
 "#,
         volumes = paths.join(" "),
+        agent = exporter::script("/opt/kafka/libs", FILES),
         more = before_settings(kafka, pool),
         after = after_settings(kafka, pool),
     )

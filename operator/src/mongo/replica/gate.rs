@@ -67,17 +67,8 @@ fn lacks(pod: &str, set: &ObservedSet, members: i32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reconcile::roll::member;
     use crate::remote::mongo::{ObservedMember, State};
-
-    fn member(pod: &str, standing: Standing) -> Member {
-        Member {
-            pod: pod.into(),
-            uid: None,
-            standing,
-            since: None,
-            reasons: vec!["why".into()],
-        }
-    }
 
     fn set(members: &[(State, i64)]) -> ObservedSet {
         let mut set = ObservedSet::default();

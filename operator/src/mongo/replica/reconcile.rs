@@ -18,7 +18,7 @@ use crate::mongo::{BACKUP_COMPONENT, COMPONENT};
 use crate::network::{self, Reach};
 use crate::pods;
 use crate::reconcile::restarts::{self, CONFIG, Pods, Rolling};
-use crate::reconcile::roll::{self, Decision};
+use crate::reconcile::roll;
 use crate::reconcile::{self, Applied, Error, Preparation, Prepared, Resources, storage};
 use crate::remote::mongo::{Login, RemoteMongo, step_down};
 use crate::remote::pipeline;
@@ -162,40 +162,8 @@ async fn roll(
             Ok(()) => "another member becomes the primary".to_owned(),
             Err(error) => error.to_string(),
         };
-        wait(&mut decision, waits);
+        decision.postpone(waits);
     }
     let pending = applied.pending();
     restarts::carry_out(context, &mongo.owner, &pods, &decision, pending).await
-}
-
-/// Whoever was to be restarted now is not.
-fn wait(decision: &mut Decision, what: String) {
-    if let Some(now) = decision.now.take() {
-        let mut restarts = decision.restarts.iter_mut();
-        if let Some(restart) = restarts.find(|restart| restart.pod == now.pod) {
-            restart.waits_for = Some(what);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::reconcile::roll::{Gate, Member, Standing};
-
-    #[test]
-    fn who_hands_over_first_is_told_to_wait() {
-        let member = Member {
-            pod: "m-0".into(),
-            uid: None,
-            standing: Standing::Ready,
-            since: None,
-            reasons: vec!["why".into()],
-        };
-        let mut decision = roll::next(&[member], |_| 0, |_| Gate::Open);
-        wait(&mut decision, "another".into());
-        assert!(decision.now.is_none());
-        let told = decision.told().unwrap();
-        assert_eq!(told, "m-0 must be restarted: why; waiting: another");
-    }
 }

@@ -1,22 +1,18 @@
-//! Kafka and OpenWhisk of a platform, and the topics. Pure.
+//! Kafka of a platform, and the topics. Pure.
 
 use super::meta;
 use super::users::User;
 use crate::kafka::crd::{KafkaCluster, KafkaClusterSpec, Pool, Rack, Role, Volume};
-use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec};
-use crate::platform::crd::{ExternalKafka, PlatformKafka, PlatformOpenWhisk};
+use crate::platform::crd::{ExternalKafka, PlatformKafka};
 use crate::platform::profile::or_profile;
 use crate::platform::topics::topics;
 use crate::platform::validate::ValidatedPlatform;
 use crate::remote::user::binding_name;
 use crate::topic::crd::{DeletionPolicy, KafkaTopic, KafkaTopicSpec};
-use crate::types::{FreeForm, Operation, PodResources, Storage};
+use crate::types::{FreeForm, PodResources, Storage};
 
 /// The label of the nodes of Kubernetes that says in which zone they are.
 pub(super) const ZONE: &str = "topology.kubernetes.io/zone";
-
-/// The OpenWhisk namespace of the platform's actions.
-const WHISK_NAMESPACE: &str = "millrace";
 
 /// Name of the Secret by which a job gets into the platform's Kafka: as a user of its own where there are users.
 pub(super) fn kafka_binding(platform: &ValidatedPlatform, user: User) -> String {
@@ -34,7 +30,7 @@ pub(super) fn kafka_name(platform: &ValidatedPlatform) -> String {
     kafka_cluster(&platform.owner.name)
 }
 
-fn external(platform: &ValidatedPlatform) -> Option<&ExternalKafka> {
+pub(super) fn external(platform: &ValidatedPlatform) -> Option<&ExternalKafka> {
     platform.kafka.as_ref()?.external.as_ref()
 }
 
@@ -116,13 +112,19 @@ pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> Ka
     }
 }
 
+/// Copies of each topic.
+pub(super) fn copies(platform: &ValidatedPlatform) -> i32 {
+    let external = external(platform);
+    external.map_or(platform.sizes.kafka_nodes.min(3), |e| e.replication_factor)
+}
+
 pub(super) fn platform_topics(
     platform: &ValidatedPlatform,
     kafka: &PlatformKafka,
     volume: &Storage,
 ) -> Vec<KafkaTopic> {
     let external = external(platform);
-    let copies = external.map_or(platform.sizes.kafka_nodes.min(3), |e| e.replication_factor);
+    let copies = copies(platform);
     topics(
         kafka.partitions.unwrap_or(platform.sizes.partitions),
         &volume.size,
@@ -153,35 +155,4 @@ pub(super) fn platform_topics(
         status: None,
     })
     .collect()
-}
-
-pub(super) fn whisk(platform: &ValidatedPlatform, openwhisk: &PlatformOpenWhisk) -> OpenWhisk {
-    OpenWhisk {
-        metadata: meta(platform, "whisk"),
-        spec: OpenWhiskSpec {
-            deletion_policy: DeletionPolicy::Retain,
-            operation: Operation::default(),
-            mode: openwhisk
-                .external
-                .as_ref()
-                .map_or(Mode::Embedded, |_| Mode::External),
-            binding_secret: openwhisk
-                .external
-                .as_ref()
-                .map(|external| external.binding_secret.clone()),
-            image: openwhisk.image.clone(),
-            namespace: WHISK_NAMESPACE.into(),
-            storage: openwhisk
-                .storage
-                .clone()
-                .unwrap_or_else(|| platform.sizes.openwhisk_storage.clone()),
-            storage_growth: openwhisk.storage_growth.clone(),
-            resources: Some(or_profile(
-                openwhisk.resources.as_ref(),
-                &platform.sizes.openwhisk,
-            )),
-            paused: false,
-        },
-        status: None,
-    }
 }

@@ -2,6 +2,7 @@
 
 mod analysts;
 mod detect;
+mod druid;
 mod exposure;
 mod gateway;
 mod hdfs;
@@ -14,6 +15,7 @@ mod postgres;
 mod score;
 mod users;
 mod warnings;
+mod whisk;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ApiResource, ObjectMeta};
@@ -23,8 +25,10 @@ use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::action::crd::Action;
 use crate::batch::crd::BatchJob;
+use crate::druid::crd::DruidCluster;
 use crate::eventsource::crd::EventSource;
 use crate::hdfs::crd::HdfsCluster;
+use crate::ingestion::crd::DruidIngestion;
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
 use crate::mongo::crd::MongoCluster;
@@ -35,6 +39,7 @@ use crate::topic::crd::KafkaTopic;
 use crate::user::crd::KafkaUser;
 use crate::zookeeper::crd::ZooKeeperEnsemble;
 
+pub use druid::druid_binding;
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
 pub use kafka::{kafka_admin, kafka_cluster};
@@ -55,6 +60,8 @@ pub fn own_kinds() -> Vec<ApiResource> {
         ApiResource::erase::<HdfsCluster>(&()),
         ApiResource::erase::<PostgresCluster>(&()),
         ApiResource::erase::<MongoCluster>(&()),
+        ApiResource::erase::<DruidCluster>(&()),
+        ApiResource::erase::<DruidIngestion>(&()),
         ApiResource::erase::<OpenWhisk>(&()),
         ApiResource::erase::<Action>(&()),
         ApiResource::erase::<StreamJob>(&()),
@@ -132,8 +139,19 @@ pub fn build(platform: &ValidatedPlatform) -> Result<(Resources<Prepared>, Vec<W
     {
         resources.add(&mongo::cluster(platform, wanted))?;
     }
+    if let Some(wanted) = &platform.druid {
+        if wanted.external.is_none() {
+            if let Some(ensemble) = druid::zookeeper(platform) {
+                resources.add(&ensemble)?;
+            }
+            resources.add(&druid::cluster(platform, wanted))?;
+        }
+        for ingestion in druid::ingestions(platform, wanted) {
+            resources.add(&ingestion)?;
+        }
+    }
     if let Some(openwhisk) = &platform.openwhisk {
-        resources.add(&kafka::whisk(platform, openwhisk))?;
+        resources.add(&whisk::whisk(platform, openwhisk))?;
     }
     if let Some(order) = ingest::order(platform) {
         resources.add(&order)?;

@@ -1,11 +1,11 @@
 //! MongoDB of a platform, and the job that writes documents into it. Pure.
 
 use super::kafka::kafka_binding;
-use super::users::User;
-use super::{meta, part};
+use super::users::User as KafkaUser;
+use super::{meta, part, whisk};
 use crate::job::crd::{Job, StreamJob, StreamJobSpec};
 use crate::mongo::binding_name;
-use crate::mongo::crd::{Engine, MongoCluster, MongoClusterSpec};
+use crate::mongo::crd::{Engine, MongoCluster, MongoClusterSpec, Right, Role, User};
 use crate::platform::crd::{PlatformMaterialize, PlatformMongo};
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
@@ -37,7 +37,7 @@ pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> M
                 &memory(engine, &sizes.mongo),
             )),
             database: "millrace".into(),
-            users: Vec::new(),
+            users: users(platform, wanted),
             backup: wanted.backup.clone(),
             deletion_policy: DeletionPolicy::Retain,
             operation: Operation::default(),
@@ -45,6 +45,25 @@ pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> M
         },
         status: None,
     }
+}
+
+/// Whether clients log in.
+pub(super) fn has_users(platform: &ValidatedPlatform, mongo: &PlatformMongo) -> bool {
+    mongo.external.is_none() && engine(platform, mongo) == Engine::Mongodb
+}
+
+/// An OpenWhisk of Apache has a database and a user of its own: keys are not for who writes documents.
+fn users(platform: &ValidatedPlatform, wanted: &PlatformMongo) -> Vec<User> {
+    if !whisk::is_apache(platform) || !has_users(platform, wanted) {
+        return Vec::new();
+    }
+    vec![User {
+        name: whisk::DATABASE.to_owned(),
+        roles: vec![Right {
+            database: whisk::DATABASE.to_owned(),
+            role: Role::ReadWrite,
+        }],
+    }]
 }
 
 /// What the profile gives, and no less than mongod starts with.
@@ -68,7 +87,7 @@ fn memory(engine: Engine, profile: &PodResources) -> PodResources {
 
 /// Whether clients need the authority of the platform's MongoDB.
 pub(super) fn has_authority(platform: &ValidatedPlatform, mongo: &PlatformMongo) -> bool {
-    mongo.external.is_none() && engine(platform, mongo) == Engine::Mongodb
+    has_users(platform, mongo)
 }
 
 /// Name of the Secret by which jobs get into the platform's MongoDB.
@@ -100,7 +119,7 @@ pub(super) fn materialize_job(
             image: wanted.image.clone(),
             replicas: wanted.replicas.unwrap_or(sizes.dispatch_replicas),
             bindings: vec![
-                kafka_binding(platform, User::Materialize),
+                kafka_binding(platform, KafkaUser::Materialize),
                 binding(platform, mongo),
             ],
             config,

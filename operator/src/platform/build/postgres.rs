@@ -5,7 +5,7 @@ use crate::platform::crd::PlatformPostgres;
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
 use crate::postgres::crd::{Database, PostgresCluster, PostgresClusterSpec, ReadOnly, Role};
-use crate::types::{DeletionPolicy, Operation};
+use crate::types::{DeletionPolicy, Operation, Quantity};
 
 /// The database of scores, where nobody says otherwise.
 const SCORES: &str = "scores";
@@ -13,6 +13,8 @@ const SCORES: &str = "scores";
 pub(super) const SCORE: &str = "score";
 /// The role that reads what analysts ask for.
 const ANALYST: &str = "analyst";
+/// The least memory of one of several servers, with Patroni beside it.
+const LEAST: &str = "384Mi";
 
 pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformPostgres) -> PostgresCluster {
     let sizes = &platform.sizes;
@@ -24,19 +26,32 @@ pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformPostgres) -
     } else {
         (wanted.databases.clone(), wanted.roles.clone())
     };
+    let members = wanted.members.unwrap_or(1);
+    let mut resources = or_profile(wanted.resources.as_ref(), &sizes.postgres);
+    let asked = wanted.resources.as_ref().and_then(|r| r.memory.as_ref());
+    if members > 1
+        && asked.is_none()
+        && resources.memory.as_ref().map(Quantity::bytes) < Some(Quantity::from(LEAST).bytes())
+    {
+        resources.memory = Some(LEAST.into());
+    }
     PostgresCluster {
         metadata: meta(platform, "postgres"),
         spec: PostgresClusterSpec {
             image: wanted.image.clone(),
+            members,
+            synchronous: wanted.synchronous,
             storage: wanted
                 .storage
                 .clone()
                 .unwrap_or_else(|| sizes.postgres_storage.clone()),
             storage_growth: wanted.storage_growth.clone(),
-            resources: Some(or_profile(wanted.resources.as_ref(), &sizes.postgres)),
+            resources: Some(resources),
             parameters: wanted.parameters.clone(),
             databases,
             roles,
+            backup: wanted.backup.clone(),
+            bootstrap: wanted.bootstrap.clone(),
             deletion_policy: DeletionPolicy::Retain,
             operation: Operation::default(),
             paused: false,
@@ -83,6 +98,19 @@ mod tests {
         let spec = json!({"postgres": postgres});
         let (resources, _) = build(&validate(&platform(spec), live(None)).unwrap()).unwrap();
         resources.get::<PostgresCluster>("p-postgres")
+    }
+
+    #[test]
+    fn several_members_have_room_for_patroni() {
+        let of = |postgres: Value| {
+            let spec = made(postgres).unwrap().spec;
+            (spec.members, spec.resources.unwrap().memory.unwrap().0)
+        };
+        assert_eq!(of(json!({})), (1, of(json!({"members": 1})).1));
+        let memory = of(json!({"members": 3})).1;
+        assert!(Quantity::from(memory.as_str()).bytes() >= Quantity::from(LEAST).bytes());
+        let asked = json!({"members": 3, "resources": {"memory": "1Gi"}});
+        assert_eq!(of(asked), (3, "1Gi".into()));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use millrace_contract::topics;
 
 use super::kafka::kafka_name;
 use super::offers::OFFERS_GROUP;
-use super::{meta, part};
+use super::{meta, part, whisk};
 use crate::platform::validate::{ValidatedArchive, ValidatedPlatform};
 use crate::user::crd::{
     AclRule, DeletionPolicy, KafkaUser, KafkaUserSpec, Operation, PatternType, Permission,
@@ -29,6 +29,8 @@ pub(super) enum User {
     Archive,
     /// What writes documents.
     Materialize,
+    /// Controller and invokers of an Apache OpenWhisk.
+    OpenWhisk,
 }
 
 impl User {
@@ -44,6 +46,7 @@ impl User {
             Self::Dispatch => "dispatch",
             Self::Archive => "archive",
             Self::Materialize => "materialize",
+            Self::OpenWhisk => "whisk",
         }
     }
 }
@@ -62,6 +65,7 @@ pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
         ),
         (User::Archive, platform.archive.is_some()),
         (User::Materialize, platform.materialize.is_some()),
+        (User::OpenWhisk, whisk::has_invokers(platform)),
     ];
     wanted
         .into_iter()
@@ -83,7 +87,7 @@ pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
 }
 
 fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
-    use Operation::{Describe, Read, Write};
+    use Operation::{Create, Describe, Read, Write};
     let mut rules = vec![group(READER_GROUP, &[Read])];
     match user {
         User::Gateway => {
@@ -147,6 +151,16 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
                 pattern_type: PatternType::Prefix,
                 ..group("materialize-", &[Read])
             });
+        }
+        User::OpenWhisk => {
+            // It makes its topics itself, and its groups have their names.
+            let own = format!("{}-", part(platform, "whisk"));
+            let prefixed = |rule: AclRule| AclRule {
+                pattern_type: PatternType::Prefix,
+                ..rule
+            };
+            rules.push(prefixed(topic(&own, &[Read, Write, Create, Describe])));
+            rules.push(prefixed(group(&own, &[Read])));
         }
         User::Archive => {
             if let Some(ValidatedArchive { config, .. }) = &platform.archive {

@@ -154,7 +154,7 @@ pub(super) fn builtin(
         action_name: Some(name.into()),
         code: Some(ActionCode {
             builtin: Some(code.into()),
-            config_map: None,
+            ..ActionCode::default()
         }),
         sequence: None,
         kind: "rust:default".into(),

@@ -71,6 +71,8 @@ pub enum StageName {
     Detected,
     /// In files of the lake.
     Archived,
+    /// In the answers of Druid.
+    Served,
     /// Brought to an action.
     Told,
     /// Delivered to vehicles.
@@ -85,6 +87,7 @@ impl StageName {
             Self::Produced => "produced",
             Self::Detected => "detected",
             Self::Archived => "archived",
+            Self::Served => "served",
             Self::Told => "told",
             Self::Notified => "notified",
         }
@@ -121,6 +124,9 @@ pub struct FlowStage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub oldest_waiting: Option<String>,
+    /// Stage `served` only: how long ago the newest event was that an answer of Druid counts, in seconds, rounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_seconds: Option<i64>,
     /// How long after it was sent the canary had passed this stage, in seconds, rounded; absent while it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary_seconds: Option<i64>,

@@ -6,17 +6,25 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::outside::External;
-use crate::postgres::crd::{Database, Role, parameters_schema};
+use crate::postgres::crd::{Backup, Bootstrap, Database, Role, Synchronous, parameters_schema};
 use crate::types::{PodResources, Storage, StorageGrowth};
 
 /// Scores, offers and what analysts ask for.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.parameters) || has(self.databases) || has(self.roles))")
-        .message("spec.postgres.external: given beside image, storage, storageGrowth, resources, parameters, databases or roles: these are of a PostgreSQL that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.members) || has(self.synchronous) || has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.parameters) || has(self.databases) || has(self.roles) || has(self.backup) || has(self.bootstrap))")
+        .message("spec.postgres.external: given beside members, synchronous, image, storage, storageGrowth, resources, parameters, databases, roles, backup or bootstrap: these are of a PostgreSQL that runs here; remove them, or remove external"),
+    validation = Rule::new("has(self.members) && self.members > 1 || !has(self.synchronous)")
+        .message("spec.postgres.synchronous: one server has nobody to wait for; remove it, or give members: 3"),
+    validation = Rule::new("!has(self.members) || self.members == 1 || !has(self.backup) && !has(self.bootstrap)")
+        .message("spec.postgres.members: several, beside backup or bootstrap: with several members there is no archive of the log yet; remove these, or give members: 1"),
+    validation = Rule::new("has(self.members) && self.members > 1 || !has(oldSelf.members) || oldSelf.members == 1")
+        .message("spec.postgres.members: 1: several servers do not become one again, which could be one that lacks something; give 2, or make a new Platform"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.postgres.external: cannot be added or removed later: the databases would stay behind in the former PostgreSQL; put the field back as it was, or make a new Platform"),
+    validation = Rule::new("!has(self.bootstrap) || has(oldSelf.bootstrap)")
+        .message("spec.postgres.bootstrap: added to a PostgreSQL that is there already: it says how one begins; remove it, or make a new Platform with it"),
     validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
         .message("spec.postgres.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
 )]
@@ -24,6 +32,13 @@ pub struct PlatformPostgres {
     /// A PostgreSQL that somebody else runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
+    /// How many servers there are: 1 when absent, or several, of which another one takes over when the primary fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 7))]
+    pub members: Option<i32>,
+    /// Whether a transaction of several members waits until another one has it too. `Preferred` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synchronous: Option<Synchronous>,
     /// The container image. The operator's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
@@ -50,4 +65,10 @@ pub struct PlatformPostgres {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub roles: Vec<Role>,
+    /// Base backups by schedule and an archive of the log. None when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
+    /// How it begins: with empty databases when absent, else from backups. It says nothing any more once it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bootstrap: Option<Bootstrap>,
 }

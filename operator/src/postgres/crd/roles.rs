@@ -33,7 +33,11 @@ pub struct Database {
 pub struct Role {
     /// Its name.
     #[schemars(length(min = 1, max = 48), regex(pattern = "^[a-z][a-z0-9_]*$"))]
-    #[x_kube(validation = Rule::new("self != 'postgres' && !self.startsWith('pg_') && self != 'public' && self != 'none'").message(Message::Expression("'spec.roles.name: ' + self + ': is one of PostgreSQL itself; choose another name'".into())))]
+    #[x_kube(
+        validation = Rule::new("self != 'postgres' && !self.startsWith('pg_') && self != 'public' && self != 'none'").message(Message::Expression("'spec.roles.name: ' + self + ': is one of PostgreSQL itself; choose another name'".into())),
+        validation = Rule::new("self != 'millrace_backup'").message("spec.roles.name: millrace_backup: is the one that makes base backups; choose another name"),
+        validation = Rule::new("self != 'millrace_replication'").message("spec.roles.name: millrace_replication: is the one by which members follow each other; choose another name"),
+    )]
     pub name: String,
     /// Whether it logs in. The operator makes its password, and the Secret `CLUSTER-ROLE-binding` to log in by.
     #[serde(default = "yes")]

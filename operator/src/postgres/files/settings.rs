@@ -3,29 +3,43 @@
 use std::fmt::Write as _;
 
 use super::super::PORT;
+use super::super::crd::Backup;
+use super::super::patroni::files::MEMORY;
 use super::super::validate::ValidatedPostgres;
-use super::{CERTIFICATE, SOCKET};
+use super::{CERTIFICATE, FILES, SOCKET};
 
 /// `postgresql.conf`.
 pub(super) fn text(postgres: &ValidatedPostgres) -> String {
     let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
+    for (name, value) in parameters(postgres) {
         let value = value.replace('\'', "''");
         // Writing into a String cannot fail.
         let _ = writeln!(text, "{name} = '{value}'");
-    };
-    for (name, value) in computed(postgres.mebibytes, postgres.storage_mebibytes) {
-        if !postgres.parameters.contains_key(name) {
-            line(name, &value);
-        }
-    }
-    for (name, value) in &postgres.parameters {
-        line(name, value);
-    }
-    for (name, value) in owned() {
-        line(name, &value);
     }
     text
+}
+
+/// All settings, each once.
+pub(in crate::postgres) fn parameters(postgres: &ValidatedPostgres) -> Vec<(String, String)> {
+    let beside = if postgres.is_ha() { MEMORY } else { 0 };
+    let memory = postgres.mebibytes.saturating_sub(beside);
+    let mut computed = computed(memory, postgres.storage_mebibytes);
+    if postgres.is_ha() {
+        computed.extend(following(postgres.storage_mebibytes));
+    }
+    let asked = &postgres.parameters;
+    let computed = computed.into_iter();
+    let computed = computed.filter(|(name, _)| !asked.contains_key(*name));
+    let archiving = postgres.backup.iter().flat_map(archiving);
+    let given = asked
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()));
+    let named = |(name, value): (&str, String)| (name.to_owned(), value);
+    computed
+        .map(named)
+        .chain(given)
+        .chain(owned().into_iter().chain(archiving).map(named))
+        .collect()
 }
 
 /// What follows from the pod's memory and from its volume, both in mebibytes.
@@ -65,6 +79,13 @@ fn computed(memory: u64, storage: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Of a server that others follow, on a volume of so many mebibytes: one that does not come back is not waited for until the
+/// volume is full.
+fn following(storage: u64) -> Vec<(&'static str, String)> {
+    let kept = (storage / 4).clamp(256, 65_536);
+    vec![("max_slot_wal_keep_size", format!("{kept}MB"))]
+}
+
 fn owned() -> Vec<(&'static str, String)> {
     vec![
         ("listen_addresses", "*".into()),
@@ -77,6 +98,21 @@ fn owned() -> Vec<(&'static str, String)> {
         ("password_encryption", "scram-sha-256".into()),
         ("logging_collector", "off".into()),
         ("wal_level", "replica".into()),
+    ]
+}
+
+/// The archive of the log.
+fn archiving(backup: &Backup) -> Vec<(&'static str, String)> {
+    vec![
+        ("archive_mode", "on".into()),
+        (
+            "archive_command",
+            format!("/bin/sh {FILES}/archive.sh \"%p\" %f"),
+        ),
+        (
+            "archive_timeout",
+            format!("{}s", backup.archive_timeout_seconds),
+        ),
     ]
 }
 

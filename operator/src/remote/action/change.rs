@@ -39,8 +39,8 @@ pub enum Body {
         kind: String,
         /// Entry point.
         main: String,
-        /// The archive, base64.
-        zip: String,
+        /// The archive, base64; `None` while nobody has had to fetch it, for it is pinned by its digest.
+        zip: Option<String>,
         /// SHA-256 of the archive in hexadecimal.
         digest: String,
     },
@@ -55,6 +55,30 @@ impl Body {
         match self {
             Body::Code { digest, .. } => digest.clone(),
             Body::Sequence(names) => sha256(names.join("\n").as_bytes()),
+        }
+    }
+}
+
+impl ActionChange {
+    /// Whether the code itself has to be sent.
+    #[must_use]
+    pub fn sends_code(&self) -> bool {
+        matches!(self, Self::Create { .. } | Self::Run { .. })
+    }
+}
+
+impl WantedAction {
+    /// Whether these changes need code that nobody has fetched yet.
+    #[must_use]
+    pub fn lacks_code(&self, changes: &[ActionChange]) -> bool {
+        matches!(self.body, Body::Code { zip: None, .. })
+            && changes.iter().any(ActionChange::sends_code)
+    }
+
+    /// Gives it its code.
+    pub fn bring_code(&mut self, code: String) {
+        if let Body::Code { zip, .. } = &mut self.body {
+            *zip = Some(code);
         }
     }
 }

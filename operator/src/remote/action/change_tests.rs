@@ -14,7 +14,7 @@ fn code() -> WantedAction {
         body: Body::Code {
             kind: "rust:default".to_owned(),
             main: "main".to_owned(),
-            zip: "UEsDBA==".to_owned(),
+            zip: Some("UEsDBA==".to_owned()),
             digest: sha256(b"zip"),
         },
         parameters: BTreeMap::from([
@@ -202,4 +202,23 @@ fn a_sequence_that_became_code_and_back_is_rewritten() {
         diff(&other_order, Some(&written(&sequence))).to_string(),
         "action notify: sequence a, b → sequence b, a"
     );
+}
+
+#[test]
+fn pinned_code_is_fetched_only_when_it_has_to_be_sent() {
+    let mut wanted = code();
+    let Body::Code { zip, .. } = &mut wanted.body else {
+        panic!("a sequence");
+    };
+    *zip = None;
+    let create = diff(&wanted, None).changes;
+    assert!(wanted.lacks_code(&create));
+    let limits = ActionChange::Limits {
+        action: "a".into(),
+        from: wanted.limits,
+        to: wanted.limits,
+    };
+    assert!(!wanted.lacks_code(&[limits]));
+    wanted.bring_code("UEsDBA==".into());
+    assert!(!wanted.lacks_code(&create));
 }

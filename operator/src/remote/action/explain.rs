@@ -97,7 +97,7 @@ mod tests {
             body: Body::Code {
                 kind: "cobol:1".to_owned(),
                 main: "main".to_owned(),
-                zip: String::new(),
+                zip: Some(String::new()),
                 digest: String::new(),
             },
             parameters: BTreeMap::new(),

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use millrace_contract::Invalid;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::change::{ActionChange, Body, WantedAction, sha256};
 use super::explain::explain;
 use super::remote::RemoteAction;
-use super::resolve::resolve;
+use super::resolve::{fetch, resolve};
 use crate::action::crd::{Action, ActionStatus};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled};
@@ -23,6 +24,9 @@ use crate::topic::crd::DeletionPolicy;
 
 /// Stands while the action is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/openwhisk-action";
+
+/// Code is held several times over while it is sent: that of one action at a time.
+static SENDING: Semaphore = Semaphore::const_new(1);
 
 impl Resident for Action {
     type Home = OpenWhisk;
@@ -50,6 +54,7 @@ impl Resident for Action {
 
     fn disown(status: &mut ActionStatus) {
         (status.version, status.digest, status.settings_digest) = (None, None, None);
+        status.code_from = None;
     }
 }
 
@@ -81,7 +86,7 @@ impl Component for Actions {
             "",
             &["configmaps"],
             &["get"],
-            "Read the code of actions that is kept in ConfigMaps.",
+            "Read the code of actions that is kept in ConfigMaps, and authorities of servers that others are kept at.",
         ));
         rules
     }
@@ -134,7 +139,7 @@ impl Component for Actions {
             ControlFlow::Continue(begun) => begun,
         };
         // What is wrong in the specification is told even while the server is away.
-        let wanted = resolve(context, action).await?;
+        let mut wanted = resolve(context, action).await?;
         let client = match entity::reach(context, action, server.as_ref()).await? {
             Ok(client) => client,
             Err(waiting) => return Ok(resident::wait_for_home(action, status, &waiting)),
@@ -150,6 +155,7 @@ impl Component for Actions {
                 WAIT_FOR_OTHERS,
             ));
         }
+        let _sending = fetch_code(context, action, &status, &client, &mut wanted).await?;
         bring_about(context, action, status, &client, &wanted).await
     }
 }
@@ -174,6 +180,35 @@ async fn missing_component(
         }
     }
     Ok(None)
+}
+
+/// Fetches code that is pinned by its digest when it has to be sent: not while the server has it. Who sends it holds the
+/// permit meanwhile.
+async fn fetch_code(
+    context: &Context,
+    action: &Action,
+    status: &ActionStatus,
+    client: &WhiskClient,
+    wanted: &mut WantedAction,
+) -> Result<Option<SemaphorePermit<'static>>, EntityError> {
+    if !matches!(wanted.body, Body::Code { zip: None, .. }) {
+        return Ok(None);
+    }
+    let needed = plan(&RemoteAction {
+        client,
+        wanted,
+        known_version: status.version.as_deref(),
+    })
+    .await?;
+    if !wanted.lacks_code(&needed.changes) {
+        return Ok(None);
+    }
+    // Nobody closes it.
+    let permit = SENDING.acquire().await.ok();
+    if let Some(code) = fetch(context, action).await? {
+        wanted.bring_code(code);
+    }
+    Ok(permit)
 }
 
 async fn bring_about(
@@ -217,6 +252,10 @@ fn seen(
         Body::Code { .. } => observed.digest.clone().unwrap_or_default(),
         Body::Sequence(_) => wanted.body.digest(),
     });
+    // What somebody else has put there meanwhile is not what the reference pins.
+    let is_wanted = status.digest == Some(wanted.body.digest());
+    let oci = action.spec.code.as_ref().and_then(|code| code.oci.as_ref());
+    status.code_from = oci.filter(|_| is_wanted).map(|oci| oci.reference.clone());
     status.settings_digest = Some(settings_digest(action));
     let said = format!(
         "installed as /{}/{}, version {}",

@@ -137,7 +137,7 @@ fn exec(body: &Body) -> Exec {
             kind, main, zip, ..
         } => Exec {
             kind: kind.clone(),
-            code: Some(zip.clone()),
+            code: zip.clone(),
             main: Some(main.clone()),
             binary: Some(true),
             components: None,
@@ -186,7 +186,7 @@ mod tests {
         let body = Body::Code {
             kind: "rust:default".to_owned(),
             main: "main".to_owned(),
-            zip: "UEs=".to_owned(),
+            zip: Some("UEs=".to_owned()),
             digest: "d".to_owned(),
         };
         let wanted = wanted(body);

@@ -10,8 +10,9 @@ use kube::ResourceExt;
 use millrace_contract::Invalid;
 
 use super::change::{Body, WantedAction, sha256};
-use crate::action::crd::{Action, ActionSpec};
+use crate::action::crd::Action;
 use crate::context::Context;
+use crate::remote::code::{CodeError, Source, shown as shown_url};
 use crate::remote::openwhisk::{EntityError, Limits, parameters};
 use crate::remote::resident::KubernetesError;
 use crate::types::KeyRef;
@@ -30,7 +31,7 @@ pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction,
     let spec = &action.spec;
     let body = match &spec.sequence {
         Some(names) => Body::Sequence(names.clone()),
-        None => code(context, &namespace, spec).await?,
+        None => code(context, &namespace, action).await?,
     };
     if matches!(body, Body::Sequence(_)) && !spec.parameters.is_empty() {
         let keys: Vec<&str> = spec.parameters.keys().map(String::as_str).collect();
@@ -56,7 +57,8 @@ pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction,
     })
 }
 
-async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<Body, EntityError> {
+async fn code(context: &Context, namespace: &str, action: &Action) -> Result<Body, EntityError> {
+    let spec = &action.spec;
     let from = spec.code.as_ref();
     let (field, name, zip) = if let Some(name) = from.and_then(|c| c.builtin.as_deref()) {
         let zip = builtin(&context.settings.actions_dir, name).await?;
@@ -65,12 +67,22 @@ async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<B
         let zip = config_map(context, namespace, reference).await?;
         let shown = format!("{}/{}", reference.name, reference.key);
         ("spec.code.configMap".to_owned(), shown, zip)
+    } else if let Some(source) = source(context, action).await? {
+        return Ok(Body::Code {
+            kind: spec.kind.clone(),
+            main: spec.main.clone(),
+            digest: match known_digest(action) {
+                Some(digest) => digest,
+                None => source.digest().await?,
+            },
+            zip: None,
+        });
     } else {
         return Err(EntityError::Invalid(Invalid::new(
             "spec.code",
             "absent",
             "action without code",
-            "set spec.code.builtin, spec.code.configMap, or spec.sequence",
+            "set one of spec.code.builtin, spec.code.configMap, spec.code.url and spec.code.oci, or spec.sequence",
         )));
     };
     check_zip(&field, &name, &zip).map_err(EntityError::Invalid)?;
@@ -78,8 +90,47 @@ async fn code(context: &Context, namespace: &str, spec: &ActionSpec) -> Result<B
         kind: spec.kind.clone(),
         main: spec.main.clone(),
         digest: sha256(&zip),
-        zip: STANDARD.encode(&zip),
+        zip: Some(STANDARD.encode(&zip)),
     })
+}
+
+/// Where the code is, if it is elsewhere.
+async fn source(context: &Context, action: &Action) -> Result<Option<Source>, EntityError> {
+    let namespace = action.namespace().unwrap_or_default();
+    let Some(from) = &action.spec.code else {
+        return Ok(None);
+    };
+    Ok(match (&from.url, &from.oci) {
+        (Some(url), _) => Some(Source::url(context, &namespace, url).await?),
+        (None, Some(oci)) => Some(Source::oci(context, &namespace, oci).await?),
+        (None, None) => None,
+    })
+}
+
+/// What the zip of an artifact hashes to, where it is the one that is installed: the registry may be away.
+fn known_digest(action: &Action) -> Option<String> {
+    let asked = action.spec.code.as_ref()?.oci.as_ref()?;
+    let status = action.status.as_ref()?;
+    let from = status.code_from.as_ref();
+    let digest = status.digest.clone().filter(|digest| !digest.is_empty());
+    digest.filter(|_| from == Some(&asked.reference))
+}
+
+/// Fetches code from elsewhere, as it goes to the server.
+///
+/// # Errors
+/// It cannot be had, or is not what its digest says, or no archive.
+pub async fn fetch(context: &Context, action: &Action) -> Result<Option<String>, EntityError> {
+    let Some(source) = source(context, action).await? else {
+        return Ok(None);
+    };
+    let code = source.fetch().await?;
+    let (field, shown) = match &source {
+        Source::Url { url, .. } => ("spec.code.url.url", shown_url(url).to_owned()),
+        Source::Oci(registry) => ("spec.code.oci.reference", registry.reference.to_string()),
+    };
+    check_zip(field, &shown, &code).map_err(CodeError::Unusable)?;
+    Ok(Some(STANDARD.encode(code.as_slice())))
 }
 
 fn check_zip(field: &str, name: &str, zip: &[u8]) -> Result<(), Invalid> {

@@ -17,9 +17,9 @@ use tokio::time::timeout;
 use super::error::MongoError;
 
 /// A server that does not answer so long is told as unreachable.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Commands of the operator take milliseconds; a change of the set waits for a majority.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
 /// How to log in at the members of a set.
 #[derive(Clone)]
@@ -138,7 +138,7 @@ impl Session {
 static DIRECTORY: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// A file with these certificates. It is called after its content, in a directory of this process that nobody else enters.
-fn file_of(pem: &str) -> io::Result<PathBuf> {
+pub(super) fn file_of(pem: &str) -> io::Result<PathBuf> {
     let mut directory = DIRECTORY.lock().unwrap_or_else(PoisonError::into_inner);
     let directory = match &*directory {
         Some(there) if there.is_dir() => there.clone(),

@@ -94,10 +94,12 @@ impl MongoError {
     }
 }
 
-/// The driver lists all that it knows of a deployment; of one server the last error is enough.
+/// The driver lists all that it knows of a deployment; of one server the last error is enough. Its labels come in another
+/// order each time, and the same failure must be told in the same words: they stand in a status.
 fn last_error(message: &str) -> &str {
     let error = message.split_once("Error: ").map(|(_, error)| error);
     error
+        .and_then(|error| error.split(", labels:").next())
         .map(|error| error.trim_end_matches([' ', ',', '}', ']']))
         .filter(|error| !error.is_empty())
         .unwrap_or("it does not answer in time")
@@ -111,6 +113,8 @@ mod tests {
     fn of_what_the_driver_lists_the_error_is_told() {
         let long = "Server selection timeout: No available servers. Topology: { Type: Single, Servers: [ { Address: m:27017, Type: Unknown, Error: Kind: I/O error: refused }, ] }";
         assert_eq!(last_error(long), "Kind: I/O error: refused");
+        let labels = long.replace("refused }", "refused, labels: {\"B\", \"A\"} }");
+        assert_eq!(last_error(&labels), "Kind: I/O error: refused");
         assert_eq!(last_error("x"), "it does not answer in time");
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod error;
 mod observe;
 mod remote;
+mod store;
 mod verifier;
 
 pub use change::{Change, MOST_LAG_MS, Wanted, WantedUser, diff, waits};
@@ -17,3 +18,4 @@ pub use client::{Login, Session};
 pub use error::MongoError;
 pub use observe::{Answer, Observed, ObservedMember, ObservedSet, ObservedUser, Right, State};
 pub use remote::{RemoteMongo, step_down};
+pub use store::Store;

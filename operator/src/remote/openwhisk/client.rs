@@ -1,18 +1,21 @@
 //! The REST client.
 
 mod links;
+mod transport;
 
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::{Method, StatusCode};
+use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::WhiskError;
 use super::model::{ActionPut, ActionRecord, Activation, Invocation, Invoked};
+use crate::remote::code::Roots;
 use crate::url::percent_encoded;
+use transport::{Request, Transport};
 
 /// Most that a server lists at once.
 const LIST_MAX: usize = 200;
@@ -22,7 +25,7 @@ const INVOKE_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client of one namespace of one OpenWhisk.
 #[derive(Clone)]
 pub struct WhiskClient {
-    http: reqwest::Client,
+    transport: Transport,
     base: String,
     /// The value of the `Authorization` header. Never shown.
     authorization: String,
@@ -37,32 +40,34 @@ impl std::fmt::Debug for WhiskClient {
 }
 
 impl WhiskClient {
-    /// A client of the server at `uri` (`http://host:port`) for the owner of `user:key`.
+    /// A client of the server at `uri` (`http://host:port` or `https://host:port`) for the owner of `user:key`. Over https the
+    /// authorities of the system are trusted.
     ///
     /// # Errors
     /// [`WhiskError::Address`].
     pub fn new(uri: &str, user: &str, key: &str, timeout: Duration) -> Result<Self, WhiskError> {
+        Self::trusting(uri, user, key, timeout, &Roots::System)
+    }
+
+    /// The same, with the authorities that are trusted over https.
+    ///
+    /// # Errors
+    /// [`WhiskError::Address`].
+    pub fn trusting(
+        uri: &str,
+        user: &str,
+        key: &str,
+        timeout: Duration,
+        roots: &Roots,
+    ) -> Result<Self, WhiskError> {
         let wrong = |problem: String| WhiskError::Address {
             value: uri.to_owned(),
             problem,
         };
         let base = uri.trim().trim_end_matches('/');
         let parsed = reqwest::Url::parse(base).map_err(|e| wrong(e.to_string()))?;
-        if parsed.scheme() != "http" {
-            return Err(wrong(format!(
-                "scheme {} is not spoken here",
-                parsed.scheme()
-            )));
-        }
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(timeout)
-            // The server is in the cluster; a proxy of the operator's environment does not know it.
-            .no_proxy()
-            .build()
-            .map_err(|e| wrong(e.to_string()))?;
         Ok(WhiskClient {
-            http,
+            transport: Transport::new(parsed.scheme(), timeout, roots).map_err(wrong)?,
             base: base.to_owned(),
             authorization: format!("Basic {}", STANDARD.encode(format!("{user}:{key}"))),
         })
@@ -157,11 +162,10 @@ impl WhiskClient {
             path.push_str(&format!("&timeout={timeout}"));
         }
         let body = to_json(arguments, &asked)?;
-        let request = self
-            .request(Method::POST, &path, Some(body))
-            .timeout(INVOKE_TIMEOUT);
+        let mut request = self.request(Method::POST, &path, Some(body));
+        request.timeout = Some(INVOKE_TIMEOUT);
         let (status, bytes) = self.send(request, &asked).await?;
-        match status.as_u16() {
+        match status {
             200 => parse(&bytes, &asked).map(Invoked::Finished),
             202 => {
                 let answer: Value = parse(&bytes, &asked)?;
@@ -195,38 +199,23 @@ impl WhiskClient {
         }
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> reqwest::RequestBuilder {
-        let request = self
-            .http
-            .request(method, format!("{}{path}", self.base))
-            .header(reqwest::header::AUTHORIZATION, &self.authorization);
-        match body {
-            Some(body) => request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(body),
-            None => request,
+    fn request(&self, method: Method, path: &str, body: Option<Vec<u8>>) -> Request {
+        Request {
+            method,
+            url: format!("{}{path}", self.base),
+            authorization: self.authorization.clone(),
+            body,
+            timeout: None,
         }
     }
 
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        asked: &str,
-    ) -> Result<(StatusCode, Vec<u8>), WhiskError> {
-        let failed = |error: &reqwest::Error| WhiskError::Unreachable {
+    async fn send(&self, request: Request, asked: &str) -> Result<(u16, Vec<u8>), WhiskError> {
+        let sent = self.transport.send(request).await;
+        sent.map_err(|problem| WhiskError::Unreachable {
             address: self.base.clone(),
             asked: asked.to_owned(),
-            problem: cause(error),
-        };
-        let response = request.send().await.map_err(|e| failed(&e))?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(|e| failed(&e))?;
-        Ok((status, bytes.to_vec()))
+            problem,
+        })
     }
 
     async fn call(
@@ -237,24 +226,12 @@ impl WhiskClient {
         asked: &str,
     ) -> Result<Vec<u8>, WhiskError> {
         let (status, bytes) = self.send(self.request(method, path, body), asked).await?;
-        if status.is_success() {
+        if (200..300).contains(&status) {
             Ok(bytes)
         } else {
-            Err(WhiskError::refused(asked, status.as_u16(), &bytes))
+            Err(WhiskError::refused(asked, status, &bytes))
         }
     }
-}
-
-/// The innermost cause says it best: "Connection refused", not "error sending request for url (…)".
-fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 fn to_json<T: serde::Serialize>(value: &T, asked: &str) -> Result<Vec<u8>, WhiskError> {

@@ -5,6 +5,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
+use reqwest::StatusCode;
 use std::sync::{Arc, Mutex};
 
 /// What a server would hear, and what it shall say.
@@ -197,10 +198,12 @@ async fn a_server_that_is_not_there_is_named() {
 
 #[test]
 fn addresses_that_cannot_be_called_are_refused() {
-    for uri in ["", "kafka:9092", "https://w:3233"] {
+    for uri in ["", "kafka:9092", "ftp://w:3233"] {
         let error = WhiskClient::new(uri, "u", "k", Duration::from_secs(1)).unwrap_err();
         assert!(
-            error.to_string().ends_with("; give http://host:port"),
+            error
+                .to_string()
+                .ends_with("; give http://host:port or https://host:port"),
             "{error}"
         );
     }

@@ -15,6 +15,7 @@ use crate::controller::Reconciled;
 use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
+use crate::remote::code::Roots;
 use crate::remote::release::Lives;
 use crate::remote::resident::{self, KubernetesError, LOOK, Resident};
 use crate::status::{AVAILABLE, is_true};
@@ -169,7 +170,35 @@ pub async fn reach<K: Entity>(
             "nothing to do: the OpenWhisk writes it again",
         ));
     };
-    Ok(Ok(WhiskClient::new(&uri, &user, &key, CALL_TIMEOUT)?))
+    let Some(roots) = roots(secret.as_ref()) else {
+        return Ok(refer(
+            &format!(
+                "ca.crt of its binding Secret {} holds no certificate",
+                binding.name
+            ),
+            "put the authority's certificate there, in PEM",
+        ));
+    };
+    Ok(Ok(WhiskClient::trusting(
+        &uri,
+        &user,
+        &key,
+        CALL_TIMEOUT,
+        &roots,
+    )?))
+}
+
+/// Whom to trust, as the binding of an OpenWhisk says that somebody else runs; `None` when what it gives is no authority.
+fn roots(binding: Option<&Secret>) -> Option<Roots> {
+    let data = binding.and_then(|secret| secret.data.as_ref());
+    let pem = data
+        .and_then(|data| data.get("ca.crt"))
+        .map(|value| value.0.trim_ascii())
+        .filter(|pem| !pem.is_empty());
+    match pem {
+        None => Some(Roots::System),
+        Some(pem) => Roots::of(pem),
+    }
 }
 
 /// The status of an entity that somebody deleted between our write and our look.
@@ -215,4 +244,27 @@ async fn delete<K: Entity>(
         }
     };
     resident::leave(context, object, Lives::of(server), keep, removal).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pods::secret_data;
+
+    #[test]
+    fn a_broken_authority_does_not_mean_those_of_the_system() {
+        let read = |pem: &str| {
+            let secret = Secret {
+                data: Some(secret_data([("ca.crt", pem.to_owned())])),
+                ..Secret::default()
+            };
+            roots(Some(&secret))
+        };
+        let authority = include_str!("../../openwhisk/apache/test_authority.pem");
+        assert!(matches!(read(authority), Some(Roots::Given(_))));
+        assert!(read("no certificate").is_none());
+        // None is asked for.
+        assert!(matches!(read("\n"), Some(Roots::System)));
+        assert!(matches!(roots(None), Some(Roots::System)));
+    }
 }

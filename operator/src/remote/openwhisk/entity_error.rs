@@ -6,6 +6,7 @@ use millrace_contract::Invalid;
 
 use super::error::{Class, WhiskError};
 use crate::controller::Failure;
+use crate::remote::code::{CodeError, SourceError};
 use crate::remote::release;
 use crate::remote::resident::KubernetesError;
 
@@ -26,6 +27,9 @@ pub enum EntityError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Code from elsewhere cannot be had; what is installed stays.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// OpenWhisk cannot be asked, or failed.
     #[error(transparent)]
     Whisk(#[from] WhiskError),
@@ -39,12 +43,22 @@ pub enum EntityError {
     },
 }
 
+impl From<SourceError> for EntityError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Invalid(invalid) => Self::Invalid(invalid),
+            SourceError::Kubernetes(error) => Self::Kubernetes(error),
+        }
+    }
+}
+
 impl Failure for EntityError {
     fn reason(&self) -> &'static str {
         match self {
             EntityError::Kubernetes(_) => "KubernetesFailed",
             EntityError::Invalid(_) => "Invalid",
             EntityError::Builtin { .. } => "BuiltinUnreadable",
+            EntityError::Code(error) => error.reason(),
             EntityError::Whisk(error) => match error.class() {
                 Some(Class::Unauthorized) => "KeyRefused",
                 Some(_) => "OpenWhiskFailed",
@@ -59,6 +73,7 @@ impl Failure for EntityError {
             // Often what is missing comes a moment later: a Secret made by somebody else.
             EntityError::Invalid(_) => Duration::from_secs(5),
             EntityError::Kubernetes(_) | EntityError::Removal { .. } => Duration::from_secs(3),
+            EntityError::Code(error) => error.retry_after(),
             EntityError::Whisk(_) => Duration::from_secs(10),
             EntityError::Builtin { .. } => Duration::from_secs(60),
         }

@@ -6,8 +6,10 @@ mod client;
 pub mod entity;
 mod entity_error;
 mod error;
+pub mod invokers;
 mod model;
 mod parameters;
+pub mod subjects;
 pub mod volume;
 
 pub use bound::{Difference, key_values, parameter_differences};

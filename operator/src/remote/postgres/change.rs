@@ -29,6 +29,8 @@ pub struct WantedRole {
     pub name: String,
     /// Whether it logs in.
     pub login: bool,
+    /// Whether it may read the whole server as base backups do.
+    pub replication: bool,
     /// How many connections it may have; -1 for any number.
     pub connection_limit: i32,
     /// Its password, if it logs in.
@@ -73,6 +75,8 @@ pub struct Wanted {
     pub former_databases: BTreeSet<String>,
     /// Roles that were taken out and are to go.
     pub former_roles: BTreeSet<String>,
+    /// Whether there is an archive of the log, of which more has to be known.
+    pub archives: bool,
 }
 
 impl Wanted {
@@ -238,6 +242,7 @@ pub fn diff(wanted: &Wanted, observed: &Observed) -> Plan<Change> {
 
 fn differs(wanted: &WantedRole, seen: &ObservedRole) -> bool {
     wanted.login != seen.login
+        || wanted.replication != seen.replication
         || wanted.connection_limit != seen.connection_limit
         || seen.is_privileged
 }

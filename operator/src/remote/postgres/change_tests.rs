@@ -17,6 +17,7 @@ fn role(name: &str, login: bool, member_of: &[&str]) -> WantedRole {
     WantedRole {
         name: name.into(),
         login,
+        replication: false,
         connection_limit: -1,
         password: login.then(|| "hidden".into()),
         member_of: set(member_of),
@@ -51,6 +52,7 @@ fn empty() -> Observed {
 fn settled() -> Observed {
     let seen = |login, member_of: &[&str]| ObservedRole {
         login,
+        replication: false,
         connection_limit: -1,
         is_privileged: false,
         password_fits: login,

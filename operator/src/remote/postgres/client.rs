@@ -81,7 +81,7 @@ impl Login {
             address: address(),
             problem,
         };
-        let tls = MakeRustlsConnect::new(self.tls().map_err(unreachable)?);
+        let tls = MakeRustlsConnect::new(trusting(&self.authorities).map_err(unreachable)?);
         let mut config = Config::new();
         config
             .host(&self.host)
@@ -108,20 +108,21 @@ impl Login {
         });
         Ok(Session { client, connection })
     }
+}
 
-    fn tls(&self) -> Result<ClientConfig, String> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(self.authorities.as_bytes()) {
-            let certificate = certificate.map_err(|error| format!("ca.crt: {error}"))?;
-            roots
-                .add(certificate)
-                .map_err(|error| format!("ca.crt: {error}"))?;
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        Ok(ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth())
+/// TLS with servers whose certificates are of these authorities, in PEM.
+pub(crate) fn trusting(authorities: &str) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
+        let certificate = certificate.map_err(|error| format!("ca.crt: {error}"))?;
+        roots
+            .add(certificate)
+            .map_err(|error| format!("ca.crt: {error}"))?;
     }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }

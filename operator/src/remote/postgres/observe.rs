@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::activity::{self, Activity};
+use super::archive::{self, Archive, Restored};
 use super::change::{Read, Wanted};
 use super::client::{Login, Session};
 use super::error::PostgresError;
@@ -15,7 +17,9 @@ pub struct ObservedRole {
     pub login: bool,
     /// How many connections it may have.
     pub connection_limit: i32,
-    /// Whether it has rights over the whole server.
+    /// Whether it may make base backups and copies of the server.
+    pub replication: bool,
+    /// Whether it has other rights over the whole server.
     pub is_privileged: bool,
     /// Whether its password is the one that is asked for.
     pub password_fits: bool,
@@ -39,6 +43,8 @@ pub struct ObservedDatabase {
 pub struct Observed {
     /// Its version, for example `15.14`.
     pub version: String,
+    /// What it does.
+    pub activity: Activity,
     /// Bytes of all databases and of the log.
     pub used_bytes: u64,
     /// Whether the file of its certificate is newer than what it has loaded.
@@ -51,6 +57,10 @@ pub struct Observed {
     pub databases: BTreeMap<String, ObservedDatabase>,
     /// What is asked for and can be read wholly.
     pub reads: BTreeSet<Read>,
+    /// The archive of the log, where one is asked for.
+    pub archive: Option<Archive>,
+    /// What the cluster was restored from, if it was.
+    pub restored: Option<Restored>,
 }
 
 const SERVER: &str = "
@@ -58,13 +68,15 @@ SELECT split_part(current_setting('server_version'), ' ', 1),
        (SELECT sum(pg_database_size(oid)) FROM pg_database)::int8
          + (SELECT coalesce(sum(size), 0) FROM pg_ls_waldir())::int8,
        pg_conf_load_time() < (pg_stat_file(current_setting('ssl_cert_file'))).modification,
-       (SELECT array_agg(name::text) FROM pg_available_extensions)";
+       (SELECT array_agg(name::text) FROM pg_available_extensions),
+       pg_read_file('millrace-restored', 0, 1000, true)";
 
 const ROLES: &str = "
 SELECT a.rolname::text, a.rolcanlogin, a.rolconnlimit,
-       a.rolsuper OR a.rolcreatedb OR a.rolcreaterole OR a.rolreplication OR a.rolbypassrls,
+       a.rolsuper OR a.rolcreatedb OR a.rolcreaterole OR a.rolbypassrls,
        a.rolpassword,
-       array(SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE m.member = a.oid)
+       array(SELECT r.rolname::text FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE m.member = a.oid),
+       a.rolreplication
 FROM pg_authid a";
 
 const DATABASES: &str =
@@ -93,7 +105,11 @@ WHERE r.rolname = ANY($1) AND n.nspname = ANY($2)
 pub(super) async fn observe(login: &Login, wanted: &Wanted) -> Result<Observed, PostgresError> {
     let admin = login.connect(ADMIN).await?;
     let mut observed = server(&admin).await?;
+    observed.activity = activity::observe(&admin).await?;
     observed.roles = roles(&admin, wanted).await?;
+    if wanted.archives {
+        observed.archive = Some(archive::observe(&admin).await?);
+    }
     let rows = admin.query(DATABASES, &[]).await;
     for row in rows.map_err(PostgresError::doing("list databases"))? {
         let (name, owner) = (row.get(0), row.get(1));
@@ -140,6 +156,9 @@ async fn server(admin: &Session) -> Result<Observed, PostgresError> {
         version: row.get(0),
         used_bytes: used.and_then(|used| u64::try_from(used).ok()).unwrap_or(0),
         certificate_is_stale: row.get::<_, Option<bool>>(2).unwrap_or(false),
+        restored: row
+            .get::<_, Option<String>>(4)
+            .and_then(|told| serde_json::from_str(&told).ok()),
         available_extensions: set(row.get::<_, Option<Vec<String>>>(3).unwrap_or_default()),
         ..Observed::default()
     })
@@ -165,6 +184,7 @@ async fn roles(
             is_privileged: row.get(3),
             password_fits,
             member_of: set(row.get(5)),
+            replication: row.get(6),
         };
         (name, role)
     };

@@ -68,9 +68,14 @@ fn role_statement(verb: &str, role: &str, wanted: &Wanted) -> Vec<String> {
     let found = wanted.roles.iter().find(|one| one.name == role);
     let text = |wanted: &WantedRole| {
         let login = if wanted.login { "LOGIN" } else { "NOLOGIN" };
+        let replication = if wanted.replication {
+            "REPLICATION"
+        } else {
+            "NOREPLICATION"
+        };
         let (name, limit) = (identifier(role), wanted.connection_limit);
         format!(
-            "{verb} ROLE {name} WITH {login} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT {limit}"
+            "{verb} ROLE {name} WITH {login} NOSUPERUSER NOCREATEDB NOCREATEROLE {replication} NOBYPASSRLS CONNECTION LIMIT {limit}"
         )
     };
     found.map(text).into_iter().collect()

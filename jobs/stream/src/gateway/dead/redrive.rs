@@ -7,6 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Uri};
 use jiff::Timestamp;
+use millrace_contract::audit::Action;
 use millrace_contract::cloudevent::CloudEvent;
 use millrace_contract::{
     Alert, DeadLetter, Invalid, Kept, Payload, VehicleEvent, check_time, codec, topics,
@@ -19,10 +20,8 @@ use super::{Id, fetch, letter_of, not_whole, unavailable};
 use crate::connect::ConnectError;
 use crate::gateway::access::{Role, require};
 use crate::gateway::answer::Refused;
-use crate::gateway::audit::{Action, Entry};
 use crate::gateway::event::Event;
-use crate::gateway::http::Sender;
-use crate::gateway::ingest::{SOURCE, StoreError};
+use crate::gateway::ingest::{SOURCE, Sender, StoreError, trace_of};
 use crate::gateway::intake::{Judged, Rejected};
 use crate::gateway::metrics::Channel;
 use crate::gateway::{Gateway, audit, query};
@@ -78,7 +77,7 @@ pub async fn redrive(
     let letter = letter_of(&record, id)?;
     let back = prepare(&gateway, id, &letter).await?;
     let vehicle = letter.vehicle.as_deref();
-    let entry = Entry::of_letter(role, Action::Redrive, &name, vehicle);
+    let entry = audit::of_letter(role, Action::Redrive, &name, vehicle);
     audit::write(&gateway, &entry).await?;
     let to = match write(&gateway, &name, back).await {
         Ok(to) => to,
@@ -90,7 +89,7 @@ pub async fn redrive(
             )));
         }
         Err(Failed::Undone(error)) => {
-            let entry = Entry::of_letter(role, Action::RedriveFailed, &name, vehicle);
+            let entry = audit::of_letter(role, Action::RedriveFailed, &name, vehicle);
             if audit::write(&gateway, &entry).await.is_err() {
                 tracing::warn!(id = name, "a redrive failed and is recorded as done");
             }
@@ -295,9 +294,10 @@ async fn put<E: Event>(
         vehicle,
         channel,
         since: Instant::now(),
+        trace: trace_of(None),
     };
     let room = ingest.room_now(sender.name(), &judged)?;
-    let line = ingest.put_in_line(vehicle, channel, b"", judged, room, sender.since)?;
+    let line = ingest.put_in_line(sender, b"", judged, room)?;
     ingest.acknowledged(line, channel).await?;
     Ok(E::TOPIC.to_owned())
 }

@@ -14,7 +14,7 @@ use super::{Cutoff, LONGEST_SILENCE_SECONDS, Peer};
 use crate::gateway::Gateway;
 use crate::gateway::credentials::AuthError;
 use crate::gateway::downlink::Command;
-use crate::gateway::ingest::StoreError;
+use crate::gateway::ingest::{StoreError, trace_of};
 
 /// CONNECT.
 pub(super) async fn handshake(
@@ -56,7 +56,8 @@ pub(super) async fn publish(session: Session<Peer>, packet: Publish) -> Result<(
     // many before it has one.
     loop {
         session.throttle().lifted().await;
-        match session.publish(packet.publish_topic(), &payload).await {
+        let published = session.publish(packet.publish_topic(), &payload, trace_of(None));
+        match published.await {
             Err(Cutoff::Store(StoreError::Throttled { .. })) => {}
             result => return result.map(|_| ()),
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use millrace_contract::Notification;
+use millrace_contract::{Notification, trace};
 use ntex::util::{ByteString, Bytes};
 use ntex_mqtt::v5::codec::{
     ConnectAck, ConnectAckReason, Disconnect, DisconnectReasonCode, PublishAckReason,
@@ -20,7 +20,7 @@ use super::{Cutoff, LONGEST_SILENCE_SECONDS, Peer, summary};
 use crate::gateway::Gateway;
 use crate::gateway::credentials::AuthError;
 use crate::gateway::downlink::{Command, Cut};
-use crate::gateway::ingest::StoreError;
+use crate::gateway::ingest::{StoreError, trace_of};
 
 // What has no answer of its own closes the connection.
 impl TryFrom<Cutoff> for PublishAck {
@@ -85,7 +85,12 @@ pub(super) async fn handshake(
 /// PUBLISH.
 pub(super) async fn publish(session: Session<Peer>, packet: Publish) -> Result<PublishAck, Cutoff> {
     let payload = packet.read_all().await.map_err(|_| Cutoff::Payload)?;
-    let stored = session.publish(packet.publish_topic(), &payload).await?;
+    let properties = &packet.packet().properties.user_properties;
+    let told = properties.iter().find(|(name, _)| &**name == trace::NAME);
+    let trace = trace_of(told.map(|(_, text)| &**text));
+    let stored = session
+        .publish(packet.publish_topic(), &payload, trace)
+        .await?;
     Ok(match summary(&stored) {
         None => packet.ack(),
         Some(why) => {

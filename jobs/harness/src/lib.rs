@@ -5,19 +5,38 @@
 //! written, because the server takes what it has read by then as the activation's log.
 //! With an argument the same binary serves a single activation instead: the argument is the
 //! input, the last line of standard output the answer (the protocol of `--native` actions).
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Input {
+//!     number: i64,
+//! }
+//!
+//! #[derive(serde::Serialize)]
+//! struct Output {
+//!     double: i64,
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     millrace_harness::run(|input: Input| match input.number.checked_mul(2) {
+//!         Some(double) => Ok(Output { double }),
+//!         None => Err(format!("number: {}: is too large; give less", input.number)),
+//!     })
+//! }
+//! ```
 
+use std::fmt::Display;
 use std::fs::OpenOptions;
 use std::io::{self, BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-
-use crate::ActionError;
 
 /// Where an ActionLoop child finds its answer channel. Opening the path instead of adopting
 /// the number needs no unsafe code, and works for the pipe that every server passes.
@@ -35,25 +54,21 @@ pub struct Context {
     /// The activation's id, empty when the server names none.
     pub activation_id: String,
     /// The moment at which the server gives up on this activation.
-    pub deadline: Option<Timestamp>,
+    pub deadline: Option<SystemTime>,
 }
 
 impl Context {
     /// Time left until the deadline; `None` when there is none.
-    pub fn remaining(&self, now: Timestamp) -> Option<Duration> {
-        self.deadline.map(|deadline| {
-            let milliseconds = deadline
-                .as_millisecond()
-                .saturating_sub(now.as_millisecond());
-            Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
-        })
+    pub fn remaining(&self, now: SystemTime) -> Option<Duration> {
+        let left = |deadline: SystemTime| deadline.duration_since(now).unwrap_or(Duration::ZERO);
+        self.deadline.map(left)
     }
 
     fn of(envelope: &Value) -> Self {
         // The server sends milliseconds as a string; a number is taken as well.
         let deadline = match envelope.get("deadline") {
-            Some(Value::String(text)) => text.parse::<i64>().ok(),
-            Some(Value::Number(number)) => number.as_i64(),
+            Some(Value::String(text)) => text.parse::<u64>().ok(),
+            Some(Value::Number(number)) => number.as_u64(),
             _ => None,
         };
         Self {
@@ -62,17 +77,19 @@ impl Context {
                 .and_then(Value::as_str)
                 .unwrap_or_default()
                 .to_owned(),
-            deadline: deadline
-                .and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok()),
+            deadline: deadline.and_then(|milliseconds| {
+                UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
+            }),
         }
     }
 }
 
 /// Runs an action that needs nothing but its input. See [`run_with_context`].
-pub fn run<I, O>(action: impl Fn(I) -> Result<O, ActionError>) -> ExitCode
+pub fn run<I, O, E>(action: impl Fn(I) -> Result<O, E>) -> ExitCode
 where
     I: DeserializeOwned,
     O: Serialize,
+    E: Display,
 {
     run_with_context(|input, _| action(input))
 }
@@ -81,10 +98,11 @@ where
 ///
 /// Answers `{"error": …}` for input that does not fit, for an `Err` and for a panic; the process
 /// goes on afterwards. Fails only when it was started by something that is no server.
-pub fn run_with_context<I, O>(action: impl Fn(I, &Context) -> Result<O, ActionError>) -> ExitCode
+pub fn run_with_context<I, O, E>(action: impl Fn(I, &Context) -> Result<O, E>) -> ExitCode
 where
     I: DeserializeOwned,
     O: Serialize,
+    E: Display,
 {
     match std::env::args().nth(1).as_deref() {
         Some("--version" | "-V") => {
@@ -104,14 +122,15 @@ where
 }
 
 /// One activation from an argument; the exit status tells a shell what the answer tells a server.
-fn one_shot<I, O>(action: &impl Fn(I, &Context) -> Result<O, ActionError>, input: &str) -> ExitCode
+fn one_shot<I, O, E>(action: &impl Fn(I, &Context) -> Result<O, E>, input: &str) -> ExitCode
 where
     I: DeserializeOwned,
     O: Serialize,
+    E: Display,
 {
     let answer = match serde_json::from_str::<Value>(input) {
         Ok(value) => guarded(action, value, &Context::default()),
-        Err(error) => failure(&ActionError::Shape(error.to_string())),
+        Err(error) => failure(&Fault::Shape(error.to_string())),
     };
     println!("{answer}");
     if answer.get("error").is_some() {
@@ -121,10 +140,11 @@ where
     }
 }
 
-fn serve<I, O>(action: &impl Fn(I, &Context) -> Result<O, ActionError>) -> ExitCode
+fn serve<I, O, E>(action: &impl Fn(I, &Context) -> Result<O, E>) -> ExitCode
 where
     I: DeserializeOwned,
     O: Serialize,
+    E: Display,
 {
     let opened = OpenOptions::new()
         .write(true)
@@ -156,8 +176,8 @@ where
 ///
 /// # Errors
 /// When reading an activation or writing an answer fails.
-pub fn serve_lines<I, O>(
-    action: &impl Fn(I, &Context) -> Result<O, ActionError>,
+pub fn serve_lines<I, O, E>(
+    action: &impl Fn(I, &Context) -> Result<O, E>,
     mut lines: impl BufRead,
     mut answers: impl Write,
     acknowledge: bool,
@@ -165,6 +185,7 @@ pub fn serve_lines<I, O>(
 where
     I: DeserializeOwned,
     O: Serialize,
+    E: Display,
 {
     if acknowledge {
         answers.write_all(b"{\"ok\":true}\n")?;
@@ -187,7 +208,7 @@ where
                     .map_or_else(|| json!({}), Value::take);
                 guarded(action, value, &context)
             }
-            Err(error) => failure(&ActionError::Shape(error.to_string())),
+            Err(error) => failure(&Fault::Shape(error.to_string())),
         };
         io::stdout().flush()?;
         io::stderr().flush()?;
@@ -200,20 +221,21 @@ where
 }
 
 /// Runs the action on one input; whatever happens becomes a JSON object.
-fn guarded<I, O>(
-    action: &impl Fn(I, &Context) -> Result<O, ActionError>,
+fn guarded<I, O, E>(
+    action: &impl Fn(I, &Context) -> Result<O, E>,
     value: Value,
     context: &Context,
 ) -> Value
 where
     I: DeserializeOwned,
     O: Serialize,
+    E: Display,
 {
-    let outcome = catch_unwind(AssertUnwindSafe(|| -> Result<Value, ActionError> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| -> Result<Value, String> {
         let input = serde_json::from_value::<I>(value)
-            .map_err(|error| ActionError::Shape(error.to_string()))?;
-        let output = action(input, context)?;
-        serde_json::to_value(output).map_err(|error| ActionError::Encode(error.to_string()))
+            .map_err(|error| Fault::Shape(error.to_string()).to_string())?;
+        let output = action(input, context).map_err(|error| error.to_string())?;
+        serde_json::to_value(output).map_err(|error| Fault::Encode(error.to_string()).to_string())
     }));
     match outcome {
         Ok(Ok(answer)) => answer,
@@ -227,96 +249,37 @@ where
                 .map(|text| (*text).to_owned())
                 .or_else(|| payload.downcast_ref::<String>().cloned())
                 .unwrap_or_else(|| "no message".to_owned());
-            failure(&ActionError::Panicked(text))
+            failure(&Fault::Panicked(text))
         }
     }
 }
 
-fn failure(error: &ActionError) -> Value {
+fn failure(error: &impl Display) -> Value {
     json!({ "error": error.to_string() })
 }
 
-#[cfg(test)]
-mod tests {
-    use serde::Deserialize;
+/// What goes wrong around an action.
+enum Fault {
+    /// The input is no JSON of the action's shape.
+    Shape(String),
+    /// The action panicked, which is a fault of its own.
+    Panicked(String),
+    /// The answer cannot be written as JSON.
+    Encode(String),
+}
 
-    use super::*;
-
-    #[derive(Deserialize)]
-    struct Number {
-        number: i64,
-    }
-
-    fn double(input: Number, context: &Context) -> Result<Value, ActionError> {
-        match input.number {
-            0 => panic!("zero"),
-            n if n < 0 => Err(ActionError::input(
-                "number",
-                n,
-                "is negative",
-                "give 1 or more",
-            )),
-            n => Ok(json!({ "double": n * 2, "id": context.activation_id })),
+impl Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Shape(problem) => write!(
+                f,
+                "input: {problem}; send the object that the action's documentation describes"
+            ),
+            Self::Panicked(problem) => write!(
+                f,
+                "the action panicked: {problem}; this is a fault in the action, please report it with its input"
+            ),
+            Self::Encode(problem) => write!(f, "the answer could not be encoded: {problem}"),
         }
-    }
-
-    fn answers(input: &str, acknowledge: bool) -> Vec<String> {
-        let mut out = Vec::new();
-        serve_lines(&double, input.as_bytes(), &mut out, acknowledge).unwrap();
-        String::from_utf8(out)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
-    }
-
-    #[test]
-    fn answers_one_line_per_activation_whatever_happens() {
-        let input = concat!(
-            "{\"value\":{\"number\":2},\"activation_id\":\"a\"}\n",
-            "{\"value\":{\"number\":-1}}\n",
-            "{\"value\":{\"number\":0}}\n",
-            "\n",
-            "{\"value\":{\"other\":0}}\n",
-            "garbage\n",
-            "{\"value\":{\"number\":3}}\n",
-        );
-        let answers = answers(input, false);
-        assert_eq!(answers.len(), 6, "{answers:?}");
-        assert_eq!(answers[0], r#"{"double":4,"id":"a"}"#);
-        assert_eq!(
-            answers[1],
-            r#"{"error":"number: -1: is negative; give 1 or more"}"#
-        );
-        assert!(answers[2].contains("panicked: zero"), "{}", answers[2]);
-        assert!(
-            answers[3].contains("missing field `number`"),
-            "{}",
-            answers[3]
-        );
-        assert!(
-            answers[4].starts_with(r#"{"error":"input: "#),
-            "{}",
-            answers[4]
-        );
-        assert_eq!(answers[5], r#"{"double":6,"id":""}"#);
-    }
-
-    #[test]
-    fn acknowledges_first_when_asked() {
-        let answers = answers("{\"value\":{\"number\":1}}\n", true);
-        assert_eq!(answers, [r#"{"ok":true}"#, r#"{"double":2,"id":""}"#]);
-    }
-
-    #[test]
-    fn reads_the_deadline_as_text_or_number() {
-        let text = Context::of(&json!({ "deadline": "1500", "activation_id": "x" }));
-        let number = Context::of(&json!({ "deadline": 1500 }));
-        assert_eq!(text.deadline, number.deadline);
-        let now = Timestamp::from_millisecond(1000).unwrap();
-        assert_eq!(text.remaining(now), Some(Duration::from_millis(500)));
-        let late = Timestamp::from_millisecond(9000).unwrap();
-        assert_eq!(text.remaining(late), Some(Duration::ZERO));
-        assert_eq!(Context::of(&json!({})).remaining(now), None);
     }
 }

@@ -1,0 +1,356 @@
+//! The objects of a cluster. Pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{
+    Affinity, ConfigMap, Container, EnvVar, EnvVarSource, KeyToPath, PersistentVolumeClaim,
+    PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSpec, Secret,
+    SecretKeySelector, SecretVolumeSource, Service, ServiceSpec, Volume, VolumeMount,
+};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::api::ApiResource;
+
+use super::files::{self, DATA, FILES, HDFS, PASSWORD, POSTGRES, SEGMENTS};
+use super::roles::{Role, RoleKind};
+use super::validate::{DeepStorage, Hdfs, Metadata, Postgres, ValidatedDruid};
+use super::{COMPONENT, ROLE_LABEL, binding_name};
+use crate::pods::{self, Servers};
+use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
+
+/// Name of the volume claim template.
+pub(super) const VOLUME: &str = "data";
+/// Seconds that a server has to end; a worker lets its tasks write what they have read.
+const GRACE_SECONDS: i64 = 90;
+
+/// Every kind that [`build`] makes.
+#[must_use]
+pub fn kinds() -> Vec<ApiResource> {
+    vec![
+        ApiResource::erase::<ConfigMap>(&()),
+        ApiResource::erase::<Service>(&()),
+        ApiResource::erase::<Secret>(&()),
+        ApiResource::erase::<PodDisruptionBudget>(&()),
+        ApiResource::erase::<NetworkPolicy>(&()),
+        ApiResource::erase::<StatefulSet>(&()),
+    ]
+}
+
+/// All objects of a cluster.
+///
+/// # Errors
+/// An object cannot be written as JSON, or overrides are not in the form of a pod template.
+pub fn build(druid: &ValidatedDruid) -> Result<Resources<Prepared>, Error> {
+    let owner = &druid.owner;
+    let mut resources = Resources::new();
+    let files: Vec<_> = druid
+        .roles
+        .iter()
+        .map(|role| files::files(druid, role))
+        .collect();
+    for (role, files) in druid.roles.iter().zip(&files) {
+        resources.add(&ConfigMap {
+            metadata: owner.meta(role.files_name(), COMPONENT),
+            data: Some(files.clone()),
+            ..ConfigMap::default()
+        })?;
+    }
+    resources.add(&names(druid))?;
+    for role in druid.roles.iter().filter(|role| role.kind.has_service()) {
+        resources.add(&service(druid, role))?;
+    }
+    resources.add(&binding(druid))?;
+    for role in &druid.roles {
+        resources.add(&pods::disruption_budget(
+            owner.meta(role.set.clone(), COMPONENT),
+            selector(druid, role),
+            1,
+        ))?;
+    }
+    for (role, files) in druid.roles.iter().zip(&files) {
+        resources.add(&stateful_set(druid, role, files)?)?;
+    }
+    Ok(resources)
+}
+
+fn nodes_name(druid: &ValidatedDruid) -> String {
+    format!("{}-nodes", druid.owner.name)
+}
+
+/// The labels that find the pods of a role.
+fn selector(druid: &ValidatedDruid, role: &Role) -> BTreeMap<String, String> {
+    let name = Some(role.kind.name());
+    druid.owner.pool_selector(COMPONENT, ROLE_LABEL, name)
+}
+
+/// Names for the pods of all StatefulSets.
+fn names(druid: &ValidatedDruid) -> Service {
+    let ports = druid.roles.iter();
+    let ports = ports.map(|role| pods::service_port(role.kind.name(), role.kind.port()));
+    pods::names_of_pods(
+        druid.owner.meta(nodes_name(druid), COMPONENT),
+        druid.owner.selector(COMPONENT),
+        ports.collect(),
+    )
+}
+
+fn service(druid: &ValidatedDruid, role: &Role) -> Service {
+    let port = pods::service_port(role.kind.name(), role.kind.port());
+    Service {
+        metadata: druid.owner.meta(role.set.clone(), COMPONENT),
+        spec: Some(ServiceSpec {
+            selector: Some(selector(druid, role)),
+            ports: Some(vec![port]),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// Connection details (Service Binding): `uri` leads to what a DruidIngestion asks for.
+fn binding(druid: &ValidatedDruid) -> Secret {
+    let front = match druid.role(RoleKind::Router) {
+        Some(_) => RoleKind::Router,
+        None => RoleKind::Coordinator,
+    };
+    let (name, namespace) = (&druid.owner.name, &druid.owner.namespace);
+    Secret {
+        metadata: druid.owner.meta(binding_name(name), COMPONENT),
+        type_: Some("servicebinding.io/druid".into()),
+        data: Some(pods::secret_data([
+            ("type", "druid".to_owned()),
+            ("provider", "millrace".to_owned()),
+            ("host", format!("{}.{namespace}.svc", front.set(name))),
+            ("port", front.port().to_string()),
+            ("uri", druid.uri(front)),
+            ("broker-uri", druid.uri(RoleKind::Broker)),
+        ])),
+        ..Secret::default()
+    }
+}
+
+fn stateful_set(
+    druid: &ValidatedDruid,
+    role: &Role,
+    files: &BTreeMap<String, String>,
+) -> Result<StatefulSet, Error> {
+    let owner = &druid.owner;
+    let mut labels = owner.labels(COMPONENT);
+    labels.insert(ROLE_LABEL.into(), role.kind.name().into());
+    let login = match (&druid.metadata, role.kind) {
+        (Metadata::Postgres(postgres), RoleKind::Coordinator) => Some(&postgres.login),
+        _ => None,
+    };
+    let overrides = role.pod_overrides.iter();
+    let claims: Vec<PersistentVolumeClaim> = role
+        .storage
+        .iter()
+        .map(|size| storage::template(owner, COMPONENT, VOLUME, size))
+        .collect();
+    let set = pods::stateful_set(Servers {
+        metadata: owner.meta(role.set.clone(), COMPONENT),
+        replicas: if druid.stopped { 0 } else { role.replicas },
+        service_name: nodes_name(druid),
+        selector: selector(druid, role),
+        labels,
+        // A new password is read at a start.
+        config: fingerprint(&(Some(files), login)),
+        annotations: BTreeMap::new(),
+        pod: pod(druid, role),
+        overrides: overrides
+            .map(|(field, overrides)| (field.as_str(), overrides))
+            .collect(),
+        live_claims: &role.live_templates,
+        claims,
+        deletion_policy: druid.deletion_policy,
+    })?;
+    Ok(set)
+}
+
+fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
+    let kind = role.kind;
+    let mut volumes = vec![pods::config_volume("files", &role.files_name())];
+    let mut mounts: Vec<VolumeMount> = vec![pods::read_only_mount("files", FILES)];
+    let mut environment = Vec::new();
+    if role.storage.is_some() {
+        mounts.push(pods::mount(VOLUME, DATA));
+    }
+    let mut together = None;
+    match &druid.deep_storage {
+        DeepStorage::Hdfs(hdfs) if kind.uses_deep_storage() => {
+            volumes.push(sites(hdfs));
+            mounts.push(pods::read_only_mount("hdfs", HDFS));
+            environment.push(pods::env("HADOOP_USER_NAME", hdfs.user.clone()));
+        }
+        DeepStorage::Volume(_) if kind.uses_deep_storage() || kind == RoleKind::Coordinator => {
+            volumes.push(shared(druid));
+            mounts.push(pods::mount("segments", SEGMENTS));
+            together = Some(beside(druid));
+        }
+        DeepStorage::Hdfs(_) | DeepStorage::Volume(_) => {}
+    }
+    if let (Metadata::Postgres(postgres), RoleKind::Coordinator) = (&druid.metadata, kind) {
+        environment.push(password(postgres));
+        if postgres.has_authority {
+            volumes.push(keys("postgres", &postgres.binding, &["ca.crt"]));
+            mounts.push(pods::read_only_mount("postgres", POSTGRES));
+        }
+    }
+    let container = Container {
+        name: "druid".into(),
+        image: Some(druid.image.clone()),
+        command: Some(vec!["bash".into(), format!("{FILES}/start.sh")]),
+        env: Some(environment).filter(|environment| !environment.is_empty()),
+        ports: Some(vec![pods::port(kind.name(), kind.port())]),
+        resources: Some(pods::resources(Some(&role.resources), kind.memory(), "50m")),
+        // No liveness: a server that waits for others must not be killed for it, and the JVM ends by itself when it cannot go on.
+        readiness_probe: Some(pods::http_probe(kind.ready_at(), kind.port(), 3, 3)),
+        volume_mounts: Some(mounts),
+        ..Container::default()
+    };
+    let mut pod = pods::pod(container, volumes, GRACE_SECONDS);
+    if role.replicas > 1 {
+        pods::spread(&mut pod, selector(druid, role));
+    }
+    pod.affinity = together;
+    pod
+}
+
+/// A volume of some keys of a Secret, of those that it has.
+fn keys(volume: &str, secret: &str, keys: &[&str]) -> Volume {
+    let items = keys.iter().map(|key| KeyToPath {
+        key: (*key).to_owned(),
+        path: (*key).to_owned(),
+        mode: None,
+    });
+    Volume {
+        name: volume.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.into()),
+            default_mode: Some(0o440),
+            items: Some(items.collect()),
+            optional: Some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// What every client of HDFS reads. All keys: of an HDFS that somebody else runs some may be missing.
+fn sites(hdfs: &Hdfs) -> Volume {
+    pods::secret_volume("hdfs", &hdfs.binding)
+}
+
+fn shared(druid: &ValidatedDruid) -> Volume {
+    Volume {
+        name: "segments".into(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: druid.segments_name(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    }
+}
+
+/// On one node, where the volume that they share is.
+fn beside(druid: &ValidatedDruid) -> Affinity {
+    Affinity {
+        pod_affinity: Some(PodAffinity {
+            required_during_scheduling_ignored_during_execution: Some(vec![PodAffinityTerm {
+                topology_key: "kubernetes.io/hostname".into(),
+                label_selector: Some(LabelSelector {
+                    match_labels: Some(druid.owner.selector(COMPONENT)),
+                    ..LabelSelector::default()
+                }),
+                ..PodAffinityTerm::default()
+            }]),
+            ..PodAffinity::default()
+        }),
+        ..Affinity::default()
+    }
+}
+
+fn password(postgres: &Postgres) -> EnvVar {
+    EnvVar {
+        name: PASSWORD.into(),
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: postgres.binding.clone(),
+                key: "password".into(),
+                optional: None,
+            }),
+            ..EnvVarSource::default()
+        }),
+        ..EnvVar::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::{large, small, valid};
+    use super::*;
+    use crate::reconcile::restarts::CONFIG;
+
+    // The files have snapshots of their own.
+    fn without_files(druid: &ValidatedDruid) -> String {
+        let built = build(druid).unwrap().to_yaml().unwrap();
+        let parts = built.split("---\n");
+        let rest: Vec<&str> = parts
+            .filter(|part| !part.contains("kind: ConfigMap") && !part.is_empty())
+            .collect();
+        rest.join("---\n")
+    }
+
+    #[test]
+    fn the_objects_of_the_smallest() {
+        insta::assert_snapshot!(without_files(&valid(small())));
+    }
+
+    #[test]
+    fn the_objects_of_several_on_hdfs_and_postgres() {
+        insta::assert_snapshot!(without_files(&valid(large())));
+    }
+
+    fn hash(druid: &ValidatedDruid, kind: RoleKind) -> String {
+        let set: StatefulSet = build(druid).unwrap().get(&kind.set("d")).unwrap();
+        let template = set.spec.unwrap().template.metadata.unwrap();
+        template.annotations.unwrap()[CONFIG].clone()
+    }
+
+    #[test]
+    fn a_new_password_restarts_coordinators_alone() {
+        let before = valid(large());
+        let mut after = before.clone();
+        if let Metadata::Postgres(postgres) = &mut after.metadata {
+            postgres.login = "other".into();
+        }
+        for role in &before.roles {
+            let same = hash(&before, role.kind) == hash(&after, role.kind);
+            assert_eq!(same, role.kind != RoleKind::Coordinator, "{}", role.set);
+        }
+    }
+
+    #[test]
+    fn no_password_stands_in_what_is_built() {
+        assert!(
+            !build(&valid(large()))
+                .unwrap()
+                .to_yaml()
+                .unwrap()
+                .contains("hidden")
+        );
+    }
+
+    #[test]
+    fn a_stopped_cluster_has_no_pods_and_keeps_its_addresses() {
+        let mut spec = small();
+        spec["stopped"] = true.into();
+        let built = build(&valid(spec)).unwrap();
+        for kind in [RoleKind::Coordinator, RoleKind::Worker] {
+            let set: StatefulSet = built.get(&kind.set("d")).unwrap();
+            assert_eq!(set.spec.unwrap().replicas, Some(0));
+        }
+        assert!(built.get::<Service>("d-broker").is_some());
+    }
+}

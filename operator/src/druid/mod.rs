@@ -1,0 +1,47 @@
+//! DruidCluster: Apache Druid, which answers questions about events in SQL while they come in.
+
+pub mod build;
+pub mod crd;
+mod dereference;
+mod files;
+pub mod gate;
+mod inside;
+pub mod memory;
+mod reconcile;
+mod roles;
+mod rolling;
+mod status;
+pub mod validate;
+pub mod view;
+
+pub use files::FILES;
+pub use reconcile::Druids;
+pub use roles::{Node, Role, RoleKind};
+pub use validate::ValidatedDruid;
+
+/// The component's name in labels.
+pub const COMPONENT: &str = "druid";
+/// On the pods: what they do, see [`RoleKind::name`].
+pub const ROLE_LABEL: &str = "millrace.dev/druid-role";
+
+/// Port of a coordinator, which is the overlord too.
+pub const COORDINATOR_PORT: i32 = 8081;
+/// Port of a broker.
+pub const BROKER_PORT: i32 = 8082;
+/// Port of a historical.
+pub const HISTORICAL_PORT: i32 = 8083;
+/// Port of a worker.
+pub const WORKER_PORT: i32 = 8091;
+/// Port of the first task of a middle manager; each further one has the next.
+pub const TASK_PORT: i32 = 8100;
+/// Port of a router.
+pub const ROUTER_PORT: i32 = 8888;
+
+/// Whom files in HDFS belong to.
+pub const HDFS_USER: &str = "druid";
+
+/// Name of the Secret with the connection details of a cluster.
+#[must_use]
+pub fn binding_name(cluster: &str) -> String {
+    format!("{cluster}-binding")
+}

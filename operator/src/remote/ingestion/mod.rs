@@ -1,0 +1,12 @@
+//! DruidIngestion: supervisors inside a Druid.
+
+mod change;
+mod reconcile;
+mod remote;
+mod resolve;
+mod status;
+
+pub use change::{IngestionChange, Observed, WantedIngestion, diff};
+pub use reconcile::{FINALIZER, Ingestions, Trouble};
+pub use remote::{IngestionError, RemoteIngestion};
+pub use resolve::{addresses, check};
