@@ -272,14 +272,16 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     tokio::time::sleep(Duration::from_secs(35)).await;
     writer.wait_for(100).await;
     let gap = writer.longest(since);
-    members.api_server.hang(false).unwrap();
+    let meanwhile = timeline(&login.connect("scores").await.unwrap()).await;
+    assert_eq!(meanwhile, line, "nobody took over");
     println!("35 s without Kubernetes: rows are acknowledged, at most {gap:.1?} apart");
-    assert_eq!(members.wait_until_whole(&first, 2).await, last);
-    let after = timeline(&login.connect("scores").await.unwrap()).await;
-    assert_eq!(after, line, "nobody took over");
+    // With Kubernetes back the lease has run out, and on a busy machine another one may be the first to take it.
+    members.api_server.hang(false).unwrap();
+    members.wait_until_renewed(&first).await;
 
     let mut acknowledged = writer.end().await;
     acknowledged.extend(late.then_some(-1));
+    let last = members.wait_until_whole(&first, 2).await;
     for ordinal in 0..3 {
         let login = members.as_role(&first, ordinal, "score");
         let session = login.connect("scores").await.unwrap();
@@ -289,7 +291,6 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
             if lost == 0 {
                 break;
             }
-            assert!(Members::ordinal(&last) != ordinal, "{lost} rows are lost");
             assert!(Instant::now() < end, "p-{ordinal} lacks {lost} rows");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }

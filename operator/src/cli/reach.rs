@@ -14,6 +14,7 @@ use super::{Gateway, GatewayError, Place};
 use crate::job::HTTP_PORT;
 use crate::platform::crd::Platform;
 use crate::platform::gateway_secret_name;
+use crate::reconcile::secrets;
 
 /// What a token of the gateway opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,10 +196,8 @@ async fn token(
         .get(gateway)
         .await
         .map_err(refused(format!("Secret {namespace}/{gateway}")))?;
-    let value = secret.data.as_ref().and_then(|data| data.get(role.key()));
-    value
-        .map(|bytes| String::from_utf8_lossy(&bytes.0).trim().to_owned())
-        .filter(|token| !token.is_empty())
+    secrets::text(secret.data.as_ref(), role.key())
+        .map(str::to_owned)
         .ok_or_else(|| ReachError::Token {
             secret: format!("{namespace}/{gateway}"),
             key: role.key(),

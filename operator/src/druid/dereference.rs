@@ -17,7 +17,7 @@ use crate::hdfs::name_node_addresses;
 use crate::ingestion::crd::DruidIngestion;
 use crate::network::{self, Reach};
 use crate::rbac::Rule;
-use crate::reconcile::{Error, Owner, storage};
+use crate::reconcile::{self, Error, Owner, storage};
 use crate::remote::hdfs::directory::{Directory, ensure};
 use crate::topic::crd::KafkaTopic;
 use crate::types::GROUP;
@@ -98,10 +98,8 @@ pub(super) async fn dereference(context: &Context, cluster: &DruidCluster) -> Re
     };
     let [zookeeper, hdfs, postgres] = bindings(cluster);
     found.zookeeper = read(zookeeper).await?.and_then(|secret| {
-        let data = secret.data?;
-        let servers = data.get("connection-string")?;
-        let servers = String::from_utf8_lossy(&servers.0).trim().to_owned();
-        Some(servers).filter(|servers| !servers.is_empty())
+        let servers = reconcile::secrets::text(secret.data.as_ref(), "connection-string");
+        servers.map(str::to_owned)
     });
     found.hdfs = read(hdfs).await?;
     found.postgres = read(postgres).await?;

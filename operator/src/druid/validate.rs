@@ -11,6 +11,7 @@ use super::roles::{Node, Role, RoleKind, Tasks};
 use super::{HDFS_USER, memory::Needs};
 use crate::context::Images;
 use crate::job::lake;
+use crate::reconcile::secrets;
 use crate::reconcile::{Error, Owner};
 use crate::types::{DeletionPolicy, FreeForm, PodResources, Storage, Windows};
 
@@ -225,9 +226,7 @@ fn zookeeper_missing(spec: &DruidClusterSpec) -> Error {
 }
 
 fn text(secret: Option<&Secret>, key: &str) -> Option<String> {
-    let value = secret?.data.as_ref()?.get(key)?;
-    let text = String::from_utf8_lossy(&value.0).trim().to_owned();
-    (!text.is_empty()).then_some(text)
+    secrets::text(secret?.data.as_ref(), key).map(str::to_owned)
 }
 
 fn metadata(spec: &DruidClusterSpec, found: &Found) -> Result<Metadata, Error> {

@@ -9,6 +9,7 @@ use super::validate::Found;
 use crate::context::Context;
 use crate::network::{self, Reach};
 use crate::rbac::Rule;
+use crate::reconcile::secrets;
 use crate::reconcile::{Error, Owner, racks, storage};
 use crate::zookeeper;
 
@@ -78,12 +79,8 @@ async fn connection(
         .get_opt(secret)
         .await
         .map_err(Error::doing("reading the binding of the ZooKeeper"))?;
-    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
-    let servers = data.get("connection-string").map(|text| {
-        let text = String::from_utf8_lossy(&text.0);
-        text.trim().to_owned()
-    });
-    Ok(servers.filter(|servers| !servers.is_empty()))
+    let data = secret.and_then(|secret| secret.data);
+    Ok(secrets::text(data.as_ref(), "connection-string").map(str::to_owned))
 }
 
 /// How far the pods must reach: the ZooKeeper may be somebody else's.

@@ -6,6 +6,7 @@ use millrace_contract::archive::ArchiveConfig;
 
 use super::crd::{Compaction, JobLake, Retention};
 use crate::pods;
+use crate::reconcile::secrets;
 use crate::types::{FreeForm, PodResources, configuration};
 
 /// The directory of datasets where nobody names another, as `millrace-stream` has it.
@@ -131,14 +132,10 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<Found, 
             "make it with the keys type and uri, see to the HdfsCluster that makes it, or correct the name",
         );
     };
-    let text = |key: &str| {
-        let value = secret.data.as_ref()?.get(key)?;
-        let text = String::from_utf8_lossy(&value.0).trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    };
+    let text = |key: &str| secrets::text(secret.data.as_ref(), key);
     // The job finds its files by the type.
     match text("type") {
-        Some(type_) if type_ == "hdfs" => {}
+        Some("hdfs") => {}
         Some(type_) => {
             return refused(
                 format!("the Secret is of type {type_}"),
@@ -155,7 +152,7 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<Found, 
             "put hdfs://HOST:PORT or hdfs://NAMESERVICE into it",
         );
     };
-    let Some((address, path)) = split(&uri) else {
+    let Some((address, path)) = split(uri) else {
         return refused(
             format!("{uri} is no address of an HDFS"),
             "write hdfs://HOST:PORT or hdfs://NAMESERVICE into the Secret's key uri",
@@ -164,7 +161,7 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<Found, 
     Ok(Found {
         address,
         path,
-        username: text("username"),
+        username: text("username").map(str::to_owned),
     })
 }
 

@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
 
+use crate::reconcile::secrets;
+
 /// Checks that a Secret can be the binding of a MongoDB; `field` is where its name stands.
 ///
 /// # Errors
@@ -15,11 +17,7 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<(), Inv
             "make it with type: mongodb and uri, and where it needs them username, password, database and ca.crt",
         );
     };
-    let text = |key: &str| {
-        let bytes = secret.data.as_ref()?.get(key)?;
-        let text = std::str::from_utf8(&bytes.0).ok()?.trim();
-        (!text.is_empty()).then_some(text)
-    };
+    let text = |key: &str| secrets::text(secret.data.as_ref(), key);
     // Jobs find a binding by its type.
     match text("type") {
         Some("mongodb") => {}

@@ -13,6 +13,7 @@ use super::build::{COMPONENT, kinds};
 use super::crd::{OpenWhisk, OpenWhiskStatus};
 use crate::context::Context;
 use crate::controller::{Reconciled, status_of};
+use crate::reconcile::secrets;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::status::{AVAILABLE, PROGRESSING, set_condition};
 use crate::types::BindingStatus;
@@ -32,11 +33,7 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<String,
             "make it with the keys uri, username and password",
         ));
     };
-    let text = |key: &str| {
-        let value = secret.data.as_ref()?.get(key)?;
-        let text = String::from_utf8_lossy(&value.0).trim().to_owned();
-        Some(text).filter(|text| !text.is_empty())
-    };
+    let text = |key: &str| secrets::text(secret.data.as_ref(), key);
     for key in ["username", "password"] {
         if text(key).is_none() {
             return Err(lacks(
@@ -45,7 +42,9 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<String,
             ));
         }
     }
-    text("uri").ok_or_else(|| lacks("the Secret has no uri".into(), "add that key to the Secret"))
+    text("uri")
+        .map(str::to_owned)
+        .ok_or_else(|| lacks("the Secret has no uri".into(), "add that key to the Secret"))
 }
 
 /// The copy.

@@ -11,6 +11,7 @@ use crate::context::{Context, MANAGER};
 use crate::flow::{DruidAt, Token};
 use crate::job::crd::StreamJob;
 use crate::kafka::crd::KafkaCluster;
+use crate::reconcile::secrets;
 use crate::reconcile::{Error, OWNER_LABEL, Owner};
 use crate::remote::ingestion::addresses;
 use crate::status::{AVAILABLE, Conditioned, ConditionedStatus, is_true};
@@ -144,12 +145,10 @@ fn waits_for<K: Conditioned + Resource<DynamicType = ()>>(made: &[K], all: &str)
 
 /// The least that opens the flow and canaries.
 fn token(secret: &Secret) -> Option<Token> {
-    let data = secret.data.as_ref()?;
     let token = ["operations-token", "admin-token"]
         .into_iter()
-        .find_map(|name| data.get(name))?;
-    let text = String::from_utf8_lossy(&token.0).trim().to_owned();
-    Some(Token(text))
+        .find_map(|name| secrets::text(secret.data.as_ref(), name))?;
+    Some(Token(token.to_owned()))
 }
 
 /// The tokens that a Secret lacks. One that somebody else made is used as it is.

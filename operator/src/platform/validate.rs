@@ -1,30 +1,27 @@
 //! From what was asked for to what can be built. Pure.
 
+mod parts;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use millrace_analytics::Rules;
-use millrace_contract::Invalid;
 use millrace_contract::archive::ArchiveConfig;
-use millrace_contract::driver::OfferRule;
-use serde_json::Value;
 
 use super::build::{Api, Served};
 use super::crd::{
-    OfferChannel, Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformDruid,
-    PlatformFlow, PlatformGateway, PlatformHdfs, PlatformKafka, PlatformMaterialize, PlatformMongo,
+    Platform, PlatformAnalysts, PlatformArchive, PlatformDetect, PlatformDruid, PlatformFlow,
+    PlatformGateway, PlatformHdfs, PlatformKafka, PlatformMaterialize, PlatformMongo,
     PlatformOffers, PlatformOpenWhisk, PlatformPostgres, PlatformScore, PlatformWarnings,
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
 use super::stop::{self, Level};
-use crate::batch;
 use crate::flow::{DruidAt, Token};
-use crate::job::{documents, lake};
+use crate::job::lake;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
-use crate::types::{FreeForm, MaintenanceWindow, Windows};
+use crate::types::{MaintenanceWindow, Windows};
 
 /// Tokens that Secrets of former versions do not have.
 pub const ADDED_TOKENS: [&str; 4] = [
@@ -151,105 +148,8 @@ impl ValidatedPlatform {
 /// Names the field, its value and the cure.
 pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Error> {
     let spec = &platform.spec;
-    let needs = |field: &str, other: &str, missing: bool| {
-        if missing {
-            Err(Invalid::new(
-                field,
-                "given",
-                format!("works only together with {other}"),
-                format!("add {other}, or remove {field}"),
-            ))
-        } else {
-            Ok(())
-        }
-    };
-    needs(
-        "spec.gateway",
-        "spec.kafka",
-        spec.gateway.is_some() && spec.kafka.is_none(),
-    )?;
-    needs(
-        "spec.detect",
-        "spec.gateway",
-        spec.detect.is_some() && spec.gateway.is_none(),
-    )?;
-    needs(
-        "spec.warnings",
-        "spec.detect",
-        spec.warnings.is_some() && spec.detect.is_none(),
-    )?;
-    needs(
-        "spec.warnings",
-        "spec.openwhisk",
-        spec.warnings.is_some() && spec.openwhisk.is_none(),
-    )?;
-    if let Some(detect) = &spec.detect {
-        rules(&detect.rules)?;
-    }
-    needs(
-        "spec.archive",
-        "spec.kafka",
-        spec.archive.is_some() && spec.kafka.is_none(),
-    )?;
-    needs(
-        "spec.archive",
-        "spec.hdfs",
-        spec.archive.is_some() && spec.hdfs.is_none(),
-    )?;
-    for (other, missing) in [
-        ("spec.hdfs", spec.hdfs.is_none()),
-        ("spec.postgres", spec.postgres.is_none()),
-    ] {
-        needs("spec.score", other, spec.score.is_some() && missing)?;
-        needs("spec.analysts", other, spec.analysts.is_some() && missing)?;
-    }
-    needs(
-        "spec.druid",
-        "spec.kafka",
-        spec.druid.is_some() && spec.kafka.is_none(),
-    )?;
-    if let Some(druid) = &spec.druid
-        && druid.external.is_none()
-        && druid.segments.is_none()
-        && spec.hdfs.is_none()
-    {
-        return Err(Invalid::new(
-            "spec.druid.segments",
-            "missing",
-            "segments are kept nowhere",
-            "give a volume in spec.druid.segments, or add spec.hdfs",
-        )
-        .into());
-    }
-    if let Some(score) = &spec.score {
-        batch::check_score(&score.config, "spec.score.config")?;
-    }
-    if let Some(analysts) = &spec.analysts {
-        batch::check_analyse(&analysts.config, "spec.analysts.config")?;
-    }
-    for (other, missing) in [
-        ("spec.kafka", spec.kafka.is_none()),
-        ("spec.gateway", spec.gateway.is_none()),
-        ("spec.mongo", spec.mongo.is_none()),
-    ] {
-        needs(
-            "spec.materialize",
-            other,
-            spec.materialize.is_some() && missing,
-        )?;
-    }
-    if let Some(materialize) = &spec.materialize {
-        documents(&materialize.config, "spec.materialize.config")?;
-    }
-    for (other, missing) in [
-        ("spec.materialize", spec.materialize.is_none()),
-        ("spec.openwhisk", spec.openwhisk.is_none()),
-    ] {
-        needs("spec.offers", other, spec.offers.is_some() && missing)?;
-    }
-    if let Some(wanted) = &spec.offers {
-        offers(wanted, spec.warnings.as_ref())?;
-    }
+    parts::each_has_what_it_needs(spec)?;
+    parts::each_can_be_configured(spec)?;
     let archive = match &spec.archive {
         Some(asked) => Some(ValidatedArchive {
             asked: asked.clone(),
@@ -257,24 +157,6 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         }),
         None => None,
     };
-    if let Some(tls) = spec
-        .gateway
-        .as_ref()
-        .and_then(|gateway| gateway.tls.as_ref())
-        && tls.secret_name.is_some() == tls.cert_manager.is_some()
-    {
-        return Err(Invalid::new(
-            "spec.gateway.tls",
-            if tls.secret_name.is_some() {
-                "secretName and certManager"
-            } else {
-                "empty"
-            },
-            "the certificate comes from one place",
-            "set either tls.secretName or tls.certManager",
-        )
-        .into());
-    }
     let owner = Owner::of(platform)?;
     let mut gateway_additions = BTreeMap::new();
     for name in &live.gateway_lacks {
@@ -282,17 +164,14 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway_additions.insert((*name).to_owned(), token);
     }
     let gateway_secret = if spec.gateway.is_some() && !live.gateway_secret {
-        let random: &[(&str, secrets::Make)] = &[
+        let mut random: Vec<(&str, secrets::Make)> = vec![
             ("admin-token", secrets::token),
             ("notify-token", secrets::token),
-            (ADDED_TOKENS[0], secrets::token),
-            (ADDED_TOKENS[1], secrets::token),
-            (ADDED_TOKENS[2], secrets::token),
-            (ADDED_TOKENS[3], secrets::token),
             ("pseudonym-key", secrets::key),
             ("seal-key", secrets::key),
         ];
-        secrets::complete(&Found::Absent, random)?.map(|mut data| {
+        random.extend(ADDED_TOKENS.map(|name| (name, secrets::token as secrets::Make)));
+        secrets::complete(&Found::Absent, &random)?.map(|mut data| {
             data.insert("type".into(), ByteString(b"millrace-gateway".to_vec()));
             data.insert("provider".into(), ByteString(b"millrace".to_vec()));
             data
@@ -341,41 +220,6 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
     })
 }
 
-/// Checks the rules as the action will, and that there is a way for each channel.
-fn offers(wanted: &PlatformOffers, warnings: Option<&PlatformWarnings>) -> Result<(), Invalid> {
-    for (name, rule) in &wanted.rules {
-        let field = format!("spec.offers.rules.{name}");
-        let rule = serde_json::from_value::<OfferRule>(rule.clone()).map_err(|error| {
-            let cure = "see docs/offers.md for the keys and their values";
-            Invalid::new(&field, name, error.to_string(), cure)
-        })?;
-        rule.validate().map_err(|invalid| invalid.within(&field))?;
-    }
-    for channel in &wanted.channels {
-        let (name, given) = match channel {
-            OfferChannel::Webhook => ("webhook", warnings.is_some_and(|w| w.webhook.is_some())),
-            OfferChannel::Smtp => ("smtp", warnings.is_some_and(|w| w.smtp.is_some())),
-        };
-        if !given {
-            let problem = format!("spec.warnings.{name} is not given, which says how");
-            let cure = format!("give it and add the channel there, or take {name} out");
-            return Err(Invalid::new("spec.offers.channels", name, problem, cure));
-        }
-    }
-    Ok(())
-}
-
-/// Checks the rules as detect will.
-fn rules(rules: &FreeForm) -> Result<(), Invalid> {
-    match Rules::from_value(Value::Object(rules.clone())) {
-        Ok(_) => Ok(()),
-        Err(invalid) => Err(Invalid {
-            field: format!("spec.detect.{}", invalid.field),
-            ..invalid
-        }),
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -406,51 +250,6 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn parts_that_need_each_other_are_named() {
-        for (spec, field) in [
-            (json!({"gateway": {}}), "spec.gateway"),
-            (json!({"kafka": {}, "detect": {}}), "spec.detect"),
-            (
-                json!({"kafka": {}, "gateway": {}, "detect": {}, "warnings": {}}),
-                "spec.warnings",
-            ),
-            (json!({"kafka": {}, "archive": {}}), "spec.archive"),
-            (
-                json!({"kafka": {}, "gateway": {}, "materialize": {}}),
-                "spec.materialize",
-            ),
-            (
-                json!({"kafka": {}, "gateway": {}, "mongo": {}, "materialize": {"config": {"keep": "0s"}}}),
-                "spec.materialize.config.keep",
-            ),
-            (
-                json!({"druid": {"segments": {"size": "1Gi"}}}),
-                "spec.druid",
-            ),
-            (json!({"kafka": {}, "druid": {}}), "spec.druid.segments"),
-            (json!({"hdfs": {}, "score": {}}), "spec.score"),
-            (json!({"hdfs": {}, "analysts": {}}), "spec.analysts"),
-            (
-                json!({"hdfs": {}, "postgres": {}, "analysts": {"config": {"goneAfter": "0s"}}}),
-                "spec.analysts.config.goneAfter",
-            ),
-            (
-                json!({"hdfs": {}, "postgres": {}, "score": {"config": {"braking": 0}}}),
-                "spec.score.config.braking",
-            ),
-            (
-                json!({"kafka": {}, "hdfs": {}, "archive": {"config": {"rollHours": 0}}}),
-                "spec.archive.config.rollHours",
-            ),
-        ] {
-            match validate(&platform(spec), live(None)) {
-                Err(Error::Invalid(invalid)) => assert_eq!(invalid.field, field),
-                other => panic!("{field}: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
     fn secrets_are_made_once() {
         let spec = json!({"kafka": {}, "gateway": {}});
         let kept = validate(&platform(spec.clone()), live(None)).unwrap();
@@ -477,30 +276,5 @@ pub(super) mod tests {
         assert_eq!(valid.gateway_secret, None);
         let names: Vec<&String> = valid.gateway_additions.keys().collect();
         assert_eq!(names, ["operations-token"]);
-    }
-
-    #[test]
-    fn rules_are_checked_as_detect_does_it() {
-        let with = |rules: Value| {
-            let spec = json!({"kafka": {}, "gateway": {}, "detect": {"rules": rules}});
-            validate(&platform(spec), live(None)).map(drop)
-        };
-        assert!(with(json!({"overheating": {"warningAt": 109.0}})).is_ok());
-        for (rules, field, says) in [
-            (json!({"overheting": {}}), "spec.detect.rules", "overheting"),
-            (
-                json!({"overheating": {"warningAt": 500.0}}),
-                "spec.detect.rules.overheating",
-                "500",
-            ),
-            (
-                json!({"models": {"Van": {"overheating": {"warningAt": "hot"}}}}),
-                "spec.detect.rules.models.Van",
-                "hot",
-            ),
-        ] {
-            let text = with(rules).unwrap_err().to_string();
-            assert!(text.starts_with(field) && text.contains(says), "{text}");
-        }
     }
 }

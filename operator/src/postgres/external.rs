@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
 
+use crate::reconcile::secrets;
+
 /// What clients need.
 const NEEDED: [&str; 4] = ["host", "username", "password", "database"];
 
@@ -18,11 +20,7 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<(), Inv
             "make it with host, username, password and database, and where it needs them port and ca.crt",
         );
     };
-    let text = |key: &str| {
-        let bytes = secret.data.as_ref()?.get(key)?;
-        let text = std::str::from_utf8(&bytes.0).ok()?.trim();
-        (!text.is_empty()).then_some(text)
-    };
+    let text = |key: &str| secrets::text(secret.data.as_ref(), key);
     if let Some(missing) = NEEDED.into_iter().find(|key| text(key).is_none()) {
         return lacks(format!("it has no {missing}"), "add that key to the Secret");
     }
@@ -41,9 +39,8 @@ pub fn check(name: &str, secret: Option<&Secret>, field: &str) -> Result<(), Inv
 /// The Secret has another type, or none.
 pub fn is_typed(name: &str, secret: Option<&Secret>, field: &str) -> Result<(), Invalid> {
     let data = secret.and_then(|secret| secret.data.as_ref());
-    let bytes = data.and_then(|data| data.get("type"));
-    let type_ = bytes.map(|bytes| String::from_utf8_lossy(&bytes.0).trim().to_owned());
-    if type_.as_deref() == Some("postgresql") {
+    let type_ = secrets::text(data, "type");
+    if type_ == Some("postgresql") {
         return Ok(());
     }
     let problem = match type_ {

@@ -68,6 +68,14 @@ pub async fn content(
     })
 }
 
+/// The text of an entry of a Secret, without the space around it, such as the line end that editors leave. `None` when it is
+/// missing, empty or not UTF-8.
+#[must_use]
+pub fn text<'a>(data: Option<&'a BTreeMap<String, ByteString>>, key: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(&data?.get(key)?.0).ok()?.trim();
+    (!text.is_empty()).then_some(text)
+}
+
 /// Makes the content of an entry.
 pub type Make = fn() -> Result<String, Error>;
 
@@ -139,6 +147,20 @@ mod tests {
         assert_eq!(data["b"].0.len(), 43);
         assert_eq!(complete(&Found::Given, make).unwrap(), None);
         assert_eq!(complete(&Found::Absent, make).unwrap().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn texts_are_read_without_what_editors_leave() {
+        let entry = |bytes: &[u8]| ("key".to_owned(), ByteString(bytes.to_vec()));
+        let read = |bytes: &[u8]| {
+            let data = BTreeMap::from([entry(bytes)]);
+            text(Some(&data), "key").map(str::to_owned)
+        };
+        assert_eq!(read(b" a b\n").as_deref(), Some("a b"));
+        for none in [&b" \n"[..], b"", b"\xff"] {
+            assert_eq!(read(none), None);
+        }
+        assert_eq!(text(None, "key"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use millrace_operator::postgres::files::{CERTIFICATE, FILES, SUPERUSER, VOLUME_AT};
 use millrace_operator::postgres::patroni::files::SECRET;
-use millrace_operator::postgres::patroni::{API_PORT, REPLICATION_ROLE};
+use millrace_operator::postgres::patroni::{API_PORT, REPLICATION_ROLE, scope};
 use millrace_operator::postgres::{ValidatedPostgres, build};
 use millrace_operator::remote::patroni::{Endpoint, PatroniApi, View};
 use millrace_operator::remote::postgres::{Login, PostgresError, Session};
@@ -254,6 +254,18 @@ impl Members {
             view.leader().is_some() && follow == followers && (followers == 0 || waited_for)
         });
         view.await.leader().unwrap().pod.clone()
+    }
+
+    /// Waits until somebody says once more that it leads.
+    pub async fn wait_until_renewed(&self, postgres: &ValidatedPostgres) {
+        let name = format!("{}-leader", scope(&postgres.owner.name));
+        let renewed = "-o=jsonpath={.metadata.annotations.renewTime}";
+        let lease = || self.kubectl(&["get", "configmap", &name, renewed], "");
+        let (end, before) = (Instant::now() + LIMIT, lease());
+        while lease() == before {
+            assert!(Instant::now() < end, "nobody renews the lease of {before}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// The pods that a Service of the cluster finds: their names. One that does not answer is not ready, whatever its

@@ -8,6 +8,7 @@ use millrace_contract::Invalid;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::mongo::external;
+use crate::reconcile::secrets;
 use crate::remote::kafka::{Access, outside};
 
 /// The database where neither the resource nor the connection details name one.
@@ -34,8 +35,7 @@ impl std::fmt::Debug for Mongo {
 }
 
 fn entry(data: &BTreeMap<String, ByteString>, key: &str) -> Option<String> {
-    let text = String::from_utf8_lossy(&data.get(key)?.0).trim().to_owned();
-    (!text.is_empty()).then_some(text)
+    secrets::text(Some(data), key).map(str::to_owned)
 }
 
 impl Mongo {
