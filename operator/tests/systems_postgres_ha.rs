@@ -277,11 +277,10 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     println!("35 s without Kubernetes: rows are acknowledged, at most {gap:.1?} apart");
     // With Kubernetes back the lease has run out, and on a busy machine another one may be the first to take it.
     members.api_server.hang(false).unwrap();
-    members.wait_until_renewed(&first).await;
+    let last = members.wait_until_renewed(&first).await;
 
     let mut acknowledged = writer.end().await;
     acknowledged.extend(late.then_some(-1));
-    let last = members.wait_until_whole(&first, 2).await;
     for ordinal in 0..3 {
         let login = members.as_role(&first, ordinal, "score");
         let session = login.connect("scores").await.unwrap();

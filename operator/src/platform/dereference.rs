@@ -145,10 +145,11 @@ fn waits_for<K: Conditioned + Resource<DynamicType = ()>>(made: &[K], all: &str)
 
 /// The least that opens the flow and canaries.
 fn token(secret: &Secret) -> Option<Token> {
-    let token = ["operations-token", "admin-token"]
+    let data = secret.data.as_ref()?;
+    let name = ["operations-token", "admin-token"]
         .into_iter()
-        .find_map(|name| secrets::text(secret.data.as_ref(), name))?;
-    Some(Token(token.to_owned()))
+        .find(|name| data.contains_key(*name))?;
+    secrets::text(Some(data), name).map(|text| Token(text.to_owned()))
 }
 
 /// The tokens that a Secret lacks. One that somebody else made is used as it is.

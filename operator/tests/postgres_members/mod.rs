@@ -256,16 +256,31 @@ impl Members {
         view.await.leader().unwrap().pod.clone()
     }
 
-    /// Waits until somebody says once more that it leads.
-    pub async fn wait_until_renewed(&self, postgres: &ValidatedPostgres) {
-        let name = format!("{}-leader", scope(&postgres.owner.name));
-        let renewed = "-o=jsonpath={.metadata.annotations.renewTime}";
-        let lease = || self.kubectl(&["get", "configmap", &name, renewed], "");
-        let (end, before) = (Instant::now() + LIMIT, lease());
-        while lease() == before {
-            assert!(Instant::now() < end, "nobody renews the lease of {before}");
+    /// Waits until somebody says once more that it leads, and all the others follow it: who that is.
+    pub async fn wait_until_renewed(&mut self, postgres: &ValidatedPostgres) -> String {
+        let (end, before) = (Instant::now() + LIMIT, self.lease(postgres));
+        loop {
+            let whole = self.wait_until_whole(postgres, self.pods.len() - 1).await;
+            let now = self.lease(postgres);
+            let leads = now.as_ref().is_some_and(|(leader, _)| *leader == whole);
+            if leads && now != before {
+                return whole;
+            }
+            assert!(Instant::now() < end, "{before:?} is not renewed: {now:?}");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// Who said last that it leads, and when, as it wrote it; nothing while Kubernetes does not answer.
+    fn lease(&self, postgres: &ValidatedPostgres) -> Option<(String, String)> {
+        let name = format!("{}-leader", scope(&postgres.owner.name));
+        let told = "-o=jsonpath={.metadata.annotations.leader} {.metadata.annotations.renewTime}";
+        let mut command = self.api_server.kubectl();
+        command.args(["--namespace", "ns", "get", "configmap", &name, told]);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (leader, renewed) = text.split_once(' ')?;
+        (output.status.success()).then(|| (leader.to_owned(), renewed.to_owned()))
     }
 
     /// The pods that a Service of the cluster finds: their names. One that does not answer is not ready, whatever its

@@ -13,6 +13,9 @@ use crate::platform::crd::{
 use crate::reconcile::Error;
 use crate::types::FreeForm;
 
+/// Where a part is asked for, and whether it is.
+type Part<'a> = (&'a str, bool);
+
 /// Checks that each part has beside it what it works on.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub(super) fn each_has_what_it_needs(spec: &PlatformSpec) -> Result<(), Invalid>
     let gateway = ("spec.gateway", spec.gateway.is_some());
     let detect = ("spec.detect", spec.detect.is_some());
     let materialize = ("spec.materialize", spec.materialize.is_some());
-    let parts: [((&str, bool), &[(&str, bool)]); 9] = [
+    let parts: [(Part<'_>, &[Part<'_>]); 9] = [
         (gateway, &[kafka]),
         (detect, &[gateway]),
         (
