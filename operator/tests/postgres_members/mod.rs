@@ -258,10 +258,12 @@ impl Members {
 
     /// Waits until somebody says once more that it leads, and all the others follow it: who that is.
     pub async fn wait_until_renewed(&mut self, postgres: &ValidatedPostgres) -> String {
-        let (end, before) = (Instant::now() + LIMIT, self.lease(postgres));
+        let end = Instant::now() + LIMIT;
+        let mut before = None;
         loop {
             let whole = self.wait_until_whole(postgres, self.pods.len() - 1).await;
             let now = self.lease(postgres);
+            before = before.or_else(|| now.clone());
             let leads = now.as_ref().is_some_and(|(leader, _)| *leader == whole);
             if leads && now != before {
                 return whole;
@@ -280,7 +282,10 @@ impl Members {
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let (leader, renewed) = text.split_once(' ')?;
-        (output.status.success()).then(|| (leader.to_owned(), renewed.to_owned()))
+        output
+            .status
+            .success()
+            .then(|| (leader.to_owned(), renewed.to_owned()))
     }
 
     /// The pods that a Service of the cluster finds: their names. One that does not answer is not ready, whatever its
