@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod soak;
 mod steps;
+mod tally;
 mod tests;
 mod up;
 

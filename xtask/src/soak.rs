@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
-use crate::tests::{self, Count, Tier, Variable};
+use crate::tally::Count;
+use crate::tests::{self, Tier, Variable};
 use crate::{Target, builds, evidence, images, up};
 
 /// What is let fail.
@@ -109,7 +110,8 @@ fn on_three(
         variables.push((variable, image.reference));
     }
     variables.extend(cluster.drill());
-    tests::ignored(context, steps, "drill", drill, true, &variables, count)
+    let selection = tests::Selection::of("drill", drill);
+    tests::ignored(context, steps, &selection, true, &variables, count)
 }
 
 /// The version of Kafka that a drill upgrades from.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::thread;
 
 use clap::ValueEnum;
@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
+use crate::tally::{self, Count};
 use crate::{Target, access, builds, cluster, evidence, images, install, packages, run, up};
 
 /// A tier of tests, by what it needs.
@@ -30,16 +31,6 @@ const ALL: [Tier; 4] = [Tier::Unit, Tier::Api, Tier::Systems, Tier::Cluster];
 /// An environment variable of a test.
 pub type Variable = (&'static str, String);
 
-/// What became of tests.
-#[derive(Default)]
-pub struct Count {
-    /// Those that passed.
-    pub passed: u64,
-    /// Those that failed.
-    pub failed: u64,
-    skipped: u64,
-}
-
 /// Runs the tiers; ends with `N passed, N failed, N skipped`.
 ///
 /// # Errors
@@ -57,7 +48,10 @@ pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<
     for tier in able {
         let result = match tier {
             Tier::Unit => unit(context, &steps, require, &mut count),
-            Tier::Api => ignored(context, &steps, "api", "api*", require, &[], &mut count),
+            Tier::Api => {
+                let api = Selection::of("api", "api*");
+                ignored(context, &steps, &api, require, &[], &mut count)
+            }
             Tier::Systems => systems(context, &steps, require, &mut count),
             Tier::Cluster => on_nodes(context, &steps, require, &mut count),
         };
@@ -168,9 +162,12 @@ fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> a
         if require {
             command.env("MILLRACE_REQUIRE", "1");
         }
-        tally(&mut command, count)
+        tally::run(&mut command, count)
     })
 }
+
+/// With more failures than this it is not the lanes.
+const MOST_ALONE: usize = 3;
 
 /// The systems tier in three lanes that take about as long. Its tests wait for servers most of the time, and each has ports and
 /// files of its own.
@@ -186,22 +183,63 @@ fn systems(
         let lanes = LANES.map(|lane| {
             scope.spawn(move || {
                 let mut count = Count::default();
-                let result = ignored(context, steps, lane, lane, require, &[], &mut count);
+                let lane = Selection::of(lane, lane);
+                let result = ignored(context, steps, &lane, require, &[], &mut count);
                 (count, result)
             })
         });
         lanes.map(thread::ScopedJoinHandle::join)
     });
-    let mut outcome = Ok(());
+    let (mut all, mut outcome) = (Count::default(), Ok(()));
     for lane in ended {
         let Ok((counted, result)) = lane else {
             anyhow::bail!("a lane ended by a panic");
         };
-        count.passed += counted.passed;
-        count.failed += counted.failed;
+        all.add(counted);
         outcome = outcome.and(result);
     }
-    outcome
+    let again = alone(context, steps, require, &mut all);
+    count.add(all);
+    outcome.and(again)
+}
+
+/// Lanes that share a small machine can starve a server until its client gives up. What failed beside others is run once more
+/// with the machine to itself; it is said which tests passed only so, since one that does often is a fault.
+fn alone(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> anyhow::Result<()> {
+    if count.named.is_empty() || count.named.len() > MOST_ALONE {
+        return Ok(());
+    }
+    let selection = Selection {
+        only: count.named.iter().cloned().collect(),
+        ..Selection::of("systems, alone", "systems_*")
+    };
+    let mut again = Count::default();
+    ignored(context, steps, &selection, require, &[], &mut again)?;
+    for name in count.settle(&again) {
+        println!("flaky: {name} failed beside others and passed alone");
+    }
+    Ok(())
+}
+
+/// Which tests are run.
+pub struct Selection<'a> {
+    name: &'a str,
+    /// Files of tests, as `cargo test --test` takes them.
+    targets: &'a str,
+    /// Their names; all when there are none.
+    only: Vec<String>,
+}
+
+impl<'a> Selection<'a> {
+    /// All tests of some files, by the name that is shown.
+    #[must_use]
+    pub const fn of(name: &'a str, targets: &'a str) -> Self {
+        Self {
+            name,
+            targets,
+            only: Vec::new(),
+        }
+    }
 }
 
 /// The tests of one tier are ignored by default, because a plain `cargo test` has no servers.
@@ -211,13 +249,12 @@ fn systems(
 pub fn ignored(
     context: &Context,
     steps: &Steps,
-    name: &str,
-    targets: &str,
+    selection: &Selection<'_>,
     require: bool,
     variables: &[Variable],
     count: &mut Count,
 ) -> anyhow::Result<()> {
-    steps.step(name, || {
+    steps.step(selection.name, || {
         let mut command = builds::cargo(context);
         command.args([
             "test",
@@ -225,13 +262,16 @@ pub fn ignored(
             "--workspace",
             "--no-fail-fast",
             "--test",
-            targets,
+            selection.targets,
             "--",
             "--ignored",
             "--test-threads",
             "1",
         ]);
-        if matches!(name, "soak" | "drill") {
+        if !selection.only.is_empty() {
+            command.arg("--exact").args(&selection.only);
+        }
+        if matches!(selection.name, "soak" | "drill") {
             // Its table is what it is run for.
             command.arg("--nocapture");
         }
@@ -250,7 +290,7 @@ pub fn ignored(
         if require {
             command.env("MILLRACE_REQUIRE", "1");
         }
-        tally(&mut command, count)
+        tally::run(&mut command, count)
     })
 }
 
@@ -310,15 +350,9 @@ pub fn end_to_end(
         ("MILLRACE_PLATFORM", install::PLATFORM.to_owned()),
     ];
     variables.extend(more(&cluster)?);
-    ignored(
-        context,
-        steps,
-        name,
-        &format!("{name}_*"),
-        require,
-        &variables,
-        count,
-    )
+    let targets = format!("{name}_*");
+    let selection = Selection::of(name, &targets);
+    ignored(context, steps, &selection, require, &variables, count)
 }
 
 fn script(
@@ -334,69 +368,5 @@ fn script(
         .env("LC_API_PORT", access::port(own, "live", 6543)?.to_string())
         .env("GOMODCACHE", context.cache.join("go/mod"))
         .env("GOCACHE", context.cache.join("go/build"));
-    tally(&mut command, count)
-}
-
-/// Runs a test runner with its output shown, and adds up what it counted.
-fn tally(command: &mut Command, count: &mut Count) -> anyhow::Result<()> {
-    use std::io::BufRead as _;
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let before = count.failed;
-    if let Some(out) = child.stdout.take() {
-        for line in std::io::BufReader::new(out).lines() {
-            let line = line?;
-            println!("{line}");
-            add(&line, count);
-        }
-    }
-    let status = child.wait()?;
-    if !status.success() && count.failed == before {
-        anyhow::bail!("{:?} ended with {status}", command.get_program());
-    }
-    Ok(())
-}
-
-/// Reads the closing line of cargo's test runner, or the plain one.
-fn add(line: &str, count: &mut Count) {
-    let text = line
-        .strip_prefix("test result: ")
-        .map_or(line, |rest| rest.split_once(". ").map_or(rest, |(_, r)| r));
-    if !line.starts_with("test result: ") && !line.ends_with("failed") && !line.ends_with("skipped")
-    {
-        return;
-    }
-    for part in text.split([';', ',']) {
-        let mut words = part.split_whitespace();
-        let (Some(number), Some(what), None) = (words.next(), words.next(), words.next()) else {
-            continue;
-        };
-        let Ok(number) = number.parse::<u64>() else {
-            continue;
-        };
-        match what {
-            "passed" => count.passed += number,
-            "failed" => count.failed += number,
-            _ => {}
-        }
-    }
-}
-
-#[cfg(test)]
-mod test {
-    use super::*;
-
-    #[test]
-    fn closing_lines_are_added_up() {
-        let mut count = Count::default();
-        add(
-            "test result: ok. 12 passed; 1 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.02s",
-            &mut count,
-        );
-        add("4 passed, 2 failed", &mut count);
-        add("ok something passed", &mut count);
-        assert_eq!((count.passed, count.failed, count.skipped), (16, 3, 0));
-    }
+    tally::run(&mut command, count)
 }
