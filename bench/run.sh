@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --release --locked -p millrace-stream -p millrace-batch -p millrace-whisk -p millrace-harness --bins --examples -p millrace-analytics
-for name in bench_gateway bench_detect bench_dispatch bench_archive bench_materialize bench_score bench_whisk; do
+for name in bench_gateway bench_detect bench_dispatch bench_archive bench_materialize bench_score bench_load bench_whisk; do
   printf '\n== %s\n' "$name"
   "${CARGO_TARGET_DIR:-target}/release/examples/$name"
 done

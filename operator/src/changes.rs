@@ -275,6 +275,7 @@ mod tests {
         let at = GatewayAt {
             url: "http://g".into(),
             token: Token("t".into()),
+            admin_token: None,
         };
         changes.gateway("a", "p", Some(&at));
         let taken = changes.take(now);

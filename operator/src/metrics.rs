@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use serde_json::Value;
 
-use crate::remote::postgres::Activity;
+use crate::remote::{mongo, postgres};
 use objects::Objects;
 use servers::Servers;
 
@@ -45,7 +45,8 @@ pub struct Metrics {
     writes: Family<KindLabel, Counter>,
     leader: Gauge,
     objects: Objects,
-    servers: Servers,
+    postgres: Servers<postgres::Activity>,
+    mongo: Servers<mongo::Activity>,
 }
 
 fn histogram() -> Histogram {
@@ -81,9 +82,11 @@ impl Default for Metrics {
             leader.clone(),
         );
         let objects = Objects::default();
-        let servers = Servers::default();
+        let postgres = Servers::postgres();
+        let mongo = Servers::mongo();
         registry.register_collector(Box::new(objects.clone()));
-        registry.register_collector(Box::new(servers.clone()));
+        registry.register_collector(Box::new(postgres.clone()));
+        registry.register_collector(Box::new(mongo.clone()));
         Self {
             registry: Arc::new(Mutex::new(registry)),
             reconciles,
@@ -91,7 +94,8 @@ impl Default for Metrics {
             writes,
             leader,
             objects,
-            servers,
+            postgres,
+            mongo,
         }
     }
 }
@@ -134,14 +138,29 @@ impl Metrics {
     /// Says nothing more of a resource that is gone.
     pub fn forget(&self, kind: &str, namespace: &str, name: &str) {
         self.objects.forget(kind, namespace, name);
-        if kind == "PostgresCluster" {
-            self.servers.tell(namespace, name, None);
+        match kind {
+            "PostgresCluster" => self.postgres.forget(namespace, name),
+            "MongoCluster" => self.mongo.forget(namespace, name),
+            _ => {}
         }
     }
 
     /// A PostgreSQL does this; nothing is known of it while it cannot be asked.
-    pub fn tell_postgres(&self, namespace: &str, name: &str, activity: Option<Activity>) {
-        self.servers.tell(namespace, name, activity);
+    pub fn tell_postgres(&self, namespace: &str, name: &str, activity: Option<postgres::Activity>) {
+        let told = activity.map(|activity| (None, activity));
+        self.postgres.tell(namespace, name, told);
+    }
+
+    /// The members of a MongoDB do this; nothing is known of those that cannot be asked.
+    pub fn tell_mongo(
+        &self,
+        namespace: &str,
+        name: &str,
+        activities: impl IntoIterator<Item = (String, mongo::Activity)>,
+    ) {
+        let told = activities.into_iter();
+        let told = told.map(|(member, activity)| (Some(member), activity));
+        self.mongo.tell(namespace, name, told);
     }
 
     /// Writes of one kind so far.
@@ -205,14 +224,25 @@ mod tests {
             "m",
             "dev",
             &serde_json::json!({"conditions": [{"type": "Available", "status": "True"}],
-                "flow": {"canary": {}, "stages": [{"stage": "told", "lagRecords": 1, "lagSeconds": 1, "newestSeconds": 1, "canarySeconds": 1}]}}),
+                "flow": {"canary": {"everySeconds": 60}, "stages": [{"stage": "told", "lagRecords": 1, "lagSeconds": 1, "newestSeconds": 1, "canarySeconds": 1}]}}),
         );
-        metrics.tell_postgres("m", "p", Some(Activity::default()));
+        metrics.tell_postgres("m", "p", Some(postgres::Activity::default()));
+        let known = mongo::Activity {
+            lag: Some(7),
+            ..mongo::Activity::default()
+        };
+        let unknown = mongo::Activity::default();
+        metrics.tell_mongo("m", "d", [("d-0".into(), known), ("d-1".into(), unknown)]);
         let text = metrics.text();
         assert_eq!(
             millrace_contract::metric::differences("millrace_operator_", &text),
             Vec::<String>::new(),
             "{text}"
         );
+        // What is not known is not told: no lag is another thing.
+        let lags = text
+            .lines()
+            .filter(|line| line.starts_with("millrace_operator_mongo_lag_seconds{"));
+        assert!(lags.map(|line| line.ends_with(" 7")).eq([true]), "{text}");
     }
 }

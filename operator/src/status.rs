@@ -17,6 +17,9 @@ pub const DISK_PRESSURE: &str = "DiskPressure";
 /// There are no pods, because `spec.stopped` asks for it.
 pub const STOPPED: &str = "Stopped";
 
+/// False where copies of a Platform are not spread over racks because the operator cannot see them; else it is absent.
+pub const RACKS_KNOWN: &str = "RacksKnown";
+
 /// Kubernetes allows 32,768 characters; nobody reads more than this.
 const MESSAGE_MAX: usize = 4096;
 
@@ -24,7 +27,7 @@ const MESSAGE_MAX: usize = 4096;
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// The aspect: Available, Progressing, Degraded, Paused, Stopped or DiskPressure.
+    /// The aspect: Available, Progressing, Degraded, Paused, Stopped, DiskPressure or RacksKnown.
     #[serde(rename = "type")]
     #[schemars(length(max = 64))]
     pub type_: String,

@@ -1,5 +1,6 @@
 //! Types that several custom resources share: quantities, storage, resources, references.
 
+mod activations;
 mod metadata;
 mod operation;
 
@@ -10,6 +11,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+pub use activations::{Activations, LastError};
 pub use metadata::without_managed_fields;
 pub use operation::{
     Day, DeletionPolicy, MaintenanceWindow, Operation, Windows, moment, override_pods, tell_stopped,
@@ -107,10 +109,14 @@ pub fn kubernetes_annotations(_: &mut SchemaGenerator) -> Schema {
     string_map(64, 1024)
 }
 
-/// The schema of annotations of an entity of OpenWhisk.
+/// The schema of annotations of an entity of OpenWhisk: their values are any JSON, as those of parameters.
 #[must_use]
 pub fn openwhisk_annotations(_: &mut SchemaGenerator) -> Schema {
-    string_map(32, 1024)
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "maxProperties": 32,
+    })
 }
 
 /// The schema of a map from string to string.

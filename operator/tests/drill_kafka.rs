@@ -38,6 +38,7 @@ fn manifest(image: &str) -> Value {
                  "volumes": [{"size": "1Gi"}], "resources": {"memory": memory, "cpu": "20m"}},
             ],
             "listeners": {"secure": {}},
+            "rack": {},
         },
     })
 }
@@ -240,6 +241,30 @@ const FAULTS: [(&str, Fault); 10] = [
     ("volumes of a broker and a controller lost", lost_volumes),
 ];
 
+/// Each broker runs with the rack that the node of Kubernetes says under it.
+fn are_in_their_racks(nodes: &Nodes) {
+    for (pod, _) in pods(nodes, "brokers") {
+        let runs_at = nodes.get("pod", &pod).unwrap()["spec"]["nodeName"].clone();
+        let node = nodes.get("node", runs_at.as_str().unwrap()).unwrap();
+        let zone = &node["metadata"]["labels"]["topology.kubernetes.io/zone"];
+        let wanted = format!("broker.rack={}", zone.as_str().unwrap());
+        let cat = [
+            "exec",
+            &pod,
+            "-c",
+            "kafka",
+            "--",
+            "cat",
+            "/tmp/server.properties",
+        ];
+        let settings = nodes.kubectl(&cat);
+        assert!(
+            settings.lines().any(|line| line == wanted),
+            "{pod}: no {wanted} in {settings}"
+        );
+    }
+}
+
 /// Namespace and cluster, unless a run before left them.
 fn found(nodes: &Nodes) {
     nodes.found();
@@ -249,6 +274,7 @@ fn found(nodes: &Nodes) {
     let started = Instant::now();
     nodes.apply(&manifest(&nodes.image("FORMER_KAFKA")));
     wait_settled(nodes, "a new cluster");
+    are_in_their_racks(nodes);
     println!(
         "three controllers and three brokers from nothing: {:.0} s",
         started.elapsed().as_secs_f64()

@@ -1,4 +1,4 @@
-//! `millrace action`: from an empty folder to an action in an OpenWhisk; and the example, which is built as a user would.
+//! `millrace action`: from an empty folder to an action in an OpenWhisk and in an image; and the example, which is built as a user would.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,11 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use millrace_contract::Alert;
 use millrace_operator::remote::openwhisk::{Invocation, Invoked, WhiskClient};
 use millrace_testkit::repository_root;
 use serde_json::{Value, json};
-use whisk_support::{KEY, USER, start};
+use whisk_support::{KEY, USER, start, start_proxy};
 
 /// `millrace action …`. What actions depend on is compiled once for all of them, and kept.
 fn millrace(arguments: &[&str]) -> Output {
@@ -64,6 +67,30 @@ async fn result(client: &WhiskClient, name: &str, input: &Value) -> Value {
     }
 }
 
+/// Gives an image for actions its code, as OpenWhisk does.
+async fn init(uri: &str, zip: &Path) {
+    let code = STANDARD.encode(std::fs::read(zip).unwrap());
+    let body = json!({"value": {"name": "greeter", "main": "main", "binary": true, "code": code, "env": {}}});
+    assert_eq!(post(uri, "init", &body).await, json!({ "ok": true }));
+}
+
+/// What an image for actions answers to an activation.
+async fn run(uri: &str, input: &Value) -> Value {
+    let deadline = Timestamp::now() + SignedDuration::from_secs(60);
+    let body = json!({"value": input, "namespace": "guest", "action_name": "/guest/greeter", "action_version": "0.0.1",
+        "activation_id": "0123456789abcdef0123456789abcdef", "transaction_id": "t",
+        "deadline": deadline.as_millisecond().to_string()});
+    post(uri, "run", &body).await
+}
+
+async fn post(uri: &str, path: &str, body: &Value) -> Value {
+    let request = reqwest::Client::new().post(format!("{uri}/{path}"));
+    let answer = request.json(body).send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert_eq!(status.as_u16(), 200, "{path}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
 #[tokio::test]
 #[ignore = "systems tier"]
 async fn a_new_action_is_built_tried_and_deployed() {
@@ -106,6 +133,18 @@ async fn a_new_action_is_built_tried_and_deployed() {
     );
     let text = told(&deploy);
     assert!(text.contains("greeter: changed, version 0.0.2"), "{text}");
+
+    // The same zip in an image that speaks OpenWhisk's protocol answers the same: results and failures.
+    let Some(image) = start_proxy() else { return };
+    init(&image.uri, &zip).await;
+    for input in [
+        json!({ "name": "Ada" }),
+        json!({ "name": " " }),
+        json!({ "name": 7 }),
+    ] {
+        let by_child = result(&client, "greeter", &input).await;
+        assert_eq!(run(&image.uri, &input).await, by_child, "{input}");
+    }
 
     // What Kubernetes would get: an Action, and the very zip.
     let text = told(&["deploy", dir, "--openwhisk", "dev-whisk", "--print"]);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use druid_support::{BEGIN, Topic, bring_about, event, limits, wanted};
 use jiff::Timestamp;
-use millrace_contract::audit::{Action, Change, Entry};
+use millrace_contract::audit::{Action, Change, Entry, Run};
 use millrace_contract::{Alert, AlertDetails, Severity, ZoneAhead, codec};
 use millrace_operator::ingestion::{Source, Wanted};
 use millrace_operator::remote::druid::DruidClient;
@@ -297,11 +297,19 @@ async fn who_did_what(druid: &Druid, client: &DruidClient, topic: &Topic<'_>) {
         generation: None,
         audit_id: Some("a-1".into()),
     });
-    let records = [&erased, &changed].map(|entry| serde_json::to_vec(entry).unwrap());
+    let mut ran = Entry::now("activations", Action::RunAction);
+    ran.run = Some(Run {
+        subject: "millrace".into(),
+        action_name: "millrace/assess-vehicle".into(),
+        activation: "a1".into(),
+        status: "success".into(),
+        trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+    });
+    let records = [&erased, &changed, &ran].map(|entry| serde_json::to_vec(entry).unwrap());
     topic.send(records.into_iter()).await;
     let asked = wanted(Source::Audit, topic.name, topic.bootstrap);
     bring_about(client, &asked).await.unwrap();
-    counted(druid, client, "audit", 2).await;
+    counted(druid, client, "audit", 3).await;
     let rows = client
         .sql("SELECT \"user\", operation, resource, name, audit_id, SUM(events) AS n FROM audit WHERE action = 'change-resource' GROUP BY 1, 2, 3, 4, 5")
         .await
@@ -310,10 +318,19 @@ async fn who_did_what(druid: &Druid, client: &DruidClient, topic: &Topic<'_>) {
         "audit_id": "a-1", "n": 1}]);
     assert_eq!(serde_json::to_value(rows).unwrap(), told);
     let rows = client
+        .sql("SELECT subject, action_name, activation, status, trace FROM audit WHERE action = 'run-action'")
+        .await
+        .unwrap();
+    let told = serde_json::to_value(ran.run.as_ref().unwrap()).unwrap();
+    assert_eq!(
+        serde_json::to_value(rows).unwrap(),
+        serde_json::json!([told])
+    );
+    let rows = client
         .sql("SELECT MAX(newest) AS newest FROM audit")
         .await
         .unwrap();
-    assert_eq!(rows[0]["newest"], changed.time.as_millisecond());
+    assert_eq!(rows[0]["newest"], ran.time.as_millisecond());
     let columns = client
         .sql("SELECT COLUMN_NAME AS name FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'audit' AND COLUMN_NAME = 'driver'")
         .await

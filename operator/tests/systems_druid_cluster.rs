@@ -10,24 +10,26 @@
 mod druid_pods;
 mod druid_support;
 mod postgres_pod;
+mod prometheus_support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use druid_pods::{Pods, valid};
+use druid_pods::{LIMIT, Pods, valid};
 use druid_support::{Topic, bring_about, event, limits, wanted};
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::codec;
+use millrace_contract::metric::{Metric, differences_from};
 use millrace_operator::druid::memory::MEBIBYTE;
 use millrace_operator::druid::validate::Found;
 use millrace_operator::druid::{RoleKind, ValidatedDruid};
 use millrace_operator::ingestion::{Source, Wanted};
-use millrace_operator::pods::secret_data;
+use millrace_operator::monitoring::of_systems;
 use millrace_operator::postgres::build as build_postgres;
 use millrace_operator::remote::druid::{DruidClient, servers};
-use millrace_operator::remote::hdfs::directory::{Directory, ensure};
 use millrace_operator::remote::ingestion::IngestionChange;
 use millrace_operator::remote::kafka::KafkaAdmin;
-use millrace_testkit::{Hdfs, Kafka, druid, own_loopback, postgres, zookeeper};
+use millrace_testkit::{Hdfs, Kafka, druid, own_loopback, postgres, prometheus, zookeeper};
+use prometheus_support::{Prometheus, panels, scrape, scrape_targets, target};
 use serde_json::json;
 
 const EVENTS: usize = 600;
@@ -108,6 +110,59 @@ async fn hand_over(pods: &mut Pods, client: &DruidClient, asked: &Wanted) {
     .await;
 }
 
+/// All that is listed is exported by one server or another, and each panel about Druid itself has data in a real Prometheus.
+async fn tells_of_itself(pods: &Pods, cluster: &ValidatedDruid) {
+    let Some(programs) = prometheus().unwrap() else {
+        return;
+    };
+    let is_druid = |metric: &Metric| metric.name.starts_with("druid_");
+    let listed: Vec<Metric> = of_systems().into_iter().filter(is_druid).collect();
+    let nodes = cluster.roles.iter();
+    let nodes = nodes.flat_map(|role| role.nodes(&cluster.owner));
+    let at: Vec<(String, String)> = nodes
+        .map(|node| (format!("{}:9404", pods.address(&node.pod)), node.pod))
+        .collect();
+    // A supervisor tells how far it is behind half a minute after it began.
+    let begin = Instant::now();
+    loop {
+        let told: String = at.iter().map(|(at, _)| scrape(at, "druid_")).collect();
+        let differences = differences_from(&listed, &told);
+        if differences.is_empty() {
+            break;
+        }
+        assert!(
+            begin.elapsed() < LIMIT,
+            "{differences:#?}\n{told}\n{}",
+            pods.tails()
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    println!("all is exported: {:?}", begin.elapsed());
+    let home = tempfile::tempdir().unwrap();
+    let targets: Vec<String> = at
+        .iter()
+        .map(|(at, pod)| target(at, "druid", "d", pod))
+        .collect();
+    let prometheus = Prometheus::start(&programs, home.path(), &scrape_targets(&targets));
+    let nodes = targets.len();
+    prometheus.wait_for(&format!("sum(up) == {nodes}"));
+    prometheus.wait_for("sum(druid_sql_queries_total{success=\"true\",pod=\"d-broker-0\"}) > 0");
+    prometheus.wait_for("sum(druid_queries_total{success=\"true\",pod=\"d-historical-0\"}) > 0");
+    prometheus.wait_for("druid_tasks_total{dataSource=\"telemetry\",taskStatus=\"SUCCESS\"} > 0");
+    prometheus.wait_for("druid_segments_used_bytes{dataSource=\"telemetry\"} > 0");
+    prometheus.wait_for("druid_ingest_lag_records{dataSource=\"telemetry\"} == 0");
+    let heap = "jvm_memory_used_bytes{area=\"heap\"} < jvm_memory_max_bytes{area=\"heap\"}";
+    prometheus.wait_for(&format!("count({heap}) == {nodes}"));
+    let mut asked = 0;
+    for panel in panels() {
+        if panel.query.contains("druid_") || panel.query.contains("\"druid\"") {
+            prometheus.wait_for(&panel.query);
+            asked += 1;
+        }
+    }
+    assert!(asked >= 14, "{asked}");
+}
+
 #[tokio::test]
 #[ignore = "systems tier"]
 async fn the_smallest_takes_events_in_hands_them_over_and_answers_after_a_cold_start() {
@@ -163,6 +218,7 @@ async fn the_smallest_takes_events_in_hands_them_over_and_answers_after_a_cold_s
     pods.start("d-worker-0");
     pods.ready(&cluster).await;
     counted(&mut pods, &client, EVENTS + 100).await;
+    tells_of_itself(&pods, &cluster).await;
 
     // All of it is on the volumes: a power cut, and a cold start.
     pods.kill_all();
@@ -175,38 +231,14 @@ async fn the_smallest_takes_events_in_hands_them_over_and_answers_after_a_cold_s
 #[tokio::test]
 #[ignore = "systems tier"]
 async fn segments_are_in_hdfs_and_what_can_go_on_goes_on_while_it_is_away() {
-    let (Some(home), Some(zookeeper)) = (druid().unwrap(), zookeeper().unwrap()) else {
-        return;
-    };
     let (Some(kafka), Some(mut hdfs)) = (Kafka::start().unwrap(), Hdfs::start().unwrap()) else {
         return;
     };
-    let binding = Secret {
-        data: Some(secret_data([
-            ("type", "hdfs".to_owned()),
-            ("uri", hdfs.uri()),
-        ])),
-        ..Secret::default()
-    };
     let spec = json!({"zookeeper": {"ensemble": "z"}, "deepStorage": {"hdfs": "h"},
         "historicals": {"storage": {"size": "2Gi"}}, "workers": {}});
-    let found = Found {
-        hdfs: Some(binding),
-        ..Found::default()
+    let Some((cluster, mut pods)) = Pods::start_on_hdfs(52, spec, &hdfs).await else {
+        return;
     };
-    let cluster = valid(spec, found);
-    let directory = Directory {
-        path: "/millrace/druid/d".into(),
-        owner: "druid".into(),
-        permission: "755".into(),
-    };
-    ensure(&[hdfs.http()], &directory).await.unwrap();
-    let mut pods = Pods::new(home, zookeeper, 52, &cluster);
-    for name in ["core-site.xml", "hdfs-site.xml"] {
-        let text = std::fs::read_to_string(hdfs.settings().join(name)).unwrap();
-        pods.write_site(&cluster, name, &text);
-    }
-    pods.start_all(&cluster);
     let bootstrap = kafka.bootstrap();
     let admin = KafkaAdmin::new(&bootstrap, limits()).unwrap();
     let topic = Topic {

@@ -12,237 +12,22 @@
 mod druid_pods;
 mod druid_support;
 
-use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use druid_pods::{LIMIT, Pods, valid};
-use druid_support::{BEGIN, Topic, bring_about, limits, wanted};
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use millrace_contract::{Telemetry, codec};
+use druid_pods::Pods;
+use druid_pods::fleet::Fleet;
+use druid_pods::watch::{Sent, Watched, load, number, watch};
+use druid_support::{Topic, bring_about, limits, wanted};
 use millrace_operator::druid::RoleKind;
-use millrace_operator::druid::validate::Found;
 use millrace_operator::ingestion::{Keep, Source, Wanted};
-use millrace_operator::pods::secret_data;
 use millrace_operator::remote::druid::{DruidClient, servers};
-use millrace_operator::remote::hdfs::directory::{Directory, ensure};
 use millrace_operator::remote::kafka::KafkaAdmin;
-use millrace_testkit::{Hdfs, Kafka, data_dir, druid, left_out, zookeeper};
-use millrace_trips::{TripArguments, TripOptions};
+use millrace_testkit::{Hdfs, Kafka};
 use serde_json::{Map, Value};
 
-/// Events of one request, and the pause after it.
-const BATCH: usize = 50;
-const PAUSE: Duration = Duration::from_millis(200);
 /// Into the load, the fault comes.
 const BEFORE: Duration = Duration::from_secs(3);
-
-/// Recorded trips, one after the other; when all were driven they are driven again by other vehicles.
-struct Fleet {
-    trips: Vec<Vec<Telemetry>>,
-    next: (usize, usize),
-    /// What an answer has to be for what was taken of it.
-    expected: BTreeMap<(String, String), Row>,
-    taken: usize,
-}
-
-/// Of two tasks that read the same one is asked, and one is a moment behind the other: only what was counted so long ago has to
-/// be counted again.
-const FIRM: Duration = Duration::from_secs(3);
-/// Questions are answered again at the latest so long after what was killed is back.
-const SETTLES: Duration = Duration::from_secs(60);
-
-/// Of one model in one minute.
-#[derive(Debug, Default)]
-struct Row {
-    events: u64,
-    speeds: u64,
-    speed_sum: f64,
-    coolant_max: Option<f64>,
-}
-
-fn trips() -> Option<Vec<Vec<Telemetry>>> {
-    let Some(data) = data_dir().map(|data| data.join("carobd")) else {
-        left_out("recorded trips", "set MILLRACE_DATA").unwrap();
-        return None;
-    };
-    let options = TripOptions::parse(&TripArguments {
-        format: "carobd",
-        ..TripArguments::default()
-    })
-    .unwrap();
-    let mut files: Vec<PathBuf> = data
-        .read_dir()
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .filter(|path| path.to_string_lossy().ends_with(".csv.gz"))
-        .collect();
-    files.sort();
-    assert!(files.len() > 20, "{}", files.len());
-    let read = |(n, path): (usize, &PathBuf)| {
-        let mut trip = options.read_path(path, "car").unwrap();
-        trip.start_at(Timestamp::from_second(BEGIN).unwrap());
-        for sample in &mut trip.samples {
-            sample.model = Some(["Polo", "Golf", "ID.3"][n % 3].into());
-        }
-        trip.samples
-    };
-    Some(files.iter().enumerate().map(read).collect())
-}
-
-impl Fleet {
-    fn take(&mut self, count: usize) -> Vec<Vec<u8>> {
-        let mut taken = Vec::with_capacity(count);
-        while taken.len() < count {
-            let (drive, sample) = self.next;
-            let trip = &self.trips[drive % self.trips.len()];
-            let Some(event) = trip.get(sample) else {
-                self.next = (drive + 1, 0);
-                continue;
-            };
-            self.next.1 += 1;
-            let event = Telemetry {
-                vehicle: format!("car-{drive}"),
-                ..event.clone()
-            };
-            taken.push(codec::encode(&event));
-            let minute = Timestamp::from_second(event.time.as_second() / 60 * 60).unwrap();
-            let key = (event.model.unwrap(), minute.strftime("%H:%M").to_string());
-            let row = self.expected.entry(key).or_default();
-            row.events += 1;
-            if let Some(speed) = event.speed {
-                row.speeds += 1;
-                row.speed_sum += speed;
-            }
-            let coolants = row.coolant_max.into_iter().chain(event.coolant_temperature);
-            row.coolant_max = coolants.reduce(f64::max);
-        }
-        self.taken += taken.len();
-        taken
-    }
-
-    /// What Druid answers, beside what it has to.
-    async fn check(&self, client: &DruidClient) {
-        let question = "SELECT model, TIME_FORMAT(TIME_FLOOR(__time, 'PT1M'), 'HH:mm') AS \"at\", SUM(events) AS events, \
-                 SUM(speed_count) AS speeds, COALESCE(SUM(speed_sum), 0) AS speed_sum, \
-                 MAX(coolant_temperature_max) AS coolant_max FROM telemetry GROUP BY 1, 2";
-        // A broker may still hold connections to who was killed: a question that fails is asked again, and no answer is wrong.
-        let asked = Instant::now();
-        let rows = loop {
-            match client.sql(question).await {
-                Ok(rows) => break rows,
-                Err(error) => assert!(asked.elapsed() < SETTLES, "{error}"),
-            }
-            tokio::time::sleep(PAUSE).await;
-        };
-        assert_eq!(rows.len(), self.expected.len());
-        for row in rows {
-            let text = |key: &str| row[key].as_str().unwrap().to_owned();
-            let expected = &self.expected[&(text("model"), text("at"))];
-            let count = |key: &str| row[key].as_u64().unwrap();
-            let told = (count("events"), count("speeds"));
-            assert_eq!(told, (expected.events, expected.speeds), "{row:?}");
-            // Druid adds up in another order.
-            let off = (row["speed_sum"].as_f64().unwrap() - expected.speed_sum).abs();
-            assert!(
-                off <= 1e-9 * expected.speed_sum.abs(),
-                "{row:?} {expected:?}"
-            );
-            assert_eq!(row["coolant_max"].as_f64(), expected.coolant_max, "{row:?}");
-        }
-    }
-}
-
-/// What was sent: how many events, when that was begun, and when Kafka had them.
-#[derive(Debug, Default)]
-struct Sent {
-    offered: u64,
-    stored: Vec<(u64, Instant)>,
-    is_over: bool,
-}
-
-/// Sends for so long.
-async fn load(topic: &Topic<'_>, fleet: &mut Fleet, sent: &Mutex<Sent>, long: Duration) {
-    let end = Instant::now() + long;
-    while Instant::now() < end {
-        let batch = fleet.take(BATCH);
-        let all = u64::try_from(fleet.taken).unwrap();
-        sent.lock().unwrap().offered = all;
-        topic.send(batch.into_iter()).await;
-        sent.lock().unwrap().stored.push((all, Instant::now()));
-        tokio::time::sleep(PAUSE).await;
-    }
-    sent.lock().unwrap().is_over = true;
-}
-
-/// What answers said over a row.
-#[derive(Debug, Default)]
-struct Watched {
-    answers: u64,
-    /// Asked, and no answer.
-    failed: Duration,
-    /// Answers lacked something that one had counted [`FIRM`] before.
-    short: Duration,
-    /// From Kafka into an answer, for each request.
-    delays: Vec<Duration>,
-    /// From the last request until an answer counted all.
-    settled: Duration,
-}
-
-fn number(rows: &[Map<String, Value>]) -> Option<u64> {
-    rows.first()?.get("n")?.as_u64()
-}
-
-/// Asks without a pause until everything that was sent is counted.
-async fn watch(client: &DruidClient, before: u64, sent: &Mutex<Sent>) -> Watched {
-    let (mut watched, mut firm) = (Watched::default(), before);
-    let mut counted = VecDeque::new();
-    let (mut seen, begin) = (0, Instant::now());
-    let mut last = Instant::now();
-    loop {
-        let answer = client.sql("SELECT SUM(events) AS n FROM telemetry").await;
-        let now = Instant::now();
-        let passed = now - last;
-        last = now;
-        match answer.as_deref().map(number) {
-            Ok(Some(n)) => {
-                watched.answers += 1;
-                let sent = sent.lock().unwrap();
-                assert!(
-                    n <= sent.offered,
-                    "{n} are counted, {} were sent",
-                    sent.offered
-                );
-                while let Some((_, n)) = counted.pop_front_if(|(at, _)| now - *at > FIRM) {
-                    firm = firm.max(n);
-                }
-                counted.push_back((now, n));
-                if n < firm {
-                    watched.short += passed;
-                }
-                while let Some((_, stored)) = sent.stored.get(seen).filter(|(all, _)| *all <= n) {
-                    watched.delays.push(now.saturating_duration_since(*stored));
-                    seen += 1;
-                    watched.settled = now.saturating_duration_since(*stored);
-                }
-                if sent.is_over && seen == sent.stored.len() {
-                    return watched;
-                }
-            }
-            // No rows at all: what was there is not.
-            Ok(None) => watched.short += passed,
-            Err(_) => watched.failed += passed,
-        }
-        assert!(
-            begin.elapsed() < 3 * LIMIT,
-            "{watched:?} {firm} {:?}",
-            sent.lock().unwrap()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -325,10 +110,7 @@ async fn row(
     (fault, long): (Fault, Duration),
 ) -> Watched {
     let before = u64::try_from(fleet.taken).unwrap();
-    let sent = Mutex::new(Sent {
-        offered: before,
-        ..Sent::default()
-    });
+    let sent = Mutex::new(Sent::after(before));
     let ((), watched, ()) = tokio::join!(
         load(topic, fleet, &sent, long),
         watch(client, before, &sent),
@@ -357,41 +139,18 @@ fn told(fault: Fault, events: usize, watched: &mut Watched) {
 #[tokio::test]
 #[ignore = "systems tier"]
 async fn no_answer_is_wrong_whatever_is_lost() {
-    let (Some(home), Some(zookeeper), Some(trips)) =
-        (druid().unwrap(), zookeeper().unwrap(), trips())
-    else {
+    let Some(mut fleet) = Fleet::find() else {
         return;
     };
     let (Some(kafka), Some(hdfs)) = (Kafka::start().unwrap(), Hdfs::start().unwrap()) else {
         return;
     };
-    let binding = Secret {
-        data: Some(secret_data([
-            ("type", "hdfs".to_owned()),
-            ("uri", hdfs.uri()),
-        ])),
-        ..Secret::default()
-    };
     let spec = serde_json::json!({"zookeeper": {"ensemble": "z"}, "deepStorage": {"hdfs": "h"},
         "historicals": {"replicas": 2, "storage": {"size": "2Gi"}}, "workers": {"replicas": 2}});
-    let found = Found {
-        hdfs: Some(binding),
-        ..Found::default()
+    let Some((cluster, mut pods)) = Pods::start_on_hdfs(56, spec, &hdfs).await else {
+        return;
     };
-    let cluster = valid(spec, found);
-    let directory = Directory {
-        path: "/millrace/druid/d".into(),
-        owner: "druid".into(),
-        permission: "755".into(),
-    };
-    ensure(&[hdfs.http()], &directory).await.unwrap();
-    let mut pods = Pods::new(home, zookeeper, 56, &cluster);
-    for name in ["core-site.xml", "hdfs-site.xml"] {
-        let text = std::fs::read_to_string(hdfs.settings().join(name)).unwrap();
-        pods.write_site(&cluster, name, &text);
-    }
     let mut hdfs = Some(hdfs);
-    pods.start_all(&cluster);
     let bootstrap = kafka.bootstrap();
     let admin = KafkaAdmin::new(&bootstrap, limits()).unwrap();
     let topic = Topic {
@@ -414,12 +173,6 @@ async fn no_answer_is_wrong_whatever_is_lost() {
             ..asked.keep
         },
         ..asked
-    };
-    let mut fleet = Fleet {
-        trips,
-        next: (0, 0),
-        expected: BTreeMap::new(),
-        taken: 0,
     };
     for _ in 0..4 {
         topic.send(fleet.take(500).into_iter()).await;

@@ -118,6 +118,7 @@ async fn a_canary_is_served_when_an_answer_counts_it_and_what_druid_has_not_read
         gateway: Some(GatewayAt {
             url: gateway(Arc::clone(&played)).await,
             token: Token("t".into()),
+            admin_token: None,
         }),
         druid: Some(DruidAt {
             coordinator: druid.coordinator(),

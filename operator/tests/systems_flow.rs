@@ -24,7 +24,7 @@ use kafka_protocol::records::{
     Compression, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, Record,
     RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
-use millrace_operator::flow::{GatewayAt, Looker, Seen, Token, Wanted, Watched};
+use millrace_operator::flow::{GatewayAt, Looker, Seen, Token, Wanted, Watched, told};
 use millrace_operator::platform::crd::StageName;
 use millrace_operator::remote::kafka::{
     Access, Connection, Credentials, KafkaAdmin, NewTopic, Timeouts,
@@ -123,6 +123,28 @@ async fn commit(bootstrap: &str, admin: &KafkaAdmin, group: &str, topic: &str, n
     assert_eq!(answer.topics[0].partitions[0].error_code, 0);
 }
 
+/// Makes topics with one partition each, and waits until brokers know them, which is a moment after the controller has made
+/// them.
+async fn create(admin: &KafkaAdmin, topics: &[&str]) {
+    for topic in topics {
+        let new = NewTopic {
+            name: (*topic).to_owned(),
+            partitions: 1,
+            replication_factor: 1,
+            config: BTreeMap::new(),
+        };
+        admin.create_topic(&new).await.unwrap();
+    }
+    let made = Instant::now();
+    for topic in topics {
+        while let Err(error) = admin.waiting(topic, &BTreeMap::from([(0, 0)])).await {
+            let is_early = error.is_unknown_topic() && made.elapsed() < Duration::from_secs(30);
+            assert!(is_early, "{error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 struct Played {
     bootstrap: String,
     kafka: Arc<KafkaAdmin>,
@@ -166,6 +188,44 @@ fn passed(seen: &Seen) -> Vec<bool> {
         .collect()
 }
 
+/// Records that are an hour apart wait for the archive, which comes to one after the other.
+async fn the_oldest_that_is_not_archived_is_told(bootstrap: &str, admin: &Arc<KafkaAdmin>) {
+    let topic = "archived";
+    create(admin, &[topic]).await;
+    let hour = 3_600_000;
+    let first = jiff::Timestamp::now().as_millisecond() - 10 * hour;
+    for n in 0..3 {
+        produce(bootstrap, admin, topic, first + n * hour).await;
+    }
+    let wanted = Wanted {
+        kafka: Arc::clone(admin),
+        stages: vec![Watched {
+            leads_to_vehicles: false,
+            usual: Duration::from_secs(300),
+            ..stage(StageName::Archived, topic, Some("archive"))
+        }],
+        gateway: None,
+        druid: None,
+        canary_every: None,
+        stuck_after: Duration::ZERO,
+    };
+    let mut looker = Looker::new().unwrap();
+    for next in 0..=3 {
+        if next > 0 {
+            commit(bootstrap, admin, "archive", topic, next).await;
+        }
+        let seen = looker.look(&wanted).await;
+        let archived = told(None, &seen, None).stages.remove(0);
+        // Told to the second, and as old as the look took.
+        let waits = archived.oldest_waiting.as_ref().map(|time| {
+            let time: jiff::Timestamp = time.parse().unwrap();
+            (time.as_millisecond() - first + hour / 2).div_euclid(hour)
+        });
+        assert_eq!(waits, (next < 3).then_some(next), "{archived:?}");
+        assert_eq!(seen.stages[0].lag, Some(3 - next), "{archived:?}");
+    }
+}
+
 #[tokio::test]
 #[ignore = "systems tier"]
 async fn what_waits_and_how_far_a_canary_comes() {
@@ -174,25 +234,8 @@ async fn what_waits_and_how_far_a_canary_comes() {
     };
     let bootstrap = kafka.bootstrap();
     let admin = Arc::new(KafkaAdmin::connect(&Access::plain(&bootstrap), limits()).unwrap());
-    for topic in ["telemetry", "alerts", "notifications"] {
-        let new = NewTopic {
-            name: topic.to_owned(),
-            partitions: 1,
-            replication_factor: 1,
-            config: BTreeMap::new(),
-        };
-        admin.create_topic(&new).await.unwrap();
-    }
+    create(&admin, &["telemetry", "alerts", "notifications"]).await;
     let from = |next: i64| BTreeMap::from([(0, next)]);
-    // Brokers hear of a new topic a moment after the controller has made it.
-    let made = Instant::now();
-    for topic in ["telemetry", "alerts", "notifications"] {
-        while let Err(error) = admin.waiting(topic, &from(0)).await {
-            let is_early = error.is_unknown_topic() && made.elapsed() < Duration::from_secs(30);
-            assert!(is_early, "{error}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
     assert!(admin.waiting("alerts", &from(0)).await.unwrap().is_empty());
     let old = jiff::Timestamp::now().as_millisecond() - 60_000;
     for offset in 0..3 {
@@ -222,6 +265,7 @@ async fn what_waits_and_how_far_a_canary_comes() {
         gateway: Some(GatewayAt {
             url: gateway(played).await,
             token: Token("t".into()),
+            admin_token: None,
         }),
         druid: None,
         canary_every: Some(Duration::from_secs(3600)),
@@ -251,4 +295,5 @@ async fn what_waits_and_how_far_a_canary_comes() {
     assert_eq!(seen.canary.unwrap().stuck_at, None);
     assert_eq!(seen.stages[2].lag, Some(1));
     assert_eq!(looker.flies_since(), None);
+    the_oldest_that_is_not_archived_is_told(&bootstrap, &admin).await;
 }

@@ -17,8 +17,8 @@ use kafka_support::{Data, SecureKafka, limits, login, write};
 use millrace_operator::pki::Authority;
 use millrace_operator::remote::kafka::scram::Mechanism;
 use millrace_operator::remote::kafka::{
-    Access, Acl, AclOperation, AclPattern, AclPermission, AclResource, Credential, KafkaAdmin,
-    KafkaError, NewTopic, Quotas, ResponseError, TopicView,
+    Access, Acl, AclOperation, AclPattern, AclPermission, AclResource, Credential, Isolation,
+    KafkaAdmin, KafkaError, NewTopic, Quotas, ResponseError, TopicView,
 };
 use millrace_operator::remote::pipeline::converge;
 use millrace_operator::remote::user::{News, Password, RemoteUser, UserChange, WantedUser, Why};
@@ -110,6 +110,36 @@ async fn users_get_in_by_their_password_and_do_what_rules_let() {
     drift_is_put_back(&admin, &wanted("two", 8300, None)).await;
     assert_eq!(write(&alice("two"), &alerts).await.unwrap(), None);
     assert_eq!(write(&alice("two"), &other).await.unwrap(), refused);
+
+    let outside = login(&kafka.outside, "alice", "two");
+    clients_come_in_from_outside(&outside, &admin, &alerts).await;
+}
+
+/// By the external listener a record is written, and read from the address that the broker tells there.
+async fn clients_come_in_from_outside(outside: &Access, admin: &KafkaAdmin, alerts: &TopicView) {
+    let read = rule("alerts", AclOperation::Read);
+    admin.add_acls("User:alice", &[read]).await.unwrap();
+    let client = KafkaAdmin::connect(outside, limits()).unwrap();
+    let ends = client.end_offsets("alerts", Isolation::ReadUncommitted);
+    let ends = ends.await.unwrap();
+    assert_eq!(write(outside, alerts).await.unwrap(), None);
+    let brokers = client.cluster().await.unwrap().brokers;
+    let told: Vec<_> = brokers.values().map(|broker| &broker.address).collect();
+    assert!(
+        told.iter().all(|address| address.ends_with(":9095")),
+        "{told:?}"
+    );
+    let mut tries = 0;
+    let found = loop {
+        match client.waiting("alerts", &ends).await {
+            Ok(found) => break found,
+            // The new rule comes to the broker a moment later.
+            Err(error) => assert!(tries < 100, "{error}"),
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(found[&0].offset, ends[&0]);
 }
 
 async fn certificates_are_told_apart(kafka: &SecureKafka) {

@@ -128,6 +128,9 @@ async fn a_set_is_founded_grows_and_shrinks() {
     assert_eq!(first.waits, None);
     assert_eq!(first.observed.version.as_deref(), Some("7.0.28"));
     assert!(first.observed.users["jobs"].password_fits);
+    let does = first.observed.activities[&mongo.address(0)];
+    assert_eq!((does.connections, does.connections_limit), (3, 100));
+    assert_eq!((does.reads, does.writes, does.lag), (2, 1, Some(0)));
     assert_eq!(
         run(&mongo, &one).await.made,
         [""; 0],

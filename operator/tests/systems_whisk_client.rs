@@ -60,7 +60,7 @@ async fn actions_are_written_once_corrected_and_removed() {
     assert_ne!(second, first);
     assess.parameters.remove("extra");
     assess.limits.timeout = 20_000;
-    assess.annotations = BTreeMap::from([("owner".to_owned(), "me".to_owned())]);
+    assess.annotations = BTreeMap::from([("owner".to_owned(), "me".into())]);
     let (made, third) = settle(&client, &assess, Some(&second)).await;
     assert_eq!(
         made,

@@ -28,7 +28,7 @@ fn alerts() -> WantedTrigger {
     WantedTrigger {
         name: "alerts".to_owned(),
         parameters: BTreeMap::from([("language".to_owned(), json!("en"))]),
-        annotations: BTreeMap::from([("owner".to_owned(), "fleet".to_owned())]),
+        annotations: BTreeMap::from([("owner".to_owned(), "fleet".into())]),
     }
 }
 

@@ -171,7 +171,7 @@ const MOST_ALONE: usize = 3;
 
 /// The systems tier in three lanes that take about as long. Its tests wait for servers most of the time, and each has ports and
 /// files of its own.
-const LANES: [&str; 3] = ["systems_[acg]*", "systems_[de]*", "systems_[!acdeg]*"];
+const LANES: [&str; 3] = ["systems_[acghm]*", "systems_[de]*", "systems_[!acdeghm]*"];
 
 fn systems(
     context: &Context,

@@ -1,10 +1,11 @@
-//! How fast a day is scored, beside DuckDB with the same definition in SQL over the same files, each as a process of its own
-//! from its start to its last line, in turns.
+//! How fast a day is scored, beside DuckDB and Polars with the same definition over the same files, each as a process of its own
+//! from its start to its last line, in turns; and beside PySpark, where `MILLRACE_SPARK_PYTHON` names a Python that has it, of
+//! which the third run within one session counts.
 //!
 //! `cargo run --release -p millrace-batch --example bench_score -- [VEHICLES] [SECONDS] [TURNS]`
 //!
-//! `rows_per_second`: ours, DuckDB's, ours divided by it; `resident_mb`: the highest resident memory of both. They must give
-//! as many trips, with the same scores in sum, else it fails.
+//! `PEER rows_per_second`: ours, the peer's, ours divided by it; `resident_mb`: the highest resident memory of both. They must
+//! give as many trips, with the same scores in sum, else it fails.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -29,6 +30,9 @@ const DAY: &str = "2026-11-10";
 const START: &str = "2026-11-10T00:00:00Z";
 /// Vehicles whose events are in memory at once.
 const AT_ONCE: u64 = 100;
+const SPARK: &str = "PySpark";
+
+type Peer = (&'static str, PathBuf, PathBuf, Vec<String>);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -62,32 +66,65 @@ async fn main() -> anyhow::Result<()> {
         &settings,
         fleet::duckdb_settings(&files, START.parse()?, 0, &json!({})).to_string(),
     )?;
+    let peers = peers(&python, &settings)?;
     for _ in 0..turns {
         let mut ours = Command::new(program()?);
         ours.args(["score", "--print", "--day", DAY, "--lake"])
             .arg(format!("file://{}", folder.path().join("lake").display()));
         let ours = run(&mut ours, "score")?;
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/score.py");
-        let theirs = run(Command::new(&python).arg(script).arg(&settings), "DuckDB")?;
-        anyhow::ensure!(
-            ours.trips == theirs.trips && (ours.sum - theirs.sum).abs() < 1e-3,
-            "{} trips with {} points, and {} with {}",
-            ours.trips,
-            ours.sum,
-            theirs.trips,
-            theirs.sum
-        );
         let rate = |took: Duration| {
             f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) / took.as_secs_f64()
         };
-        line("rows_per_second", rate(ours.took), rate(theirs.took));
-        line("resident_mb", ours.resident_mb, theirs.resident_mb);
+        for (name, program, script, arguments) in &peers {
+            let mut theirs = Command::new(program);
+            let theirs = run(theirs.arg(script).args(arguments), name)?;
+            anyhow::ensure!(
+                ours.trips == theirs.trips && (ours.sum - theirs.sum).abs() < 1e-3,
+                "{} trips with {} points, and {name} gives {} with {}",
+                ours.trips,
+                ours.sum,
+                theirs.trips,
+                theirs.sum
+            );
+            line(name, "rows_per_second", rate(ours.took), rate(theirs.took));
+            // The JVM is a process of its own.
+            if *name != SPARK {
+                line(name, "resident_mb", ours.resident_mb, theirs.resident_mb);
+            }
+        }
     }
     Ok(())
 }
 
-fn line(name: &str, ours: f64, peer: f64) {
-    println!("{name} {ours:.0} {peer:.0} {:.2}", ours / peer);
+/// Who computes the same: name, Python, script and its arguments.
+fn peers(duckdb: &Path, settings: &Path) -> anyhow::Result<Vec<Peer>> {
+    let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let bench = crate_folder.join("../../bench/score");
+    let polars = python(&bench.join("requirements.txt"))?.context("Polars cannot be had")?;
+    let settings = settings.display().to_string();
+    let mut peers = vec![
+        (
+            "DuckDB",
+            duckdb.to_owned(),
+            crate_folder.join("tests/duckdb/score.py"),
+            vec![settings.clone()],
+        ),
+        (
+            "Polars",
+            polars,
+            bench.join("polars_score.py"),
+            vec![settings.clone()],
+        ),
+    ];
+    if let Some(spark) = std::env::var_os("MILLRACE_SPARK_PYTHON") {
+        let arguments = vec![settings, "3".to_owned()];
+        peers.push((SPARK, spark.into(), bench.join("spark.py"), arguments));
+    }
+    Ok(peers)
+}
+
+fn line(peer_name: &str, name: &str, ours: f64, peer: f64) {
+    println!("{peer_name} {name} {ours:.0} {peer:.0} {:.2}", ours / peer);
 }
 
 async fn lake(root: &Path, vehicles: u64, seconds: u32) -> anyhow::Result<(Vec<PathBuf>, usize)> {
@@ -150,12 +187,16 @@ fn run(command: &mut Command, what: &str) -> anyhow::Result<Ran> {
         resident = f64::max(resident, most.unwrap_or(0.0));
         std::thread::sleep(Duration::from_millis(10));
     };
-    let took = begin.elapsed();
+    let mut took = begin.elapsed();
     anyhow::ensure!(status.success(), "{what}: {status}");
     let text = std::fs::read_to_string(output.path())?;
     let (mut trips, mut sum) = (0, 0.0);
     for line in text.lines() {
         let trip: Value = serde_json::from_str(line)?;
+        if let Some(warm) = trip["warm_seconds"].as_f64() {
+            took = Duration::from_secs_f64(warm);
+            continue;
+        }
         sum += trip["score"].as_f64().unwrap_or_default();
         trips += 1;
     }

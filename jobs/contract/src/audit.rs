@@ -28,6 +28,8 @@ pub enum Action {
     Erase,
     /// A resource of Millrace in Kubernetes was made, changed or removed.
     ChangeResource,
+    /// An action ran.
+    RunAction,
 }
 
 /// What was done to a resource in Kubernetes.
@@ -56,7 +58,23 @@ pub struct Change {
     pub audit_id: Option<String>,
 }
 
-/// One record of the topic `audit`, keyed by the vehicle, the dead letter, the driver or the resource.
+/// A run of an action: who, what and how it ended. What it was given and what it answered are not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Who: the subject of the key by which the action was invoked; of a web action that of its namespace.
+    pub subject: String,
+    /// The action: `namespace/name`, `namespace/package/name`.
+    pub action_name: String,
+    /// The id of the activation, by which OpenWhisk has the rest.
+    pub activation: String,
+    /// How it ended: `success`, `application_error`, `developer_error` or `internal_error`.
+    pub status: String,
+    /// The trace of the event that it ran for, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+}
+
+/// One record of the topic `audit`, keyed by the vehicle, the dead letter, the driver, the resource or the action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When.
@@ -80,6 +98,9 @@ pub struct Entry {
     /// Which resource, and by whom.
     #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
     pub change: Option<Change>,
+    /// Which action ran, and for whom.
+    #[serde(default, flatten, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Run>,
 }
 
 impl Entry {
@@ -95,6 +116,7 @@ impl Entry {
             driver: None,
             grace_until: None,
             change: None,
+            run: None,
         }
     }
 
@@ -110,6 +132,7 @@ impl Entry {
         named
             .cloned()
             .or_else(|| self.change.as_ref().map(of_change))
+            .or_else(|| self.run.as_ref().map(|run| run.action_name.clone()))
             .unwrap_or_default()
     }
 }
@@ -155,6 +178,25 @@ mod tests {
             )
         );
         assert_eq!(entry.key(), "kafkatopics/m/t");
+        assert_eq!(serde_json::from_value::<Entry>(json).unwrap(), entry);
+    }
+
+    #[test]
+    fn a_run_stands_beside_the_rest_and_is_no_change() {
+        let mut entry = Entry::now("activations", Action::RunAction);
+        entry.run = Some(Run {
+            subject: "millrace".into(),
+            action_name: "millrace/assess-vehicle".into(),
+            activation: "a1".into(),
+            status: "success".into(),
+            trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        });
+        let json = serde_json::to_value(&entry).unwrap();
+        assert_eq!(
+            (&json["action"], &json["subject"], &json["activation"]),
+            (&"run-action".into(), &"millrace".into(), &"a1".into())
+        );
+        assert_eq!(entry.key(), "millrace/assess-vehicle");
         assert_eq!(serde_json::from_value::<Entry>(json).unwrap(), entry);
     }
 }

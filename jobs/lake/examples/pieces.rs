@@ -64,8 +64,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let storage = Memory::default();
     let hour = Hour::of_micros(0).unwrap_or(Hour::first());
     let begun = Processor::now();
-    let schema = Shape::Telemetry.schema();
-    let file = ParquetFile::create(&storage, "x".into(), "y".into(), hour, schema, ROW_GROUP);
+    let first = batches.first().ok_or("no events")?;
+    let file = ParquetFile::begin(&storage, "x".into(), "y".into(), hour, first, ROW_GROUP);
     let mut file = block_on(file)?;
     let mut most = 0;
     for batch in &batches {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Int64Type;
-use arrow_array::{RecordBatch, RecordBatchReader as _};
-use arrow_schema::SchemaRef;
+use arrow_array::{Array as _, RecordBatch, RecordBatchReader as _};
+use arrow_schema::{DataType, Field, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -26,18 +26,26 @@ use crate::verify::hex;
 
 use pieces::Pieces;
 
-/// What a column of a row group that is not ended takes besides its values: each has a compressor of its own, and what undoes
-/// its work, which is not used. Measured; Parquet does not count it.
-const COMPRESSOR: usize = 192 * 1024;
+/// What a compressed column of a row group that is not ended takes besides its values: a compressor of its own, and what undoes
+/// its work, which is not used. By what zstd takes for pages of more than 128 KiB at this level; Parquet does not count it.
+const COMPRESSOR: usize = 640 * 1024;
+
+struct Names {
+    staged: String,
+    path: String,
+}
 
 /// A file that is being written.
 pub struct ParquetFile<F> {
     writer: ArrowWriter<Pieces>,
-    columns: usize,
+    compressed: usize,
     file: F,
     hash: Sha256,
     entry: FileEntry,
     row_group_bytes: usize,
+    // Asked far more often than it changes, and asked of each column.
+    held: usize,
+    size: usize,
 }
 
 impl<F: StorageFile> ParquetFile<F> {
@@ -53,14 +61,47 @@ impl<F: StorageFile> ParquetFile<F> {
         schema: SchemaRef,
         row_group_bytes: usize,
     ) -> Result<Self, LakeError> {
-        let properties = properties(&path)?;
-        let columns = schema.fields().len();
+        let compressed = vec![true; schema.fields().len()];
+        let names = Names { staged, path };
+        Self::open(storage, names, hour, schema, &compressed, row_group_bytes).await
+    }
+
+    /// The same, for a file that begins with `first`, which is not written yet. Columns of which that has no value are not
+    /// compressed: of telemetry those are most, and a compressor for each takes more memory and time than all that is in them.
+    /// Should values come later, they take more room.
+    ///
+    /// # Errors
+    /// The name is taken, or the storage fails.
+    pub async fn begin<S: Storage<File = F>>(
+        storage: &S,
+        staged: String,
+        path: String,
+        hour: Hour,
+        first: &RecordBatch,
+        row_group_bytes: usize,
+    ) -> Result<Self, LakeError> {
+        let columns = first.columns().iter();
+        let compressed: Vec<bool> = columns.map(|c| c.null_count() < c.len()).collect();
+        let (names, schema) = (Names { staged, path }, first.schema());
+        Self::open(storage, names, hour, schema, &compressed, row_group_bytes).await
+    }
+
+    async fn open<S: Storage<File = F>>(
+        storage: &S,
+        Names { staged, path }: Names,
+        hour: Hour,
+        schema: SchemaRef,
+        compressed: &[bool],
+        row_group_bytes: usize,
+    ) -> Result<Self, LakeError> {
+        let properties = properties(&path, &schema, compressed)?;
+        let compressed = compressed.iter().filter(|is| **is).count();
         let writer = ArrowWriter::try_new(Pieces::default(), schema, Some(properties))
             .map_err(|e| LakeError::parquet(&path, e))?;
         let file = storage.create(&staged).await?;
         Ok(Self {
             writer,
-            columns,
+            compressed,
             file,
             hash: Sha256::new(),
             entry: FileEntry {
@@ -74,6 +115,8 @@ impl<F: StorageFile> ParquetFile<F> {
                 last_offset: -1,
             },
             row_group_bytes,
+            held: 0,
+            size: 0,
         })
     }
 
@@ -93,9 +136,21 @@ impl<F: StorageFile> ParquetFile<F> {
             .write(batch)
             .map_err(|e| LakeError::parquet(&self.entry.path, e))?;
         if self.writer.in_progress_size() >= self.row_group_bytes {
-            self.flush().await?;
+            return self.flush().await;
         }
+        self.measure();
         Ok(())
+    }
+
+    fn measure(&mut self) {
+        let begun = self.writer.in_progress_rows() > 0;
+        let compressors = if begun {
+            COMPRESSOR * self.compressed
+        } else {
+            0
+        };
+        self.held = self.writer.memory_size() + compressors + self.writer.inner().held();
+        self.size = self.writer.bytes_written() + self.writer.in_progress_size();
     }
 
     /// Ends the row group, which frees its memory.
@@ -107,21 +162,20 @@ impl<F: StorageFile> ParquetFile<F> {
             .flush()
             .map_err(|e| LakeError::parquet(&self.entry.path, e))?;
         let full = self.writer.inner_mut().take_full();
+        self.measure();
         self.send(full).await
     }
 
     /// About how many bytes it keeps in memory.
     #[must_use]
     pub fn held(&self) -> usize {
-        let begun = self.writer.in_progress_rows() > 0;
-        let compressors = if begun { COMPRESSOR * self.columns } else { 0 };
-        self.writer.memory_size() + compressors + self.writer.inner().held()
+        self.held
     }
 
     /// About how many bytes the file will have.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.writer.bytes_written() + self.writer.in_progress_size()
+        self.size
     }
 
     /// What it holds so far.
@@ -156,7 +210,11 @@ impl<F: StorageFile> ParquetFile<F> {
 }
 
 // Dictionaries only where values repeat; numbers that grow as their differences.
-fn properties(path: &str) -> Result<WriterProperties, LakeError> {
+fn properties(
+    path: &str,
+    schema: &SchemaRef,
+    compressed: &[bool],
+) -> Result<WriterProperties, LakeError> {
     let level = ZstdLevel::try_new(1).map_err(|e| LakeError::parquet(path, e))?;
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
@@ -178,7 +236,22 @@ fn properties(path: &str) -> Result<WriterProperties, LakeError> {
         properties =
             properties.set_column_encoding(ColumnPath::from(column), Encoding::DELTA_BINARY_PACKED);
     }
+    for (field, compressed) in schema.fields().iter().zip(compressed) {
+        if !compressed {
+            let column = leaf(field);
+            properties = properties.set_column_compression(column, Compression::UNCOMPRESSED);
+        }
+    }
     Ok(properties.build())
+}
+
+// What Parquet calls the column of a field: that of a list is its entries'.
+fn leaf(field: &Field) -> ColumnPath {
+    let mut parts = vec![field.name().clone()];
+    if let DataType::List(entry) = field.data_type() {
+        parts.extend(["list".to_owned(), entry.name().clone()]);
+    }
+    ColumnPath::new(parts)
 }
 
 /// The batches of a file.

@@ -3,26 +3,21 @@
 //! Nothing of a record's value is lost: what the columns cannot say (no JSON, unknown fields, wrong types) keeps its
 //! value as it was in the column `raw`.
 
+mod batch;
 mod column;
 mod event;
 mod json;
+mod mark;
 mod quick;
 mod time;
 
-use arrow_array::builder::{
-    ArrayBuilder, BinaryBuilder, Int32Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder, TimestampMillisecondBuilder,
-};
-use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::SchemaRef;
-use millrace_contract::FIELDS;
 
-use crate::error::LakeError;
 use crate::layout::Hour;
 use crate::schema;
 
-use column::Column;
-use event::{Columns, OfEvent};
+pub use batch::Rows;
+use event::Columns;
 pub use json::{Parsed, parse};
 use quick::Values;
 use time::micros;
@@ -153,186 +148,11 @@ pub fn hour(raw: &Raw<'_>, parsed: &Parsed<'_>) -> Hour {
         .unwrap_or(Hour::first())
 }
 
-struct OfTelemetry {
-    rows: usize,
-    vehicle: StringBuilder,
-    sequence: Int64Builder,
-    hire: StringBuilder,
-    model: StringBuilder,
-    fields: Vec<Column>,
-}
-
-struct OfAny {
-    kind: StringBuilder,
-    headers: StringBuilder,
-    event: OfEvent,
-}
-
-enum Own {
-    Telemetry(Box<OfTelemetry>),
-    Plain(Box<OfAny>),
-}
-
-/// Rows that become a batch.
-pub struct Rows {
-    shape: Shape,
-    schema: SchemaRef,
-    partition: i32,
-    partitions: Int32Builder,
-    offsets: Int64Builder,
-    kafka_times: TimestampMillisecondBuilder,
-    keys: BinaryBuilder,
-    sources: StringBuilder,
-    times: TimestampMicrosecondBuilder,
-    raw: BinaryBuilder,
-    own: Own,
-    texts: usize,
-}
-
-impl Rows {
-    /// Rows of one partition of a topic.
-    #[must_use]
-    pub fn new(shape: Shape, schema: SchemaRef, partition: i32) -> Self {
-        let own = match shape {
-            Shape::Telemetry => Own::Telemetry(Box::new(OfTelemetry {
-                rows: 0,
-                vehicle: StringBuilder::new(),
-                sequence: Int64Builder::new(),
-                hire: StringBuilder::new(),
-                model: StringBuilder::new(),
-                fields: FIELDS.iter().map(|field| Column::new(field.kind)).collect(),
-            })),
-            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => Own::Plain(Box::new(OfAny {
-                kind: StringBuilder::new(),
-                headers: StringBuilder::new(),
-                event: OfEvent::new(shape.columns()),
-            })),
-        };
-        Self {
-            shape,
-            schema,
-            partition,
-            partitions: Int32Builder::new(),
-            offsets: Int64Builder::new(),
-            kafka_times: TimestampMillisecondBuilder::new().with_timezone("UTC"),
-            keys: BinaryBuilder::new(),
-            sources: StringBuilder::new(),
-            times: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
-            raw: BinaryBuilder::new(),
-            own,
-            texts: 0,
-        }
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.offsets.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// About how many bytes they take in memory.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        let width = match self.shape {
-            Shape::Telemetry => 8 * (FIELDS.len() + 12),
-            Shape::VehicleEvents | Shape::Alerts | Shape::Plain => 96,
-        };
-        self.len() * width + self.texts
-    }
-
-    /// Appends a row.
-    pub fn push(&mut self, raw: &Raw<'_>, parsed: &Parsed<'_>) {
-        self.partitions.append_value(self.partition);
-        self.offsets.append_value(raw.offset);
-        self.kafka_times.append_option(raw.kafka_time);
-        self.keys.append_option(raw.key);
-        self.sources.append_option(raw.source);
-        self.times.append_option(parsed.time);
-        let kept = match &mut self.own {
-            Own::Telemetry(own) => {
-                own.push(parsed);
-                !parsed.exact
-            }
-            Own::Plain(own) => {
-                own.kind.append_option(raw.kind);
-                own.headers.append_option(raw.headers);
-                self.texts += own.event.push(raw.value);
-                self.texts += raw.headers.map_or(0, str::len);
-                true
-            }
-        };
-        let value = raw.value.filter(|_| kept);
-        self.raw.append_option(value);
-        self.texts += value.map_or(0, <[u8]>::len) + raw.key.map_or(0, <[u8]>::len);
-    }
-
-    /// Makes a batch of all rows, and begins with none.
-    ///
-    /// # Errors
-    /// The columns do not fit together.
-    pub fn finish(&mut self) -> Result<RecordBatch, LakeError> {
-        self.texts = 0;
-        let mut columns: Vec<ArrayRef> = vec![
-            ArrayBuilder::finish(&mut self.partitions),
-            ArrayBuilder::finish(&mut self.offsets),
-            ArrayBuilder::finish(&mut self.kafka_times),
-            ArrayBuilder::finish(&mut self.keys),
-            ArrayBuilder::finish(&mut self.sources),
-        ];
-        let times = ArrayBuilder::finish(&mut self.times);
-        match &mut self.own {
-            Own::Telemetry(own) => own.finish(times, &mut columns),
-            Own::Plain(own) => {
-                columns.push(ArrayBuilder::finish(&mut own.kind));
-                columns.push(times);
-                columns.push(ArrayBuilder::finish(&mut own.headers));
-                own.event.finish(&mut columns);
-            }
-        }
-        columns.push(ArrayBuilder::finish(&mut self.raw));
-        RecordBatch::try_new(self.schema.clone(), columns)
-            .map_err(|e| LakeError::parquet("batch", e))
-    }
-}
-
-impl OfTelemetry {
-    fn push(&mut self, parsed: &Parsed<'_>) {
-        self.vehicle.append_option(parsed.vehicle.as_deref());
-        self.sequence.append_option(parsed.sequence);
-        self.hire.append_option(parsed.hire.as_deref());
-        self.model.append_option(parsed.model.as_deref());
-        for n in parsed.fields() {
-            if let Some(column) = self.fields.get_mut(n) {
-                column.append(self.rows, n, parsed);
-            }
-        }
-        self.rows += 1;
-    }
-
-    fn finish(&mut self, times: ArrayRef, columns: &mut Vec<ArrayRef>) {
-        columns.extend([
-            ArrayBuilder::finish(&mut self.vehicle),
-            ArrayBuilder::finish(&mut self.sequence),
-            times,
-            ArrayBuilder::finish(&mut self.hire),
-            ArrayBuilder::finish(&mut self.model),
-        ]);
-        let rows = std::mem::take(&mut self.rows);
-        columns.extend(self.fields.iter_mut().map(|column| column.finish(rows)));
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow_array::Array as _;
     use arrow_array::cast::AsArray as _;
     use arrow_array::types::Float64Type;
+    use arrow_array::{Array as _, RecordBatch};
     use millrace_contract::{Telemetry, codec};
 
     use super::*;

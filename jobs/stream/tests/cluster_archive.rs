@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use cluster_support::lake::{LIMIT, lake, millrace_lake};
 use cluster_support::{Drives, platform_and_trips, text};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -23,71 +24,17 @@ use millrace_analytics::driving::{Driving, Reading, VehicleDriving, score};
 use millrace_contract::score::ScoreConfig;
 use millrace_testkit::Platform;
 use offer_scene::OfferScene;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const SCORE: &str = include_str!("../../../manifests/samples/batchjob.yaml");
 const POSTGRES: &str = include_str!("../../../manifests/samples/postgrescluster.yaml");
 const SAMPLE: &str = include_str!("../../../manifests/samples/streamjob-archive.yaml");
-/// Java starts slowly on two cores.
-const LIMIT: Duration = Duration::from_secs(150);
 const ROLL: &str = "rollInterval: 5m";
 
 /// The day before yesterday, of which no other test has events: score looks at the last days.
 fn day() -> jiff::civil::Date {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     today.checked_sub(2.days()).unwrap()
-}
-
-/// What `millrace-stream lake` says in a pod of its own, which is a client of HDFS and Kafka as any.
-fn lake(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
-    let get = |of: &str, path: &str| platform.kubectl(&["get", of, "-o", path]).unwrap();
-    let job = get(
-        "deployment/sample-archive",
-        "jsonpath={.spec.template.spec.containers[0]}{\"\\n\"}",
-    );
-    let job: Value = serde_json::from_str(&job).unwrap();
-    let security = json!({"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}});
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "sample-lake-client",
-            "labels": {"millrace.dev/uses-hdfs": "true", "millrace.dev/uses-kafka": "true"}},
-        "spec": {
-            "restartPolicy": "Never",
-            "securityContext": security,
-            "volumes": [{"name": "binding", "secret": {"secretName": "sample-archive-hdfs-binding"}}],
-            "containers": [{
-                "name": "lake", "image": job["image"], "env": job["env"],
-                "args": ([&["lake"][..], arguments].concat()),
-                "volumeMounts": [{"name": "binding", "mountPath": "/bindings/sample-archive-hdfs-binding"}],
-                "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
-            }],
-        },
-    });
-    let remove = [
-        "delete",
-        "pod",
-        "sample-lake-client",
-        "--ignore-not-found",
-        "--grace-period=0",
-        "--force",
-    ];
-    platform.kubectl(&remove).unwrap();
-    platform.apply(&pod.to_string()).unwrap();
-    let end = Instant::now() + LIMIT;
-    loop {
-        let phase = get("pod/sample-lake-client", "jsonpath={.status.phase}");
-        if ["Succeeded", "Failed"].contains(&phase.as_str()) {
-            let said = platform.kubectl(&["logs", "sample-lake-client"]).unwrap();
-            platform.kubectl(&remove).unwrap();
-            return if phase == "Succeeded" {
-                Ok(said)
-            } else {
-                Err(said)
-            };
-        }
-        assert!(Instant::now() < end, "the pod is {phase}");
-        std::thread::sleep(Duration::from_millis(500));
-    }
 }
 
 /// Vehicle and number of each event that this test has driven: others may have driven in these hours, too.
@@ -127,6 +74,7 @@ fn remove(platform: &Platform) {
         ][..],
         &[
             "job/sample-score-now",
+            "job/sample-archive-compact-now",
             "job/sample-archive-retain-now",
             "pvc/data-sample-archive-hdfs-namenode-0",
             "pvc/data-sample-archive-hdfs-datanode-0",
@@ -216,31 +164,65 @@ fn run_now(platform: &Platform, cron_job: &str) {
     }
 }
 
+/// The command line, by way of a pod of the archive: what that says, and its exit code.
+fn can_be_asked(platform: &Platform, rows: usize) {
+    let ask = |arguments: &[&str]| {
+        let said = millrace_lake(platform, arguments);
+        let errors = String::from_utf8(said.stderr).unwrap();
+        (
+            said.status.code(),
+            String::from_utf8(said.stdout).unwrap(),
+            errors,
+        )
+    };
+    let (code, told, errors) = ask(&["ls", "--output", "json"]);
+    assert_eq!(code, Some(0), "{errors}");
+    let listed: Value = serde_json::from_str(&told).unwrap();
+    let sources = listed["sources"].as_object().unwrap().values();
+    let listed: u64 = sources.map(|source| source["rows"].as_u64().unwrap()).sum();
+    assert!(listed >= u64::try_from(rows).unwrap(), "{told}");
+    let (code, told, errors) = ask(&["cat", "--from", "today"]);
+    assert_eq!((code, told.as_str()), (Some(2), ""), "{errors}");
+    assert!(errors.contains("not an hour"), "{errors}");
+}
+
+/// Waits until a field of an object is there.
+fn wait_for(platform: &Platform, of: &str, path: &str) {
+    let (end, path) = (Instant::now() + LIMIT, format!("jsonpath={path}"));
+    let get = ["get", of, "--ignore-not-found", "-o", &path];
+    while platform.kubectl(&get).unwrap_or_default().is_empty() {
+        assert!(Instant::now() < end, "{of}: no {path}");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// The CronJob of compaction in pods of its own: as many rows as before, and the lake is whole.
+fn are_compacted(platform: &Platform, drives: &Drives, before: usize) {
+    run_now(platform, "sample-archive-compact");
+    assert_eq!(rows(platform, drives).len(), before, "compacted");
+    let said = lake(platform, &["verify"]);
+    assert!(said.is_ok(), "{said:?}");
+    let job = "streamjob/sample-archive";
+    wait_for(platform, job, "{.status.lake.lastCompacted}");
+}
+
 /// The CronJob of retention in pods of its own: what was driven the day before yesterday goes to the trash.
 fn are_retired(platform: &Platform, drives: &Drives) {
     let retention = r#"{"spec":{"lake":{"retention":{"schedule":"@yearly","olderThan":"1d"}}}}"#;
     let job = "streamjob/sample-archive";
     let ask = ["patch", job, "--type=merge", "-p", retention];
     platform.kubectl(&ask).unwrap();
-    let end = Instant::now() + LIMIT;
-    let wait_for = |what: &str, arguments: &[&str]| {
-        while platform.kubectl(arguments).unwrap_or_default().is_empty() {
-            assert!(Instant::now() < end, "{what}");
-            std::thread::sleep(Duration::from_millis(500));
-        }
-    };
-    let name = "cronjob/sample-archive-retain";
     wait_for(
-        "no CronJob",
-        &["get", name, "-o", "name", "--ignore-not-found"],
+        platform,
+        "cronjob/sample-archive-retain",
+        "{.metadata.name}",
     );
     // The user's home, for the trash, is made before the CronJob.
     run_now(platform, "sample-archive-retain");
     assert_eq!(rows(platform, drives), [], "retired");
     let said = lake(platform, &["verify"]).unwrap();
     assert!(said.contains("retired"), "{said}");
-    let retained = ["get", job, "-o", "jsonpath={.status.lake.lastRetained}"];
-    wait_for("no status.lake.lastRetained", &retained);
+    wait_for(platform, job, "{.status.lake.lastRetained}");
 }
 
 /// PostgreSQL and score beside the lake: a run of now writes the trips of the day before yesterday.
@@ -348,6 +330,7 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
     let said = lake(&platform, &["verify", "--bootstrap-servers", &servers]).unwrap();
     eprintln!("{said}");
     assert!(said.contains("commits hold what Kafka has"), "{said}");
+    can_be_asked(&platform, expected.len());
     // The job's user writes into its dataset, and the status says where.
     let lake_of = [
         "get",
@@ -372,6 +355,8 @@ fn what_was_driven_lies_in_the_lake_each_event_once_and_is_scored() {
         run_now(&platform, "sample-score");
     });
     told("offered");
+    are_compacted(&platform, &drives, expected.len());
+    told("compacted");
     are_retired(&platform, &drives);
     told("retired");
     remove(&platform);

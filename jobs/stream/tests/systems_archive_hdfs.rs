@@ -10,7 +10,8 @@ mod lake_support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lake_support::{LIMIT, Place, metric, scenarios, stays_unready, wait_for_line, wait_unready};
+use lake_support::job::{metric, stays_unready, wait_for_line, wait_unready};
+use lake_support::{LIMIT, Place, scenarios};
 use millrace_testkit::{Hdfs, HdfsPlan};
 
 /// Which NameNode is the active one.
@@ -242,6 +243,8 @@ async fn hours_that_grow_old_take_less_room_and_go_to_the_trash(hdfs: &Hdfs, pla
     assert_eq!(place.lake_command(&fewer), (true, String::new()));
     place.check().await;
 
+    a_file_comes_back_from_a_snapshot(hdfs, place).await;
+
     // Without a policy nothing is replaced.
     let code = ["retain", "--code-after", "1h", "--code-at-least", "1"];
     assert!(!place.lake_command(&code).0);
@@ -270,4 +273,23 @@ async fn hours_that_grow_old_take_less_room_and_go_to_the_trash(hdfs: &Hdfs, pla
     hdfs.dfs("hdfs", &["-expunge", "-immediate"]).unwrap();
     let trash = list().unwrap();
     assert!(!trash.contains("parquet"), "{trash}");
+}
+
+async fn a_file_comes_back_from_a_snapshot(hdfs: &Hdfs, place: &Place) {
+    hdfs.tool("dfsadmin", &["-allowSnapshot", "/old"]).unwrap();
+    hdfs.dfs("hdfs", &["-createSnapshot", "/old", "kept"])
+        .unwrap();
+    let file = place.old_files().await[0].0.clone();
+    let (path, kept) = (
+        format!("/old/{file}"),
+        format!("/old/.snapshot/kept/{file}"),
+    );
+    hdfs.dfs("hdfs", &["-rm", "-skipTrash", &path]).unwrap();
+    let (ok, text) = place.lake_command(&["verify", "--json"]);
+    assert!(
+        !ok && text.contains("gone") && text.contains(&file),
+        "{text}"
+    );
+    hdfs.dfs("hdfs", &["-cp", &kept, &path]).unwrap();
+    place.check().await;
 }

@@ -18,6 +18,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::{Value, json};
 use support::five::Five;
+use support::tls::{Made, front};
 
 const GROUP: &str = "dispatch-warnings";
 const KEY: (&str, &str) = (
@@ -246,20 +247,45 @@ async fn a_trigger_has_succeeded_when_all_that_it_started_has() {
 
     let producer = Producer::new(&bootstrap, "test").unwrap();
     send_alert(&producer, &alert("car-1", "car-1-nobody".to_owned())).await;
-    let auth = at("auth");
-    let more = [
-        "--openwhisk-uri",
-        &whisk.uri(),
-        "--openwhisk-auth-file",
-        auth.to_str().unwrap(),
-    ];
-    let dispatch = Job::start(
-        "dispatch",
-        &bootstrap,
-        &at("config.yaml"),
-        &at("dispatch.log"),
-        &more,
-    );
+    // Over https, by a binding as the operator mounts it: first with an authority that is not the server's.
+    let made = Made::new();
+    let port = front(whisk.port, &made).await;
+    let binding = at("bindings/whisk");
+    std::fs::create_dir_all(&binding).unwrap();
+    Made::new().write(directory.path());
+    std::fs::rename(at("tls.crt"), binding.join("ca.crt")).unwrap();
+    for (name, entry) in [
+        ("type", "openwhisk".to_owned()),
+        ("uri", format!("https://localhost:{port}")),
+        ("username", KEY.0.to_owned()),
+        ("password", KEY.1.to_owned()),
+    ] {
+        std::fs::write(binding.join(name), entry).unwrap();
+    }
+    let root = at("bindings");
+    let more = ["--service-binding-root", root.to_str().unwrap()];
+    let start = || {
+        let (config, log) = (at("config.yaml"), at("dispatch.log"));
+        Job::start("dispatch", &bootstrap, &config, &log, &more)
+    };
+    let until = Instant::now() + Duration::from_secs(60);
+    let distrusting = start();
+    while !distrusting
+        .get("/readyz")
+        .is_some_and(|(_, text)| text.contains("certificate"))
+    {
+        assert!(
+            Instant::now() < until,
+            "{:?}\n{}",
+            distrusting.get("/readyz"),
+            distrusting.server.tail()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    distrusting.terminate(Duration::from_secs(20)).await;
+    made.write(directory.path());
+    std::fs::rename(at("tls.crt"), binding.join("ca.crt")).unwrap();
+    let dispatch = start();
     let until = Instant::now() + Duration::from_secs(60);
     while !dispatch
         .get("/readyz")

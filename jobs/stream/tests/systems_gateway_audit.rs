@@ -18,7 +18,7 @@ use millrace_contract::topics;
 use millrace_testkit::{ApiServer, Kafka, repository_root};
 use serde_json::{Value, json};
 use support::tls::Made;
-use support::{Gateway, OPERATIONS, all, create_topics};
+use support::{AUDIT, Gateway, all, create_topics};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -34,8 +34,8 @@ fn documented(gateway: &Gateway, authority: &Path) -> (String, String) {
     let webhook = webhook
         .replace("https://ADDRESS-OF-THE-GATEWAY", &address)
         .replace("AUTHORITY.crt", &authority.display().to_string())
-        .replace("OPERATIONS-TOKEN", OPERATIONS);
-    assert!(webhook.contains(&address) && webhook.contains(OPERATIONS));
+        .replace("AUDIT-TOKEN", AUDIT);
+    assert!(webhook.contains(&address) && webhook.contains(AUDIT));
     (policy.to_owned(), webhook)
 }
 

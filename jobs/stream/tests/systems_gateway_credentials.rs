@@ -15,7 +15,10 @@ use millrace_testkit::Kafka;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::five::Five;
-use support::{ADMIN, Gateway, NOTIFY, OPERATIONS, VEHICLES, Vehicle, all, create_topics, event};
+use support::{
+    ACTIVATIONS, ADMIN, AUDIT, Gateway, NOTIFY, OPERATIONS, VEHICLES, Vehicle, all, create_topics,
+    event,
+};
 
 async fn rotate(gateway: &Gateway, vehicle: &str, query: &str) -> Value {
     let path = format!("/v1/vehicles/{vehicle}{query}");
@@ -40,7 +43,7 @@ async fn credentials_on_every_replica() {
     rotation_with_and_without_grace(&here, &there).await;
     listed_in_pages(&here).await;
     rotation_that_is_repeated(&here, &there).await;
-    changes_in_kubernetes(&here).await;
+    changes_and_runs(&here).await;
     recorded(&bootstrap).await;
 }
 
@@ -79,14 +82,20 @@ async fn roles(gateway: &Gateway) {
         (
             Method::POST,
             "/v1/changes",
-            "operations-token",
-            [OPERATIONS, NOTIFY, VEHICLES],
+            "audit-token",
+            [AUDIT, OPERATIONS, ACTIVATIONS],
         ),
         (
             Method::POST,
             "/v1/kubernetes-audit",
-            "operations-token",
-            [OPERATIONS, NOTIFY, VEHICLES],
+            "audit-token",
+            [AUDIT, OPERATIONS, ACTIVATIONS],
+        ),
+        (
+            Method::POST,
+            "/v1/activations",
+            "activations-token",
+            [ACTIVATIONS, OPERATIONS, AUDIT],
         ),
         (
             Method::GET,
@@ -125,8 +134,8 @@ async fn roles(gateway: &Gateway) {
     }
 }
 
-/// As the operator tells of one, and as the API server's audit webhook does: with what it does beside.
-async fn changes_in_kubernetes(gateway: &Gateway) {
+/// As the operator tells of one, as the API server's audit webhook does, with what it does beside, and as an OpenWhisk tells of runs.
+async fn changes_and_runs(gateway: &Gateway) {
     let told = json!({"time": "2026-11-29T14:00:00Z", "resource": "platforms", "namespace": "m", "name": "p",
         "operation": "Apply", "manager": "kubectl", "generation": 2});
     let event = |id: &str, verb: &str, group: &str, code: u16| {
@@ -144,11 +153,18 @@ async fn changes_in_kubernetes(gateway: &Gateway) {
         event("e", "delete", group, 200),
     ];
     let list = json!({"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": items});
-    for (path, body, accepted) in [("/v1/changes", told, 1), ("/v1/kubernetes-audit", list, 2)] {
+    let run = json!({"time": "2026-11-29T14:00:02Z", "subject": "millrace", "action_name": "millrace/assess-vehicle",
+        "activation": "a1", "status": "success", "trace": "4bf92f3577b34da6a3ce929d0e0e4736", "params": {"driver": "Ada"}});
+    let runs = json!({"activations": [run]});
+    for (path, token, body, accepted) in [
+        ("/v1/changes", AUDIT, told, 1),
+        ("/v1/kubernetes-audit", AUDIT, list, 2),
+        ("/v1/activations", ACTIVATIONS, runs, 1),
+    ] {
         let answer = gateway
             .client
             .post(gateway.url(path))
-            .bearer_auth(OPERATIONS)
+            .bearer_auth(token)
             .body(body.to_string())
             .send()
             .await
@@ -327,13 +343,21 @@ async fn recorded(bootstrap: &str) {
         ["admin enrol", "vehicles rotate", "vehicles rotate"]
     );
     assert_eq!(told("r"), ["vehicles enrol", "admin rotate"]);
-    assert_eq!(told("platforms/m/p"), ["operations change-resource"]);
+    assert_eq!(told("platforms/m/p"), ["audit change-resource"]);
     assert_eq!(of("platforms/m/p")[0]["manager"], "kubectl");
     let changes = of("kafkatopics/m/t");
     let by = |n: usize| (&changes[n]["user"], &changes[n]["audit_id"]);
     let ada = json!("ada");
     assert_eq!(changes.len(), 2, "{changes:?}");
     assert_eq!([by(0), by(1)], [(&ada, &json!("a")), (&ada, &json!("e"))]);
+    assert_eq!(
+        of("millrace/assess-vehicle"),
+        [
+            json!({"time": "2026-11-29T14:00:02Z", "role": "activations", "action": "run-action", "subject": "millrace",
+            "action_name": "millrace/assess-vehicle", "activation": "a1", "status": "success",
+            "trace": "4bf92f3577b34da6a3ce929d0e0e4736"})
+        ]
+    );
     let turned = &of("turn")[1];
     assert!(turned["grace_until"].is_string() && turned["time"].is_string());
     let record = records

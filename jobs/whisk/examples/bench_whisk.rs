@@ -1,5 +1,6 @@
-//! How fast the embedded OpenWhisk is: warm invocations through the whole server beside an empty axum handler, in turns; one
-//! activation through the harness alone, over its pipes; a cold start; memory with many actions.
+//! How fast the embedded OpenWhisk is: warm invocations through the whole server beside an empty axum handler, in turns; `/run` of
+//! an action behind the proxy beside the same handler, and the harness alone, over its pipes; starts of actions, with and without
+//! a launcher that stands ready; memory with many actions.
 //!
 //! ```sh
 //! cargo build --release -p millrace-whisk --bins --examples && cargo build --release -p millrace-harness --example echo
@@ -56,7 +57,8 @@ async fn main() -> anyhow::Result<()> {
     let length = Duration::from_secs(seconds.into());
 
     let directory = tempfile::tempdir()?;
-    let server = Server::start(&examples.join("../millrace-whisk"), directory.path()).await?;
+    let program = examples.join("../millrace-whisk");
+    let server = Server::start(&program, &directory.path().join("1"), "2").await?;
     let whisk = Asked::at(server.address);
     // First, for what was invoked leaves memory behind.
     let before = server.resident()?;
@@ -69,8 +71,8 @@ async fn main() -> anyhow::Result<()> {
     println!("resident_mib     {before:.1} empty, {after:.1} with {actions} actions");
 
     let empty = empty_handler().await?;
-    let code = STANDARD.encode(std::fs::read(&echo)?);
-    whisk.put("echo", &code).await?;
+    let echo_bytes = std::fs::read(&echo)?;
+    whisk.put("echo", &STANDARD.encode(&echo_bytes)).await?;
     ensure!(
         whisk.invoke("echo").await? == input(),
         "the action does not answer"
@@ -83,30 +85,91 @@ async fn main() -> anyhow::Result<()> {
         println!("warm_invocation  {ours}");
         println!("ratio_p50        {:.2}", ours.p50 / bare.p50);
     }
+    through_proxy(&program, directory.path(), &echo_bytes, &empty, length).await?;
     let through = sorted(through_harness(&echo, 20_000)?);
-    println!(
-        "harness_run_us   p50 {:.1}, p99 {:.1}",
-        at(&through, 0.5) * 1e3,
-        at(&through, 0.99) * 1e3
-    );
+    tell("harness_run_us", &through, 1e3);
 
-    let mut cold = Vec::new();
-    for number in 0..50 {
-        // Another version has no child yet; its code is unpacked already from the second on.
-        whisk.put("cold", &code).await?;
-        let begun = Instant::now();
-        ensure!(
-            whisk.invoke("cold").await? == input(),
-            "cold start {number}"
-        );
-        cold.push(milliseconds(begun));
-    }
-    let cold = sorted(cold);
-    println!(
-        "cold_start_ms    p50 {:.2}, p99 {:.2}",
-        at(&cold, 0.5),
-        at(&cold, 0.99)
+    let unready = Server::start(&program, &directory.path().join("2"), "0").await?;
+    let bare = Asked::at(unready.address);
+    tell(
+        "first_start_prewarmed_ms",
+        &starts(&whisk, &echo_bytes, true).await?,
+        1.0,
     );
+    tell(
+        "first_start_ms",
+        &starts(&bare, &echo_bytes, true).await?,
+        1.0,
+    );
+    tell(
+        "next_start_prewarmed_ms",
+        &starts(&whisk, &echo_bytes, false).await?,
+        1.0,
+    );
+    tell(
+        "next_start_ms",
+        &starts(&bare, &echo_bytes, false).await?,
+        1.0,
+    );
+    Ok(())
+}
+
+fn tell(name: &str, sorted: &[f64], unit: f64) {
+    let (p50, p99) = (at(sorted, 0.5) * unit, at(sorted, 0.99) * unit);
+    println!("{name:<24} p50 {p50:.2}, p99 {p99:.2}");
+}
+
+/// From the request to the first answer of an action that has no child, milliseconds: of code that the server has never run, or of a
+/// new version whose code it has unpacked before.
+async fn starts(whisk: &Asked, program: &[u8], first: bool) -> anyhow::Result<Vec<f64>> {
+    let mut took = Vec::new();
+    // One more than is told: what is unpacked before has to be, once.
+    for number in 0..=50_u32 {
+        let mut code = program.to_vec();
+        if first {
+            // Behind its sections: it runs as before, but is another file.
+            code.extend_from_slice(&number.to_le_bytes());
+        }
+        whisk.put("cold", &STANDARD.encode(&code)).await?;
+        // The next launcher, and the end of the version before, are no part of it.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let begun = Instant::now();
+        ensure!(whisk.invoke("cold").await? == input(), "start {number}");
+        if number > 0 {
+            took.push(milliseconds(begun));
+        }
+    }
+    Ok(sorted(took))
+}
+
+/// `/run` of the action behind the proxy, beside an empty handler, over one connection each that stays.
+async fn through_proxy(
+    program: &Path,
+    directory: &Path,
+    action: &[u8],
+    empty: &Asked,
+    length: Duration,
+) -> anyhow::Result<()> {
+    let address = free_address()?;
+    let child = Command::new(program)
+        .args(["proxy", "--listen", &address.to_string(), "--run-dir"])
+        .arg(directory.join("proxy"))
+        // After each activation a line on both.
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let server = Server { child, address };
+    server.listens().await?;
+    let proxy = Asked::at(address);
+    let value = json!({ "binary": true, "code": STANDARD.encode(action) });
+    proxy.to("/init", &json!({ "value": value })).await?;
+    let activation = json!({ "value": input(), "activation_id": "a", "deadline": "0" });
+    let bare = load(1, length, || empty.post()).await?;
+    let ours = load(1, length, || proxy.to("/run", &activation)).await?;
+    for (name, figures) in [("empty_handler_us", bare), ("proxy_run_us", ours)] {
+        let (p50, p99) = (figures.p50 * 1e3, figures.p99 * 1e3);
+        println!("{name:<24} p50 {p50:.0}, p99 {p99:.0}");
+    }
     Ok(())
 }
 
@@ -204,6 +267,10 @@ fn through_harness(echo: &Path, times: usize) -> anyhow::Result<Vec<f64>> {
     Ok(took)
 }
 
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
 /// A handler that takes JSON and gives it back.
 async fn empty_handler() -> anyhow::Result<Asked> {
     let echo = async |axum::Json(value): axum::Json<Value>| axum::Json(value);
@@ -234,7 +301,11 @@ impl Asked {
     }
 
     async fn post(&self) -> anyhow::Result<Value> {
-        let request = self.client.post(&self.base).json(&input());
+        self.to("/", &input()).await
+    }
+
+    async fn to(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.base)).json(body);
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
 
@@ -257,27 +328,36 @@ impl Asked {
     }
 }
 
+/// A process of this project's, ended with the value.
 struct Server {
     child: Child,
     address: SocketAddr,
 }
 
 impl Server {
-    async fn start(program: &Path, data: &Path) -> anyhow::Result<Self> {
-        let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// The whole server, with so many launchers that stand ready.
+    async fn start(program: &Path, directory: &Path, prewarm: &str) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(directory)?;
+        let address = free_address()?;
         let child = Command::new(program)
             .args(["serve", "--listen", &address.to_string(), "--data"])
-            .arg(data.join("data"))
+            .arg(directory.join("data"))
             .args(["--subject", &format!("bench={UUID}:{KEY}")])
+            .args(["--prewarm", prewarm])
             // Nobody is to be refused.
             .args(["--invocations-per-minute", "100000000"])
-            .stdout(File::create(data.join("log"))?)
+            .stdout(File::create(directory.join("log"))?)
             .spawn()
             .with_context(|| format!("{}: build it first, see above", program.display()))?;
         let server = Self { child, address };
+        server.listens().await?;
+        Ok(server)
+    }
+
+    async fn listens(&self) -> anyhow::Result<()> {
         for _ in 0..200 {
-            if tokio::net::TcpStream::connect(address).await.is_ok() {
-                return Ok(server);
+            if tokio::net::TcpStream::connect(self.address).await.is_ok() {
+                return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(25)).await;
         }

@@ -49,6 +49,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Kept log of one activation, bytes.
+    pub fn log_bytes(&self) -> usize {
+        usize::try_from(self.logs).unwrap_or(0) * 1024 * 1024
+    }
+}
+
 /// Code, kept by the digest of its text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Code {

@@ -134,12 +134,18 @@ impl Activation {
         view
     }
 
-    /// The name by which lists are filtered: `package/name` for an action in a package.
-    pub fn listed_name(&self) -> String {
+    /// The full name of the action: `namespace/package/name`.
+    pub fn path(&self) -> Option<&str> {
         self.annotations
             .iter()
             .find(|annotation| annotation.key == "path")
-            .and_then(|annotation| annotation.value.as_str()?.split_once('/'))
+            .and_then(|annotation| annotation.value.as_str())
+    }
+
+    /// The name by which lists are filtered: `package/name` for an action in a package.
+    pub fn listed_name(&self) -> String {
+        self.path()
+            .and_then(|path| path.split_once('/'))
             .map_or_else(|| self.name.clone(), |(_, name)| name.to_owned())
     }
 

@@ -4,6 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+use crate::pool::MOST_PREWARMED;
+
 /// The kind for actions that are made of other actions.
 pub const SEQUENCE: &str = "sequence";
 
@@ -30,6 +32,8 @@ pub struct Kind {
     pub require_main: bool,
     /// The image that runs it elsewhere, for information.
     pub image: Option<String>,
+    /// So many launchers stand ready on its account.
+    pub prewarmed: usize,
 }
 
 /// All kinds of one server.
@@ -58,6 +62,15 @@ struct ManifestKind {
     #[serde(default)]
     require_main: bool,
     image: Option<ManifestImage>,
+    #[serde(default)]
+    stem_cells: Vec<StemCell>,
+}
+
+/// Memory and the times at which there are more (`reactive`) say nothing here: a launcher is of no size until it is used.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StemCell {
+    initial_count: usize,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +90,7 @@ impl Default for Kinds {
             deprecated: false,
             require_main: false,
             image: None,
+            prewarmed: 1,
         };
         Self {
             kinds: vec![kind("native"), kind("rust")],
@@ -115,12 +129,29 @@ impl Kinds {
                         image.tag.as_deref().unwrap_or("latest")
                     )
                 }),
+                prewarmed: kind
+                    .stem_cells
+                    .iter()
+                    .fold(0, |sum, cell| cell.initial_count.saturating_add(sum)),
             })
             .collect();
-        Ok(Self {
+        let kinds = Self {
             kinds,
             blackbox: !manifest.blackboxes.is_empty(),
-        })
+        };
+        match kinds.prewarmed() {
+            0..=MOST_PREWARMED => Ok(kinds),
+            sum => Err(ManifestError(format!(
+                "stemCells: their initialCount is {sum} in all; ask for {MOST_PREWARMED} at most"
+            ))),
+        }
+    }
+
+    /// How many launchers stand ready on account of all kinds: one is of no kind until it is used.
+    pub fn prewarmed(&self) -> usize {
+        self.kinds
+            .iter()
+            .fold(0, |sum, kind| kind.prewarmed.saturating_add(sum))
     }
 
     /// Finds a kind; `<family>:default` means the family's default.
@@ -192,5 +223,23 @@ mod tests {
         );
         assert!(!kinds.blackbox);
         assert!(Kinds::from_manifest("{}").is_err());
+    }
+
+    #[test]
+    fn stem_cells_of_all_kinds_stand_ready() {
+        assert_eq!(Kinds::default().prewarmed(), 2);
+        let manifest = |count: &str| {
+            format!(
+                r#"{{"runtimes":{{"go":[{{"kind":"go:1.20","stemCells":[{{"initialCount":2,"memory":"256 MB",
+                "reactive":{{"minCount":1}}}},{{"initialCount":{count},"memory":"512 MB"}}]}},{{"kind":"go:1.19"}}],
+                "rust":[{{"kind":"rust:1","stemCells":[{{"initialCount":1,"memory":"256 MB"}}]}}]}}}}"#
+            )
+        };
+        let prewarmed = |count| Kinds::from_manifest(&manifest(count)).map(|k| k.prewarmed());
+        assert_eq!(prewarmed("3").unwrap(), 6);
+        let error = prewarmed("62").unwrap_err().to_string();
+        assert!(error.contains("initialCount is 65 in all"), "{error}");
+        assert!(prewarmed("18446744073709551615").is_err());
+        assert!(prewarmed("-1").is_err());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Answers have the shape of the real server's. Actions are files that speak the ActionLoop
 //! protocol; they run as warm children of this process, each in an isolation of its own
-//! ([`pool`]). Entities and activations are files ([`store`]).
+//! ([`pool`]), or bring an image, and run as pods of Kubernetes ([`pods`]). Entities and activations are files ([`store`]).
 
 pub mod action;
 pub mod activation;
@@ -14,8 +14,11 @@ pub mod link;
 pub mod metrics;
 pub mod name;
 pub mod package;
+pub mod pods;
 pub mod pool;
+pub mod proxy;
 pub mod put;
+pub mod runs;
 pub mod serve;
 pub mod settings;
 pub mod store;

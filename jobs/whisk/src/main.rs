@@ -9,7 +9,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use millrace_whisk::auth::{Subject, Subjects};
 use millrace_whisk::kinds::Kinds;
-use millrace_whisk::pool::{Launch, launch};
+use millrace_whisk::pods::{Access, Family, PORT, PodSettings, check, own_pod};
+use millrace_whisk::pool::{Launch, Within, launch};
+use millrace_whisk::proxy::ProxySettings;
+use millrace_whisk::runs::ToldTo;
 use millrace_whisk::serve::Server;
 use millrace_whisk::settings::{Bounds, Isolation, PoolSettings, Retention, Settings, Throttles};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Serve the REST API
     Serve(Box<Serve>),
+    /// Run one action behind HTTP, as an image of OpenWhisk does: POST /init, then POST /run for each activation
+    Proxy(Proxy),
     /// Start an action (used by the server itself)
     #[command(hide = true)]
     Child(Launch),
@@ -74,6 +79,9 @@ struct Serve {
     /// Seconds that an activation waits for a free child
     #[arg(long, default_value_t = 60)]
     wait_seconds: u64,
+    /// Launchers that stand ready for cold starts, 64 at most [default: the sum of initialCount of stemCells in --runtimes; 2 without that file]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(0..=64))]
+    prewarm: Option<u8>,
     /// How children are kept apart
     #[arg(long, default_value = "landlock")]
     isolation: Isolation,
@@ -95,15 +103,58 @@ struct Serve {
     /// Disk for activation records
     #[arg(long, default_value_t = 512)]
     keep_mb: u64,
+    #[command(flatten)]
+    pods: PodArguments,
     /// The API's address as actions are told it [default: http://localhost:PORT]
     #[arg(long)]
     api_host: Option<String>,
+    /// The gateway that is told which actions ran, for the topic audit: http://HOST:PORT
+    #[arg(long, requires = "audit_token_file")]
+    audit_gateway: Option<String>,
+    /// File with the gateway's activations-token
+    #[arg(long, requires = "audit_gateway")]
+    audit_token_file: Option<PathBuf>,
     /// Seconds that activations under way get at the end
     #[arg(long, default_value_t = 25)]
     grace_seconds: u64,
     /// Form of the log
     #[arg(long, default_value = "text")]
     log_format: LogFormat,
+}
+
+#[derive(Debug, clap::Args)]
+struct Proxy {
+    /// Where /init and /run are
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Directory of the action and of what it writes; it must allow programs to be run [default: whisk-action in the directory for temporary files]
+    #[arg(long)]
+    run_dir: Option<PathBuf>,
+    /// Directory with the program exec, the action of an image that brings its own: it runs when /init brings none
+    #[arg(long)]
+    code: Option<PathBuf>,
+    /// Milliseconds within which a program that ends has not started
+    #[arg(long, default_value_t = 50)]
+    grace_milliseconds: u64,
+}
+
+#[derive(Debug, clap::Args)]
+struct PodArguments {
+    /// Run actions of an image (blackbox) as pods beside the own one, labelled as the instance's: for a server in Kubernetes
+    #[arg(long, value_name = "INSTANCE")]
+    pods: Option<String>,
+    /// Memory of all pods of actions together, as the sum of their actions' limits
+    #[arg(long, default_value_t = 1024, requires = "pods")]
+    pods_memory_mb: u64,
+    /// Secret with the login of the images' registry
+    #[arg(long, value_name = "SECRET", requires = "pods")]
+    pods_pull_secret: Option<String>,
+    /// The API's address as actions in pods are told it
+    #[arg(long, value_name = "URL", requires = "pods")]
+    pods_api_host: Option<String>,
+    /// Seconds after which a pod that does not run yet is given up: its image may have to be fetched
+    #[arg(long, default_value_t = 300, requires = "pods")]
+    pods_start_seconds: u64,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -117,14 +168,50 @@ fn main() -> ExitCode {
     match arguments.command {
         // Before anything opens a file: the launcher counts on the first free descriptor.
         Command::Child(child) => launch(&child),
-        Command::Serve(serve) => match run(*serve) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("millrace-whisk: {error:#}");
-                ExitCode::FAILURE
-            }
-        },
+        Command::Serve(serve) => ended(run(*serve)),
+        Command::Proxy(proxy) => ended(run_proxy(proxy)),
     }
+}
+
+fn ended(how: anyhow::Result<()>) -> ExitCode {
+    match how {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("millrace-whisk: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_proxy(proxy: Proxy) -> anyhow::Result<()> {
+    // What the container is told goes on to the action, and nothing else of its environment.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name.starts_with("__OW_"))
+        .collect();
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let settings = ProxySettings {
+        launcher: own_file()?,
+        run: proxy
+            .run_dir
+            .unwrap_or_else(|| std::env::temp_dir().join("whisk-action")),
+        code: proxy.code,
+        grace: Duration::from_millis(proxy.grace_milliseconds),
+        environment,
+        wait_for_acknowledgement: is_set("OW_WAIT_FOR_ACK"),
+        log_start_errors: is_set("OW_LOG_INIT_ERROR"),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime
+        .block_on(millrace_whisk::proxy::serve(proxy.listen, settings))
+        .with_context(|| format!("--listen {}", proxy.listen))
+}
+
+fn own_file() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("the program's own file")
 }
 
 fn run(serve: Serve) -> anyhow::Result<()> {
@@ -181,13 +268,13 @@ fn settings(serve: Serve) -> anyhow::Result<Settings> {
             Kinds::from_manifest(&text)?
         }
     };
+    let pods = pods(&serve)?;
     Ok(Settings {
         listen: serve.listen,
         metrics: serve.metrics,
         run: serve.run_dir.unwrap_or_else(|| serve.data.join("run")),
         data: serve.data,
         subjects: Subjects::new(subjects),
-        kinds,
         bounds: Bounds::default().within(serve.concurrent_invocations),
         throttles: Throttles {
             invocations_per_minute: serve.invocations_per_minute,
@@ -200,16 +287,60 @@ fn settings(serve: Serve) -> anyhow::Result<Settings> {
             bytes: serve.keep_mb * 1024 * 1024,
         },
         pool: PoolSettings {
-            launcher: std::env::current_exe().context("the program's own file")?,
+            launcher: own_file()?,
             isolation: serve.isolation,
             memory: serve.max_memory_mb,
             instances: serve.max_instances.max(1),
             idle: Duration::from_secs(serve.idle_seconds),
             processes: 32,
             wait: Duration::from_secs(serve.wait_seconds),
+            prewarmed: serve.prewarm.map_or_else(|| kinds.prewarmed(), usize::from),
             reap: true,
         },
+        kinds,
+        pods,
         api_host: serve.api_host,
+        audit: serve
+            .audit_gateway
+            .zip(serve.audit_token_file)
+            .map(|(gateway, token_file)| ToldTo {
+                gateway: gateway.trim_end_matches('/').to_owned(),
+                token_file,
+            }),
         grace: Duration::from_secs(serve.grace_seconds),
     })
+}
+
+/// How pods of actions are made, if any are.
+fn pods(serve: &Serve) -> anyhow::Result<Option<PodSettings>> {
+    let arguments = &serve.pods;
+    let Some(instance) = &arguments.pods else {
+        return Ok(None);
+    };
+    let access = Access::in_cluster()?;
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let settings = PodSettings {
+        family: Family {
+            instance: instance.clone(),
+            namespace: access.namespace.clone(),
+            server: own_pod(variable("POD_NAME"), variable("POD_UID"))?,
+            pull_secret: arguments.pods_pull_secret.clone(),
+            api_host: match (&arguments.pods_api_host, &serve.api_host) {
+                (Some(host), _) | (None, Some(host)) => host.clone(),
+                (None, None) => String::new(),
+            },
+            run: millrace_whisk::name::activation_id(),
+        },
+        access,
+        within: Within {
+            memory: arguments.pods_memory_mb,
+            instances: serve.max_instances.max(1),
+            idle: Duration::from_secs(serve.idle_seconds),
+            wait: Duration::from_secs(serve.wait_seconds),
+        },
+        port: PORT,
+        patience: Duration::from_secs(arguments.pods_start_seconds),
+    };
+    check(&settings)?;
+    Ok(Some(settings))
 }

@@ -53,12 +53,22 @@ pub struct Metrics {
     pub duration: Histogram,
     /// Children started.
     pub starts: Counter,
+    /// Those of them that took a prewarmed launcher.
+    pub prewarmed_starts: Counter,
+    /// Prewarmed launchers.
+    pub prewarmed: Gauge,
     /// Children ended, by reason.
     pub ends: Family<ReasonLabel, Counter>,
     /// Children alive.
     pub children: Gauge,
     /// Memory promised to children, MiB.
     pub memory: Gauge,
+    /// Pods of image actions started.
+    pub pod_starts: Counter,
+    /// Pods of image actions.
+    pub pods: Gauge,
+    /// Memory promised to them, MiB.
+    pub pod_memory: Gauge,
     /// Requests by status.
     pub requests: Family<CodeLabel, Counter>,
     /// Fires of triggers, by result.
@@ -67,6 +77,10 @@ pub struct Metrics {
     pub rules: Family<ResultLabel, Counter>,
     /// What isolated actions may do because the kernel is too old: 1 each.
     pub unconfined: Family<WhatLabel, Gauge>,
+    /// Runs of actions that the gateway has taken for the audit trail.
+    pub runs_told: Counter,
+    /// Runs of actions that the audit trail lacks.
+    pub runs_untold: Counter,
 }
 
 impl Default for Metrics {
@@ -83,10 +97,18 @@ impl Default for Metrics {
         );
         let starts = Counter::default();
         registry.register("child_starts", "Children started", starts.clone());
+        let prewarmed_starts = Counter::default();
+        registry.register(
+            "prewarmed_starts",
+            "Children started that took a prewarmed launcher",
+            prewarmed_starts.clone(),
+        );
+        let prewarmed = Gauge::default();
+        registry.register("prewarmed", "Prewarmed launchers", prewarmed.clone());
         let ends = Family::<ReasonLabel, Counter>::default();
         registry.register(
             "child_ends",
-            "Children ended by the server, by reason",
+            "Children and pods ended by the server, by reason",
             ends.clone(),
         );
         let children = Gauge::default();
@@ -96,6 +118,17 @@ impl Default for Metrics {
             "promised_memory_mebibytes",
             "Memory promised to children",
             memory.clone(),
+        );
+        let pod_starts = Counter::default();
+        let told = "Pods of image actions started";
+        registry.register("pod_starts", told, pod_starts.clone());
+        let pods = Gauge::default();
+        registry.register("pods", "Pods of image actions", pods.clone());
+        let pod_memory = Gauge::default();
+        registry.register(
+            "promised_pod_memory_mebibytes",
+            "Memory promised to pods of image actions",
+            pod_memory.clone(),
         );
         let requests = Family::<CodeLabel, Counter>::default();
         registry.register("requests", "Requests by status", requests.clone());
@@ -113,18 +146,37 @@ impl Default for Metrics {
             "What this kernel does not keep isolated actions from",
             unconfined.clone(),
         );
+        let runs_told = Counter::default();
+        registry.register(
+            "runs_told",
+            "Runs of actions told for the topic audit",
+            runs_told.clone(),
+        );
+        let runs_untold = Counter::default();
+        registry.register(
+            "runs_untold",
+            "Runs of actions that the topic audit lacks",
+            runs_untold.clone(),
+        );
         Self {
             registry,
             activations,
             duration,
             starts,
+            prewarmed_starts,
+            prewarmed,
             ends,
             children,
             memory,
+            pod_starts,
+            pods,
+            pod_memory,
             requests,
             fires,
             rules,
             unconfined,
+            runs_told,
+            runs_untold,
         }
     }
 }

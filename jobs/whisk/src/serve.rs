@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::get;
@@ -13,13 +13,17 @@ use tokio::task::JoinHandle;
 use crate::api::{Api, handle};
 use crate::invoke::{Engine, now};
 use crate::metrics::{Metrics, WhatLabel};
+use crate::pods::Pods;
 use crate::pool::{Pool, landlock_available, unconfined};
+use crate::runs::Runs;
 use crate::settings::{Isolation, Settings};
 use crate::store::{Kept, StoreError};
 use crate::throttle::Throttle;
 
 /// Records are written through to the disk this often: what a failing machine may lose.
 const SYNC_PERIOD: Duration = Duration::from_secs(1);
+/// At the end, runs that were not told yet get at least so long, and at most: what activations under way left of their time.
+const TELL_AT_END: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(10));
 
 /// The server could not be started or failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,11 @@ pub enum ServeError {
          use Linux 5.13 or later with Landlock enabled, or give --isolation none if all actions are trusted"
     )]
     NoLandlock,
+    /// Actions could take the server's place at Kubernetes.
+    #[error(
+        "--pods: with --isolation none every action could read this server's token of Kubernetes; leave one of the two away"
+    )]
+    TokenExposed,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -43,6 +52,9 @@ pub enum ServeError {
         /// Why.
         source: std::io::Error,
     },
+    /// The client of the gateway that is told what ran.
+    #[error("--audit-gateway: the HTTP client cannot be made: {0}")]
+    Client(#[from] reqwest::Error),
     /// The directory of children, or a socket later on.
     #[error("{0}")]
     Io(#[from] std::io::Error),
@@ -56,6 +68,7 @@ pub struct Server {
     pub metrics_address: Option<SocketAddr>,
     engine: Arc<Engine>,
     grace: Duration,
+    teller: Option<JoinHandle<()>>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<std::io::Result<()>>>,
 }
@@ -65,9 +78,12 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError`].
-    pub async fn start(settings: Settings) -> Result<Self, ServeError> {
+    pub async fn start(mut settings: Settings) -> Result<Self, ServeError> {
         if settings.pool.isolation == Isolation::Landlock && !landlock_available() {
             return Err(ServeError::NoLandlock);
+        }
+        if settings.pool.isolation == Isolation::None && settings.pods.is_some() {
+            return Err(ServeError::TokenExposed);
         }
         let metrics = Arc::new(Metrics::default());
         let health = match settings.pool.isolation {
@@ -82,12 +98,28 @@ impl Server {
             .api_host
             .clone()
             .unwrap_or_else(|| format!("http://localhost:{}", address.port()));
+        let pods = settings
+            .pods
+            .clone()
+            .map(|pods| Pods::new(pods, Arc::clone(&metrics)))
+            .transpose()?;
+        settings.kinds.blackbox |= pods.is_some();
+        let (mut runs, mut teller) = (None, None);
+        if let Some(to) = settings.audit.clone() {
+            let (waiting, telling) = Runs::new(to, &metrics)?;
+            for record in kept.activations.cut_off() {
+                waiting.note(record, None);
+            }
+            runs = Some(waiting);
+            teller = Some(tokio::spawn(telling.tell()));
+        }
         let engine = Arc::new(Engine::new(
             kept,
-            pool,
+            (pool, pods),
             Arc::clone(&metrics),
             settings.bounds,
             api_host,
+            runs,
         ));
         let (triggers, rules) = engine.links.count();
         tracing::info!(%address, actions = engine.actions.count(), triggers, rules, "serving");
@@ -118,6 +150,7 @@ impl Server {
             metrics_address,
             engine,
             grace,
+            teller,
             stop,
             tasks,
         })
@@ -127,6 +160,7 @@ impl Server {
     pub async fn stop(self) {
         // Fails only when all tasks are gone already.
         let _ = self.stop.send(true);
+        let begin = Instant::now();
         let left = self.engine.drain(self.grace).await;
         if left > 0 {
             tracing::warn!(
@@ -135,6 +169,23 @@ impl Server {
             );
         }
         self.engine.pool.end();
+        // What comes next takes time that a supervisor may not give.
+        if let Err(error) = self.engine.activations.sync() {
+            tracing::error!(%error, "records are not on the disk");
+        }
+        if let Some(pods) = &self.engine.pods {
+            pods.end().await;
+        }
+        if let (Some(runs), Some(teller)) = (&self.engine.runs, self.teller) {
+            runs.close();
+            let patience = self.grace.saturating_sub(begin.elapsed());
+            let patience = patience.clamp(TELL_AT_END.0, TELL_AT_END.1);
+            if tokio::time::timeout(patience, teller).await.is_err() {
+                tracing::warn!(
+                    "the gateway does not take which actions ran last; the topic audit lacks them"
+                );
+            }
+        }
         for task in self.tasks {
             match tokio::time::timeout(Duration::from_secs(2), task).await {
                 Ok(Ok(Ok(()))) => {}

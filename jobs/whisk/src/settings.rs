@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::auth::Subjects;
 use crate::kinds::Kinds;
+use crate::pods::PodSettings;
+use crate::runs::ToldTo;
 
 /// Ranges of limits and sizes; the defaults are the real server's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,8 @@ pub struct PoolSettings {
     pub processes: usize,
     /// An activation waits so long for a free child.
     pub wait: Duration,
+    /// So many launchers stand ready for cold starts.
+    pub prewarmed: usize,
     /// Whether orphans of children become this process's children and are ended. Only for a server
     /// that has its process for itself.
     pub reap: bool,
@@ -130,8 +134,12 @@ pub struct Settings {
     pub retention: Retention,
     /// Children.
     pub pool: PoolSettings,
+    /// Pods of actions that bring an image; without them such actions do not run.
+    pub pods: Option<PodSettings>,
     /// The API's address as actions are told it.
     pub api_host: Option<String>,
+    /// Where runs of actions are told for the audit trail.
+    pub audit: Option<ToldTo>,
     /// At the end, activations under way get so long.
     pub grace: Duration,
 }

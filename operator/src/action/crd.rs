@@ -5,15 +5,13 @@
     reason = "printer columns say the same of different things"
 )]
 
-use std::collections::BTreeMap;
-
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::status::Condition;
 use crate::topic::crd::DeletionPolicy;
-use crate::types::{FreeForm, KeyRef, free_form};
+use crate::types::{Activations, FreeForm, KeyRef, free_form};
 
 /// An action of an OpenWhisk: code, or a sequence of other actions.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -47,6 +45,12 @@ use crate::types::{FreeForm, KeyRef, free_form};
         description = "Whether the action is as asked for"
     ),
     printcolumn(
+        name = "Failed",
+        type_ = "integer",
+        json_path = ".status.activations.failed",
+        description = "How many of its last activations failed"
+    ),
+    printcolumn(
         name = "Message",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Available')].message",
@@ -62,7 +66,7 @@ use crate::types::{FreeForm, KeyRef, free_form};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.code) || has(self.sequence)")
-        .message("spec.code: absent: action without code; set one of spec.code.builtin, spec.code.configMap, spec.code.url and spec.code.oci, or spec.sequence"),
+        .message("spec.code: absent: action without code; set one of spec.code.builtin, spec.code.configMap, spec.code.url, spec.code.oci and spec.code.image, or spec.sequence"),
     validation = Rule::new("!(has(self.code) && has(self.sequence))")
         .message("spec.sequence: given beside spec.code: an action is either code or a sequence; remove one of the two"),
     validation = Rule::new("!has(self.sequence) || !has(self.parametersFrom) || size(self.parametersFrom) == 0")
@@ -105,10 +109,11 @@ pub struct ActionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub parameters_from: Vec<SecretParameter>,
-    /// Annotations of the action in OpenWhisk.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Annotations of the action in OpenWhisk, their values any JSON: `web-export: true` makes it a web action. `exec` is
+    /// the server's own.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "crate::types::openwhisk_annotations")]
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: FreeForm,
     /// Limits of one activation.
     #[serde(default)]
     pub limits: ActionLimits,
@@ -132,10 +137,10 @@ fn default_main() -> String {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.builtin) || has(self.configMap) || has(self.url) || has(self.oci)")
-        .message("spec.code: empty: action without code; set one of spec.code.builtin, spec.code.configMap, spec.code.url and spec.code.oci"),
-    validation = Rule::new("[has(self.builtin), has(self.configMap), has(self.url), has(self.oci)].filter(x, x).size() <= 1")
-        .message("spec.code: given in several places: the code comes from one place; leave one of builtin, configMap, url and oci"),
+    validation = Rule::new("has(self.builtin) || has(self.configMap) || has(self.url) || has(self.oci) || has(self.image)")
+        .message("spec.code: empty: action without code; set one of spec.code.builtin, spec.code.configMap, spec.code.url, spec.code.oci and spec.code.image"),
+    validation = Rule::new("[has(self.builtin), has(self.configMap), has(self.url), has(self.oci), has(self.image)].filter(x, x).size() <= 1")
+        .message("spec.code: given in several places: the code comes from one place; leave one of builtin, configMap, url, oci and image"),
 )]
 pub struct ActionCode {
     /// An action that comes with the operator, for example `assess-vehicle` or `notify-driver`.
@@ -154,6 +159,13 @@ pub struct ActionCode {
     /// An artifact of an OCI registry, which the operator reads: its only layer is the zip.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oci: Option<CodeOci>,
+    /// An image with all in it, with its digest: `registry.example/team/action@sha256:…`. It answers `/init` and `/run` on port
+    /// 8080, as images of OpenWhisk do; the kind is `blackbox`, whatever `kind` says. The OpenWhisk has to run images
+    /// (`spec.imageActions` of one in mode `embedded`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = Rule::new("self.matches('^[^@ ]+@sha256:[0-9a-f]{64}$')").message("spec.code.image: is no image with a digest; write it like registry.example/team/action@sha256: and 64 lower-case hexadecimal digits"))]
+    pub image: Option<String>,
 }
 
 /// Code at an address. What comes is what the digest says, or it is not taken, and what is installed stays.
@@ -275,6 +287,9 @@ pub struct ActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub settings_digest: Option<String>,
+    /// How its last activations went. Nothing while there has been none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
 }
 
 impl Action {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Container, KeyToPath, PodTemplateSpec, SecretVolumeSource, Volume,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, ObjectMeta};
 
@@ -17,7 +15,6 @@ use crate::job::lake::Place;
 use crate::job::{CONFIG_DIR, GRACE_SECONDS, environment, pod_labels};
 use crate::pods::{self, Schedule};
 use crate::reconcile::{Error, Prepared, Resources};
-use crate::types::KeyRef;
 
 /// The volume with the token by which scores are told.
 const REPORT: &str = "report";
@@ -66,7 +63,9 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     mounts.push(pods::read_only_mount("config", CONFIG_DIR));
     let mut environment = environment(&place.environment());
     if let Some(report) = &job.report {
-        volumes.push(token_volume(&report.token_secret_ref));
+        let token = &report.token_secret_ref;
+        let keys = [(token.key.as_str(), "token")];
+        volumes.push(pods::secret_keys(REPORT, &token.name, &keys, false));
         mounts.push(pods::read_only_mount(REPORT, REPORT_DIR));
         environment.extend([
             pods::env("MILLRACE_REPORT_TO", &report.gateway_url),
@@ -111,24 +110,6 @@ fn arguments(job: &ValidatedBatch) -> Vec<String> {
     match job.job {
         Batch::Score => vec![command, format!("--catch-up={}", job.catch_up_days)],
         Batch::Analyse => vec![command],
-    }
-}
-
-/// One key of a Secret: that of a gateway holds others, which are none of this job's business.
-fn token_volume(key: &KeyRef) -> Volume {
-    Volume {
-        name: REPORT.into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(key.name.clone()),
-            items: Some(vec![KeyToPath {
-                key: key.key.clone(),
-                path: "token".into(),
-                mode: None,
-            }]),
-            default_mode: Some(0o440),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
     }
 }
 

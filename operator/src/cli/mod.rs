@@ -1,5 +1,5 @@
 //! `millrace`, the command line, which is also `kubectl millrace`: plans, states and sizes of platforms, their vehicles,
-//! dead letters, restarts and own actions.
+//! dead letters, lakes, restarts and own actions.
 //!
 //! For vehicles and dead letters it speaks to the gateway of a platform: through Kubernetes with the rights of the user's kubeconfig (the gateway's
 //! Secret gives the token, its pod the connection), or straight to `--gateway URL` with `--token-file FILE`.
@@ -12,6 +12,7 @@ mod drain;
 mod erase;
 mod flow;
 mod gateway;
+mod lake;
 mod plan;
 mod reach;
 mod rotate_ca;
@@ -132,6 +133,9 @@ enum Command {
     /// Restarts that an upgrade of the operator asks for: see them, let them happen
     Approve(approve::Command),
     Erase(erase::Command),
+    /// What lies in the lake, and whether it is whole
+    #[command(subcommand)]
+    Lake(lake::Command),
     /// Own actions in Rust: begin, build, try, deploy
     #[command(subcommand)]
     Action(action::Command),
@@ -152,6 +156,7 @@ pub async fn run(cli: Cli, out: &mut impl Write) -> anyhow::Result<u8> {
         Command::Flow(command) => return flow::run(&cli.place, command, out).await,
         Command::Size(command) => return size::run(&cli.place, command, out).await,
         Command::Action(command) => return action::run(&cli.place, command, out).await,
+        Command::Lake(command) => return lake::run(&cli.place, command, out).await,
         Command::RotateCa(command) => rotate_ca::run(&cli.place, command, out).await?,
         Command::Drain(command) => drain::run(&cli.place, command, out).await?,
         Command::Completion(command) => completion::run(&command, out)?,

@@ -221,7 +221,7 @@ async fn ready_pod(client: &Client, namespace: &str, gateway: &str) -> Result<St
         })
 }
 
-fn ready(pod: &Pod) -> bool {
+pub(super) fn ready(pod: &Pod) -> bool {
     let going = pod.metadata.deletion_timestamp.is_some();
     let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_ref());
     !going

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Container, EnvVar, EnvVarSource, KeyToPath, PersistentVolumeClaim,
+    Affinity, ConfigMap, Container, EnvVar, EnvVarSource, PersistentVolumeClaim,
     PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSpec, Secret,
-    SecretKeySelector, SecretVolumeSource, Service, ServiceSpec, Volume, VolumeMount,
+    SecretKeySelector, Service, ServiceSpec, Volume, VolumeMount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -17,7 +17,7 @@ use super::files::{self, DATA, FILES, HDFS, PASSWORD, POSTGRES, SEGMENTS};
 use super::roles::{Role, RoleKind};
 use super::validate::{DeepStorage, Hdfs, Metadata, Postgres, ValidatedDruid};
 use super::{COMPONENT, ROLE_LABEL, binding_name};
-use crate::pods::{self, Servers};
+use crate::pods::{self, Servers, exporter};
 use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
 
 /// Name of the volume claim template.
@@ -157,7 +157,7 @@ fn stateful_set(
         labels,
         // A new password is read at a start.
         config: fingerprint(&(Some(files), login)),
-        annotations: BTreeMap::new(),
+        annotations: pods::scraped(exporter::PORT, "/metrics"),
         pod: pod(druid, role),
         overrides: overrides
             .map(|(field, overrides)| (field.as_str(), overrides))
@@ -194,7 +194,12 @@ fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
     if let (Metadata::Postgres(postgres), RoleKind::Coordinator) = (&druid.metadata, kind) {
         environment.push(password(postgres));
         if postgres.has_authority {
-            volumes.push(keys("postgres", &postgres.binding, &["ca.crt"]));
+            volumes.push(pods::secret_keys(
+                "postgres",
+                &postgres.binding,
+                &[("ca.crt", "ca.crt")],
+                true,
+            ));
             mounts.push(pods::read_only_mount("postgres", POSTGRES));
         }
     }
@@ -203,7 +208,10 @@ fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
         image: Some(druid.image.clone()),
         command: Some(vec!["bash".into(), format!("{FILES}/start.sh")]),
         env: Some(environment).filter(|environment| !environment.is_empty()),
-        ports: Some(vec![pods::port(kind.name(), kind.port())]),
+        ports: Some(vec![
+            pods::port(kind.name(), kind.port()),
+            pods::port("metrics", exporter::PORT),
+        ]),
         resources: Some(pods::resources(Some(&role.resources), kind.memory(), "50m")),
         // No liveness: a server that waits for others must not be killed for it, and the JVM ends by itself when it cannot go on.
         readiness_probe: Some(pods::http_probe(kind.ready_at(), kind.port(), 3, 3)),
@@ -216,25 +224,6 @@ fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
     }
     pod.affinity = together;
     pod
-}
-
-/// A volume of some keys of a Secret, of those that it has.
-fn keys(volume: &str, secret: &str, keys: &[&str]) -> Volume {
-    let items = keys.iter().map(|key| KeyToPath {
-        key: (*key).to_owned(),
-        path: (*key).to_owned(),
-        mode: None,
-    });
-    Volume {
-        name: volume.into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.into()),
-            default_mode: Some(0o440),
-            items: Some(items.collect()),
-            optional: Some(true),
-        }),
-        ..Volume::default()
-    }
 }
 
 /// What every client of HDFS reads. All keys: of an HDFS that somebody else runs some may be missing.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::TASK_PORT;
-use super::crd::WorkerKind;
 use super::memory::{BUFFER, MERGES, Memory, THREADS};
+use super::metrics::{self, METRICS};
 use super::roles::{Role, RoleKind};
-use super::validate::{DeepStorage, Hdfs, Metadata, ValidatedDruid};
+use super::start::{start_script, task_options};
+use super::validate::{DeepStorage, Metadata, ValidatedDruid};
+use crate::pods::exporter;
 
 /// Where these files are mounted.
 pub const FILES: &str = "/etc/millrace";
@@ -24,12 +26,7 @@ pub(super) const PASSWORD: &str = "MILLRACE_METADATA_PASSWORD";
 /// Where Derby listens, for the coordinator beside it.
 const DERBY_PORT: i32 = 1527;
 /// Where Druid is, as in the upstream image.
-const HOME: &str = "/opt/druid";
-
-/// What Java 17 hides from Druid otherwise.
-const OPEN: &str = "--add-exports=java.base/jdk.internal.misc=ALL-UNNAMED --add-exports=java.base/jdk.internal.ref=ALL-UNNAMED \
---add-opens=java.base/java.nio=ALL-UNNAMED --add-opens=java.base/sun.nio.ch=ALL-UNNAMED --add-opens=java.base/jdk.internal.ref=ALL-UNNAMED \
---add-opens=java.base/java.lang=ALL-UNNAMED --add-opens=java.base/java.io=ALL-UNNAMED";
+pub(super) const HOME: &str = "/opt/druid";
 
 /// All files: when one of them changes, servers have to be restarted.
 #[must_use]
@@ -38,6 +35,7 @@ pub fn files(druid: &ValidatedDruid, role: &Role) -> BTreeMap<String, String> {
         ("runtime.properties".into(), properties(druid, role)),
         ("log4j2.xml".into(), LOGGING.into()),
         ("start.sh".into(), start_script(druid, role)),
+        (exporter::FILE.into(), exporter::config(METRICS)),
     ])
 }
 
@@ -51,7 +49,7 @@ fn properties(druid: &ValidatedDruid, role: &Role) -> String {
     let mut settings = common(druid, role);
     match role.kind {
         RoleKind::Historical => historical(&mut settings, role),
-        RoleKind::Worker => worker(&mut settings, role),
+        RoleKind::Worker => worker(&mut settings, druid, role),
         RoleKind::Broker => broker(&mut settings),
         RoleKind::Router => router(&mut settings),
         RoleKind::Coordinator => coordinator(&mut settings, druid),
@@ -99,6 +97,9 @@ fn common(druid: &ValidatedDruid, role: &Role) -> Settings {
         service(RoleKind::Coordinator),
     );
     set(&mut all, "druid.startup.logging.logProperties", false);
+    // Who keeps what is measured, the start script says: not each image has it.
+    set(&mut all, "druid.monitoring.emissionPeriod", metrics::PERIOD);
+    all.extend(metrics::settings());
     set(&mut all, "druid.lookup.enableLookupSyncOnStartup", false);
     // A server must have more threads than all brokers have connections to it.
     let brokers = u64::try_from(druid.nodes(RoleKind::Broker).len()).unwrap_or(1);
@@ -161,9 +162,11 @@ fn historical(settings: &mut Settings, role: &Role) {
     let most = size.unwrap_or_default() / 10 * 9;
     let location = serde_json::json!([{"path": format!("{DATA}/segments"), "maxSize": most}]);
     set(settings, "druid.segmentCache.locations", location);
+    let monitors = serde_json::json!(["org.apache.druid.server.metrics.HistoricalMetricsMonitor"]);
+    set(settings, "druid.monitoring.monitors", monitors);
 }
 
-fn worker(settings: &mut Settings, role: &Role) {
+fn worker(settings: &mut Settings, druid: &ValidatedDruid, role: &Role) {
     let Some(tasks) = role.tasks else {
         return;
     };
@@ -187,16 +190,20 @@ fn worker(settings: &mut Settings, role: &Role) {
         let options: Vec<String> = task_options(&each).split(' ').map(str::to_owned).collect();
         let options = serde_json::json!(options);
         set(settings, "druid.indexer.runner.javaOptsArray", options);
+        // Nobody could ask a task, whose port comes and goes. An emitter that was asked for is the tasks' too.
+        if !druid.config.contains_key("druid.emitter") {
+            set(
+                settings,
+                "druid.indexer.fork.property.druid.emitter",
+                "noop",
+            );
+        }
         processing(
             settings,
             "druid.indexer.fork.property.druid.processing",
             &each,
         );
     }
-}
-
-fn task_options(memory: &Memory) -> String {
-    format!("{} {OPEN}", options(memory))
 }
 
 fn broker(settings: &mut Settings) {
@@ -291,65 +298,6 @@ const LOGGING: &str = r#"<Configuration status="WARN">
 </Configuration>
 "#;
 
-fn options(memory: &Memory) -> String {
-    let Memory { heap, direct, .. } = memory;
-    let collector = if *heap < 1024 {
-        // One thread and the first compiler only: a third of the memory, and a start that is seconds shorter.
-        "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
-    } else {
-        "-XX:+UseG1GC"
-    };
-    format!(
-        "-Xmx{heap}m -XX:MaxDirectMemorySize={direct}m {collector} -XX:+ExitOnOutOfMemoryError -Duser.timezone=UTC \
--Dfile.encoding=UTF-8 -Djava.util.logging.manager=org.apache.logging.log4j.jul.LogManager"
-    )
-}
-
-fn start_script(druid: &ValidatedDruid, role: &Role) -> String {
-    let name = &druid.owner.name;
-    let namespace = &druid.owner.namespace;
-    let mut before = String::new();
-    if let (true, DeepStorage::Hdfs(hdfs)) = (role.kind.uses_deep_storage(), &druid.deep_storage) {
-        before += &wait_for(hdfs);
-    }
-    if role.tasks.is_some() {
-        before += &format!("mkdir -p {DATA}/tasks\n");
-    }
-    let server = match role.tasks.map(|tasks| tasks.kind) {
-        Some(WorkerKind::Indexer) => "indexer",
-        Some(WorkerKind::MiddleManager) => "middleManager",
-        None => role.kind.name(),
-    };
-    let options = options(&role.memory);
-    format!(
-        r#"# -f: the class path has a star that is for java.
-set -euf
-{before}exec java {options} {OPEN} -Djava.io.tmpdir=/tmp -Dderby.system.home={DATA} "-Ddruid.host=$HOSTNAME.{name}-nodes.{namespace}.svc" -cp "{FILES}:{HDFS}:{HOME}/lib/*" org.apache.druid.cli.Main server {server}
-"#
-    )
-}
-
-/// Druid ends at once when it starts while no NameNode answers.
-fn wait_for(hdfs: &Hdfs) -> String {
-    if hdfs.name_nodes.is_empty() {
-        return String::new();
-    }
-    let nodes = hdfs.name_nodes.join(" ");
-    format!(
-        r#"listens() {{
-  for node in {nodes}; do
-    if (exec 3<>"/dev/tcp/${{node%:*}}/${{node##*:}}") 2>/dev/null; then return 0; fi
-  done
-  return 1
-}}
-if ! listens; then
-  echo "no NameNode listens, waiting: {nodes}"
-  until listens; do sleep 2; done
-fi
-"#
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::memory::MEBIBYTE;
@@ -390,6 +338,21 @@ mod tests {
         assert!(text.contains("druid.x=a\\\\b\n"), "{text}");
         let direct = broker.memory.direct * MEBIBYTE;
         assert!(direct >= broker.memory.processing.unwrap().needed());
+    }
+
+    #[test]
+    fn tasks_have_the_emitter_that_was_asked_for() {
+        let mut spec = large();
+        let tasks = |spec: serde_json::Value| {
+            let druid = valid(spec);
+            let worker = druid.role(RoleKind::Worker).unwrap();
+            properties(&druid, worker)
+        };
+        let (own, theirs) = ("fork.property.druid.emitter=noop", "druid.emitter=statsd");
+        assert!(tasks(spec.clone()).contains(own));
+        spec["config"] = json!({"druid.emitter": "statsd"});
+        let asked = tasks(spec);
+        assert!(!asked.contains(own) && asked.contains(theirs), "{asked}");
     }
 
     #[test]

@@ -7,14 +7,17 @@ mod files;
 pub mod gate;
 mod inside;
 pub mod memory;
+mod metrics;
 mod reconcile;
 mod roles;
 mod rolling;
+mod start;
 mod status;
 pub mod validate;
 pub mod view;
 
 pub use files::FILES;
+pub use metrics::METRICS;
 pub use reconcile::Druids;
 pub use roles::{Node, Role, RoleKind};
 pub use validate::ValidatedDruid;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::reconcile::PendingRestart;
 use crate::status::Condition;
-use crate::types::{Operation, PodResources};
+use crate::types::{Activations, Operation, PodResources};
 
 /// Brings the records of a KafkaTopic to an Action or a Trigger.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -27,6 +27,7 @@ use crate::types::{Operation, PodResources};
     printcolumn(name = "Trigger", type_ = "string", json_path = ".spec.trigger", description = "The Trigger", priority = 1),
     printcolumn(name = "Filter", type_ = "string", json_path = ".spec.filter", description = "Which records are brought", priority = 1),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether records are brought"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.activations.failed", description = "How many of the last activations of what it feeds failed", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why they are, or are not", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
@@ -230,6 +231,9 @@ pub struct EventSourceStatus {
     /// Pods that are ready.
     #[serde(default)]
     pub ready_replicas: i32,
+    /// How the last activations of the Action or the Trigger went, as it says itself: also those that somebody else asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
     /// Restarts that wait for approval: `millrace approve`, or the annotation millrace.dev/approve-restart.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -21,7 +21,7 @@ use crate::rbac::Rule;
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources};
 use crate::topic::crd::KafkaTopic;
 use crate::trigger::crd::Trigger;
-use crate::types::tell_stopped;
+use crate::types::{Activations, tell_stopped};
 use crate::user::crd::KafkaUser;
 
 /// The reconciler of EventSource.
@@ -194,6 +194,7 @@ impl Component for EventSources {
         let mut status = status_of(object);
         status.group = Some(source.group.clone());
         status.ready_replicas = state.ready;
+        status.activations = fed(&references);
         status.pending_restarts = applied.pending().to_vec();
         tell(
             &mut status.conditions,
@@ -212,6 +213,17 @@ impl Component for EventSources {
             status,
             Duration::from_secs(if state.settled { 300 } else { 15 }),
         ))
+    }
+}
+
+/// How what is fed went of late, as the Action or the Trigger says.
+fn fed(references: &References) -> Option<Activations> {
+    let action = references.action.as_ref().and_then(|a| a.status.as_ref());
+    let trigger = references.trigger.as_ref().and_then(|t| t.status.as_ref());
+    match (action, trigger) {
+        (Some(action), _) => action.activations.clone(),
+        (None, Some(trigger)) => trigger.activations.clone(),
+        (None, None) => None,
     }
 }
 
@@ -272,4 +284,28 @@ async fn dereference(context: &Context, source: &EventSource) -> Result<Referenc
             None => None,
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::all_there;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_fed_tells_how_it_went() {
+        let status = |failed: i32| {
+            json!({"conditions": [], "activations": {"observed": "", "since": "", "count": 9, "failed": failed,
+                "errorRatePercent": failed}})
+        };
+        let mut references = all_there();
+        assert_eq!(fed(&references), None);
+        let action = references.action.as_mut().unwrap();
+        action.status = Some(serde_json::from_value(status(1)).unwrap());
+        assert_eq!(fed(&references).unwrap().failed, 1);
+        references.action = None;
+        let trigger = references.trigger.as_mut().unwrap();
+        trigger.status = Some(serde_json::from_value(status(2)).unwrap());
+        assert_eq!(fed(&references).unwrap().failed, 2);
+    }
 }

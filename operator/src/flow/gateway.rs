@@ -25,8 +25,10 @@ impl fmt::Debug for Token {
 pub struct GatewayAt {
     /// `http://host:port`.
     pub url: String,
-    /// A token that opens the flow and canaries.
+    /// A token that opens what is asked for.
     pub token: Token,
+    /// The administrator's, for a gateway that runs on from before there was the role of `token`: it opens everything.
+    pub admin_token: Option<Token>,
 }
 
 /// Why the gateway has no answer.
@@ -50,6 +52,19 @@ pub enum GatewayError {
         /// The beginning of what it says.
         body: String,
     },
+}
+
+impl GatewayError {
+    /// Whether the gateway does not know the token, or not for this.
+    fn is_about_the_token(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 401 | 403,
+                ..
+            }
+        )
+    }
 }
 
 /// Where a canary was stored.
@@ -114,7 +129,8 @@ impl GatewayClient {
         Ok(flow.notifications.undelivered)
     }
 
-    /// Tells of a change of a resource, and waits until it is stored.
+    /// Tells of a change of a resource, and waits until it is stored. A gateway that does not let the token in is told by the
+    /// administrator's: after an upgrade of the operator it may know of no other for as long as its restart waits.
     ///
     /// # Errors
     /// [`GatewayError`].
@@ -131,9 +147,17 @@ impl GatewayClient {
             change: &'a Change,
         }
         let url = format!("{}/v1/changes", at.url);
-        let request = self.http.post(&url).json(&Told { time, change });
-        let _: serde_json::Value = self.ask(request, &at.token, &url).await?;
-        Ok(())
+        let request = || self.http.post(&url).json(&Told { time, change });
+        let told: Result<serde_json::Value, GatewayError> =
+            self.ask(request(), &at.token, &url).await;
+        let told = match (told, &at.admin_token) {
+            (Err(error), Some(admin)) if error.is_about_the_token() && *admin != at.token => {
+                tracing::debug!(%error, "told by the administrator's token");
+                self.ask(request(), admin, &url).await
+            }
+            (told, _) => told,
+        };
+        told.map(drop)
     }
 
     async fn ask<T: DeserializeOwned>(

@@ -7,6 +7,7 @@
 mod canary;
 mod gateway;
 mod look;
+mod matters;
 mod served;
 mod told;
 mod watch;

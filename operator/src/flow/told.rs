@@ -5,17 +5,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::matters::{is_as_before, seconds};
 use super::{Seen, StageSeen};
 use crate::platform::crd::{FlowCanary, FlowStage, FlowStatus, StageName};
-
-/// Times below are as good as none, in seconds.
-const SHORT: i64 = 10;
-/// Two numbers that differ by less than this factor are as good as the same.
-const FACTOR: i64 = 3;
-/// Offsets alone are written so often at most, in seconds: they move all the time.
-const REFRESH: i64 = 300;
-/// An answer whose newest event is no older is as good as one of now, in seconds: canaries come once a minute.
-const NEW: i64 = 150;
 
 /// What the status says of the flow from now on.
 #[must_use]
@@ -26,11 +18,13 @@ pub fn told(
 ) -> FlowStatus {
     let mut now = of(seen);
     // How long records wait in each stage on purpose, in seconds.
-    let usual =
-        |stage: &StageSeen| i64::try_from(stage.watched.usual.as_secs()).unwrap_or(i64::MAX);
+    let usual = |stage: &StageSeen| seconds(stage.watched.usual);
     let usual: Vec<i64> = seen.stages.iter().map(usual).collect();
     if let Some(before) = before.filter(|_| canary_every.is_some()) {
         keep_canary(before, &mut now, &usual);
+    }
+    if let Some(canary) = &mut now.canary {
+        canary.every_seconds = canary_every.map(seconds);
     }
     match before {
         Some(before) if is_as_before(before, &now, &usual, canary_every) => before.clone(),
@@ -46,6 +40,7 @@ fn of(seen: &Seen) -> FlowStatus {
             id: canary.id.clone(),
             sent: text(canary.sent),
             stuck_at: canary.stuck_at,
+            every_seconds: None,
         }),
     }
 }
@@ -88,9 +83,7 @@ fn oldest_waiting(seen: &StageSeen, at: Timestamp) -> Option<String> {
 }
 
 fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
-    let seconds = |time: Option<Duration>| {
-        time.map(|time| rounded(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)))
-    };
+    let seconds = |time: Option<Duration>| time.map(|time| rounded(seconds(time)));
     FlowStage {
         stage: seen.watched.stage,
         topic: seen.watched.topic.clone(),
@@ -100,7 +93,8 @@ fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
         lag_records: seen.lag.map(rounded),
         lag_seconds: seconds(seen.lag_time),
         oldest_waiting: oldest_waiting(seen, at),
-        newest_seconds: seconds(seen.newest),
+        // The alert compares it with the time between two canaries: rounded down, it would come late.
+        newest_seconds: seen.newest.map(super::matters::seconds),
         canary_seconds: seconds(seen.canary),
         message: seen
             .problem
@@ -129,86 +123,6 @@ fn rounded(number: i64) -> i64 {
             None => return best,
         }
     }
-}
-
-fn is_as_before(
-    before: &FlowStatus,
-    now: &FlowStatus,
-    usual: &[i64],
-    canary_every: Option<Duration>,
-) -> bool {
-    let stuck = |flow: &FlowStatus| flow.canary.as_ref().map(|canary| canary.stuck_at);
-    let stages = before.stages.iter().zip(&now.stages);
-    before.stages.len() == now.stages.len()
-        && stuck(before) == stuck(now)
-        && stages
-            .clone()
-            .zip(usual)
-            .all(|((before, now), usual)| is_same(before, now, SHORT.saturating_add(*usual)))
-        && !(is_old(before, now)
-            && stages
-                .clone()
-                .any(|(a, b)| moved(a, b, before, now, canary_every)))
-}
-
-fn is_same(before: &FlowStage, now: &FlowStage, short: i64) -> bool {
-    let of = |stage: &FlowStage| (stage.stage, stage.topic.clone(), stage.group.clone());
-    of(before) == of(now)
-        && before.message.is_some() == now.message.is_some()
-        && near(before.lag_seconds, now.lag_seconds, short)
-        && near(before.canary_seconds, now.canary_seconds, short)
-        && near(before.newest_seconds, now.newest_seconds, NEW)
-        // How many wait for a moment only does not matter. Vehicles that are away are not told how long.
-        && (is_short(before.lag_seconds, short) && is_short(now.lag_seconds, short)
-            || near(before.lag_records, now.lag_records, 0))
-}
-
-fn is_short(seconds: Option<i64>, short: i64) -> bool {
-    seconds.is_some_and(|seconds| seconds < short)
-}
-
-fn near(before: Option<i64>, now: Option<i64>, small: i64) -> bool {
-    match (before, now) {
-        (Some(before), Some(now)) => {
-            let (less, more) = (before.min(now), before.max(now));
-            more < small || more < less.saturating_mul(FACTOR) || less == more
-        }
-        (None, None) => true,
-        _ => false,
-    }
-}
-
-fn age(before: &FlowStatus, now: &FlowStatus) -> i64 {
-    let time = |flow: &FlowStatus| flow.observed.parse::<Timestamp>();
-    match (time(before), time(now)) {
-        (Ok(before), Ok(now)) => now.duration_since(before).as_secs(),
-        _ => i64::MAX,
-    }
-}
-
-fn is_old(before: &FlowStatus, now: &FlowStatus) -> bool {
-    age(before, now) >= REFRESH
-}
-
-/// Whether records came that were no canaries.
-fn moved(
-    stage_before: &FlowStage,
-    stage_now: &FlowStage,
-    before: &FlowStatus,
-    now: &FlowStatus,
-    canary_every: Option<Duration>,
-) -> bool {
-    let (Some(from), Some(to)) = (stage_before.end_offset, stage_now.end_offset) else {
-        return false;
-    };
-    let canaries = match canary_every {
-        Some(every) if stage_now.stage <= StageName::Served => {
-            let every = i64::try_from(every.as_secs()).unwrap_or(i64::MAX).max(1);
-            age(before, now) / every + 1
-        }
-        _ => 0,
-    };
-    to < from || to - from > canaries
 }
 
 /// What is told of a canary that is stuck: what is waited for, and why, with the cure.
@@ -423,10 +337,28 @@ mod tests {
         let first = told(None, &answers(0, 3), MINUTE);
         assert_eq!(told(Some(&first), &answers(60, 70), MINUTE), first);
         let old = told(Some(&first), &answers(300, 220), MINUTE);
-        assert_eq!(old.stages[1].newest_seconds, Some(200));
+        assert_eq!(old.stages[1].newest_seconds, Some(220));
         assert_eq!(told(Some(&old), &answers(400, 320), MINUTE), old);
         let back = told(Some(&old), &answers(500, 2), MINUTE);
         assert_eq!(back.stages[1].newest_seconds, Some(2));
+        // What is late now and was not is written, however near the two are.
+        let nearly = told(None, &answers(0, 180), MINUTE);
+        let late = told(Some(&nearly), &answers(60, 181), MINUTE);
+        assert_eq!(late.stages[1].newest_seconds, Some(181));
+
+        // Between two canaries that are ten minutes apart the newest event of an idle platform is as old as that.
+        let seldom = Some(Duration::from_secs(600));
+        let first = told(None, &answers(0, 3), seldom);
+        assert_eq!(first.canary.as_ref().unwrap().every_seconds, Some(600));
+        for (seconds, age) in [(60, 63), (290, 293), (590, 593), (680, 683)] {
+            let next = answers(seconds, age);
+            assert_eq!(told(Some(&first), &next, seldom), first, "{age}");
+        }
+        let old = told(Some(&first), &answers(1_100, 1_103), seldom);
+        assert_eq!(old.stages[1].newest_seconds, Some(1_103));
+        // Another time between them is written at once: the alert depends on it.
+        let often = told(Some(&first), &answers(60, 63), MINUTE);
+        assert_eq!(often.canary.unwrap().every_seconds, Some(60));
     }
 
     #[test]

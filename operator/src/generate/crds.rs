@@ -57,13 +57,15 @@ pub(super) fn plain(crd: &Value) -> Result<String, GenerateError> {
     Ok(format!("{HEAD}{}", serde_yaml_ng::to_string(crd)?))
 }
 
-/// One definition as a template of the chart: upgraded with it, and kept when it is uninstalled, for with a definition
-/// all its resources would go.
+/// One definition as a template of the chart: upgraded with it, unless another release does that, and kept when it is
+/// uninstalled, for with a definition all its resources would go.
 pub(super) fn template(crd: &Value) -> Result<String, GenerateError> {
     let mut crd = crd.clone();
     crd["metadata"]["annotations"]["helm.sh/resource-policy"] = json!("keep");
     let text = serde_yaml_ng::to_string(&crd)?.replace("{{", r#"{{ "{{" }}"#);
-    Ok(format!("{HEAD}{text}"))
+    Ok(format!(
+        "{{{{- if .Values.crds.install }}}}\n{HEAD}{text}{{{{- end }}}}\n"
+    ))
 }
 
 /// All definitions in one stream.
@@ -169,5 +171,8 @@ mod tests {
         let text = template(&json!({"metadata": {"name": "a"}, "x": "{{ y }}"})).unwrap();
         assert!(text.contains("helm.sh/resource-policy: keep"));
         assert!(text.contains(r#"{{ "{{" }} y }}"#));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "{{- if .Values.crds.install }}");
+        assert_eq!(lines.last(), Some(&"{{- end }}"));
     }
 }

@@ -43,13 +43,28 @@ fn yaml(rules: &[Rule]) -> String {
     text
 }
 
+/// Groups and resources outside of namespaces, which no Role can grant.
+const OF_THE_CLUSTER: [(&str, &str); 1] = [("", "nodes")];
+
+fn is_of_the_cluster(rule: &Rule) -> bool {
+    OF_THE_CLUSTER.iter().any(|(group, resource)| {
+        rule.group == *group && rule.resources.iter().any(|one| one == resource)
+    })
+}
+
 /// The roles as a template of the chart: one for the whole cluster, or, where namespaces are named, one in each of them
-/// and none beyond; and the one for the election in the operator's own namespace.
+/// and none beyond, unless the nodes of Kubernetes are to be read; and the one for the election in the operator's own
+/// namespace.
 pub(super) fn chart_role(rules: &[Rule]) -> String {
+    let (of_cluster, namespaced): (Vec<Rule>, Vec<Rule>) =
+        rules.iter().cloned().partition(is_of_the_cluster);
     format!(
         r#"{HEAD}{{{{- define "millrace-operator.rules" -}}}}
 rules:
-{rules}{{{{- end }}}}
+{namespaced}{{{{- end }}}}
+{{{{- /* What no Role can grant. */ -}}}}
+{{{{- define "millrace-operator.clusterRules" -}}}}
+{of_cluster}{{{{- end }}}}
 {{{{- $name := include "millrace-operator.clusterName" . }}}}
 {{{{- if .Values.watchNamespaces }}}}
 {{{{- range .Values.watchNamespaces }}}}
@@ -62,6 +77,16 @@ metadata:
   labels: {{{{- include "millrace-operator.labels" $ | nindent 4 }}}}
 {{{{ include "millrace-operator.rules" $ }}}}
 {{{{- end }}}}
+{{{{- if .Values.readNodes }}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{{{ $name }}}}-nodes
+  labels: {{{{- include "millrace-operator.labels" . | nindent 4 }}}}
+rules:
+{{{{ include "millrace-operator.clusterRules" . }}}}
+{{{{- end }}}}
 {{{{- else }}}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -70,6 +95,7 @@ metadata:
   name: {{{{ $name }}}}
   labels: {{{{- include "millrace-operator.labels" . | nindent 4 }}}}
 {{{{ include "millrace-operator.rules" . }}}}
+{{{{ include "millrace-operator.clusterRules" . }}}}
 {{{{- end }}}}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -80,7 +106,8 @@ metadata:
   labels: {{{{- include "millrace-operator.labels" . | nindent 4 }}}}
 rules:
 {own}"#,
-        rules = yaml(rules),
+        namespaced = yaml(&namespaced),
+        of_cluster = yaml(&of_cluster),
         own = yaml(&leader::rules()),
     )
 }
@@ -277,5 +304,31 @@ mod tests {
             ]
         );
         assert!(text.matches("  # ").count() >= rules.len());
+    }
+
+    #[test]
+    fn roles_of_namespaces_ask_for_nothing_that_no_role_can_grant() {
+        let rules = rules();
+        let text = chart_role(&rules);
+        let define = |name: &str| {
+            let head = format!("{{{{- define \"millrace-operator.{name}\" -}}}}\n");
+            let (_, rest) = text.split_once(&head).unwrap();
+            rest.split_once("{{- end }}").unwrap().0.to_owned()
+        };
+        let (namespaced, of_cluster) = (define("rules"), define("clusterRules"));
+        assert!(!namespaced.contains("\"nodes\""));
+        let of_cluster: serde_json::Value =
+            serde_yaml_ng::from_str(&format!("rules:\n{of_cluster}")).unwrap();
+        assert_eq!(
+            of_cluster["rules"],
+            serde_json::json!([{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}])
+        );
+        // For namespaces behind the value, and for the whole cluster always.
+        let includes: Vec<&str> = text
+            .split("include \"millrace-operator.clusterRules\"")
+            .collect();
+        assert_eq!(includes.len(), 3);
+        assert!(includes[0].contains("{{- if .Values.readNodes }}"));
+        assert!(includes[1].contains("{{- else }}"));
     }
 }

@@ -37,6 +37,11 @@ const AUDIT_TEXTS: &[&str] = &[
     "user",
     "manager",
     "audit_id",
+    "subject",
+    "action_name",
+    "activation",
+    "status",
+    "trace",
 ];
 /// What is found deeper in an alert: column, path.
 const ALERT_PATHS: &[(&str, &str)] = &[("zone_id", "$.zone.id"), ("zone_kind", "$.zone.kind")];
@@ -191,7 +196,7 @@ fn numbers() -> impl Iterator<Item = &'static Field> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use millrace_contract::audit::{Action, Change, Entry};
+    use millrace_contract::audit::{Action, Change, Entry, Run};
     use millrace_contract::{Alert, AlertDetails, Severity, ZoneAhead};
 
     fn names(columns: &[Value]) -> Vec<String> {
@@ -261,6 +266,13 @@ mod tests {
             manager: Some("kubectl".into()),
             generation: Some(2),
             audit_id: Some("a".into()),
+        });
+        entry.run = Some(Run {
+            subject: "m".into(),
+            action_name: "m/a".into(),
+            activation: "i".into(),
+            status: "success".into(),
+            trace: Some("t".into()),
         });
         let json = serde_json::to_value(&entry).unwrap();
         let columns = names(&Source::Audit.dimensions());

@@ -1,9 +1,8 @@
 //! Volumes of brokers that run full. Pure.
 
 use super::crd::{DiskStatus, KafkaClusterStatus};
-use super::nodes::Pool;
+use super::nodes::{NodeVolume, Pool};
 use crate::disk::{self, Fullest, Room};
-use crate::types::{Quantity, StorageGrowth};
 
 /// A volume as its node sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,18 +47,15 @@ pub fn tell(
     disk::tell(&mut status.conditions, &fullest, generation)
 }
 
-/// How large the volumes of a pool are to be now that one of them fills, if larger. `live` is the size of the smallest live
-/// claim.
+/// The room on one of the volumes of each node of a pool, as far as it is known.
 #[must_use]
-pub fn grown(
-    growth: &StorageGrowth,
-    pool: &Pool,
-    volumes: &[Volume],
-    live: &Quantity,
-) -> Option<Quantity> {
+pub fn rooms(pool: &Pool, volume: &NodeVolume, seen: &[Volume]) -> Vec<Room> {
     let ids = pool.first_node_id..pool.first_node_id + pool.replicas;
-    let own = volumes.iter().filter(|volume| ids.contains(&volume.node));
-    disk::grown(growth, own.map(|volume| volume.room), live)
+    let directory = volume.log_dir();
+    let own = seen
+        .iter()
+        .filter(|one| ids.contains(&one.node) && one.directory == directory);
+    own.map(|one| one.room).collect()
 }
 
 #[cfg(test)]
@@ -67,6 +63,7 @@ mod tests {
     use super::super::validate::tests::{cluster, images};
     use super::super::validate::{Found, validate};
     use super::*;
+    use crate::types::StorageGrowth;
     use serde_json::json;
 
     fn volume(node: i32, total: u64, percent: u64) -> Volume {
@@ -99,18 +96,34 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_grows_for_its_own_volumes() {
-        let spec = json!({"nodes": 3, "storage": {"size": "10Gi"}});
+    fn each_volume_of_a_pool_grows_for_its_own_kind() {
+        let spec = json!({
+            "pools": [{"name": "a", "roles": ["controller", "broker"], "replicas": 2, "firstNodeId": 3,
+                "lastNodeId": 9, "volumes": [{"size": "1Gi"}, {"size": "2Gi"}]}],
+        });
         let kafka = validate(&cluster(spec), &Found::default(), &images()).unwrap();
         let growth = StorageGrowth {
             maximum: "100Gi".into(),
             step_percent: 25,
         };
-        let of = |node| {
-            let filling = volume(node, 10 << 30, 81);
-            grown(&growth, &kafka.pools[0], &[filling], &"10Gi".into())
+        let pool = &kafka.pools[0];
+        // To what each of the two volumes grows when the one of this index of this node fills.
+        let of = |node, index: usize| {
+            let filling = |of: usize| if of == index { 81 } else { 10 };
+            let on = |of: usize, total| Volume {
+                directory: pool.volumes[of].log_dir(),
+                ..volume(node, total, filling(of))
+            };
+            let seen = [on(0, 1 << 30), on(1, 2 << 30)];
+            let grown = |of: usize| {
+                let volume = &pool.volumes[of];
+                let rooms = rooms(pool, volume, &seen);
+                disk::grown(&growth, rooms, &volume.storage.size).map(|size| size.0)
+            };
+            (grown(0), grown(1))
         };
-        assert_eq!(of(2), Some("12800Mi".into()));
-        assert_eq!(of(9), None, "of another pool");
+        assert_eq!(of(3, 0), (Some("1280Mi".into()), None));
+        assert_eq!(of(4, 1), (None, Some("2560Mi".into())));
+        assert_eq!(of(5, 0), (None, None), "of another pool");
     }
 }

@@ -21,10 +21,9 @@ use crate::network::{self, Reach};
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::restarts::Rolling;
-use crate::reconcile::storage::Volumes;
+use crate::reconcile::storage::{Growing, Volumes};
 use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, storage};
 use crate::topic::crd::KafkaTopic;
-use crate::types::Quantity;
 
 /// The reconciler of KafkaCluster.
 pub struct Kafka;
@@ -87,12 +86,14 @@ impl Component for Kafka {
             let inside = inside::look(context, cluster).await;
             (kafka, resources, held) = prepare(context, cluster, inside.as_ref()).await?;
         }
-        let mut preparation = Preparation::of(kafka.owner, resources, build::kinds());
+        let owner = kafka.owner;
+        let mut preparation = Preparation::of(owner.clone(), resources, build::kinds());
         for pool in &kafka.pools {
-            let status = cluster.status.as_ref();
-            let known = status.and_then(|s| s.pools.iter().find(|p| p.name == pool.name));
             for volume in &pool.volumes {
-                let live = known.and_then(|known| known.storage.as_deref());
+                // The status has the smallest volume of the pool only.
+                let (name, set) = (&volume.name, &pool.set);
+                let live = storage::live_size(context, &owner, name, set, pool.replicas).await?;
+                let live = live.as_ref().map(|live| live.0.as_str());
                 preparation.grow_volumes(live, &volume.storage.size);
             }
         }
@@ -203,37 +204,26 @@ fn asked_controllers(kafka: &ValidatedKafka) -> BTreeSet<i32> {
         .collect()
 }
 
-/// Grows the volumes of all pools. Gives them by StatefulSet. `seen` says how full they are.
+/// Grows the volumes of all pools, by the spec and where they fill. Gives them by StatefulSet. `seen` says how full they are.
 async fn grow(
     context: &Context,
     cluster: &KafkaCluster,
     kafka: &ValidatedKafka,
     seen: &[disk::Volume],
 ) -> Result<Vec<(String, Volumes)>, Error> {
-    let status = cluster.status.as_ref();
     let mut all = Vec::new();
     for pool in &kafka.pools {
-        let live = status.and_then(|s| s.pools.iter().find(|known| known.name == pool.name));
-        let live = live.and_then(|live| live.storage.clone()).map(Quantity);
-        let grown = match (&cluster.spec.storage_growth, live) {
-            (Some(growth), Some(live)) => disk::grown(growth, pool, seen, &live),
-            _ => None,
-        };
+        // Each of its own size: the volumes of a node need not be alike.
         for volume in &pool.volumes {
-            // What is asked for may be more by now.
-            let asked = &volume.storage.size;
-            let larger = grown.as_ref().filter(|size| size.bytes() > asked.bytes());
-            let size = larger.unwrap_or(asked);
-            let grown = storage::grow(
-                context,
-                &kafka.owner,
-                &volume.name,
-                &pool.set,
-                pool.replicas,
-                size,
-            )
-            .await
-            .map_err(Error::doing("growing volumes"))?;
+            let growing = Growing {
+                template: &volume.name,
+                set: &pool.set,
+                replicas: pool.replicas,
+                storage: &volume.storage,
+                growth: cluster.spec.storage_growth.as_ref(),
+            };
+            let rooms = |_: &_| disk::rooms(pool, volume, seen);
+            let grown = storage::grow_filling(context, &kafka.owner, &growing, rooms).await?;
             all.push((pool.set.clone(), grown));
         }
     }

@@ -25,6 +25,7 @@ enum Gauge {
     NewestSeconds,
     CanarySeconds,
     CanaryStuck,
+    CanaryInterval,
 }
 
 /// The gauges, their names, and what they mean.
@@ -62,7 +63,7 @@ const GAUGES: &[(Gauge, &str, &str)] = &[
     (
         Gauge::NewestSeconds,
         "flow_newest_seconds",
-        "How long ago the newest event was that an answer of Druid counts, rounded",
+        "How long ago the newest event was that an answer of Druid counts",
     ),
     (
         Gauge::CanarySeconds,
@@ -73,6 +74,11 @@ const GAUGES: &[(Gauge, &str, &str)] = &[
         Gauge::CanaryStuck,
         "flow_canary_stuck",
         "Whether the canary waits for a stage for longer than it may",
+    ),
+    (
+        Gauge::CanaryInterval,
+        "flow_canary_interval_seconds",
+        "Time between two canaries; nothing where none are sent",
     ),
 ];
 
@@ -168,6 +174,9 @@ fn samples(kind: &str, status: &Value) -> Vec<Sample> {
         add(Gauge::DiskUsedPercent, None, percent);
     }
     let flow = &status["flow"];
+    if let Some(seconds) = flow["canary"]["everySeconds"].as_i64() {
+        add(Gauge::CanaryInterval, None, seconds);
+    }
     for stage in list(&flow["stages"]) {
         let text = |field: &str| stage[field].as_str().unwrap_or_default().to_owned();
         let named = || Some((text("stage"), text("group")));
@@ -208,7 +217,7 @@ mod tests {
             "m",
             "dev",
             &json!({"conditions": [{"type": "Available", "status": "True"}, {"type": "Degraded", "status": "False"}],
-                "flow": {"canary": {"stuckAt": "told"}, "stages": [
+                "flow": {"canary": {"stuckAt": "told", "everySeconds": 60}, "stages": [
                     {"stage": "detected", "group": "d", "lagRecords": 7, "lagSeconds": 2, "canarySeconds": 1},
                     {"stage": "told", "group": "a"}, {"stage": "told", "group": "b", "canarySeconds": 1}]}}),
         );
@@ -235,6 +244,7 @@ mod tests {
                 "DiskUsedPercent k 90",
                 "Available dev 1",
                 "Degraded dev 0",
+                "CanaryInterval dev 60",
                 "LagRecords d 7",
                 "LagSeconds d 2",
                 "CanarySeconds d 1",

@@ -87,7 +87,7 @@ impl Panel {
 }
 
 /// All of them. What has not happened yet has no series where its labels tell what happened; such panels show 0 while the
-/// job is scraped, as those of Druid do where a Platform has none, so that an empty panel always means that nobody tells.
+/// job is scraped, as those of Druid and MongoDB do where a Platform has none, so that an empty panel always means that nobody tells.
 #[rustfmt::skip]
 pub(super) const DASHBOARDS: &[Dashboard] = &[
     Dashboard { id: "platform", title: "Millrace: platform", panels: &[
@@ -147,21 +147,42 @@ pub(super) const DASHBOARDS: &[Dashboard] = &[
         panel("Memory", "bytes", "read ahead {{pod}}", "millrace_archive_ahead_bytes + millrace_archive_open_files_bytes"),
     ] },
     Dashboard { id: "stores", title: "Millrace: stores", panels: &[
-        panel("Available", "short", "{{kind}} {{object}}", "millrace_operator_object_available{kind=~\"PostgresCluster|MongoCluster|DruidCluster\"}"),
+        panel("Available", "short", "{{kind}} {{object}}", "millrace_operator_object_available{kind=~\"PostgresCluster|MongoCluster\"}"),
         panel("Fullest volume", "percent", "{{kind}} {{object}}", "millrace_operator_disk_used_percent{kind=~\"PostgresCluster|MongoCluster\"}"),
-        panel("Druid: records that it has not read", "short", "{{object}}", "millrace_operator_flow_lag_records{stage=\"served\"} or 0 * sum(millrace_operator_leader)"),
-        panel("Druid: how old the newest event is that it answers for", "s", "{{object}}", "millrace_operator_flow_newest_seconds or 0 * sum(millrace_operator_leader)"),
-        panel("Druid: what a canary takes until an answer counts it", "s", "{{object}}", "millrace_operator_flow_canary_seconds{stage=\"served\"} or 0 * sum(millrace_operator_leader)"),
         panel("PostgreSQL: sessions", "short", "{{object}}", "millrace_operator_postgres_connections"),
         panel("PostgreSQL: sessions that wait for a lock", "short", "{{object}}", "millrace_operator_postgres_waiting_sessions"),
         panel("PostgreSQL: transactions", "ops", "{{object}}", "rate(millrace_operator_postgres_commits_total[5m]) + rate(millrace_operator_postgres_rollbacks_total[5m])"),
         panel("PostgreSQL: oldest transaction", "s", "{{object}}", "millrace_operator_postgres_longest_transaction_seconds"),
         panel("PostgreSQL: blocks read from the volume", "ops", "{{object}}", "rate(millrace_operator_postgres_blocks_read_total[5m])"),
         panel("PostgreSQL: blocks found in memory", "ops", "{{object}}", "rate(millrace_operator_postgres_blocks_hit_total[5m])"),
+        panel("MongoDB: connections", "short", "{{object}} {{member}}", "millrace_operator_mongo_connections or 0 * sum(millrace_operator_leader)"),
+        panel("MongoDB: reads and writes", "ops", "{{object}} {{member}}", "rate(millrace_operator_mongo_reads_total[5m]) + rate(millrace_operator_mongo_writes_total[5m]) or 0 * sum(millrace_operator_leader)"),
+        panel("MongoDB: how far a member is behind", "s", "{{object}} {{member}}", "millrace_operator_mongo_lag_seconds or 0 * sum(millrace_operator_leader)"),
+        panel("MongoDB: memory", "bytes", "{{object}} {{member}}", "millrace_operator_mongo_resident_bytes or 0 * sum(millrace_operator_leader)"),
         panel("Documents written", "ops", "{{collection}}", "sum by (collection) (rate(millrace_materialize_documents_total[5m]))"),
         panel("Records behind", "short", "{{collection}}", "sum by (collection) (millrace_materialize_lag_records)"),
         panel("Time of a batch, 95 of 100", "s", "materialize", "histogram_quantile(0.95, sum by (le) (rate(millrace_materialize_batch_seconds_bucket[5m])))"),
         panel("Tries again", "ops", "{{collection}}", "sum by (collection) (rate(millrace_materialize_retries_total[5m])) or 0 * sum(up{app_kubernetes_io_name=\"materialize\"})"),
+    ] },
+    Dashboard { id: "druid", title: "Millrace: Druid", panels: &[
+        panel("Available", "short", "{{kind}} {{object}}", "millrace_operator_object_available{kind=~\"Druid.*\"} or 0 * sum(millrace_operator_leader)"),
+        panel("Records that it has not read", "short", "{{object}}", "millrace_operator_flow_lag_records{stage=\"served\"} or 0 * sum(millrace_operator_leader)"),
+        panel("How old the newest event is that it answers for", "s", "{{object}}", "millrace_operator_flow_newest_seconds or 0 * sum(millrace_operator_leader)"),
+        panel("What a canary takes until an answer counts it", "s", "{{object}}", "millrace_operator_flow_canary_seconds{stage=\"served\"} or 0 * sum(millrace_operator_leader)"),
+        panel("Questions", "ops", "{{pod}} {{success}}", "sum by (pod, success) (rate(druid_queries_total[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Mean time of a question", "s", "{{pod}}", "sum by (pod) (rate(druid_query_seconds_total[5m])) / sum by (pod) (rate(druid_queries_total[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Questions in SQL", "ops", "{{pod}} {{success}}", "sum by (pod, success) (rate(druid_sql_queries_total[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Mean time of a question in SQL", "s", "{{pod}}", "sum by (pod) (rate(druid_sql_query_seconds_total[5m])) / sum by (pod) (rate(druid_sql_queries_total[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Records taken in", "ops", "{{dataSource}}", "sum by (dataSource) (rate(druid_ingest_events_processed_total[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Records that could not be read or were left out", "ops", "{{dataSource}}", "sum by (dataSource) (rate(druid_ingest_events_unparseable_total[5m]) + rate(druid_ingest_events_thrown_away_total[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Records that supervisors have not read", "short", "{{dataSource}}", "max by (dataSource) (druid_ingest_lag_records) or 0 * sum(millrace_operator_leader)"),
+        panel("Tasks that ended in an hour", "short", "{{dataSource}} {{taskStatus}}", "sum by (dataSource, taskStatus) (increase(druid_tasks_total[1h])) or 0 * sum(millrace_operator_leader)"),
+        panel("Segments that nobody has loaded", "short", "{{dataSource}}", "max by (dataSource) (druid_segments_unavailable) or 0 * sum(millrace_operator_leader)"),
+        panel("How much of what it may a historical has loaded", "percentunit", "{{pod}}", "sum by (pod) (druid_segments_used_bytes) / max by (pod) (druid_segments_limit_bytes) or 0 * sum(millrace_operator_leader)"),
+        panel("Heap", "bytes", "{{pod}}", "sum by (pod) (jvm_memory_used_bytes{area=\"heap\",app_kubernetes_io_name=\"druid\"}) or 0 * sum(millrace_operator_leader)"),
+        panel("Memory", "bytes", "{{pod}}", "process_resident_memory_bytes{app_kubernetes_io_name=\"druid\"} or 0 * sum(millrace_operator_leader)"),
+        panel("Time in garbage collection", "percentunit", "{{pod}}", "sum by (pod) (rate(jvm_gc_collection_seconds_sum{app_kubernetes_io_name=\"druid\"}[5m])) or 0 * sum(millrace_operator_leader)"),
+        panel("Threads", "short", "{{pod}}", "jvm_threads_current{app_kubernetes_io_name=\"druid\"} or 0 * sum(millrace_operator_leader)"),
     ] },
     Dashboard { id: "jobs", title: "Millrace: jobs", panels: &[
         panel("Events taken in", "ops", "{{channel}}", "sum by (channel) (rate(millrace_gateway_events_accepted_total[5m]))"),
@@ -185,6 +206,7 @@ pub(super) const DASHBOARDS: &[Dashboard] = &[
         panel("Memory promised to them, MiB", "short", "{{pod}}", "millrace_whisk_promised_memory_mebibytes"),
         panel("Children ended", "ops", "{{reason}}", "sum by (reason) (rate(millrace_whisk_child_ends_total[5m])) or 0 * sum(up{app_kubernetes_io_name=\"openwhisk\"})"),
         panel("Requests", "ops", "{{code}}", "sum by (code) (rate(millrace_whisk_requests_total[5m]))"),
+        panel("Runs told for the topic audit", "ops", "{{pod}}", "rate(millrace_whisk_runs_told_total[5m])"),
         panel("Delivered by dispatch", "ops", "{{pod}}", "sum by (pod) (rate(millrace_dispatch_delivered_total[5m]))"),
         panel("Tries again of dispatch", "ops", "{{reason}}", "sum by (reason) (rate(millrace_dispatch_retries_total[5m])) or 0 * sum(up{app_kubernetes_io_name=\"dispatch\"})"),
         panel("Dead letters of dispatch", "ops", "{{pod}}", "sum by (pod) (rate(millrace_dispatch_dead_letters_total[5m]))"),

@@ -4,8 +4,12 @@
 mod dashboards;
 mod page;
 mod rules;
+mod rules_druid;
 mod rules_file;
+mod rules_jobs;
 mod rules_kafka;
+mod rules_platform;
+mod rules_stores;
 
 #[cfg(test)]
 mod tests;
@@ -15,12 +19,12 @@ use std::path::PathBuf;
 use millrace_contract::metric::Metric;
 
 use crate::pods::exporter;
-use crate::{kafka, zookeeper};
+use crate::{druid, kafka, zookeeper};
 
-/// What Kafka and ZooKeeper tell of themselves.
+/// What Kafka, ZooKeeper and Druid tell of themselves.
 #[must_use]
 pub fn of_systems() -> Vec<Metric> {
-    [kafka::METRICS, zookeeper::METRICS]
+    [kafka::METRICS, zookeeper::METRICS, druid::METRICS]
         .into_iter()
         .flat_map(exporter::metrics)
         .collect()

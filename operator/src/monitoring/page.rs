@@ -30,7 +30,7 @@ pub(super) fn page() -> String {
         row(&mut text, metric);
     }
     text.push_str(
-        "\n## Metrics of Kafka and ZooKeeper\nBeside them the exporter tells of its Java: `jvm_…`, `process_…`.\n\n\
+        "\n## Metrics of Kafka, ZooKeeper and Druid\nBeside them the exporter tells of its Java: `jvm_…`, `process_…`.\n\n\
          | metric | kind | unit | labels | meaning |\n|---|---|---|---|---|\n",
     );
     for metric in super::of_systems() {

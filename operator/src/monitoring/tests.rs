@@ -13,7 +13,7 @@ fn listed() -> Vec<Metric> {
 /// The names in a query that are no listed series.
 fn unknown(query: &str) -> Vec<String> {
     let listed: BTreeSet<String> = listed().iter().flat_map(Metric::series).collect();
-    let of_lists = ["millrace_", "kafka_", "zookeeper_"];
+    let of_lists = ["millrace_", "kafka_", "zookeeper_", "druid_"];
     query
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| of_lists.iter().any(|start| word.starts_with(start)))
@@ -31,6 +31,8 @@ fn unknown_labels(query: &str) -> Vec<String> {
         "app_kubernetes_io_name",
         "app_kubernetes_io_instance",
         "app_kubernetes_io_part_of",
+        // Of what Java tells of itself.
+        "area",
     ];
     let words: BTreeSet<&str> = query
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')

@@ -5,11 +5,14 @@ use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::mongo::{BACKUP_COMPONENT, PORT as MONGO_PORT};
 use crate::openwhisk::{
     ACTION as ACTION_COMPONENT, ACTION_PORT, API_PORT, CONTROLLER as CONTROLLER_ROLE,
-    INVOKER as INVOKER_COMPONENT, ROLE_LABEL,
+    IMAGE_ACTION as IMAGE_ACTION_COMPONENT, INVOKER as INVOKER_COMPONENT, ROLE_LABEL,
 };
 use crate::pods::exporter;
 use crate::postgres::PORT as POSTGRES_PORT;
-use crate::postgres::backup::BACKUP_COMPONENT as POSTGRES_BACKUP_COMPONENT;
+use crate::postgres::backup::{
+    ARCHIVE_COMPONENT as POSTGRES_ARCHIVE_COMPONENT, ARCHIVE_PORT as POSTGRES_ARCHIVE_PORT,
+    BACKUP_COMPONENT as POSTGRES_BACKUP_COMPONENT,
+};
 use crate::postgres::patroni::API_PORT as PATRONI_PORT;
 
 /// One end of an edge.
@@ -58,11 +61,15 @@ const CONTROLLER: Peer = Peer::Part("openwhisk", ROLE_LABEL, CONTROLLER_ROLE);
 const INVOKER: Peer = Peer::Component(INVOKER_COMPONENT);
 /// The pods that an Apache OpenWhisk starts for actions.
 const ACTION: Peer = Peer::Component(ACTION_COMPONENT);
+/// The pods that the embedded OpenWhisk starts for actions that bring an image.
+const IMAGE_ACTION: Peer = Peer::Component(IMAGE_ACTION_COMPONENT);
 const MATERIALIZE: Peer = Peer::Component("materialize");
 const MONGO: Peer = Peer::Component("mongo");
 const MONGO_BACKUP: Peer = Peer::Component(BACKUP_COMPONENT);
 const POSTGRES: Peer = Peer::Component("postgres");
 const POSTGRES_BACKUP: Peer = Peer::Component(POSTGRES_BACKUP_COMPONENT);
+/// What takes in the log of several members.
+const POSTGRES_ARCHIVE: Peer = Peer::Component(POSTGRES_ARCHIVE_COMPONENT);
 const DRUID: Peer = Peer::Component("druid");
 
 /// Listeners of Kafka for its clients: without and with TLS.
@@ -91,6 +98,7 @@ const ACTIONS: &[i32] = &[ACTION_PORT];
 const SQL: &[i32] = &[POSTGRES_PORT];
 /// PostgreSQL, and Patroni beside it.
 const SQL_MEMBERS: &[i32] = &[POSTGRES_PORT, PATRONI_PORT];
+const SQL_ARCHIVE: &[i32] = &[POSTGRES_ARCHIVE_PORT];
 const DOCUMENTS: &[i32] = &[MONGO_PORT];
 /// Brokers, and routers in front of everything.
 const DRUID_CLIENTS: &[i32] = &[BROKER_PORT, ROUTER_PORT];
@@ -174,6 +182,7 @@ pub const EDGES: &[Edge] = &[
     edge(Peer::Monitoring, HDFS, HDFS_METRICS, "metrics"),
     edge(Peer::Monitoring, KAFKA, EXPORTER, "metrics"),
     edge(Peer::Monitoring, ZOOKEEPER, EXPORTER, "metrics"),
+    edge(Peer::Monitoring, DRUID, EXPORTER, "metrics"),
     edge(
         MATERIALIZE,
         KAFKA,
@@ -202,6 +211,18 @@ pub const EDGES: &[Edge] = &[
     edge(BATCH, GATEWAY, GATEWAY_HTTP, "scores that are told"),
     edge(BATCH, MONGO, DOCUMENTS, "drivers who are erased"),
     edge(POSTGRES_BACKUP, POSTGRES, SQL, "base backups"),
+    edge(
+        POSTGRES_ARCHIVE,
+        POSTGRES,
+        SQL,
+        "the log of several members",
+    ),
+    edge(
+        Peer::Operator,
+        POSTGRES_ARCHIVE,
+        SQL_ARCHIVE,
+        "how their archive stands",
+    ),
     edge(Peer::Clients, POSTGRES, SQL, "clients of users"),
     edge(
         POSTGRES,
@@ -240,7 +261,12 @@ pub const EDGES: &[Edge] = &[
         "vehicles and people",
     ),
     edge(Peer::Operator, GATEWAY, GATEWAY_HTTP, "the flow of events"),
-    edge(OPENWHISK, GATEWAY, GATEWAY_HTTP, "actions notify vehicles"),
+    edge(
+        OPENWHISK,
+        GATEWAY,
+        GATEWAY_HTTP,
+        "actions notify vehicles, and which actions ran is told",
+    ),
     edge(
         OPENWHISK,
         Peer::Anywhere,
@@ -268,6 +294,31 @@ pub const EDGES: &[Edge] = &[
     edge(ACTION, GATEWAY, GATEWAY_HTTP, "actions notify vehicles"),
     edge(ACTION, MONGO, DOCUMENTS, "profiles and offers of actions"),
     edge(ACTION, Peer::Anywhere, &[], "webhooks and mail of actions"),
+    edge(
+        OPENWHISK,
+        IMAGE_ACTION,
+        ACTIONS,
+        "activations of actions that bring an image",
+    ),
+    edge(IMAGE_ACTION, OPENWHISK, WHISK, "actions that invoke others"),
+    edge(
+        IMAGE_ACTION,
+        GATEWAY,
+        GATEWAY_HTTP,
+        "actions notify vehicles",
+    ),
+    edge(
+        IMAGE_ACTION,
+        MONGO,
+        DOCUMENTS,
+        "profiles and offers of actions",
+    ),
+    edge(
+        IMAGE_ACTION,
+        Peer::Anywhere,
+        &[],
+        "webhooks and mail of actions",
+    ),
     edge(Peer::Clients, OPENWHISK, WHISK, "clients of users"),
     edge(Peer::Operator, OPENWHISK, WHISK, "actions, triggers, rules"),
     edge(Peer::Monitoring, GATEWAY, METRICS, "metrics"),

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{ApiResource, ObjectMeta};
 
 use super::validate::{AUTH_KEY, ValidatedWhisk};
-use super::{API_PORT, apache, binding_name};
+use super::{API_PORT, apache, binding_name, image_actions};
 use crate::job::METRICS_PORT;
 use crate::pods;
 use crate::reconcile::{Error, Owner, Prepared, Resources, fingerprint, storage};
@@ -21,6 +21,9 @@ pub const COMPONENT: &str = "openwhisk";
 pub const VOLUME: &str = "data";
 const DATA: &str = "/data";
 const AUTH: &str = "/auth";
+/// The volume with the token by which runs are told, and its file.
+const AUDIT: &str = "audit";
+const AUDIT_DIR: &str = "/etc/millrace-audit";
 
 /// Every kind that [`build`] makes.
 fn embedded_kinds() -> Vec<ApiResource> {
@@ -72,6 +75,7 @@ pub fn build(whisk: &ValidatedWhisk) -> Result<Resources<Prepared>, Error> {
         &host(whisk),
     ))?;
     resources.add(&service(whisk))?;
+    image_actions::add(whisk, &mut resources)?;
     resources.add(&stateful_set(whisk)?)?;
     Ok(resources)
 }
@@ -135,7 +139,7 @@ fn service(whisk: &ValidatedWhisk) -> Service {
 
 fn stateful_set(whisk: &ValidatedWhisk) -> Result<StatefulSet, Error> {
     let name = &whisk.owner.name;
-    let arguments = [
+    let mut arguments = vec![
         "serve".to_owned(),
         format!("--listen=0.0.0.0:{API_PORT}"),
         format!("--data={DATA}"),
@@ -148,32 +152,41 @@ fn stateful_set(whisk: &ValidatedWhisk) -> Result<StatefulSet, Error> {
         "--run-dir=/tmp/run".to_owned(),
         "--log-format=json".to_owned(),
     ];
+    let mut volumes = vec![pods::secret_volume("auth", &auth_name(name))];
+    let mut mounts = vec![
+        pods::mount(VOLUME, DATA),
+        pods::read_only_mount("auth", AUTH),
+    ];
+    if let Some(audit) = &whisk.audit {
+        arguments.push(format!("--audit-gateway={}", audit.gateway_url));
+        arguments.push(format!("--audit-token-file={AUDIT_DIR}/token"));
+        let token = &audit.token_secret_ref;
+        // Actions run without it; what ran waits until the token is there.
+        let keys = [(token.key.as_str(), "token")];
+        volumes.push(pods::secret_keys(AUDIT, &token.name, &keys, true));
+        mounts.push(pods::read_only_mount(AUDIT, AUDIT_DIR));
+    }
     let port = |name: &str, port| ContainerPort {
         name: Some(name.into()),
         container_port: port,
         ..ContainerPort::default()
     };
-    let container = Container {
+    let mut container = Container {
         name: "openwhisk".into(),
         image: Some(whisk.image.clone()),
-        args: Some(arguments.into()),
+        args: Some(arguments),
         env: Some(vec![pods::env("MILLRACE_LOG_FORMAT", "json")]),
         ports: Some(vec![port("api", API_PORT), port("metrics", METRICS_PORT)]),
         resources: Some(pods::resources(Some(&whisk.resources), "512Mi", "50m")),
         readiness_probe: Some(pods::http_probe("/readyz", API_PORT, 2, 3)),
         liveness_probe: Some(pods::http_probe("/healthz", API_PORT, 10, 6)),
-        volume_mounts: Some(vec![
-            pods::mount(VOLUME, DATA),
-            pods::read_only_mount("auth", AUTH),
-        ]),
+        volume_mounts: Some(mounts),
         ..Container::default()
     };
-    let mut pod = pods::pod(
-        container,
-        vec![pods::secret_volume("auth", &auth_name(name))],
-        30,
-    );
+    image_actions::tell(whisk, &mut container);
+    let mut pod = pods::pod(container, volumes, 30);
     pods::limit_tmp(&mut pod, "512Mi");
+    image_actions::let_make(whisk, &mut pod);
     let template = match &whisk.live_template {
         Some(live) => live.clone(),
         None => storage::template(&whisk.owner, COMPONENT, VOLUME, &whisk.storage),
@@ -225,5 +238,24 @@ mod tests {
         let there = Found::Ours([(AUTH_KEY.to_owned(), ByteString(b"uuid:key".to_vec()))].into());
         let whisk = valid(json!({}), live(there)).unwrap();
         insta::assert_snapshot!(build(&whisk).unwrap().to_yaml().unwrap());
+    }
+
+    #[test]
+    fn runs_are_told_by_a_token_that_is_the_only_key_of_its_secret_that_the_pod_sees() {
+        let there = Found::Ours([(AUTH_KEY.to_owned(), ByteString(b"uuid:key".to_vec()))].into());
+        let spec = json!({"audit": {"gatewayUrl": "http://g:8080", "tokenSecretRef": {"name": "p-gateway", "key": "activations-token"}}});
+        let whisk = valid(spec, live(there)).unwrap();
+        let set: StatefulSet = build(&whisk).unwrap().get("w").unwrap();
+        let pod = set.spec.unwrap().template.spec.unwrap();
+        let arguments = pod.containers[0].args.clone().unwrap();
+        assert!(arguments.contains(&"--audit-gateway=http://g:8080".to_owned()));
+        let volumes = pod.volumes.unwrap();
+        let volume = volumes.iter().find(|volume| volume.name == AUDIT).unwrap();
+        let items = volume.secret.as_ref().unwrap().items.as_ref().unwrap();
+        assert_eq!(items.len(), 1);
+        assert_eq!(
+            (items[0].key.as_str(), items[0].path.as_str()),
+            ("activations-token", "token")
+        );
     }
 }

@@ -11,7 +11,8 @@ use crate::reconcile::PendingRestart;
 use crate::reconcile::restarts::NodeRestart;
 use crate::status::Condition;
 use crate::types::{
-    BindingStatus, DeletionPolicy, Operation, PodResources, Storage, StorageGrowth, VolumeStatus,
+    BindingStatus, DeletionPolicy, KeyRef, Operation, PodResources, Quantity, Storage,
+    StorageGrowth, VolumeStatus,
 };
 
 /// An OpenWhisk: the place where actions run.
@@ -85,6 +86,14 @@ pub struct OpenWhiskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("!has(self.memory) || quantity(self.memory).compareTo(quantity('256Mi')) >= 0").message(Message::Expression("'spec.resources.memory: ' + self.memory + ': no action fits into so little; give at least 256Mi'".into())))]
     pub resources: Option<PodResources>,
+    /// Who is told which actions ran and for whom, so that each run is a record of the topic `audit`. Mode `embedded` only; nobody
+    /// when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<WhiskAudit>,
+    /// Lets the server of mode `embedded` run actions of an image (kind `blackbox`): each as a pod beside it, kept for a while and
+    /// deleted when nobody asks. Such actions are refused when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_actions: Option<ImageActions>,
     /// Whether the volume, with all actions and activations on it, is deleted together with this resource.
     #[serde(default, skip_serializing_if = "DeletionPolicy::is_retain")]
     pub deletion_policy: DeletionPolicy,
@@ -96,6 +105,17 @@ pub struct OpenWhiskSpec {
     pub paused: bool,
 }
 
+/// Who is told which actions ran.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WhiskAudit {
+    /// Address of a gateway inside the cluster, without TLS: what it is told has no person in it.
+    #[schemars(length(min = 8, max = 512), regex(pattern = "^http://[^\\s/]+$"))]
+    pub gateway_url: String,
+    /// The key of a Secret with the gateway's `activations-token`.
+    pub token_secret_ref: KeyRef,
+}
+
 fn default_namespace() -> String {
     "millrace".into()
 }
@@ -105,6 +125,30 @@ fn default_storage() -> Storage {
         size: "1Gi".into(),
         storage_class: None,
     }
+}
+
+/// Actions of an image, each in a pod of its own.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageActions {
+    /// Memory of all these pods together, as the sum of their actions' limits; more activations wait. 1Gi when absent.
+    #[serde(default = "one_gibibyte")]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('128Mi')) >= 0").message(Message::Expression("'spec.imageActions.memory: ' + self + ': no action fits into so little; give at least 128Mi'".into())))]
+    pub memory: Quantity,
+    /// The Secret, in the same namespace, with the login of the registry that the images are in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = crate::names::object())]
+    pub pull_secret: Option<String>,
+    /// So many seconds (1 to 86400) after its last activation a pod is deleted, and so long a process of another action is
+    /// kept. 600 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 86400").message("out of bounds; give 1 to 86400"))]
+    pub idle_seconds: Option<i32>,
+}
+
+fn one_gibibyte() -> Quantity {
+    "1Gi".into()
 }
 
 /// How an OpenWhisk is run.

@@ -11,6 +11,7 @@ use millrace_contract::Invalid;
 use super::binding_name;
 use super::build::{COMPONENT, kinds};
 use super::crd::{OpenWhisk, OpenWhiskStatus};
+use super::validate::no_audit;
 use crate::context::Context;
 use crate::controller::{Reconciled, status_of};
 use crate::reconcile::secrets;
@@ -67,6 +68,7 @@ async fn look(
     object: &OpenWhisk,
 ) -> Result<(Owner, String, Resources<Prepared>), Error> {
     let owner = Owner::of(object)?;
+    no_audit(object)?;
     let name = object.spec.binding_secret.clone().unwrap_or_default();
     let secret = context
         .namespaced::<Secret>(&owner.namespace)

@@ -4,10 +4,12 @@ mod apache;
 mod build;
 pub mod crd;
 pub mod external;
+mod image_actions;
 mod reconcile;
 mod validate;
 
 pub use apache::{ACTION, ACTION_PORT, CONTROLLER, INVOKER, ROLE_LABEL};
+pub use image_actions::IMAGE_ACTION;
 pub use reconcile::Whisks;
 pub use validate::children;
 

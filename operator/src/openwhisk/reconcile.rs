@@ -11,7 +11,7 @@ use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
 use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
 use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
-use super::{apache, external};
+use super::{IMAGE_ACTION, apache, external};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled, status_of};
 use crate::disk;
@@ -106,6 +106,7 @@ impl Component for Whisks {
         };
         let growing = Growing {
             template: VOLUME,
+            set: &whisk.owner.name,
             replicas: 1,
             storage: &whisk.storage,
             growth: whisk.storage_growth.as_ref(),
@@ -247,6 +248,15 @@ async fn prepare(
         COMPONENT,
         Reach::Table,
     )?;
+    if whisk.image_actions.is_some() {
+        network::add(
+            &mut resources,
+            &context.settings,
+            &whisk.owner,
+            IMAGE_ACTION,
+            Reach::Table,
+        )?;
+    }
     Ok((whisk, resources))
 }
 

@@ -4,7 +4,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use millrace_contract::Invalid;
 
-use super::crd::OpenWhisk;
+use super::crd::{OpenWhisk, WhiskAudit};
 use crate::context::Images;
 use crate::reconcile::secrets::{self, Found};
 use crate::reconcile::{Error, Owner};
@@ -31,6 +31,17 @@ pub struct Live {
     pub given_auth: Option<String>,
 }
 
+/// Actions of an image that the embedded server runs as pods.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ValidatedImages {
+    /// Memory of all of them together, in mebibytes.
+    pub mebibytes: u64,
+    /// The Secret with the login of their registry.
+    pub pull_secret: Option<String>,
+    /// How long a pod, or a process, that nobody asks for is kept, in seconds; the server's default when absent.
+    pub idle_seconds: Option<i32>,
+}
+
 /// An OpenWhisk that can be built.
 #[derive(Clone, Debug)]
 pub struct ValidatedWhisk {
@@ -48,6 +59,8 @@ pub struct ValidatedWhisk {
     pub live_template: Option<PersistentVolumeClaim>,
     /// Memory and CPU of the pod.
     pub resources: PodResources,
+    /// Whether, and how, actions of an image are run.
+    pub image_actions: Option<ValidatedImages>,
     /// Memory for all actions together, in mebibytes.
     pub action_mebibytes: u64,
     /// Disk for activation records, in mebibytes: half of the volume, the rest is for actions.
@@ -56,10 +69,28 @@ pub struct ValidatedWhisk {
     pub auth: String,
     /// Whether the operator makes the Secret with the credentials.
     pub makes_auth: bool,
+    /// Who is told which actions ran.
+    pub audit: Option<WhiskAudit>,
     /// What becomes of the volume in the end.
     pub deletion_policy: DeletionPolicy,
     /// How it is run over time.
     pub operation: Operation,
+}
+
+/// Checks that nobody waits for runs that a server of another mode does not tell.
+///
+/// # Errors
+/// Names `spec.audit` and the cure.
+pub(super) fn no_audit(whisk: &OpenWhisk) -> Result<(), Invalid> {
+    let Some(audit) = &whisk.spec.audit else {
+        return Ok(());
+    };
+    Err(Invalid::new(
+        "spec.audit",
+        &audit.gateway_url,
+        "only mode embedded tells which actions ran",
+        "remove spec.audit, or take mode embedded",
+    ))
 }
 
 /// How many actions of the usual size run at once in a pod of this memory.
@@ -108,10 +139,16 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
             memory: Some(memory),
             cpu: spec.resources.as_ref().and_then(|r| r.cpu.clone()),
         },
+        image_actions: spec.image_actions.as_ref().map(|images| ValidatedImages {
+            mebibytes: images.memory.bytes().unwrap_or(0) / MEBIBYTE,
+            pull_secret: images.pull_secret.clone(),
+            idle_seconds: images.idle_seconds,
+        }),
         record_mebibytes: (spec.storage.size.bytes().unwrap_or(0) / MEBIBYTE / 2).clamp(8, 512),
         action_mebibytes: action_mebibytes(mebibytes),
         auth,
         makes_auth,
+        audit: spec.audit.clone(),
         deletion_policy: spec.deletion_policy,
         operation: spec.operation.clone(),
         owner,

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioned;
 use crate::kafka::crd::Listeners;
-use crate::openwhisk::crd::apache::RuntimeKind;
 use crate::status::Condition;
 use crate::types::{MaintenanceWindow, PodResources, Storage, StorageGrowth};
 
@@ -24,6 +23,7 @@ mod outside;
 mod postgres;
 mod score;
 mod warnings;
+mod whisk;
 
 pub use analysts::PlatformAnalysts;
 pub use detect::{PlatformDetect, ZoneMap};
@@ -40,6 +40,7 @@ pub use outside::{External, ExternalKafka};
 pub use postgres::PlatformPostgres;
 pub use score::PlatformScore;
 pub use warnings::{Channel, PlatformWarnings, Smtp, Webhook};
+pub use whisk::{PlatformApache, PlatformOpenWhisk, PlatformWhiskMode};
 
 /// A whole environment: from the vehicle's telemetry to the warning that its driver hears.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -194,8 +195,8 @@ pub enum Profile {
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.resources) || has(self.config))")
-        .message("spec.kafka.external: given beside image, storage, resources or config: these are of a Kafka that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.config))")
+        .message("spec.kafka.external: given beside image, storage, storageGrowth, resources or config: these are of a Kafka that runs here; remove them, or remove external"),
     validation = Rule::new("!has(self.external) || !has(self.listeners)")
         .message("spec.kafka.listeners: given beside external: what somebody else runs has listeners of its own; remove one of the two"),
     validation = Rule::new("(has(self.listeners) && has(self.listeners.secure)) == (has(oldSelf.listeners) && has(oldSelf.listeners.secure))")
@@ -222,6 +223,9 @@ pub struct PlatformKafka {
     /// The volume of a node. The profile's size when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage: Option<Storage>,
+    /// Volumes that run full grow by themselves, where the storage class can. They do not when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_growth: Option<StorageGrowth>,
     /// Memory and CPU of a node. The profile's when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
@@ -248,79 +252,6 @@ impl PlatformKafka {
 
 fn config_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     crate::types::string_map(64, 1024)
-}
-
-/// Where actions run.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.mode) || has(self.apache))")
-        .message("spec.openwhisk.external: given beside mode, apache, image, storage, storageGrowth or resources: these are of an OpenWhisk that runs here; remove them, or remove external"),
-    validation = Rule::new("has(self.external) == has(oldSelf.external)")
-        .message("spec.openwhisk.external: cannot be added or removed later: the actions would stay behind in the former OpenWhisk; put the field back as it was, or make a new Platform"),
-    validation = Rule::new("!has(oldSelf.storage) || has(self.storage)")
-        .message("spec.openwhisk.storage: absent: the profile's size would take its place, and a volume neither shrinks nor changes its class; put the former value back"),
-)]
-pub struct PlatformOpenWhisk {
-    /// An OpenWhisk that somebody else runs: only actions are made there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external: Option<External>,
-    /// How it is run; `embedded` when absent. `apache` and `lean` are Apache OpenWhisk, on the platform's own Kafka and MongoDB,
-    /// with the same actions, address and keys.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<PlatformWhiskMode>,
-    /// The servers of the modes `apache` and `lean`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub apache: Option<PlatformApache>,
-    /// The container image of mode `embedded`. The operator's own default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
-    pub image: Option<String>,
-    /// The volume for actions and activations. The profile's size when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage: Option<Storage>,
-    /// A volume that runs full grows by itself, where the storage class can. It does not when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub storage_growth: Option<StorageGrowth>,
-    /// Memory and CPU of the pod, with the actions inside it. The profile's when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<PodResources>,
-}
-
-/// How the OpenWhisk of a platform is run.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[schemars(inline)]
-pub enum PlatformWhiskMode {
-    /// One process with the REST API of OpenWhisk.
-    #[default]
-    Embedded,
-    /// Apache OpenWhisk: a controller, and invokers that it reaches by Kafka.
-    Apache,
-    /// Apache OpenWhisk as one controller that is the invoker too.
-    Lean,
-}
-
-/// The servers of Apache OpenWhisk in a platform.
-#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PlatformApache {
-    /// The image of the controller. The operator's own default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
-    pub controller_image: Option<String>,
-    /// The image of invokers, of the same version. The operator's own default when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 512))]
-    pub invoker_image: Option<String>,
-    /// How many invokers run in mode `apache`: the profile's number, 1 or 2, when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 64))]
-    pub invokers: Option<i32>,
-    /// Runtime kinds beside those that are always there, or in the place of one of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["kind"]))]
-    pub runtimes: Vec<RuntimeKind>,
 }
 
 /// What was seen of a platform.

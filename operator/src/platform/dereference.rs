@@ -6,7 +6,7 @@ use kube::{Resource, ResourceExt};
 
 use super::crd::PlatformSpec;
 use super::validate::{ADDED_TOKENS, Live};
-use super::{build, exposure, external};
+use super::{build, exposure, external, racks};
 use crate::context::{Context, MANAGER};
 use crate::flow::{DruidAt, Token};
 use crate::job::crd::StreamJob;
@@ -62,7 +62,15 @@ pub(super) async fn dereference(
             .filter(|_| spec.gateway.is_some())
             .flat_map(lacks)
             .collect(),
-        gateway_token: secret.as_ref().and_then(token),
+        gateway_token: secret
+            .as_ref()
+            .and_then(|secret| token(secret, "operations-token")),
+        gateway_audit_token: secret
+            .as_ref()
+            .and_then(|secret| token(secret, "audit-token")),
+        gateway_admin_token: secret
+            .as_ref()
+            .and_then(|secret| token(secret, "admin-token")),
         kafka_admin: context
             .namespaced::<Secret>(&owner.namespace)
             .get_opt(&build::kafka_admin(&owner.name))
@@ -71,6 +79,7 @@ pub(super) async fn dereference(
         druid_at: druid_at(context, owner, spec).await?,
         kafka_full: kafka_full(context, owner).await?,
         outside: external::look(context, owner, spec).await?,
+        racks: racks::look(context, owner, spec).await?,
         apis: exposure::apis(context, spec.gateway.as_ref()).await?,
         jobs,
         topics_wait: topics_wait.or(users_wait),
@@ -143,10 +152,10 @@ fn waits_for<K: Conditioned + Resource<DynamicType = ()>>(made: &[K], all: &str)
     (!waits.is_empty()).then(|| format!("{} {}", K::kind(&()), waits.join(", ")))
 }
 
-/// The least that opens the flow and canaries.
-fn token(secret: &Secret) -> Option<Token> {
+/// The token of a role; the administrator's where there is none.
+fn token(secret: &Secret, of_role: &str) -> Option<Token> {
     let data = secret.data.as_ref()?;
-    let name = ["operations-token", "admin-token"]
+    let name = [of_role, "admin-token"]
         .into_iter()
         .find(|name| data.contains_key(*name))?;
     secrets::text(Some(data), name).map(|text| Token(text.to_owned()))

@@ -9,7 +9,7 @@ use super::build::{dispatch_groups, gateway_url};
 use super::crd::{PlatformFlow, StageName};
 use super::stop::Level;
 use super::validate::ValidatedPlatform;
-use crate::flow::{GatewayAt, Wanted, Watched};
+use crate::flow::{GatewayAt, Token, Wanted, Watched};
 use crate::remote::kafka::KafkaAdmin;
 
 /// The consumer group of detect, unless the gateway is told of another.
@@ -88,13 +88,28 @@ pub fn wanted(platform: &ValidatedPlatform, kafka: Arc<KafkaAdmin>) -> Wanted {
     }
 }
 
-/// Its gateway, if it has one that runs.
+/// Its gateway, if it has one that runs, to be asked for the flow.
+fn gateway(platform: &ValidatedPlatform) -> Option<GatewayAt> {
+    gateway_by(platform, platform.gateway_token.as_ref(), None)
+}
+
+/// The same, to be told of changes.
 #[must_use]
-pub fn gateway(platform: &ValidatedPlatform) -> Option<GatewayAt> {
+pub fn told_gateway(platform: &ValidatedPlatform) -> Option<GatewayAt> {
+    let admin = platform.gateway_admin_token.as_ref();
+    gateway_by(platform, platform.gateway_audit_token.as_ref(), admin)
+}
+
+fn gateway_by(
+    platform: &ValidatedPlatform,
+    token: Option<&Token>,
+    admin: Option<&Token>,
+) -> Option<GatewayAt> {
     platform.gateway.as_ref().filter(|_| runs(platform))?;
     Some(GatewayAt {
         url: gateway_url(platform),
-        token: platform.gateway_token.clone()?,
+        token: token?.clone(),
+        admin_token: admin.cloned(),
     })
 }
 

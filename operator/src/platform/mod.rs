@@ -9,6 +9,7 @@ mod flow;
 mod foreign;
 mod profile;
 mod progress;
+mod racks;
 mod reach;
 mod reconcile;
 mod state;

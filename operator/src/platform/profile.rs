@@ -70,6 +70,14 @@ pub struct Sizes {
     pub dispatch: PodResources,
 }
 
+impl Sizes {
+    /// Whether copies are spread over the zones of Kubernetes.
+    #[must_use]
+    pub fn racks(&self) -> bool {
+        self.kafka_pools
+    }
+}
+
 /// Sizes of Druid.
 #[derive(Clone, Debug)]
 pub struct DruidSizes {

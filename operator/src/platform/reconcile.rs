@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::ResourceExt;
 use kube::api::ApiResource;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
+use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::build::{self, Waiting};
 use super::crd::{ComponentStatus, Platform, PlatformStatus, WaitingOn};
 use super::dereference::dereference;
 use super::exposure;
-use super::progress;
 use super::state::{component, fault, pending_restarts, waiting_on};
 use super::validate::{ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
+use super::{progress, racks};
 use crate::context::{Context, MANAGER};
 use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
 use crate::rbac::Rule;
@@ -58,6 +58,7 @@ impl Component for Platforms {
             &["get", "list", "watch"],
             "Check the zones.",
         ));
+        rules.push(reconcile::racks::rule());
         rules
     }
 
@@ -189,12 +190,19 @@ impl Component for Platforms {
         if !outside.is_empty() {
             wait_for(&mut reconciled, outside, object.metadata.generation);
         }
-        let gateway = super::flow::gateway(&platform);
+        let gateway = super::flow::told_gateway(&platform);
         context
             .changes
             .gateway(&owner.namespace, &owner.name, gateway.as_ref());
         let progress = progress::look(object, &platform, &bodies, &mut reconciled);
         troubles.extend(progress.trouble);
+        let conditions = &mut reconciled.conditions;
+        if let Some(told) = racks::tell(conditions, &platform, object.metadata.generation) {
+            let about = object.object_ref(&());
+            context
+                .event(&about, true, reconcile::racks::UNREADABLE, &told)
+                .await;
+        }
         if object.spec.stopped {
             // What is stopped has no faults that matter.
             troubles.clear();

@@ -16,6 +16,7 @@ use super::crd::{
 };
 use super::external::Outside;
 use super::profile::{Sizes, sizes};
+use super::racks::Racks;
 use super::stop::{self, Level};
 use crate::flow::{DruidAt, Token};
 use crate::job::lake;
@@ -24,12 +25,16 @@ use crate::reconcile::{Error, Owner};
 use crate::types::{MaintenanceWindow, Windows};
 
 /// Tokens that Secrets of former versions do not have.
-pub const ADDED_TOKENS: [&str; 4] = [
+pub const ADDED_TOKENS: [&str; 6] = [
     "vehicles-token",
     "operations-token",
     "events-token",
     "drivers-token",
+    "audit-token",
+    ACTIVATIONS_TOKEN,
 ];
+/// What an OpenWhisk tells of runs of actions by.
+pub const ACTIVATIONS_TOKEN: &str = "activations-token";
 
 /// What was read before a platform is built.
 #[derive(Clone, Debug)]
@@ -40,6 +45,10 @@ pub struct Live {
     pub gateway_lacks: Vec<&'static str>,
     /// A token that opens the gateway's flow and canaries.
     pub gateway_token: Option<Token>,
+    /// A token by which changes of resources are told to the gateway.
+    pub gateway_audit_token: Option<Token>,
+    /// The administrator's, for a gateway that does not know the token of changes yet.
+    pub gateway_admin_token: Option<Token>,
     /// The operator's own way into the platform's Kafka.
     pub kafka_admin: Option<Secret>,
     /// Where the platform's Druid is asked, as soon as that is known.
@@ -50,6 +59,8 @@ pub struct Live {
     pub apis: Vec<Served>,
     /// What is known of the parts that somebody else runs.
     pub outside: Outside,
+    /// Which parts can have racks, where the profile asks for them.
+    pub racks: Racks,
     /// Names of the StreamJobs that exist: what runs is not taken back.
     pub jobs: Vec<String>,
     /// Why the topics are not all available, if they are not.
@@ -106,6 +117,10 @@ pub struct ValidatedPlatform {
     pub gateway_additions: BTreeMap<String, ByteString>,
     /// A token that opens the gateway's flow and canaries.
     pub gateway_token: Option<Token>,
+    /// A token by which changes of resources are told to the gateway.
+    pub gateway_audit_token: Option<Token>,
+    /// The administrator's, for a gateway that does not know the token of changes yet.
+    pub gateway_admin_token: Option<Token>,
     /// The operator's own way into the platform's Kafka.
     pub kafka_admin: Option<Secret>,
     /// Where the platform's Druid is asked, as soon as that is known.
@@ -122,6 +137,8 @@ pub struct ValidatedPlatform {
     pub apis: Vec<Served>,
     /// What is known of the parts that somebody else runs.
     pub outside: Outside,
+    /// Which parts can have racks, where the profile asks for them.
+    pub racks: Racks,
     /// Jobs that exist.
     pub jobs: Vec<String>,
     /// Why jobs that do not exist yet have to wait, if they have to.
@@ -202,6 +219,8 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         gateway_secret,
         gateway_additions,
         gateway_token: live.gateway_token,
+        gateway_audit_token: live.gateway_audit_token,
+        gateway_admin_token: live.gateway_admin_token,
         kafka_admin: live.kafka_admin,
         druid_at: live.druid_at,
         kafka_full: live.kafka_full,
@@ -209,6 +228,7 @@ pub fn validate(platform: &Platform, live: Live) -> Result<ValidatedPlatform, Er
         windows: spec.maintenance_windows.clone(),
         level: stop::level(spec.stopped, conditions),
         apis: live.apis,
+        racks: live.racks,
         jobs: live.jobs,
         jobs_wait: live
             .outside
@@ -239,11 +259,17 @@ pub(super) mod tests {
             gateway_secret: true,
             gateway_lacks: Vec::new(),
             gateway_token: None,
+            gateway_audit_token: None,
+            gateway_admin_token: None,
             kafka_admin: None,
             druid_at: None,
             kafka_full: false,
             apis: Vec::new(),
             outside: Outside::default(),
+            racks: Racks {
+                kafka: true,
+                hdfs: true,
+            },
             jobs: Vec::new(),
             topics_wait: topics_wait.map(str::to_owned),
         }
@@ -260,7 +286,7 @@ pub(super) mod tests {
         };
         let made = validate(&platform(spec), fresh.clone()).unwrap();
         let made = made.gateway_secret.unwrap();
-        assert_eq!(made.len(), 10);
+        assert_eq!(made.len(), 12);
         assert_eq!(made["type"].0, b"millrace-gateway");
         let none = validate(&platform(json!({"kafka": {}})), fresh).unwrap();
         assert_eq!(none.gateway_secret, None);

@@ -217,7 +217,7 @@ mod tests {
         let version = JAR
             .trim_start_matches("jmx_prometheus_javaagent-")
             .trim_end_matches(".jar");
-        for image in ["kafka", "zookeeper"] {
+        for image in ["kafka", "zookeeper", "druid"] {
             let pom = concat!(env!("CARGO_MANIFEST_DIR"), "/../images/");
             let pom = std::fs::read_to_string(format!("{pom}{image}/pom.xml")).unwrap();
             assert!(pom.contains(&format!("<exporter.version>{version}</exporter.version>")));

@@ -26,7 +26,8 @@ use crate::types::{PodResources, Quantity};
 
 pub use cron_job::{Runs, Schedule, cron_job, runs};
 pub use parts::{
-    add_container, disruption_budget, names_of_pods, node_name, port, scraped, service_port,
+    add_container, disruption_budget, env_of_pod, names_of_pods, node_name, port, scraped,
+    secret_keys, service_port,
 };
 pub use stateful_set::{Servers, stateful_set};
 pub use trouble::{final_words, trouble};

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec, Service,
-    ServicePort, ServiceSpec,
+    Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector, PodSpec,
+    SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -78,11 +78,17 @@ pub fn disruption_budget(
 /// The node of Kubernetes that a pod runs on, as the variable `NODE_NAME`.
 #[must_use]
 pub fn node_name() -> EnvVar {
+    env_of_pod("NODE_NAME", "spec.nodeName")
+}
+
+/// A variable with what stands in a field of the pod itself.
+#[must_use]
+pub fn env_of_pod(name: &str, field: &str) -> EnvVar {
     EnvVar {
-        name: "NODE_NAME".into(),
+        name: name.into(),
         value_from: Some(EnvVarSource {
             field_ref: Some(ObjectFieldSelector {
-                field_path: "spec.nodeName".into(),
+                field_path: field.into(),
                 ..ObjectFieldSelector::default()
             }),
             ..EnvVarSource::default()
@@ -109,4 +115,24 @@ pub fn scraped(port: i32, path: &str) -> BTreeMap<String, String> {
         ("prometheus.io/port".into(), port.to_string()),
         ("prometheus.io/path".into(), path.into()),
     ])
+}
+
+/// A volume of some keys of a Secret, each with the name of its file: the rest is none of the pod's business.
+#[must_use]
+pub fn secret_keys(volume: &str, secret: &str, keys: &[(&str, &str)], optional: bool) -> Volume {
+    let items = keys.iter().map(|(key, path)| KeyToPath {
+        key: (*key).to_owned(),
+        path: (*path).to_owned(),
+        mode: None,
+    });
+    Volume {
+        name: volume.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.into()),
+            default_mode: Some(0o440),
+            items: Some(items.collect()),
+            optional: optional.then_some(true),
+        }),
+        ..Volume::default()
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::core::v1::{
     ConfigMap, Container, EmptyDirVolumeSource, ExecAction, Lifecycle, LifecycleHandler, Probe,
@@ -40,6 +40,7 @@ pub fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<PodDisruptionBudget>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
         ApiResource::erase::<StatefulSet>(&()),
+        ApiResource::erase::<Deployment>(&()),
         ApiResource::erase::<CronJob>(&()),
         ApiResource::erase::<Job>(&()),
         ApiResource::erase::<ServiceAccount>(&()),
@@ -133,6 +134,9 @@ pub fn build(postgres: &ValidatedPostgres) -> Result<Resources<Prepared>, Error>
     } else {
         resources.add(&stateful_set(postgres, config)?)?;
         if let Some(wanted) = &postgres.backup {
+            if postgres.is_ha() {
+                backup::receiver::add(postgres, &mut resources)?;
+            }
             let cron_job = backup::build::cron_job(postgres, wanted)?;
             if postgres.lacks_base {
                 let first = backup::build::first(postgres, &cron_job);
@@ -244,7 +248,8 @@ fn stateful_set(postgres: &ValidatedPostgres, config: String) -> Result<Stateful
         pods::secret_volume("superuser", &superuser_name(&owner.name)),
         shared_memory(postgres),
     ];
-    if postgres.backup.is_some() {
+    // Of several members none brings its log there, and the volume cannot be on all their nodes.
+    if postgres.backup.is_some() && !postgres.is_ha() {
         let (volume, mount) = backup::build::in_the_server(postgres);
         volumes.push(volume);
         container.volume_mounts.get_or_insert_default().push(mount);

@@ -57,8 +57,6 @@ use crate::types::{DeletionPolicy, Operation, PodResources, Storage, StorageGrow
         .message("spec.members: 1: several servers do not become one again, which could be one that lacks something; give 2, or make a new cluster"),
     validation = Rule::new("self.members > 1 || !has(self.synchronous)")
         .message("spec.synchronous: one server has nobody to wait for; remove it, or give members: 3"),
-    validation = Rule::new("self.members == 1 || !has(self.backup) && !has(self.bootstrap)")
-        .message("spec.backup, spec.bootstrap: with several members there is no archive of the log yet, for one volume is not on all their nodes; remove them, or give members: 1"),
     validation = Rule::new("self.members == 1 || !has(self.resources) || !has(self.resources.memory) || quantity(self.resources.memory).compareTo(quantity('384Mi')) >= 0")
         .message(Message::Expression("'spec.resources.memory: ' + self.resources.memory + ': PostgreSQL and Patroni beside it do not fit into so little; give at least 384Mi'".into())),
 )]

@@ -47,6 +47,15 @@ pub struct Found {
     pub roles: BTreeMap<String, FoundSecret>,
 }
 
+impl Found {
+    /// The number of a server whose volume is older than the resource, if there is one.
+    #[must_use]
+    pub fn former_ordinal(&self) -> Option<i32> {
+        let last = (self.former_members > 0).then(|| self.former_members - 1);
+        self.former_volume.then_some(0).or(last)
+    }
+}
+
 impl Default for Found {
     fn default() -> Self {
         Self {

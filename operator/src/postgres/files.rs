@@ -1,6 +1,6 @@
 //! The files of a server: settings, who may connect, scripts. Pure.
 
-mod settings;
+pub(super) mod settings;
 
 use std::collections::BTreeMap;
 
@@ -70,7 +70,7 @@ hostssl  replication  all  all  scram-sha-256
 ";
 
 /// The role of base backups reads all databases as they lie on the volume; into one of them it does not get.
-const HBA_BACKUP: &str = "host     all          millrace_backup  all  reject
+pub(super) const HBA_BACKUP: &str = "host     all          millrace_backup  all  reject
 ";
 
 fn hba(postgres: &ValidatedPostgres) -> String {

@@ -40,6 +40,14 @@ pub(super) struct Look {
 }
 
 impl Inside {
+    /// The same, to be added to.
+    pub(super) fn look_mut(&mut self) -> Option<&mut Look> {
+        match self {
+            Self::Seen(look) => Some(look),
+            Self::Asleep | Self::Failed(_) => None,
+        }
+    }
+
     /// What was seen, if it was looked at.
     pub(super) fn look(&self) -> Option<&Look> {
         match self {
@@ -95,7 +103,8 @@ pub fn wanted(postgres: &ValidatedPostgres, before: Option<&PostgresClusterStatu
         databases: databases.collect(),
         roles: roles.collect(),
         reads: reads.collect(),
-        archives: postgres.backup.is_some(),
+        // Several bring nothing there themselves.
+        archives: postgres.backup.is_some() && !postgres.is_ha(),
         ..Wanted::default()
     };
     if let Some(before) = before {

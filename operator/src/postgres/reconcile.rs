@@ -9,7 +9,9 @@ use kube::api::ApiResource;
 use super::COMPONENT;
 use super::backup::build::{data_claim, restore_job};
 use super::backup::status::{Backups, Restoring, restoring};
-use super::backup::{BACKUP_COMPONENT, RESTORE_COMPONENT, backup_name};
+use super::backup::{
+    ARCHIVE_COMPONENT, BACKUP_COMPONENT, RESTORE_COMPONENT, backup_name, receiver,
+};
 use super::build::{self, VOLUME};
 use super::crd::{PostgresCluster, PostgresClusterStatus};
 use super::dereference::dereference;
@@ -28,7 +30,7 @@ use crate::reconcile::roll::{self, Gate};
 use crate::reconcile::storage::{self, Growing, Volumes};
 use crate::reconcile::{self, Applied, Error, Owner, Preparation, Prepared, Resources};
 use crate::remote::pipeline;
-use crate::remote::postgres::{Observed, RemotePostgres};
+use crate::remote::postgres::{Archive, Observed, RemotePostgres};
 use crate::types::Storage;
 
 /// The reconciler of PostgresCluster.
@@ -128,11 +130,12 @@ impl Component for Postgres {
         }
         let set = applied.get::<StatefulSet>(&postgres.owner.name);
         let (login, wanted) = (login(&postgres), wanted(&postgres, cluster.status.as_ref()));
-        let inside = if ready(set.as_ref()) && !postgres.operation.stopped {
+        let mut inside = if ready(set.as_ref()) && !postgres.operation.stopped {
             bring_about(&login, &wanted).await
         } else {
             Inside::Asleep
         };
+        let away = see_archive(context, &postgres, &mut inside).await;
         let activity = inside.look().map(|look| look.observed.activity);
         let owner = &postgres.owner;
         context
@@ -151,7 +154,7 @@ impl Component for Postgres {
             rolling: roll(context, &postgres, &members, &applied, set.as_ref()).await?,
             pending: applied.pending().to_vec(),
             trouble: pods::trouble(context, &postgres.owner, running(&postgres)).await,
-            backups: backups(context, &postgres, of_backups, &applied, &inside).await?,
+            backups: backups(context, &postgres, of_backups, &applied, (&inside, away)).await?,
             restoring,
             members,
             set,
@@ -182,6 +185,9 @@ fn objects(context: &Context, postgres: &ValidatedPostgres) -> Result<Resources<
     add(COMPONENT)?;
     if postgres.backup.is_some() {
         add(BACKUP_COMPONENT)?;
+        if postgres.is_ha() {
+            add(ARCHIVE_COMPONENT)?;
+        }
     }
     if postgres.restore.is_some() {
         add(RESTORE_COMPONENT)?;
@@ -257,13 +263,33 @@ async fn watch_restore(
     Ok(Some(restoring(&restore.claim, job.as_ref(), words)))
 }
 
+/// Asks the pod that takes in the log of several members how the archive stands; gives why it could not be asked.
+async fn see_archive(
+    context: &Context,
+    postgres: &ValidatedPostgres,
+    inside: &mut Inside,
+) -> Option<String> {
+    let asked = postgres.is_ha() && postgres.backup.is_some();
+    let look = inside.look_mut().filter(|_| asked)?;
+    match Archive::received(&receiver::address(postgres)).await {
+        Ok(archive) => {
+            look.observed.archive = Some(archive);
+            None
+        }
+        Err(error) => {
+            let trouble = pods::trouble(context, &postgres.owner, ARCHIVE_COMPONENT).await;
+            Some(trouble.unwrap_or_else(|| error.to_string()))
+        }
+    }
+}
+
 /// What is known of backups besides what the server says; their volume grows where it fills.
 async fn backups(
     context: &Context,
     postgres: &ValidatedPostgres,
     mut volumes: Volumes,
     applied: &Resources<Applied>,
-    inside: &Inside,
+    (inside, away): (&Inside, Option<String>),
 ) -> Result<Option<Backups>, Error> {
     let owner = &postgres.owner;
     let Some(backup) = &postgres.backup else {
@@ -288,6 +314,8 @@ async fn backups(
         cron_job: applied.get::<CronJob>(&name),
         words: None,
         refused: volumes.refused,
+        is_received: postgres.is_ha(),
+        away,
     };
     if backups.has_failed() {
         backups.words = pods::final_words(context, owner, BACKUP_COMPONENT).await;
@@ -324,6 +352,7 @@ async fn grow(
 ) -> Result<Volumes, Error> {
     let growing = Growing {
         template: VOLUME,
+        set: &postgres.owner.name,
         replicas: postgres.servers,
         storage: &postgres.storage,
         growth: postgres.storage_growth.as_ref(),

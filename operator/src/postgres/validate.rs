@@ -247,7 +247,7 @@ pub fn validate(
         roles: roles(cluster, found, &owner)?,
         backup: spec.backup.clone(),
         lacks_base: backup::lacks_base(cluster),
-        restore: backup::pending(cluster, found.former_volume)?,
+        restore: backup::pending(cluster, found.former_ordinal())?,
         founding: founding(cluster, found),
         superuser: superuser(found, &owner)?,
         certificates,

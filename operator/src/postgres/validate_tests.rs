@@ -158,6 +158,14 @@ fn a_restore_is_asked_for_until_it_is_done_and_never_over_a_volume() {
         told.starts_with("spec.bootstrap.restore: data-p-0"),
         "{told}"
     );
+    let member = Found {
+        former_members: 3,
+        ..Found::default()
+    };
+    let mut several = asks.clone();
+    several.spec.members = 3;
+    let told = of(&several, &member).unwrap_err().to_string();
+    assert!(told.contains("data-p-2"), "{told}");
     // The form is right, and there is no such day.
     let told = of(&bootstrap("2026-02-30T00:00:00Z"), &found).unwrap_err();
     let told = told.to_string();

@@ -190,14 +190,40 @@ async fn grow_one(
             Err(error) => return Err(error),
         }
     }
-    if volumes
-        .size
+    keep_smaller(&mut volumes.size, size);
+    Ok(())
+}
+
+fn keep_smaller(smallest: &mut Option<Quantity>, size: Quantity) {
+    if smallest
         .as_ref()
         .is_none_or(|smallest| size.bytes() < smallest.bytes())
     {
-        volumes.size = Some(size);
+        *smallest = Some(size);
     }
-    Ok(())
+}
+
+/// The size of the smallest of the claims `{template}-{set}-0…`, if there is one.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub async fn live_size(
+    context: &Context,
+    owner: &Owner,
+    template: &str,
+    set: &str,
+    replicas: i32,
+) -> Result<Option<Quantity>, Error> {
+    let api = context.namespaced::<PersistentVolumeClaim>(&owner.namespace);
+    let mut smallest = None;
+    for ordinal in 0..replicas {
+        let claim = api.get_opt(&format!("{template}-{set}-{ordinal}")).await;
+        let claim = claim.map_err(Error::doing("reading a volume claim"))?;
+        if let Some(size) = claim.as_ref().and_then(requested) {
+            keep_smaller(&mut smallest, size);
+        }
+    }
+    Ok(smallest)
 }
 
 /// What the operator must be allowed to do for a volume that belongs to no StatefulSet.
@@ -258,7 +284,9 @@ pub async fn single(
 pub struct Growing<'a> {
     /// Name of the claim template.
     pub template: &'a str,
-    /// How many pods the set has, which is called after its resource.
+    /// Name of the StatefulSet.
+    pub set: &'a str,
+    /// How many pods it has.
     pub replicas: i32,
     /// What the spec asks for.
     pub storage: &'a Storage,
@@ -279,9 +307,12 @@ pub async fn grow_filling(
 ) -> Result<Volumes, Error> {
     let to = async |size: &Quantity| {
         let Growing {
-            template, replicas, ..
+            template,
+            set,
+            replicas,
+            ..
         } = growing;
-        let grown = grow(context, owner, template, &owner.name, *replicas, size).await;
+        let grown = grow(context, owner, template, set, *replicas, size).await;
         grown.map_err(Error::doing("growing volumes"))
     };
     let volumes = to(&growing.storage.size).await?;

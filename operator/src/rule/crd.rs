@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::conditioned;
 use crate::status::Condition;
 use crate::topic::crd::DeletionPolicy;
+use crate::types::Activations;
 
 /// A rule of an OpenWhisk: an action that runs at each event of a trigger.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -50,6 +51,12 @@ use crate::topic::crd::DeletionPolicy;
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Available')].status",
         description = "Whether the rule is as asked for"
+    ),
+    printcolumn(
+        name = "Failed",
+        type_ = "integer",
+        json_path = ".status.activations.failed",
+        description = "How many of its last runs failed"
     ),
     printcolumn(
         name = "Message",
@@ -130,6 +137,10 @@ pub struct RuleStatus {
     /// Whether OpenWhisk runs the action at each event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
+    /// How its last runs went, at the last 20 fires of its trigger: one failed when its action could not be started, or failed.
+    /// Nothing while there has been none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
 }
 
 impl WhiskRule {

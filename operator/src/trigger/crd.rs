@@ -5,8 +5,6 @@
     reason = "printer columns say the same of different things"
 )]
 
-use std::collections::BTreeMap;
-
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +12,7 @@ use crate::action::crd::SecretParameter;
 use crate::conditioned;
 use crate::status::Condition;
 use crate::topic::crd::DeletionPolicy;
-use crate::types::{FreeForm, free_form};
+use crate::types::{Activations, FreeForm, free_form};
 
 /// A trigger of an OpenWhisk: a named channel of events. Rules say what runs at each of them.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -46,6 +44,12 @@ use crate::types::{FreeForm, free_form};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Available')].status",
         description = "Whether the trigger is as asked for"
+    ),
+    printcolumn(
+        name = "Failed",
+        type_ = "integer",
+        json_path = ".status.activations.failed",
+        description = "How many of its last fires failed"
     ),
     printcolumn(
         name = "Message",
@@ -85,10 +89,10 @@ pub struct TriggerSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub parameters_from: Vec<SecretParameter>,
-    /// Annotations of the trigger in OpenWhisk.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Annotations of the trigger in OpenWhisk, their values any JSON.
+    #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "crate::types::openwhisk_annotations")]
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: FreeForm,
     /// Whether the trigger is taken out of OpenWhisk when this resource is deleted.
     #[serde(default = "DeletionPolicy::of_what_holds_no_data")]
     pub deletion_policy: DeletionPolicy,
@@ -116,6 +120,10 @@ pub struct TriggerStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub version: Option<String>,
+    /// How its last fires went: one failed when the action of an active rule could not be started. What the actions answered
+    /// is told by the Rules and the Actions. Nothing while no fire started anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activations: Option<Activations>,
 }
 
 impl Trigger {

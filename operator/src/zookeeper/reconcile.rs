@@ -79,6 +79,7 @@ impl Component for ZooKeepers {
         let (modes, stored) = look(&zookeeper, set.as_ref()).await;
         let growing = Growing {
             template: VOLUME,
+            set: &owner.name,
             replicas: zookeeper.servers,
             storage: &zookeeper.storage,
             growth: zookeeper.storage_growth.as_ref(),

@@ -36,6 +36,29 @@ async fn approve(scene: &Scene, revision: &str) {
         .unwrap();
 }
 
+/// `millrace approve` shows what waits, approves nothing else, and then that.
+fn approved_by_command(scene: &Scene, waiting: &PendingRestart) {
+    let (code, out, error) = scene.millrace(&["approve"]);
+    assert_eq!(code, 0, "{error}");
+    for part in ["KafkaCluster/k", "StatefulSet/k", "kafka:1 → kafka:5"] {
+        assert!(out.contains(part), "{part} is missing in: {out}");
+    }
+    let (code, out, _) = scene.millrace(&["approve", "--output", "json"]);
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!(told[0]["pendingRestarts"], json!([waiting]));
+    let (code, _, error) = scene.millrace(&["approve", "kafkacluster/k", "kafkacluster/other"]);
+    assert_eq!(code, 1);
+    let says = "kafkacluster/other: no restart of it waits";
+    assert!(error.contains(says), "{error}");
+    let (code, out, error) = scene.millrace(&["approve", "kafkacluster/k"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "KafkaCluster/k: approved\n"),
+        "{error}"
+    );
+}
+
 pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     assert!(scene.make::<Kafka>("k", spec("1")).await);
     let before = generation(scene).await;
@@ -66,10 +89,15 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     approve(scene, "0123456789abcdef").await;
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:1");
-    approve(scene, &waiting[0].revision).await;
+    approved_by_command(scene, &waiting[0]);
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:5");
     assert!(pending(scene).await.is_empty());
+    let (code, out, _) = scene.millrace(&["approve"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "No restart waits for approval.\n")
+    );
 
     // Who changes the spec of a resource wants its pods to have it.
     let scene = &scene.upgraded("6");
@@ -108,7 +136,12 @@ pub async fn a_workload_without_marks_is_not_restarted_unasked(scene: &Scene) {
         before,
         "the StatefulSet is as it was"
     );
-    approve(scene, &waiting[0].revision).await;
+    let (code, out, error) = scene.millrace(&["approve", "--all"]);
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "KafkaCluster/k: approved\n"),
+        "{error}"
+    );
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:5");
     assert!(pending(scene).await.is_empty());

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use millrace_operator::flow::{GatewayAt, Token};
@@ -22,10 +22,13 @@ async fn take(
     State(told): State<Told>,
     headers: HeaderMap,
     Json(change): Json<Value>,
-) -> Json<Value> {
-    assert_eq!(headers["authorization"], "Bearer t");
+) -> Result<Json<Value>, StatusCode> {
+    // One from before there was a token for changes.
+    if headers["authorization"] != "Bearer admin" {
+        return Err(StatusCode::UNAUTHORIZED);
+    }
     told.lock().unwrap().push(change);
-    Json(json!({"accepted": 1}))
+    Ok(Json(json!({"accepted": 1})))
 }
 
 async fn until(told: &Told, count: usize) -> Vec<String> {
@@ -56,7 +59,8 @@ pub async fn changes_of_specs_are_told_with_their_field_manager(scene: &Scene) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = GatewayAt {
         url: format!("http://{}", listener.local_addr().unwrap()),
-        token: Token("t".into()),
+        token: Token("audit".into()),
+        admin_token: Some(Token("admin".into())),
     };
     let routes = Router::new()
         .route("/v1/changes", post(take))

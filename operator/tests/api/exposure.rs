@@ -173,7 +173,7 @@ pub async fn older_keys_are_completed_and_given_ones_left_alone(scene: &Scene) {
     }
     let data = |secret: Secret| secret.data.unwrap();
     let completed = data(scene.api::<Secret>().get("p-gateway").await.unwrap());
-    assert_eq!(completed.len(), 9);
+    assert_eq!(completed.len(), 11);
     for (key, value) in old.as_object().unwrap() {
         assert_eq!(
             completed[key].0,

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use millrace_operator::action::crd::Action;
+use millrace_operator::controller;
 use millrace_operator::openwhisk::crd::OpenWhisk;
-use millrace_operator::remote::action::RemoteAction;
+use millrace_operator::remote::action::{Actions, RemoteAction};
 use millrace_operator::remote::openwhisk::WhiskClient;
 use millrace_operator::remote::pipeline::converge;
 use millrace_operator::remote::rule::WhiskRules;
@@ -15,8 +18,8 @@ use millrace_operator::rule::crd::WhiskRule;
 use millrace_operator::trigger::crd::Trigger;
 use serde_json::{Value, json};
 
-use crate::support::Scene;
-use crate::whisk_support::{KEY, USER, answering, start, wanted};
+use crate::support::{Scene, eventually};
+use crate::whisk_support::{KEY, USER, answering, start, wanted, zip};
 
 fn rule() -> Value {
     json!({"openwhisk": "w", "trigger": "alerts", "action": "assess"})
@@ -35,7 +38,7 @@ pub async fn good_and_bad_triggers_and_rules(scene: &Scene) {
             "Trigger",
             "full",
             json!({"openwhisk": "w", "triggerName": "All alerts", "parameters": {"deep": {"er": 1}}, "deletionPolicy": "Retain",
-            "parametersFrom": [{"name": "p", "secretRef": {"name": "s", "key": "k"}}], "annotations": {"a": "b"}, "paused": true}),
+            "parametersFrom": [{"name": "p", "secretRef": {"name": "s", "key": "k"}}], "annotations": {"a": "b", "c": true}, "paused": true}),
         ),
         ("Rule", "small", rule()),
         ("Rule", "packaged", with(rule(), "action", json!("pkg/a"))),
@@ -147,7 +150,7 @@ pub async fn links_wait_for_their_openwhisk_and_let_go_with_it(scene: &Scene) {
 /// An OpenWhisk that is available, at this address.
 pub async fn openwhisk(scene: &Scene, uri: &str) {
     scene.apply("OpenWhisk", "w", json!({})).await.unwrap();
-    let text = |text: &str| k8s_openapi::ByteString(text.as_bytes().to_vec());
+    let text = |text: &str| ByteString(text.as_bytes().to_vec());
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some("w-key".to_owned()),
@@ -245,4 +248,111 @@ pub async fn links_are_made_corrected_and_removed(scene: &Scene) {
     assert!(rules.get_opt("warn").await.unwrap().is_none());
     assert!(client.trigger("alerts").await.unwrap().is_some());
     assert_eq!(client.rule("warn").await.unwrap(), None);
+}
+
+/// What `kubectl delete -f` does: all at once, and what is used first.
+pub async fn who_uses_an_entity_goes_before_it(scene: &Scene) {
+    let Some(whisk) = start() else { return };
+    let client = WhiskClient::new(&whisk.uri, USER, KEY, Duration::from_secs(10)).unwrap();
+    openwhisk(scene, &whisk.uri).await;
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some("code".to_owned()),
+            ..ObjectMeta::default()
+        },
+        binary_data: Some(
+            [(
+                "a.zip".to_owned(),
+                ByteString(zip("exec", answering("{}").as_bytes())),
+            )]
+            .into(),
+        ),
+        ..ConfigMap::default()
+    };
+    let maps = scene.api::<ConfigMap>();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    for (kind, name, spec) in [
+        (
+            "Action",
+            "assess",
+            json!({"openwhisk": "w", "code": {"configMap": {"name": "code", "key": "a.zip"}}}),
+        ),
+        (
+            "Action",
+            "chain",
+            json!({"openwhisk": "w", "sequence": ["/_/assess"]}),
+        ),
+        ("Trigger", "alerts", json!({"openwhisk": "w"})),
+        ("Rule", "warn", rule()),
+    ] {
+        scene.apply(kind, name, spec).await.unwrap();
+    }
+    // The controllers make them, and note who names whom.
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = [
+        tokio::spawn(controller::run::<Actions>(
+            scene.context.clone(),
+            stopped.clone(),
+        )),
+        tokio::spawn(controller::run::<Triggers>(
+            scene.context.clone(),
+            stopped.clone(),
+        )),
+        tokio::spawn(controller::run::<WhiskRules>(
+            scene.context.clone(),
+            stopped,
+        )),
+    ];
+    let (actions, triggers, rules) = (
+        scene.api::<Action>(),
+        scene.api::<Trigger>(),
+        scene.api::<WhiskRule>(),
+    );
+    eventually("all are installed", || async {
+        let rule = rules.get("warn").await.unwrap().status?;
+        let chain = actions.get("chain").await.unwrap().status?;
+        let trigger = triggers.get("alerts").await.unwrap().status?;
+        let action = actions.get("assess").await.unwrap().status?;
+        (rule.active?
+            && chain.version.is_some()
+            && trigger.version.is_some()
+            && action.version.is_some())
+        .then_some(())
+    })
+    .await;
+    // From here on everything is looked at by hand.
+    stop.send(true).unwrap();
+    for one in running {
+        one.await.unwrap();
+    }
+    let delete = DeleteParams::default();
+    actions.delete("assess", &delete).await.unwrap();
+    actions.delete("chain", &delete).await.unwrap();
+    triggers.delete("alerts", &delete).await.unwrap();
+    rules.delete("warn", &delete).await.unwrap();
+    let held = async || {
+        assert!(scene.look::<Actions>("assess").await);
+        assert!(client.action("assess", false).await.unwrap().is_some());
+        let (_, reason, message) = scene.condition::<Action>("assess", "Progressing").await;
+        assert_eq!(reason, "InUse", "{message}");
+        message
+    };
+    let by_rule = "action assess is removed after Rule warn, which uses it";
+    assert_eq!(held().await, by_rule);
+    assert!(scene.look::<Triggers>("alerts").await);
+    assert!(client.trigger("alerts").await.unwrap().is_some());
+    assert!(scene.look::<WhiskRules>("warn").await);
+    assert!(rules.get_opt("warn").await.unwrap().is_none());
+    assert_eq!(client.rule("warn").await.unwrap(), None);
+    // Its sequence is left.
+    let by_sequence = "action assess is removed after Action chain, which uses it";
+    assert_eq!(held().await, by_sequence);
+    assert!(scene.look::<Actions>("chain").await);
+    assert!(scene.look::<Actions>("assess").await);
+    assert!(scene.look::<Triggers>("alerts").await);
+    assert!(client.actions().await.unwrap().is_empty());
+    assert_eq!(client.trigger("alerts").await.unwrap(), None);
+    for name in ["assess", "chain"] {
+        assert!(actions.get_opt(name).await.unwrap().is_none());
+    }
 }

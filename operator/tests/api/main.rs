@@ -40,6 +40,7 @@ mod postgres_members;
 mod reconcile;
 mod refused;
 mod rules;
+mod runs;
 mod samples;
 mod stopped;
 mod support;
@@ -119,8 +120,12 @@ fn the_operator_against_a_real_api_server() {
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
+            links::who_uses_an_entity_goes_before_it,
             own_action::a_zip_is_deployed_as_an_action,
             own_action::code_from_elsewhere_is_pinned,
+            own_action::an_action_for_the_web_is_made_of_a_resource,
+            own_action::an_action_of_an_image_is_made_of_a_resource,
+            runs::how_runs_went_is_told,
             openwhisk::an_openwhisk_goes_over_to_apache_and_back,
             druid::a_druid_waits_for_its_zookeeper_and_shares_a_volume,
             druid::a_platform_has_a_druid_here_or_elsewhere,
@@ -164,6 +169,8 @@ fn the_operator_against_a_real_api_server() {
             certificate::a_load_balancer_without_an_address_is_told,
             chart::every_values_file_gives_a_platform,
             chart::a_wrong_value_is_named,
+            chart::an_operator_for_some_namespaces_has_its_rights_in_them,
+            chart::an_operator_for_some_namespaces_makes_nothing_of_the_cluster,
             platform::parts_appear_and_jobs_wait_for_topics,
             plan::a_new_platform_is_planned_down_to_its_objects,
             plan::nothing_is_left_to_do_after_a_reconcile,

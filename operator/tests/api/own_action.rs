@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ObjectMeta, PostParams};
 use millrace_operator::action::crd::Action;
 use millrace_operator::remote::action::{Actions, Body, sha256};
 use millrace_operator::remote::openwhisk::{Invocation, Invoked, WhiskClient};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::https_support::{Certificate, files};
 use crate::links::openwhisk;
 use crate::support::Scene;
-use crate::whisk_support::{KEY, USER, answering, start, wanted, zip};
+use crate::whisk_support::{KEY, USER, answering, start, start_with, wanted, zip};
 
 pub async fn a_zip_is_deployed_as_an_action(scene: &Scene) {
     let Some(whisk) = start() else { return };
@@ -68,6 +69,97 @@ pub async fn a_zip_is_deployed_as_an_action(scene: &Scene) {
         error.contains("--api-host, --openwhisk: neither is given"),
         "{error}"
     );
+}
+
+/// Annotations are JSON: a switch makes an action one for the web, its text does not.
+pub async fn an_action_for_the_web_is_made_of_a_resource(scene: &Scene) {
+    let Some(whisk) = start() else { return };
+    let client = WhiskClient::new(&whisk.uri, USER, KEY, Duration::from_secs(10)).unwrap();
+    openwhisk(scene, &whisk.uri).await;
+    let archive = zip("exec", answering(r#"{"hello":"web"}"#).as_bytes());
+    let map = ConfigMap {
+        metadata: ObjectMeta {
+            name: Some("page-code".into()),
+            ..ObjectMeta::default()
+        },
+        binary_data: Some([("a.zip".to_owned(), ByteString(archive))].into()),
+        ..ConfigMap::default()
+    };
+    let maps = scene.api::<ConfigMap>();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let spec = |annotations: Value| {
+        json!({"openwhisk": "w", "code": {"configMap": {"name": "page-code", "key": "a.zip"}},
+            "annotations": annotations})
+    };
+    let namespace = "millrace";
+    let url = format!("{}/api/v1/web/{namespace}/default/page.json", whisk.uri);
+    let answer = async || {
+        let answer = reqwest::Client::new().get(&url).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    for (annotations, status) in [
+        (json!({"web-export": "true"}), 404),
+        (
+            json!({"web-export": true, "web-custom-options": true, "owner": "fleet"}),
+            200,
+        ),
+        (json!({"owner": "fleet"}), 404),
+    ] {
+        assert!(
+            scene
+                .make::<Actions>("page", spec(annotations.clone()))
+                .await,
+            "{annotations}"
+        );
+        let (got, text) = answer().await;
+        assert_eq!(got, status, "{annotations}: {text}");
+        if got == 200 {
+            let result: Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(result, json!({"hello": "web"}));
+        }
+        // It is as asked for: a second look changes nothing.
+        let version = client.action("page", false).await.unwrap().unwrap().version;
+        assert!(scene.look::<Actions>("page").await);
+        let after = client.action("page", false).await.unwrap().unwrap().version;
+        assert_eq!(version, after, "{annotations}");
+    }
+    assert!(
+        !scene
+            .make::<Actions>("page", spec(json!({"exec": "mine"})))
+            .await
+    );
+    let (_, _, message) = scene.condition::<Action>("page", "Degraded").await;
+    assert!(message.starts_with("spec.annotations[exec]: "), "{message}");
+}
+
+/// An image goes to the server as its name, digest and all.
+pub async fn an_action_of_an_image_is_made_of_a_resource(scene: &Scene) {
+    let kinds = json!({"runtimes": {"rust": [{"kind": "rust:default", "default": true}]},
+        "blackboxes": [{"name": "any"}]});
+    let Some(whisk) = start_with(Some(&kinds)) else {
+        return;
+    };
+    let client = WhiskClient::new(&whisk.uri, USER, KEY, Duration::from_secs(10)).unwrap();
+    openwhisk(scene, &whisk.uri).await;
+    let image = |digit: &str| {
+        let digest = digit.repeat(64);
+        format!("registry.example.org/fleet/resize@sha256:{digest}")
+    };
+    let spec = |image: &str| json!({"openwhisk": "w", "code": {"image": image}, "limits": {"memoryMegabytes": 256}});
+    let mut versions = Vec::new();
+    for image in [image("a"), image("b")] {
+        assert!(scene.make::<Actions>("resize", spec(&image)).await);
+        let record = client.action("resize", true).await.unwrap().unwrap();
+        assert_eq!(record.exec.kind, "blackbox");
+        assert_eq!(record.exec.image.as_deref(), Some(image.as_str()));
+        assert_eq!((record.exec.code, record.limits.memory), (None, 256));
+        // A second look changes nothing.
+        assert!(scene.look::<Actions>("resize").await);
+        let after = client.action("resize", false).await.unwrap().unwrap();
+        assert_eq!(after.version, record.version);
+        versions.push(record.version);
+    }
+    assert_ne!(versions[0], versions[1]);
 }
 
 /// Code at an address: what comes is what the digest says, or what is installed stays.

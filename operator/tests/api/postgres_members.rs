@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service, ServiceAccount};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -70,7 +71,7 @@ pub async fn one_begins_and_the_others_follow(scene: &Scene) {
     let operator = operator(scene).await;
     // What a former cluster of the name has left would keep this one from beginning.
     remember(scene).await;
-    let spec = json!({"members": 3});
+    let spec = json!({"members": 3, "backup": {"schedule": "@daily"}});
     scene.apply("PostgresCluster", "p", spec).await.unwrap();
     // Pods of a former cluster end first, which would take this one for their own.
     let pod = serde_json::from_value(json!({"metadata": {"name": "p-1", "labels":
@@ -92,6 +93,10 @@ pub async fn one_begins_and_the_others_follow(scene: &Scene) {
     assert!(scene.exists::<Role>("p-postgres").await);
     assert!(scene.exists::<RoleBinding>("p-postgres").await);
     assert!(scene.exists::<NetworkPolicy>("p-postgres-api").await);
+    assert!(scene.exists::<NetworkPolicy>("p-postgres-archive").await);
+    assert!(scene.exists::<Deployment>("p-backup").await);
+    assert!(scene.exists::<Service>("p-backup").await);
+    assert!(scene.exists::<CronJob>("p-backup").await);
     assert_eq!(role_of(scene, "p-primary").await, None, "there is only one");
     let replica = role_of(scene, "p-replicas").await;
     assert_eq!(replica.as_deref(), Some("replica"));

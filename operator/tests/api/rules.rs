@@ -1,12 +1,13 @@
 //! Every rule of the definitions lets through what is right, and refuses what is wrong with the field and the cure. What is
-//! tried stands in `rules/KIND.yaml`; a rule that nothing there has set off fails the check.
+//! tried stands in `rules/KIND.yaml`; a rule that nothing there has set off fails the check, and so does one whose field is in
+//! nothing that was accepted.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use millrace_operator::registry::registry;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::Scene;
 
@@ -111,21 +112,38 @@ fn rules(schema: &Value, path: &str, found: &mut Vec<Rule>) {
     }
 }
 
-/// What was refused, cause by cause: the field without the indices, and the words.
+/// What was refused, cause by cause: the field without the indices, and the words; and the resources that were accepted.
 #[derive(Default)]
-struct Heard(Vec<(String, String)>);
+struct Heard {
+    refused: Vec<(String, String)>,
+    accepted: Vec<Value>,
+}
 
 impl Heard {
     fn note(&mut self, causes: Vec<(String, String)>) {
-        self.0.extend(
+        self.refused.extend(
             causes
                 .into_iter()
                 .map(|(field, says)| (plain(&field), says)),
         );
     }
 
+    fn accept(&mut self, spec: &Value) {
+        self.accepted.push(json!({"spec": spec}));
+    }
+
+    /// What is missing for a rule, if anything.
+    fn lacks(&self, rule: &Rule) -> Option<&'static str> {
+        if !self.has(rule) {
+            return Some("nothing sets off");
+        }
+        let mut accepted = self.accepted.iter();
+        let has_passed = accepted.any(|resource| holds(resource, &rule.path));
+        (!has_passed).then_some("nothing passes")
+    }
+
     fn has(&self, rule: &Rule) -> bool {
-        self.0.iter().any(|(field, says)| {
+        self.refused.iter().any(|(field, says)| {
             (*field == rule.path || (rule.path.is_empty() && field == "<nil>"))
                 && rule.says.iter().all(|part| says.contains(part.as_str()))
         })
@@ -149,6 +167,21 @@ fn plain(field: &str) -> String {
             _ => !inside,
         })
         .collect()
+}
+
+/// Whether a resource has a field, in one of the items where it is in a list.
+fn holds(value: &Value, path: &str) -> bool {
+    if path.is_empty() {
+        return !value.is_null();
+    }
+    let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+    match first.strip_suffix("[]") {
+        Some(list) => {
+            let items = value[list].as_array();
+            items.is_some_and(|items| items.iter().any(|item| holds(item, rest)))
+        }
+        None => holds(&value[first], rest),
+    }
 }
 
 fn check(what: &str, told: &[(String, String)], says: &[String]) -> Option<String> {
@@ -189,8 +222,9 @@ pub async fn every_rule_accepts_and_refuses(scene: &Scene) {
         let kind = cases.kind.as_str();
         let heard = heard.entry(kind.to_owned()).or_default();
         for Accepted { name, spec } in cases.accepted {
-            if let Err(told) = tried(scene, kind, &name, spec).await {
-                wrong.push(format!("{kind} {name} was refused: {told:?}"));
+            match tried(scene, kind, &name, spec.clone()).await {
+                Ok(()) => heard.accept(&spec),
+                Err(told) => wrong.push(format!("{kind} {name} was refused: {told:?}")),
             }
         }
         for Refused { name, spec, says } in cases.refused {
@@ -210,12 +244,13 @@ pub async fn every_rule_accepts_and_refuses(scene: &Scene) {
             } = change;
             let name = format!("c{index}");
             let what = format!("{kind} {before} -> {after}");
-            if let Err(told) = tried(scene, kind, &name, before).await {
+            if let Err(told) = tried(scene, kind, &name, before.clone()).await {
                 wrong.push(format!("{what}: the former was refused: {told:?}"));
                 continue;
             }
-            match tried(scene, kind, &name, after).await {
-                Ok(()) if says.is_empty() => {}
+            heard.accept(&before);
+            match tried(scene, kind, &name, after.clone()).await {
+                Ok(()) if says.is_empty() => heard.accept(&after),
                 Ok(()) => wrong.push(format!("{what} was accepted")),
                 Err(told) if says.is_empty() => wrong.push(format!("{what}: {told:?}")),
                 Err(told) => {
@@ -234,9 +269,10 @@ pub async fn every_rule_accepts_and_refuses(scene: &Scene) {
         rules(schema, "", &mut found);
         count += found.len();
         for rule in found {
-            if !heard.get(kind).is_some_and(|heard| heard.has(&rule)) {
+            let heard = heard.get(kind);
+            if let Some(what) = heard.map_or(Some("nothing tries"), |heard| heard.lacks(&rule)) {
                 wrong.push(format!(
-                    "{kind}: nothing sets off the rule at {:?}: {:?}",
+                    "{kind}: {what} the rule at {:?}: {:?}",
                     rule.path, rule.says
                 ));
             }

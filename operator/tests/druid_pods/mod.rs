@@ -2,20 +2,25 @@
 //! server listens on a loopback address of its own.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod fleet;
+pub mod watch;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use millrace_operator::context::Images;
 use millrace_operator::druid::build::build;
 use millrace_operator::druid::crd::DruidCluster;
 use millrace_operator::druid::validate::{Found, validate};
 use millrace_operator::druid::{RoleKind, ValidatedDruid};
+use millrace_operator::pods::secret_data;
+use millrace_operator::remote::hdfs::directory::{Directory, ensure};
 use millrace_operator::zookeeper;
-use millrace_testkit::{Server, exporting_at, own_loopback};
+use millrace_testkit::{Hdfs, Server, druid, exporting_at, own_loopback};
 use serde_json::{Value, json};
 
 pub const LIMIT: Duration = Duration::from_secs(180);
@@ -86,6 +91,40 @@ impl Pods {
         pods
     }
 
+    /// Starts a cluster of this spec on an HDFS; nothing where its programs are not at hand.
+    pub async fn start_on_hdfs(
+        net: u8,
+        spec: Value,
+        hdfs: &Hdfs,
+    ) -> Option<(ValidatedDruid, Self)> {
+        let (home, zookeeper) = (druid().unwrap()?, millrace_testkit::zookeeper().unwrap()?);
+        let binding = Secret {
+            data: Some(secret_data([
+                ("type", "hdfs".to_owned()),
+                ("uri", hdfs.uri()),
+            ])),
+            ..Secret::default()
+        };
+        let found = Found {
+            hdfs: Some(binding),
+            ..Found::default()
+        };
+        let cluster = valid(spec, found);
+        let directory = Directory {
+            path: "/millrace/druid/d".into(),
+            owner: "druid".into(),
+            permission: "755".into(),
+        };
+        ensure(&[hdfs.http()], &directory).await.unwrap();
+        let mut pods = Self::new(home, zookeeper, net, &cluster);
+        for name in ["core-site.xml", "hdfs-site.xml"] {
+            let text = fs::read_to_string(hdfs.settings().join(name)).unwrap();
+            pods.write_site(&cluster, name, &text);
+        }
+        pods.start_all(&cluster);
+        Some((cluster, pods))
+    }
+
     /// The loopback address of a pod.
     pub fn address(&self, pod: &str) -> String {
         let (set, ordinal) = pod.rsplit_once('-').unwrap();
@@ -139,6 +178,8 @@ impl Pods {
                 let mut files = files.data.clone().unwrap();
                 // In a pod it has all addresses to itself.
                 *files.get_mut("runtime.properties").unwrap() += "druid.bindOnHost=true\n";
+                let start = files.get_mut("start.sh").unwrap();
+                *start = exporting_at(start, &self.address(&node.pod));
                 self.write(&node.pod, files);
             }
         }

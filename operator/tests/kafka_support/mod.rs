@@ -47,6 +47,8 @@ pub struct SecureKafka {
     pub admin: Data,
     /// What its Secret `k-binding` holds, with an address that is reached from here.
     pub binding: Data,
+    /// The same with the address that is told to clients outside the cluster.
+    pub outside: Data,
     /// Its specification.
     pub cluster: KafkaCluster,
     _directory: tempfile::TempDir,
@@ -140,6 +142,7 @@ impl SecureKafka {
         Some(Self {
             admin: reached_at(secret("k-admin"), 9091),
             binding: reached_at(secret("k-binding"), 9094),
+            outside: reached_at(secret("k-binding"), 9095),
             cluster,
             _directory: directory,
             _server: server,
@@ -156,8 +159,22 @@ pub fn login(binding: &Data, username: &str, password: &str) -> Access {
     Access::from_secret(&data).unwrap()
 }
 
-/// Logs in and writes a record. Gives the broker's answer.
+/// Logs in and writes a record, as a client does: again while nobody leads the partition. Gives the broker's answer.
 pub async fn write(
+    access: &Access,
+    topic: &TopicView,
+) -> Result<Option<ResponseError>, KafkaError> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        let answer = write_once(access, topic).await?;
+        if answer != Some(ResponseError::NotLeaderOrFollower) || Instant::now() > end {
+            return Ok(answer);
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+async fn write_once(
     access: &Access,
     topic: &TopicView,
 ) -> Result<Option<ResponseError>, KafkaError> {

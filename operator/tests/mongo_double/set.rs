@@ -21,7 +21,13 @@ pub fn error(code: i32, name: &str, message: &str) -> Document {
 
 pub fn server_status(certificate_ends_ms: i64) -> Document {
     let ends = DateTime::from_millis(certificate_ends_ms);
-    doc! {"version": "7.0.28", "security": {"SSLServerCertificateExpirationDate": ends}}
+    doc! {
+        "version": "7.0.28",
+        "security": {"SSLServerCertificateExpirationDate": ends},
+        "connections": {"current": 3, "available": 97},
+        "opcounters": {"insert": 1_i64, "query": 2_i64, "update": 0_i64, "delete": 0_i64, "getmore": 0_i64, "command": 9_i64},
+        "mem": {"resident": 80},
+    }
 }
 
 struct Server {

@@ -197,6 +197,11 @@ impl Members {
         self.pods[ordinal].server().unwrap().kill();
     }
 
+    /// Ends all members; the API server goes on.
+    pub fn end(self) -> ApiServer {
+        self.api_server
+    }
+
     pub fn log(&self, ordinal: usize) -> String {
         fs::read_to_string(self.pods[ordinal].log()).unwrap_or_default()
     }

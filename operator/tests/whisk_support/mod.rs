@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use millrace_operator::remote::action::{Body, WantedAction, sha256};
 use millrace_operator::remote::openwhisk::Limits;
 use millrace_testkit::{Server, free_port, left_out};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub const USER: &str = "11111111-2222-3333-4444-555555555555";
 pub const KEY: &str = "a-key-only-for-this-test-0123456789";
@@ -25,13 +25,12 @@ pub struct Whisk {
 
 /// A running server. `None`, after saying why, when the server has not been built.
 pub fn start() -> Option<Whisk> {
-    let program =
-        Path::new(env!("CARGO_BIN_EXE_millrace-operator")).with_file_name("millrace-whisk");
-    if !program.is_file() {
-        let why = "millrace-whisk is not built; `cargo build -p millrace-whisk` does it";
-        left_out("the OpenWhisk client", why).unwrap();
-        return None;
-    }
+    start_with(None)
+}
+
+/// The same with the kinds of a manifest in the form of OpenWhisk's.
+pub fn start_with(runtimes: Option<&Value>) -> Option<Whisk> {
+    let program = program()?;
     let directory = tempfile::tempdir().unwrap();
     let auth = directory.path().join("auth");
     std::fs::write(&auth, format!("{USER}:{KEY}\n")).unwrap();
@@ -45,6 +44,40 @@ pub fn start() -> Option<Whisk> {
         .arg(directory.path().join("data"))
         .arg("--auth-file")
         .arg(auth);
+    if let Some(runtimes) = runtimes {
+        let file = directory.path().join("runtimes.json");
+        std::fs::write(&file, runtimes.to_string()).unwrap();
+        command.arg("--runtimes").arg(file);
+    }
+    let mut server = Server::start(&mut command, &directory.path().join("log")).unwrap();
+    server.wait_for_port(port, Duration::from_secs(20)).unwrap();
+    Some(Whisk {
+        uri: format!("http://127.0.0.1:{port}"),
+        _directory: directory,
+        _server: server,
+    })
+}
+
+fn program() -> Option<PathBuf> {
+    let program =
+        Path::new(env!("CARGO_BIN_EXE_millrace-operator")).with_file_name("millrace-whisk");
+    if !program.is_file() {
+        let why = "millrace-whisk is not built; `cargo build -p millrace-whisk` does it";
+        left_out("the OpenWhisk client", why).unwrap();
+        return None;
+    }
+    Some(program)
+}
+
+/// What the server's image does when it is started for an action: `/init` and `/run`, once.
+pub fn start_proxy() -> Option<Whisk> {
+    let mut command = Command::new(program()?);
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port().unwrap();
+    command
+        .args(["proxy", "--listen", &format!("127.0.0.1:{port}")])
+        .arg("--run-dir")
+        .arg(directory.path().join("run"));
     let mut server = Server::start(&mut command, &directory.path().join("log")).unwrap();
     server.wait_for_port(port, Duration::from_secs(20)).unwrap();
     Some(Whisk {
@@ -101,7 +134,7 @@ pub fn wanted(name: &str, script: &str) -> WantedAction {
             zip: Some(STANDARD.encode(&archive)),
         },
         parameters: BTreeMap::from([("greeting".to_owned(), json!("hello"))]),
-        annotations: BTreeMap::from([("description".to_owned(), "a test".to_owned())]),
+        annotations: BTreeMap::from([("description".to_owned(), "a test".into())]),
         limits: Limits {
             timeout: 10_000,
             memory: 128,

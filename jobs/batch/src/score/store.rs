@@ -154,7 +154,11 @@ async fn hires_of(transaction: &Transaction<'_>, day: Date) -> anyhow::Result<Ve
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-async fn copy_trips(
+/// Loads a day's trips, in the transaction that takes away those before.
+///
+/// # Errors
+/// PostgreSQL fails.
+pub async fn copy_trips(
     transaction: &Transaction<'_>,
     config: &ScoreConfig,
     day: Date,

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use millrace_contract::{FIELDS, Kind};
 
 use super::json::{COMMON, Parsed, name, parse};
+use super::mark::Mark;
 use super::time::micros;
 
 const KEYS: usize = COMMON.len() + FIELDS.len();
@@ -27,7 +28,7 @@ const DIGITS: usize = 19;
 pub struct Values {
     after: [u8; KEYS + 1],
     // Each name as it stands before its value.
-    marks: Vec<String>,
+    marks: Vec<Mark>,
 }
 
 impl Default for Values {
@@ -37,7 +38,7 @@ impl Default for Values {
         for (next, key) in (1_u8..).zip(&mut after[..KEYS]) {
             *key = next;
         }
-        let marks = names.map(|name| format!("\"{name}\":")).collect();
+        let marks = names.map(Mark::of).collect();
         Self { after, marks }
     }
 }
@@ -80,7 +81,7 @@ impl Values {
     fn key(&mut self, rest: &mut Rest<'_>, last: usize) -> Option<usize> {
         let guess = usize::from(self.after[last]);
         let mark = self.marks.get(guess);
-        if let Some(after) = mark.and_then(|mark| rest.0.strip_prefix(mark.as_str())) {
+        if let Some(after) = mark.and_then(|mark| mark.strip(rest.0)) {
             rest.0 = after;
             return Some(guess);
         }

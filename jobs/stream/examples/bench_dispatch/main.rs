@@ -141,6 +141,7 @@ impl Place {
                 metrics: "127.0.0.1:0".parse()?,
             },
             openwhisk_uri: Some(self.platform.uri()),
+            openwhisk_ca_file: None,
             openwhisk_auth_file: Some(file("auth", "user:key")?),
         })
     }

@@ -188,12 +188,12 @@ impl<S: Storage> Epoch<S> {
         }
         let (plan, source) = (&self.plan, &self.source);
         let staging = plan.layout.staging(source, self.start, &self.writer);
-        let file = ParquetFile::create(
+        let file = ParquetFile::begin(
             &plan.storage,
             format!("{staging}/{number:04}.parquet"),
             plan.layout.data(hour, source, self.start, number),
             hour,
-            plan.shape.schema(),
+            &batch,
             plan.row_group_bytes,
         );
         open.file.insert(file.await?).write(&batch).await

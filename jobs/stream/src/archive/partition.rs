@@ -22,7 +22,7 @@ use crate::connect::{ConnectError, Lookup};
 use crate::server::Health;
 
 /// Jumps of offsets up to this are marks of transactions; of larger ones Kafka is asked.
-const MARKS: i64 = 100;
+pub const MARKS: i64 = 100;
 
 /// What the thread that polls says.
 pub enum Order {

@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::budget::Ahead;
-use super::chunk::Chunk;
-use super::partition::{Order, Partition, Shared};
+use super::chunk::{Chunk, Chunks};
+use super::partition::{MARKS, Order, Partition, Shared};
 use crate::connect::{
-    Access, ConnectError, GroupConsumer, GroupEvents, GroupSettings, Incoming, Member,
+    Access, Batches, ConnectError, GroupConsumer, GroupEvents, GroupSettings, Incoming, Member,
 };
 
 const PARTITIONS: &str = "partitions";
@@ -65,7 +65,7 @@ struct State {
 
 struct Events<S: Storage + 'static> {
     shared: Arc<Shared<S>>,
-    ahead: Arc<Ahead>,
+    chunks: Arc<Chunks>,
     runtime: Handle,
     state: Mutex<State>,
     paused: AtomicBool,
@@ -77,45 +77,46 @@ impl<S: Storage + 'static> Events<S> {
     }
 
     // Hands over what was read of a partition.
-    fn send(state: &mut State, ahead: &Arc<Ahead>, partition: i32) {
-        let State { tasks, reading, .. } = state;
-        let (Some(task), Some(reading)) = (tasks.get(&partition), reading.get_mut(&partition))
-        else {
+    fn send(&self, task: Option<&Task>, reading: &mut Reading) {
+        let Some(task) = task.filter(|_| !reading.chunk.is_empty()) else {
             return;
         };
-        if !reading.chunk.is_empty() {
-            let chunk =
-                std::mem::replace(&mut reading.chunk, Chunk::new(reading.generation, ahead));
-            // A task that has ended wants nothing more; what it had not committed is read again.
-            let _ = task.orders.send(Order::Chunk(chunk));
-        }
+        let empty = self.chunks.begin(reading.generation);
+        let chunk = std::mem::replace(&mut reading.chunk, empty);
+        // A task that has ended wants nothing more; what it had not committed is read again.
+        let _ = task.orders.send(Order::Chunk(chunk));
     }
 
-    fn take(&self, record: &Incoming<'_>) {
+    fn take<'r>(&self, records: impl Iterator<Item = Incoming<'r>>) {
         let mut state = self.lock();
-        let partition = record.partition();
-        let Some(reading) = state.reading.get_mut(&partition) else {
-            return;
-        };
-        if reading.chunk.is_empty() {
-            reading.since = Instant::now();
-        }
-        reading.chunk.push(record, self.shared.plan.shape);
-        reading.next = record.offset() + 1;
-        if reading.chunk.is_full() {
-            Self::send(&mut state, &self.ahead, partition);
+        let State { tasks, reading, .. } = &mut *state;
+        for record in records {
+            let (partition, offset) = (record.partition(), record.offset());
+            let Some(reading) = reading.get_mut(&partition) else {
+                continue;
+            };
+            // The partition looks at the offset that a chunk begins with, not at those inside of it.
+            if !(0..=MARKS).contains(&(offset - reading.next)) {
+                self.send(tasks.get(&partition), reading);
+            }
+            if reading.chunk.is_empty() {
+                reading.since = Instant::now();
+            }
+            reading.chunk.push(&record, self.shared.plan.shape);
+            reading.next = offset + 1;
+            if reading.chunk.is_full() {
+                self.send(tasks.get(&partition), reading);
+            }
         }
     }
 
     fn send_waiting(&self) {
         let mut state = self.lock();
-        let waiting = state
-            .reading
-            .iter()
-            .filter(|(_, r)| r.since.elapsed() >= LINGER);
-        let waiting: Vec<i32> = waiting.map(|(partition, _)| *partition).collect();
-        for partition in waiting {
-            Self::send(&mut state, &self.ahead, partition);
+        let State { tasks, reading, .. } = &mut *state;
+        for (partition, reading) in reading {
+            if reading.since.elapsed() >= LINGER {
+                self.send(tasks.get(partition), reading);
+            }
         }
     }
 
@@ -123,11 +124,11 @@ impl<S: Storage + 'static> Events<S> {
     fn finish(&self, lost: bool) {
         let tasks = {
             let mut state = self.lock();
-            let partitions: Vec<i32> = state.reading.keys().copied().collect();
-            for partition in partitions {
-                Self::send(&mut state, &self.ahead, partition);
+            let State { tasks, reading, .. } = &mut *state;
+            for (partition, reading) in reading.iter_mut() {
+                self.send(tasks.get(partition), reading);
             }
-            state.reading.clear();
+            reading.clear();
             state.behind.clear();
             std::mem::take(&mut state.tasks)
         };
@@ -225,7 +226,7 @@ impl<S: Storage + 'static> Worker<S> {
         };
         let events = Events {
             shared: Arc::clone(&self.shared),
-            ahead: Arc::clone(&self.ahead),
+            chunks: Chunks::new(Arc::clone(&self.ahead)),
             runtime: self.runtime.clone(),
             state: Mutex::default(),
             paused: AtomicBool::new(false),
@@ -237,19 +238,20 @@ impl<S: Storage + 'static> Worker<S> {
     fn session(&self) -> Result<(), ConnectError> {
         let generation = self.kafka.generation();
         let consumer = self.join()?;
+        let mut batches = consumer.batches()?;
         let mut shown = Instant::now();
         while !self.stop.is_cancelled() && self.kafka.generation() == generation {
             if let Some(wanted) = self.shared.positions.changes() {
-                self.start(&consumer, &wanted)?;
+                self.start(&consumer, &mut batches, &wanted)?;
             }
             self.hold_back(&consumer);
-            match consumer.poll(IDLE) {
-                Ok(Some(record)) => {
-                    consumer.events().take(&record);
-                    // The clock is looked at, and the state locked, only when the records come slowly or a while later.
-                    self.drain(&consumer)?;
+            match batches.poll(IDLE) {
+                Ok(mut batch) => {
+                    consumer.events().take(batch.records());
+                    if let Some(error) = batch.error() {
+                        self.failed(error)?;
+                    }
                 }
-                Ok(None) => {}
                 Err(error) => self.failed(error)?,
             }
             consumer.events().send_waiting();
@@ -259,19 +261,8 @@ impl<S: Storage + 'static> Worker<S> {
             }
         }
         // Leaving the group commits what there is, by `revoked`.
+        drop(batches);
         drop(consumer);
-        Ok(())
-    }
-
-    // What has been fetched already, without the work between two polls.
-    fn drain(&self, consumer: &GroupConsumer<Events<S>>) -> Result<(), ConnectError> {
-        for _ in 0..1000 {
-            match consumer.poll(Duration::ZERO) {
-                Ok(Some(record)) => consumer.events().take(&record),
-                Ok(None) => return Ok(()),
-                Err(error) => return self.failed(error),
-            }
-        }
         Ok(())
     }
 
@@ -287,6 +278,7 @@ impl<S: Storage + 'static> Worker<S> {
     fn start(
         &self,
         consumer: &GroupConsumer<Events<S>>,
+        batches: &mut Batches<'_, Events<S>>,
         wanted: &BTreeMap<i32, super::positions::Wanted>,
     ) -> Result<(), ConnectError> {
         let mut positions = Vec::new();
@@ -305,7 +297,7 @@ impl<S: Storage + 'static> Worker<S> {
                 let reading = state.reading.entry(*partition).or_insert_with(|| Reading {
                     generation: wanted.generation,
                     next: start,
-                    chunk: Chunk::new(wanted.generation, &self.ahead),
+                    chunk: consumer.events().chunks.begin(wanted.generation),
                     since: Instant::now(),
                 });
                 positions.push((*partition, Some(reading.next)));
@@ -313,7 +305,7 @@ impl<S: Storage + 'static> Worker<S> {
         }
         tracing::debug!(?positions, "reading from here on");
         consumer.events().paused.store(false, Ordering::SeqCst);
-        consumer.start(&positions)
+        batches.start(&positions)
     }
 
     // Polling must go on, or the group takes the member for dead; so what cannot be taken in is paused. But only when

@@ -12,6 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 
 use super::access::{Access, is_refusal};
+use super::batches::Batches;
 use super::client;
 use super::error::ConnectError;
 use super::record::Incoming;
@@ -134,7 +135,7 @@ fn offsets(
     Ok(list)
 }
 
-struct Context<H> {
+pub(super) struct Context<H> {
     events: H,
     topic: String,
     hold: bool,
@@ -227,8 +228,8 @@ impl<H: GroupEvents> ConsumerContext for Context<H> {
 
 /// A member of a consumer group on one topic. Blocking: for a thread of its own.
 pub struct GroupConsumer<H: GroupEvents + 'static> {
-    inner: BaseConsumer<Context<H>>,
-    topic: String,
+    pub(super) inner: BaseConsumer<Context<H>>,
+    pub(super) topic: String,
 }
 
 impl<H: GroupEvents + 'static> GroupConsumer<H> {
@@ -281,7 +282,7 @@ impl<H: GroupEvents + 'static> GroupConsumer<H> {
     pub fn poll(&self, timeout: Duration) -> Result<Option<Incoming<'_>>, ConnectError> {
         match self.inner.poll(timeout) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(Some(Incoming(message))),
+            Some(Ok(message)) => Ok(Some(Incoming::from(message))),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 self.events().at_end(partition);
                 Ok(None)
@@ -291,6 +292,14 @@ impl<H: GroupEvents + 'static> GroupConsumer<H> {
                 source,
             )),
         }
+    }
+
+    /// Its records many at a time, instead of one a [`GroupConsumer::poll`].
+    ///
+    /// # Errors
+    /// The library refuses it.
+    pub fn batches(&self) -> Result<Batches<'_, H>, ConnectError> {
+        Batches::new(self)
     }
 
     /// The group's offsets, after every open transaction on them has ended; none where it has none yet.

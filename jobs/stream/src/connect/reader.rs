@@ -94,7 +94,7 @@ impl CompactedReader {
                 }
             };
             match received {
-                Ok(message) => return Ok(ReadEvent::Record(Incoming(message).to_record())),
+                Ok(message) => return Ok(ReadEvent::Record(Incoming::from(message).to_record())),
                 Err(KafkaError::PartitionEOF(partition)) => {
                     self.behind.remove(&partition);
                 }
@@ -169,7 +169,7 @@ pub fn read_to_end(
     let mut seen = Instant::now();
     while !behind.is_empty() {
         match consumer.poll(Duration::from_millis(50)) {
-            Some(Ok(message)) => record(&Incoming(message)),
+            Some(Ok(message)) => record(&Incoming::from(message)),
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 behind.remove(&partition);
             }

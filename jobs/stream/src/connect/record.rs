@@ -1,8 +1,12 @@
 //! Records as they come in.
 
+use std::ops::ControlFlow;
+
 use millrace_contract::Origin;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _, OwnedHeaders};
 use serde_json::{Value, json};
+
+use super::fetched::Fetched;
 
 /// Headers of a dead letter's origin beyond this many bytes in all are left out.
 const ORIGIN_HEADERS: usize = 16 * 1024;
@@ -75,83 +79,146 @@ impl Record {
 }
 
 /// A record that still lies in the client's buffer.
-pub struct Incoming<'a>(pub(super) BorrowedMessage<'a>);
+pub struct Incoming<'a>(Of<'a>);
+
+enum Of<'a> {
+    Polled(BorrowedMessage<'a>),
+    Fetched(Fetched<'a>),
+}
+
+impl<'a> From<BorrowedMessage<'a>> for Incoming<'a> {
+    fn from(message: BorrowedMessage<'a>) -> Self {
+        Self(Of::Polled(message))
+    }
+}
+
+impl<'a> From<Fetched<'a>> for Incoming<'a> {
+    fn from(message: Fetched<'a>) -> Self {
+        Self(Of::Fetched(message))
+    }
+}
 
 impl Incoming<'_> {
+    /// The topic it lies in.
+    fn topic(&self) -> String {
+        match &self.0 {
+            Of::Polled(message) => message.topic().to_owned(),
+            Of::Fetched(message) => message.topic(),
+        }
+    }
+
     /// Its partition.
     #[must_use]
     pub fn partition(&self) -> i32 {
-        self.0.partition()
+        match &self.0 {
+            Of::Polled(message) => message.partition(),
+            Of::Fetched(message) => message.partition(),
+        }
     }
 
     /// Its offset.
     #[must_use]
     pub fn offset(&self) -> i64 {
-        self.0.offset()
+        match &self.0 {
+            Of::Polled(message) => message.offset(),
+            Of::Fetched(message) => message.offset(),
+        }
     }
 
     /// When it was appended or made; milliseconds since 1970.
     #[must_use]
     pub fn timestamp_ms(&self) -> Option<i64> {
-        self.0.timestamp().to_millis()
+        match &self.0 {
+            Of::Polled(message) => message.timestamp().to_millis(),
+            Of::Fetched(message) => message.timestamp_ms(),
+        }
     }
 
     /// Its key.
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
-        self.0.key()
+        match &self.0 {
+            Of::Polled(message) => message.key(),
+            Of::Fetched(message) => message.key(),
+        }
     }
 
     /// Its value.
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {
-        self.0.payload()
+        match &self.0 {
+            Of::Polled(message) => message.payload(),
+            Of::Fetched(message) => message.payload(),
+        }
+    }
+
+    // Tells each header until `take` breaks. Those whose name is no text are left out.
+    fn each_header<'s>(
+        &'s self,
+        mut take: impl FnMut(&'s str, Option<&'s [u8]>) -> ControlFlow<()>,
+    ) {
+        match &self.0 {
+            Of::Polled(message) => {
+                let Some(all) = message.headers() else {
+                    return;
+                };
+                for header in all.iter() {
+                    if take(header.key, header.value).is_break() {
+                        return;
+                    }
+                }
+            }
+            Of::Fetched(message) => message.each_header(take),
+        }
     }
 
     /// The first header of that name, when it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.0.headers()?.iter().find(|h| h.key == name)?;
-        std::str::from_utf8(found.value?).ok()
+        let mut found = None;
+        self.each_header(|key, value| {
+            if key != name {
+                return ControlFlow::Continue(());
+            }
+            found = value;
+            ControlFlow::Break(())
+        });
+        std::str::from_utf8(found?).ok()
     }
 
     /// All headers as a JSON object: texts, and lists of numbers where a value is no text. Of a name that is there
     /// twice the last one. None when there are none.
     #[must_use]
     pub fn headers_json(&self) -> Option<String> {
-        let headers = self.0.headers()?;
-        let all: serde_json::Map<String, Value> = headers
-            .iter()
-            .map(|h| {
-                let value = h.value.map_or(Value::Null, |bytes| {
-                    std::str::from_utf8(bytes).map_or_else(|_| json!(bytes), |text| json!(text))
-                });
-                (h.key.to_owned(), value)
-            })
-            .collect();
+        let mut all = serde_json::Map::new();
+        self.each_header(|key, value| {
+            let value = value.map_or(Value::Null, |bytes| {
+                std::str::from_utf8(bytes).map_or_else(|_| json!(bytes), |text| json!(text))
+            });
+            all.insert(key.to_owned(), value);
+            ControlFlow::Continue(())
+        });
         (!all.is_empty()).then(|| Value::Object(all).to_string())
     }
 
     /// Copies it out of the buffer.
     #[must_use]
     pub fn to_record(&self) -> Record {
-        let headers = self.0.headers().map_or_else(Vec::new, |headers| {
-            headers
-                .iter()
-                .filter_map(|h| {
-                    let value = std::str::from_utf8(h.value?).ok()?;
-                    Some((h.key.to_owned(), value.to_owned()))
-                })
-                .collect()
+        let mut headers = Vec::new();
+        self.each_header(|key, value| {
+            if let Some(Ok(value)) = value.map(std::str::from_utf8) {
+                headers.push((key.to_owned(), value.to_owned()));
+            }
+            ControlFlow::Continue(())
         });
         Record {
-            topic: self.0.topic().to_owned(),
-            partition: self.0.partition(),
-            offset: self.0.offset(),
-            timestamp_ms: self.0.timestamp().to_millis(),
-            key: self.0.key().map(<[u8]>::to_vec),
+            topic: self.topic(),
+            partition: self.partition(),
+            offset: self.offset(),
+            timestamp_ms: self.timestamp_ms(),
+            key: self.key().map(<[u8]>::to_vec),
             headers,
-            payload: self.0.payload().map(<[u8]>::to_vec),
+            payload: self.payload().map(<[u8]>::to_vec),
         }
     }
 }

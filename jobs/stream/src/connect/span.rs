@@ -109,7 +109,7 @@ fn read<T>(
         match consumer.poll(client::ANSWER / 20) {
             Some(Ok(message)) => {
                 until = Instant::now() + client::ANSWER;
-                let record = Incoming(message);
+                let record = Incoming::from(message);
                 let offset = record.offset();
                 if (from..to).contains(&offset) {
                     found.push(take(&record));

@@ -157,6 +157,7 @@ mod tests {
             username: "u".to_owned(),
             password: Secret::new("p"),
             namespace: "_".to_owned(),
+            authority: None,
         };
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         let whisk = Whisk::new(

@@ -11,11 +11,13 @@ mod bury;
 mod config;
 mod deliver;
 mod follow;
+mod https;
 mod lanes;
 mod letters;
 mod metrics;
 mod parts;
 mod tracker;
+mod transport;
 mod whisk;
 mod worker;
 
@@ -44,6 +46,9 @@ pub struct Args {
     /// OpenWhisk's address, for example http://openwhisk:3233; else that of the binding of type openwhisk
     #[arg(long, env = "MILLRACE_OPENWHISK_URI", value_name = "URI")]
     pub openwhisk_uri: Option<String>,
+    /// File with the certificate, in PEM, of the authority that OpenWhisk's own over https is of; else ca.crt of the binding, else what the system trusts
+    #[arg(long, env = "MILLRACE_OPENWHISK_CA_FILE", value_name = "FILE")]
+    pub openwhisk_ca_file: Option<PathBuf>,
     /// File with OpenWhisk's key, one line uuid:key; else the binding's username and password
     #[arg(long, env = "MILLRACE_OPENWHISK_AUTH_FILE", value_name = "FILE")]
     pub openwhisk_auth_file: Option<PathBuf>,
@@ -147,6 +152,13 @@ fn access(
         ),
         (None, None) => return Err(missing("openwhisk key", "--openwhisk-auth-file")),
     };
+    let authority = match (&args.openwhisk_ca_file, binding) {
+        (Some(file), _) => Some(Secret::from_file(file)?.expose().to_owned()),
+        (None, binding) => binding
+            .and_then(|b| b.get("ca.crt"))
+            .filter(|pem| !pem.is_empty())
+            .map(str::to_owned),
+    };
     let namespace = binding
         .and_then(|b| b.get("namespace"))
         .filter(|n| !n.is_empty())
@@ -154,6 +166,7 @@ fn access(
         .to_owned();
     Ok(whisk::Access {
         uri,
+        authority,
         username,
         password,
         namespace,

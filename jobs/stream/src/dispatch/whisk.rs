@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, StatusCode, Url};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::config::Target;
+use super::transport::{Call, Transport};
 use crate::settings::Secret;
 
 /// Why something failed, and what to do.
@@ -79,6 +82,9 @@ pub enum WhiskError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Nobody would be trusted.
+    #[error("OpenWhisk authority: {0}")]
+    Authority(String),
     /// No HTTP client can be made.
     #[error("HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -87,8 +93,10 @@ pub enum WhiskError {
 /// How to reach OpenWhisk.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// For example `http://openwhisk:3233`.
+    /// For example `http://openwhisk:3233`, or `https://openwhisk.example.org`.
     pub uri: String,
+    /// Certificates of the authorities, in PEM, that a server's over https is of; those that the system trusts when absent.
+    pub authority: Option<String>,
     /// The first half of the key.
     pub username: String,
     /// The second half of the key.
@@ -100,7 +108,7 @@ pub struct Access {
 /// A client of OpenWhisk for one action or trigger.
 #[derive(Debug, Clone)]
 pub struct Whisk {
-    http: Client,
+    transport: Transport,
     access: Access,
     send: Url,
     read: fn(StatusCode, &Value) -> Answer,
@@ -118,9 +126,6 @@ impl Whisk {
             problem,
         };
         let base = Url::parse(&access.uri).map_err(|e| wrong(e.to_string()))?;
-        if base.scheme() != "http" {
-            return Err(wrong(format!("scheme {} is not supported", base.scheme())));
-        }
         let at = |kind: &str, name: &str| -> Result<Url, WhiskError> {
             let mut url = base.clone();
             url.path_segments_mut()
@@ -139,13 +144,9 @@ impl Whisk {
             Target::Trigger(trigger) => (at("triggers", trigger)?, fired),
         };
         let activations = at("activations", "")?;
-        let http = Client::builder()
-            .timeout(timeout)
-            .connect_timeout(Duration::from_secs(5))
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()?;
+        let transport = Transport::new(&base, access.authority.as_deref(), timeout)?;
         Ok(Self {
-            http,
+            transport,
             access,
             send,
             read,
@@ -155,7 +156,9 @@ impl Whisk {
 
     /// Invokes the action and waits for its record, or fires the trigger.
     pub async fn send(&self, body: &Value) -> Answer {
-        match self.ask(self.http.post(self.send.clone()).json(body)).await {
+        let body = body.to_string().into_bytes();
+        let asked = self.ask(Method::POST, self.send.clone(), Some(body));
+        match asked.await {
             Ok((status, body)) => (self.read)(status, &body),
             Err(why) => Answer::Unavailable(why),
         }
@@ -190,31 +193,31 @@ impl Whisk {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.push(id);
         }
-        self.ask(self.http.get(url)).await
+        self.ask(Method::GET, url, None).await
     }
 
-    async fn ask(&self, request: reqwest::RequestBuilder) -> Result<(StatusCode, Value), String> {
-        let request =
-            request.basic_auth(&self.access.username, Some(self.access.password.expose()));
-        let response = request.send().await.map_err(|e| chain(&e))?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(|e| chain(&e))?;
+    async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+    ) -> Result<(StatusCode, Value), String> {
+        let Access {
+            username, password, ..
+        } = &self.access;
+        let key = STANDARD.encode(format!("{username}:{}", password.expose()));
+        let call = Call {
+            method,
+            url,
+            authorization: format!("Basic {key}"),
+            body,
+        };
+        let (status, bytes) = self.transport.send(call).await?;
         Ok((
             status,
             serde_json::from_slice(&bytes).unwrap_or(Value::Null),
         ))
     }
-}
-
-// reqwest's own message leaves out the cause, which is what one wants to read.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn invoked(status: StatusCode, body: &Value) -> Answer {
@@ -336,152 +339,5 @@ fn told(status: StatusCode, body: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn activation(success: bool, status: &str, result: Value) -> Value {
-        json!({"activationId": "a1", "response": {"success": success, "status": status, "result": result}})
-    }
-
-    #[test]
-    fn success_is_what_the_record_says() {
-        let good = activation(true, "success", json!({}));
-        assert_eq!(invoked(StatusCode::OK, &good), Answer::Succeeded(json!({})));
-        let bad = activation(false, "application error", json!({"error": "boom"}));
-        let failed = Answer::Failed(Failure::of_action(
-            "application error: boom (activation a1)".to_owned(),
-        ));
-        assert_eq!(invoked(StatusCode::BAD_GATEWAY, &bad), failed);
-        assert_eq!(invoked(StatusCode::OK, &bad), failed);
-        assert_eq!(recorded(StatusCode::OK, &bad), Ok(failed));
-    }
-
-    #[test]
-    fn the_platforms_trouble_is_not_the_records() {
-        let throttled = json!({"error": "Too many requests in the last minute"});
-        assert!(matches!(
-            invoked(StatusCode::TOO_MANY_REQUESTS, &throttled),
-            Answer::Unavailable(_)
-        ));
-        assert!(matches!(
-            invoked(StatusCode::SERVICE_UNAVAILABLE, &Value::Null),
-            Answer::Unavailable(_)
-        ));
-        // A proxy's 502 has no record in it.
-        assert!(matches!(
-            invoked(StatusCode::BAD_GATEWAY, &Value::Null),
-            Answer::Unavailable(_)
-        ));
-        let own = activation(
-            false,
-            "whisk internal error",
-            json!({"error": "no invoker"}),
-        );
-        for status in [StatusCode::BAD_GATEWAY, StatusCode::INTERNAL_SERVER_ERROR] {
-            let why = Answer::Unavailable("no invoker".to_owned());
-            assert_eq!(invoked(status, &own), why);
-        }
-        assert_eq!(
-            invoked(StatusCode::NOT_FOUND, &Value::Null),
-            Answer::NoSuchTarget
-        );
-        assert!(matches!(
-            invoked(StatusCode::PAYLOAD_TOO_LARGE, &Value::Null),
-            Answer::Refused(_)
-        ));
-    }
-
-    #[test]
-    fn late_answers_name_their_activation() {
-        let late = json!({"activationId": "a2"});
-        assert_eq!(
-            invoked(StatusCode::ACCEPTED, &late),
-            Answer::Later("a2".to_owned())
-        );
-        assert_eq!(
-            recorded(StatusCode::NOT_FOUND, &Value::Null),
-            Err(Answer::NoRecordYet)
-        );
-    }
-
-    #[test]
-    fn addresses_are_put_together() {
-        let access = Access {
-            uri: "http://w:3233/".to_owned(),
-            username: "u".to_owned(),
-            password: Secret::new("p"),
-            namespace: "_".to_owned(),
-        };
-        let whisk = Whisk::new(
-            access.clone(),
-            &Target::Action("pkg/warn".to_owned()),
-            Duration::from_secs(1),
-        )
-        .unwrap();
-        assert_eq!(
-            whisk.send.as_str(),
-            "http://w:3233/api/v1/namespaces/_/actions/pkg/warn?blocking=true&result=false"
-        );
-        assert_eq!(
-            whisk.activations.as_str(),
-            "http://w:3233/api/v1/namespaces/_/activations"
-        );
-        let trigger = Target::Trigger("late".to_owned());
-        let whisk = Whisk::new(access.clone(), &trigger, Duration::from_secs(1)).unwrap();
-        assert_eq!(
-            whisk.send.as_str(),
-            "http://w:3233/api/v1/namespaces/_/triggers/late"
-        );
-        let wrong = Access {
-            uri: "openwhisk".to_owned(),
-            ..access
-        };
-        let e = Whisk::new(wrong, &trigger, Duration::from_secs(1))
-            .unwrap_err()
-            .to_string();
-        assert!(e.contains("openwhisk") && e.contains("http://"), "{e}");
-    }
-
-    #[test]
-    fn a_fire_is_followed_to_what_it_started() {
-        let id = json!({"activationId": "t1"});
-        assert_eq!(
-            fired(StatusCode::ACCEPTED, &id),
-            Answer::Fired("t1".to_owned())
-        );
-        let Answer::Failed(none) = fired(StatusCode::NO_CONTENT, &Value::Null) else {
-            panic!("no rule is a failure")
-        };
-        assert!(none.problem.contains("no active rule") && none.cure.contains("activate"));
-        assert_eq!(
-            fired(StatusCode::NOT_FOUND, &Value::Null),
-            Answer::NoSuchTarget
-        );
-        // As recorded of the real server.
-        let record = json!({"logs": [
-            r#"{"statusCode":0,"success":true,"activationId":"224a","rule":"guest/r","action":"guest/echo"}"#,
-            r#"{"statusCode":1,"success":false,"rule":"guest/r2","error":"Rule 'guest/r2' is inactive, action 'guest/echo' was not activated.","action":"guest/echo"}"#,
-        ]});
-        let read = rules(&record);
-        assert_eq!(
-            read.started,
-            [(
-                "224a".to_owned(),
-                "rule guest/r, action guest/echo".to_owned()
-            )]
-        );
-        assert_eq!(nothing_started(&read), None);
-        let dangling = json!({"logs": [
-            r#"{"statusCode":1,"success":false,"rule":"guest/rt","error":"The requested resource does not exist.","action":"guest/tmp"}"#,
-        ]});
-        let failure = nothing_started(&rules(&dangling)).unwrap();
-        assert!(failure.problem.contains("guest/tmp"), "{failure:?}");
-        let all_off = json!({"logs": [
-            r#"{"statusCode":1,"success":false,"rule":"guest/r2","error":"Rule 'guest/r2' is inactive, …"}"#,
-        ]});
-        let failure = nothing_started(&rules(&all_off)).unwrap();
-        assert_eq!(failure.cure, ACTIVATE_A_RULE);
-    }
-}
+#[path = "whisk_tests.rs"]
+mod tests;

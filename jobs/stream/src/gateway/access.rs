@@ -22,16 +22,22 @@ pub enum Role {
     Drivers,
     /// Asks for the flow; lists, shows and redrives dead letters.
     Operations,
+    /// Tells of changes in Kubernetes: the operator, and the API server's audit webhook.
+    Audit,
+    /// Tells of runs of actions: the OpenWhisk.
+    Activations,
 }
 
 impl Role {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Admin,
         Self::Vehicles,
         Self::Notify,
         Self::Events,
         Self::Drivers,
         Self::Operations,
+        Self::Audit,
+        Self::Activations,
     ];
 
     /// Its word in audit records.
@@ -44,6 +50,8 @@ impl Role {
             Self::Events => "events",
             Self::Drivers => "drivers",
             Self::Operations => "operations",
+            Self::Audit => "audit",
+            Self::Activations => "activations",
         }
     }
 
@@ -57,6 +65,8 @@ impl Role {
             Self::Events => "events-token",
             Self::Drivers => "drivers-token",
             Self::Operations => "operations-token",
+            Self::Audit => "audit-token",
+            Self::Activations => "activations-token",
         }
     }
 
@@ -68,6 +78,8 @@ impl Role {
             Self::Events => secrets.events_token.as_ref(),
             Self::Drivers => secrets.drivers_token.as_ref(),
             Self::Operations => secrets.operations_token.as_ref(),
+            Self::Audit => secrets.audit_token.as_ref(),
+            Self::Activations => secrets.activations_token.as_ref(),
         }
     }
 }
@@ -119,6 +131,8 @@ mod tests {
             events_token: None,
             drivers_token: None,
             operations_token: None,
+            audit_token: None,
+            activations_token: None,
             pseudonym_key: PseudonymKey::from_bytes(&[7; 32]).unwrap(),
             seal_key: SealKey::from_text("a secret of more than thirty-two characters").unwrap(),
         }

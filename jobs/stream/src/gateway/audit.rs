@@ -66,20 +66,35 @@ fn headers(entry: &Entry) -> Vec<(String, String)> {
 /// # Errors
 /// Kafka does not acknowledge.
 pub async fn write(gateway: &Gateway, entry: &Entry) -> Result<(), Refused> {
-    let unavailable = |e: String| Refused::Unavailable(format!("topic {}: {e}", topics::AUDIT));
-    let payload = serde_json::to_vec(entry).map_err(|e| unavailable(e.to_string()))?;
     let written = async {
-        let (partition, offset) = gateway
-            .producer
-            .send(topics::AUDIT, &entry.key(), &headers(entry), &payload, None)
-            .await
-            .map_err(|e| unavailable(e.to_string()))?;
+        let (partition, offset) = send(gateway, entry).await?;
         gateway.followed.audit.reached(partition, offset).await;
         Ok(())
     };
     tokio::time::timeout(PATIENCE, written)
         .await
-        .unwrap_or_else(|_| Err(unavailable("no acknowledgement in 10 s".to_owned())))
+        .unwrap_or_else(|_| Err(unavailable("no acknowledgement in 10 s")))
+}
+
+/// Writes a record of something that was done already: nobody waits until it is read back.
+///
+/// # Errors
+/// Kafka does not acknowledge.
+pub async fn append(gateway: &Gateway, entry: &Entry) -> Result<(), Refused> {
+    send(gateway, entry).await.map(drop)
+}
+
+async fn send(gateway: &Gateway, entry: &Entry) -> Result<(i32, i64), Refused> {
+    let payload = serde_json::to_vec(entry).map_err(|e| unavailable(&e.to_string()))?;
+    gateway
+        .producer
+        .send(topics::AUDIT, &entry.key(), &headers(entry), &payload, None)
+        .await
+        .map_err(|e| unavailable(&e.to_string()))
+}
+
+fn unavailable(why: &str) -> Refused {
+    Refused::Unavailable(format!("topic {}: {why}", topics::AUDIT))
 }
 
 /// Which dead letters were redriven, as read from the topic.
@@ -110,7 +125,8 @@ impl Redriven {
             | Action::SetProfile
             | Action::LookUpHires
             | Action::Erase
-            | Action::ChangeResource => {}
+            | Action::ChangeResource
+            | Action::RunAction => {}
         }
     }
 

@@ -35,7 +35,7 @@ pub async fn take(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refused> {
-    let role = require(&headers, &gateway.secrets, Role::Operations)?;
+    let role = require(&headers, &gateway.secrets, Role::Audit)?;
     let told: Told = json_body(&gateway, body, "a change of a resource").await?;
     // Who it was only the API server knows.
     let change = Change {
@@ -55,7 +55,7 @@ pub async fn take_events(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Refused> {
-    let role = require(&headers, &gateway.secrets, Role::Operations)?;
+    let role = require(&headers, &gateway.secrets, Role::Audit)?;
     let list: EventList = json_body(&gateway, body, "an EventList of audit.k8s.io/v1").await?;
     let entries: Vec<Entry> = list
         .items

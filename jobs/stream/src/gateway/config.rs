@@ -133,6 +133,10 @@ pub struct Secrets {
     pub drivers_token: Option<Secret>,
     /// Opens dead letters and the flow; without it only the administrator does.
     pub operations_token: Option<Secret>,
+    /// Opens what tells of changes in Kubernetes; without it only the administrator does.
+    pub audit_token: Option<Secret>,
+    /// Opens what tells of runs of actions; without it only the administrator does.
+    pub activations_token: Option<Secret>,
     /// Makes pseudonyms of drivers.
     pub pseudonym_key: PseudonymKey,
     /// Seals the payloads of dead letters.
@@ -163,6 +167,8 @@ impl Secrets {
             events_token: optional_token(binding, "events-token")?,
             drivers_token: optional_token(binding, "drivers-token")?,
             operations_token: optional_token(binding, "operations-token")?,
+            audit_token: optional_token(binding, "audit-token")?,
+            activations_token: optional_token(binding, "activations-token")?,
             pseudonym_key: pseudonym_key(key)
                 .map_err(|e| unusable(binding, "pseudonym-key", &e.problem, &e.cure))?,
             seal_key: SealKey::from_text(binding.require("seal-key")?).map_err(|problem| {

@@ -22,7 +22,7 @@ use super::ingest::{Sender, StoreError, trace_of};
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
 use super::{
-    Gateway, admin, canary, changes, dead, drivers, erasure, flow, notify, vehicle_events,
+    Gateway, admin, canary, changes, dead, drivers, erasure, flow, notify, runs, vehicle_events,
 };
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
@@ -109,6 +109,7 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/canary", post(canary::send))
         .route("/v1/changes", post(changes::take))
         .route("/v1/kubernetes-audit", post(changes::take_events))
+        .route("/v1/activations", post(runs::take))
         .fallback(unknown)
         // Bodies are limited where they are read, with an answer that names the limit.
         .layer(DefaultBodyLimit::disable())
@@ -120,7 +121,7 @@ async fn unknown(request: Request) -> Refused {
         "path",
         request.uri().path(),
         "there is no such endpoint",
-        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; PUT /v1/driver-profiles; POST /v1/hire-scores; POST /v1/offers; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary, /v1/changes, /v1/kubernetes-audit",
+        "use POST /v1/vehicles/{id}/telemetry or …/vehicle-events; POST /v1/vehicle-events; PUT, GET or DELETE /v1/vehicles/{id}; GET /v1/vehicles; POST /v1/notifications; PUT /v1/driver-profiles; POST /v1/hire-scores; POST /v1/offers; GET /v1/dead-letters; GET /v1/flow; or POST /v1/canary, /v1/changes, /v1/kubernetes-audit, /v1/activations",
     ))
 }
 

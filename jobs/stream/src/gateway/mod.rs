@@ -36,6 +36,7 @@ pub mod outbox;
 mod partition;
 mod query;
 pub mod quiet;
+mod runs;
 pub mod seal;
 mod shares;
 mod sockets;

@@ -1,6 +1,8 @@
 //! Recorded trips through a platform on real nodes, and what the pure rules make of the same trips.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod lake;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

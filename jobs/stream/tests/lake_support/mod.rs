@@ -1,9 +1,10 @@
 //! A topic, a lake, and what is the same wherever the lake lies.
 #![allow(dead_code)] // each test binary uses its own part
 
+pub mod job;
 pub mod scenarios;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -18,11 +19,13 @@ use millrace_stream::settings::Bindings;
 use millrace_testkit::Kafka;
 use serde_json::Value;
 
-use crate::kafka_support::{Job, create_topics, read_all};
+use crate::kafka_support::{Job, create_topics, read_all, wait_until_read};
 
 const PARTITIONS: i32 = 3;
 /// The events' time, and some hours before and after on the same day.
 const START: &str = "2026-11-01T08:30:00Z";
+/// An hour of which all events come late, and the next one.
+const LATE: [&str; 2] = ["2026-11-01T04", "2026-11-01T05"];
 /// One in so many is no event.
 const UNREADABLE: u64 = 50;
 pub const LIMIT: Duration = Duration::from_secs(90);
@@ -226,21 +229,13 @@ impl Place {
         assert_eq!(report["findings"], serde_json::json!([]));
         assert_eq!(report["rows"].as_u64(), Some(self.sent));
         assert_eq!(report["noLongerInKafka"].as_u64(), Some(0));
-        let (ok, text) = self.lake_command(&["cat"]);
-        assert!(ok);
-        let mut found: BTreeMap<(i64, i64), Value> = BTreeMap::new();
-        for line in text.lines() {
-            let row: Value = serde_json::from_str(line).unwrap();
-            let at = (
-                row["kafka_partition"].as_i64().unwrap(),
-                row["kafka_offset"].as_i64().unwrap(),
-            );
-            assert!(found.insert(at, row).is_none(), "{at:?} is there twice");
-        }
+        let found = self.rows(&[]);
         let records = read_all(&self.bootstrap, "telemetry").await;
         assert_eq!(found.len(), records.len());
+        let mut late = BTreeSet::new();
         for record in records {
-            let row = &found[&(i64::from(record.partition), record.offset)];
+            let at = (i64::from(record.partition), record.offset);
+            let row = &found[&at];
             assert_eq!(row["kafka_key"].as_str(), record.key_text());
             assert_eq!(row["source"], "/test");
             let value = record.payload.unwrap();
@@ -252,12 +247,41 @@ impl Place {
                     assert_eq!(row["speed"].as_f64(), event.speed);
                     assert_eq!(row.get("dtc_list").is_some(), event.dtc_list.is_some());
                     assert_eq!(row.get("raw"), None);
+                    if event.time.to_string().starts_with(LATE[0]) {
+                        late.insert(at);
+                    }
                 }
                 Err(_) => assert_eq!(row["raw"].as_str().unwrap().as_bytes(), value),
             }
         }
+        // An event lies in the hour of its time, however late it came.
+        let [hour, next] = LATE;
+        let of_hour = self.rows(&["--from", hour, "--to", next]);
+        assert_eq!(of_hour.into_keys().collect::<BTreeSet<_>>(), late);
+        assert!(self.sent < 300 || !late.is_empty());
         let stray = self.staging().await;
         assert!(stray.is_empty(), "left over: {stray:?}");
+    }
+
+    /// What `lake cat` shows, by partition and offset.
+    fn rows(&self, arguments: &[&str]) -> BTreeMap<(i64, i64), Value> {
+        let (ok, text) = self.lake_command(&[&["cat"][..], arguments].concat());
+        assert!(ok);
+        let mut rows = BTreeMap::new();
+        for line in text.lines() {
+            let row: Value = serde_json::from_str(line).unwrap();
+            let at = (
+                row["kafka_partition"].as_i64().unwrap(),
+                row["kafka_offset"].as_i64().unwrap(),
+            );
+            assert!(rows.insert(at, row).is_none(), "{at:?} is there twice");
+        }
+        rows
+    }
+
+    /// Waits until the group's offsets, by which the flow of a platform is told, have come to the end of the topic.
+    pub async fn wait_until_told(&self) {
+        wait_until_read(&self.bootstrap, "archive", "telemetry", LIMIT).await;
     }
 
     /// Files in staging.
@@ -316,65 +340,4 @@ impl Place {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-}
-
-pub async fn wait_for_line(log: &Path, text: &str) {
-    let until = Instant::now() + LIMIT;
-    loop {
-        let all = std::fs::read_to_string(log).unwrap_or_default();
-        if all.contains(text) {
-            return;
-        }
-        assert!(Instant::now() < until, "\"{text}\" was not logged:\n{all}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// A job that cannot do its work says so all the time, and not between two tries only.
-pub async fn stays_unready(job: &Job, text: &str, time: Duration) {
-    let until = Instant::now() + time;
-    while Instant::now() < until {
-        let answer = job.get("/readyz");
-        let honest = matches!(&answer, Some((503, why)) if why.contains(text));
-        assert!(honest, "{answer:?}\n{}", job.server.tail());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
-/// Waits until a job says that it is not ready; gives why.
-pub async fn wait_unready(job: &Job, text: &str) -> String {
-    let until = Instant::now() + LIMIT;
-    loop {
-        let answer = job.get("/readyz");
-        if let Some((503, why)) = &answer
-            && why.contains(text)
-        {
-            return why.clone();
-        }
-        assert!(
-            Instant::now() < until,
-            "not unready by \"{text}\": {answer:?}\n{}",
-            job.server.tail()
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-/// One of a job's metrics without labels.
-pub fn metric(job: &Job, name: &str) -> f64 {
-    let (_, text) = job.get("/metrics").unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let value = line.unwrap_or_else(|| panic!("no {name} in {text}"));
-    value.trim().parse().unwrap()
-}
-
-pub fn signal(job: &Job, name: &str) {
-    let pid = job.server.pid().to_string();
-    assert!(
-        Command::new("kill")
-            .args([name, &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
 }

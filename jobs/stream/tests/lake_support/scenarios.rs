@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{LIMIT, Place, signal, stays_unready, wait_for_line, wait_unready};
+use super::job::{signal, stays_unready, wait_for_line, wait_for_oldest, wait_unready};
+use super::{LIMIT, Place};
 
 /// The process is killed with -9 after each step of the protocol.
 pub async fn killed_after_each_step(place: &mut Place) {
@@ -59,9 +60,14 @@ pub async fn away(place: &mut Place, take: impl FnOnce(), give_back: impl FnOnce
     wait_for_line(&place.log("away"), "is read again").await;
     wait_unready(&job, "partition").await;
     stays_unready(&job, "partition", Duration::from_secs(2)).await;
+    let waits = |oldest: &[u64]| oldest.iter().any(|seconds| *seconds > 0);
+    wait_for_oldest(&job, "what waits is not told", waits).await;
     give_back();
     place.wait_until_archived().await;
     job.wait_ready(LIMIT).await;
+    place.wait_until_told().await;
+    let none = |oldest: &[u64]| !oldest.is_empty() && oldest.iter().all(|seconds| *seconds == 0);
+    wait_for_oldest(&job, "nothing waits any more", none).await;
     job.terminate(LIMIT).await;
     place.check().await;
 }

@@ -26,6 +26,8 @@ pub const VEHICLES: &str = "vehicles-token-of-the-tests";
 pub const EVENTS: &str = "events-token-of-the-tests";
 pub const DRIVERS: &str = "drivers-token-of-the-tests";
 pub const OPERATIONS: &str = "operations-token-of-the-tests";
+pub const AUDIT: &str = "audit-token-of-the-tests";
+pub const ACTIVATIONS: &str = "activations-token-of-the-tests";
 pub const SEAL: &str = "seal-key-of-the-tests-0123456789abcdef";
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -101,6 +103,8 @@ impl Gateway {
             ("events-token", EVENTS),
             ("drivers-token", DRIVERS),
             ("operations-token", OPERATIONS),
+            ("audit-token", AUDIT),
+            ("activations-token", ACTIVATIONS),
             ("pseudonym-key", "pseudonym-key-of-the-tests-0123456789"),
             ("seal-key", SEAL),
         ] {

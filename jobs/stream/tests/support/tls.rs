@@ -1,13 +1,14 @@
-//! Certificates, and a tunnel that adds TLS to clients which speak none.
+//! Certificates, a tunnel that adds TLS to clients which speak none, and a front that adds it to servers.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rustls::client::Resumption;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A certificate for `localhost` with its key.
 pub struct Made {
@@ -31,6 +32,36 @@ impl Made {
         std::fs::write(directory.join("tls.crt"), &self.certificate_pem).unwrap();
         std::fs::write(directory.join("tls.key"), &self.key_pem).unwrap();
     }
+}
+
+/// A port of this machine with TLS that leads to a plain one, as an Ingress does; gives it.
+pub async fn front(to: u16, made: &Made) -> u16 {
+    let key = PrivateKeyDer::from_pem_slice(made.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.certificate.clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Who does not trust the certificate goes away here.
+                let Ok(mut near) = acceptor.accept(near).await else {
+                    return;
+                };
+                if let Ok(mut far) = TcpStream::connect(("127.0.0.1", to)).await {
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
+            });
+        }
+    });
+    port
 }
 
 /// A plain port on this machine that leads to a port with TLS.

@@ -164,7 +164,7 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
                 code: code.clone(),
             })
         })?;
-        engine.pool.forget(&name);
+        engine.forget(&name);
         let text = match (code, action.exec.code()) {
             (Some(text), _) => Some(text),
             (None, Some(code)) => Some(engine.actions.code(&code.digest)?),
@@ -179,7 +179,7 @@ async fn delete(api: &Api, name: FullName) -> Result<Reply, ApiError> {
     let engine = Arc::clone(&api.engine);
     blocking(move || {
         let (action, code) = engine.actions.remove(&name)?.ok_or_else(missing)?;
-        engine.pool.forget(&name);
+        engine.forget(&name);
         Ok(Reply::json(200, action.view(code.as_deref())))
     })
     .await

@@ -149,7 +149,7 @@ async fn delete(api: &Api, call: Call<'_>, name: FullName) -> Result<Reply, ApiE
         for action in actions {
             let name = action.full_name();
             engine.actions.remove(&name)?;
-            engine.pool.forget(&name);
+            engine.forget(&name);
         }
         engine.packages.remove(&name)?;
         Ok(Reply::json(200, Value::Object(package.view())))

@@ -20,7 +20,9 @@ use crate::activation::{Activation, Response, Status};
 use crate::auth::Subject;
 use crate::metrics::{Metrics, StatusLabel};
 use crate::name::{FullName, activation_id};
+use crate::pods::Pods;
 use crate::pool::Pool;
+use crate::runs::{self, Runs};
 use crate::settings::Bounds;
 use crate::store::{ActionStore, ActivationStore, Begin, Kept, Links, Packages, StoreError};
 use composition::Steps;
@@ -39,12 +41,16 @@ pub struct Engine {
     pub activations: ActivationStore,
     /// Children.
     pub pool: Arc<Pool>,
+    /// Pods of actions that bring an image, where this server makes any.
+    pub pods: Option<Arc<Pods>>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Bounds.
     pub bounds: Bounds,
     /// The API's address as actions are told it.
     pub api_host: String,
+    /// Who is told what ran.
+    pub runs: Option<Runs>,
     running: AtomicUsize,
     ended: Notify,
 }
@@ -83,10 +89,11 @@ impl Engine {
     /// An engine over its stores.
     pub fn new(
         kept: Kept,
-        pool: Arc<Pool>,
+        (pool, pods): (Arc<Pool>, Option<Arc<Pods>>),
         metrics: Arc<Metrics>,
         bounds: Bounds,
         api_host: String,
+        runs: Option<Runs>,
     ) -> Self {
         let (running, ended) = (AtomicUsize::new(0), Notify::new());
         Self {
@@ -95,9 +102,11 @@ impl Engine {
             links: kept.links,
             activations: kept.activations,
             pool,
+            pods,
             metrics,
             bounds,
             api_host,
+            runs,
             running,
             ended,
         }
@@ -106,6 +115,15 @@ impl Engine {
     /// An action as it runs: with the parameters of its package.
     pub fn action(&self, name: &FullName) -> Option<Arc<Action>> {
         self.packages.action(&self.actions, name)
+    }
+
+    /// Ends what runs an action that changed or went.
+    pub fn forget(&self, name: &FullName) {
+        let now = self.actions.get(name);
+        self.pool.forget(name, now.as_deref());
+        if let Some(pods) = &self.pods {
+            pods.forget(name, now.as_deref());
+        }
     }
 
     /// Accepts an invocation: it is written down, and runs from now on whoever waits for it.
@@ -219,15 +237,14 @@ impl Engine {
     ) -> BoxFuture<'static, Activation> {
         let engine = Arc::clone(self);
         async move {
+            let trace = engine.runs.as_ref().and_then(|_| runs::trace(&payload));
             let composed = !within.simple && Self::is_conductor(&action);
             let record = match &action.exec {
                 _ if composed => engine.run_composition(id, &action, payload, &caller, &within).await,
                 Exec::Code { code, .. } => engine.run_code(id, &action, code, payload, &caller, &within).await,
-                Exec::Image { code: Some(code), .. } => engine.run_code(id, &action, code, payload, &caller, &within).await,
-                Exec::Image { image, code: None, .. } => {
-                    let text = format!("Failed to pull container image '{image}'.");
-                    let run = Run::failed(Response::error(Status::Developer, text));
-                    record(id, &action, &caller, &within, run)
+                Exec::Image { image, code, main } => {
+                    let parts = (image.as_str(), code.as_ref(), main.as_deref());
+                    engine.run_image(id, &action, parts, payload, &caller, &within).await
                 }
                 Exec::Sequence { components } => engine.run_sequence(id, &action, components, payload, &caller, &within).await,
             };
@@ -235,6 +252,9 @@ impl Engine {
             engine.metrics.duration.observe(Duration::from_millis(record.duration.unwrap_or(0).unsigned_abs()).as_secs_f64());
             if let Err(error) = engine.activations.finish(&record) {
                 tracing::error!(activation = record.activation_id, %error, "a record could not be kept");
+            }
+            if let Some(runs) = &engine.runs {
+                runs.note(&record, trace);
             }
             record
         }

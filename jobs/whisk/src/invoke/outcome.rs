@@ -8,6 +8,7 @@ use super::{Caller, Within, now};
 use crate::action::Action;
 use crate::activation::{Activation, Response, Status, note};
 use crate::kinds::SEQUENCE;
+use crate::pods::PodError;
 use crate::pool::{Outcome, PoolError, StartError, Stream, Verdict, line};
 
 /// The last line of the log of an activation that broke.
@@ -19,6 +20,8 @@ pub(super) struct Run {
     pub(super) response: Response,
     pub(super) init: Option<Duration>,
     pub(super) took: Duration,
+    /// When it ended, ms since 1970.
+    pub(super) ended: i64,
     pub(super) timed_out: bool,
     /// The child ended before it had read its input.
     pub(super) unread: bool,
@@ -31,6 +34,7 @@ impl Run {
             response,
             init: None,
             took: Duration::ZERO,
+            ended: now(),
             timed_out: false,
             unread: false,
             logs: Vec::new(),
@@ -93,6 +97,7 @@ pub(super) fn response(outcome: Outcome, timeout: u64, longest: usize) -> Respon
         Outcome::Ended(Verdict::Disk) => {
             broken("The action wrote too much and was aborted.".to_owned())
         }
+        Outcome::Told(text) => broken(text).sized(),
     }
 }
 
@@ -100,10 +105,19 @@ pub(super) fn response(outcome: Outcome, timeout: u64, longest: usize) -> Respon
 pub(super) fn unleased(error: PoolError) -> Run {
     let status = match &error {
         PoolError::Code(_) | PoolError::Start(_) => Status::Developer,
-        PoolError::Store(_) | PoolError::Full(_) | PoolError::Ending => Status::Internal,
+        PoolError::Pod(error) if error.is_of_action() => Status::Developer,
+        PoolError::Pod(_) | PoolError::Store(_) | PoolError::Full(_) | PoolError::Ending => {
+            Status::Internal
+        }
     };
     let mut run = Run::failed(Response::error(status, error.to_string()));
-    run.timed_out = matches!(error, PoolError::Start(StartError::Timeout(_)));
+    run.timed_out = matches!(
+        error,
+        PoolError::Start(StartError::Timeout(_)) | PoolError::Pod(PodError::Timeout(_))
+    );
+    if let PoolError::Pod(PodError::Init { log, .. }) = error {
+        run.logs = log;
+    }
     if status == Status::Developer {
         run.init = Some(Duration::ZERO);
         run.logs.push(line(Stream::Err, BROKEN));
@@ -121,7 +135,7 @@ pub(super) fn record(
     within: &Within,
     run: Run,
 ) -> Activation {
-    let end = now();
+    let end = run.ended;
     let duration = milliseconds(run.took) + run.init.map_or(0, milliseconds);
     let start = end - duration;
     let mut annotations = Vec::new();

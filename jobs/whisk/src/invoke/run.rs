@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::outcome::{BROKEN, Run, merged, record, response, unleased};
@@ -10,10 +12,17 @@ use super::{Caller, Engine, Part, Within, now};
 use crate::action::{Action, Code, Parameter};
 use crate::activation::{Activation, Response, Status};
 use crate::name::FullName;
-use crate::pool::{Lease, Log, Outcome, Stream, line};
+use crate::pods::{ImagePod, init};
+use crate::pool::{Instance, Lease, Log, Outcome, PoolError, Stream, Worker, line};
+use crate::proxy::PROTOCOL_VERSION;
 
-/// The version of the ActionLoop protocol that children are told: what upstream's proxy of 2025 speaks.
-const PROTOCOL_VERSION: &str = "1.17.1";
+/// How an instance of an action is had, as often as one is needed.
+type Leased<'a, W> = BoxFuture<'a, Result<Lease<W>, PoolError>>;
+
+/// When an activation that begins now has to be through, ms since 1970.
+fn deadline(action: &Action) -> i64 {
+    now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX)
+}
 
 impl Engine {
     pub(super) async fn run_code(
@@ -21,50 +30,111 @@ impl Engine {
         id: String,
         action: &Action,
         code: &Code,
-        mut payload: Value,
+        payload: Value,
         caller: &Caller,
         within: &Within,
     ) -> Activation {
-        let deadline = || now() + i64::try_from(action.limits.timeout).unwrap_or(i64::MAX);
-        let mut line = None;
-        let run = loop {
-            let leased = self
-                .pool
-                .lease(action, code, &self.actions, || {
-                    self.environment(&id, action, caller, deadline())
-                })
-                .await;
-            let lease = match leased {
-                Ok(lease) => lease,
-                Err(error) => break unleased(error),
-            };
-            let line = line.get_or_insert_with(|| {
-                self.input_line(&id, action, payload.take(), caller, deadline())
-            });
-            let warm = lease.started.is_none();
-            let run = self.run_leased(lease, action, line).await;
-            // A warm child that was about to end has read none of it: the next one gets it.
-            if !(warm && run.unread) {
-                break run;
+        let lease = || -> Leased<'_, Worker> {
+            let environment = || self.environment(&id, action, caller, &self.api_host);
+            let lease = self.pool.lease(action, code, &self.actions, environment);
+            lease.boxed()
+        };
+        let run = self.run_leased(&id, action, payload, caller, lease).await;
+        record(id, action, caller, within, run)
+    }
+
+    /// An action that brings an image: in a pod, where this server makes pods.
+    pub(super) async fn run_image(
+        &self,
+        id: String,
+        action: &Action,
+        (image, code, main): (&str, Option<&Code>, Option<&str>),
+        payload: Value,
+        caller: &Caller,
+        within: &Within,
+    ) -> Activation {
+        let run = match (&self.pods, code) {
+            (Some(pods), code) => {
+                let lease = || -> Leased<'_, ImagePod> {
+                    let init = || -> Result<Value, PoolError> {
+                        let text = code
+                            .map(|code| self.actions.code(&code.digest))
+                            .transpose()?;
+                        let code = text.as_deref().zip(code.map(|code| code.binary));
+                        let env = self.environment(&id, action, caller, pods.api_host());
+                        Ok(init(action, main, code, env))
+                    };
+                    pods.lease(action, image, init).boxed()
+                };
+                self.run_leased(&id, action, payload, caller, lease).await
+            }
+            (None, Some(code)) => {
+                return self
+                    .run_code(id, action, code, payload, caller, within)
+                    .await;
+            }
+            (None, None) => {
+                let text = format!("Failed to pull container image '{image}'.");
+                Run::failed(Response::error(Status::Developer, text))
             }
         };
         record(id, action, caller, within, run)
     }
 
-    async fn run_leased(&self, mut lease: Lease, action: &Action, line: &[u8]) -> Run {
+    async fn run_leased<'a, W: Instance>(
+        &self,
+        id: &str,
+        action: &Action,
+        mut payload: Value,
+        caller: &Caller,
+        lease: impl Fn() -> Leased<'a, W> + Send,
+    ) -> Run {
+        let mut line = None;
+        loop {
+            let leased = match lease().await {
+                Ok(leased) => leased,
+                Err(error) => return unleased(error),
+            };
+            let line =
+                line.get_or_insert_with(|| self.input_line(id, action, payload.take(), caller));
+            let warm = leased.started.is_none();
+            let run = self.run_once(leased, action, line).await;
+            // A warm instance that was about to end has read none of it: the next one gets it.
+            if !(warm && run.unread) {
+                return run;
+            }
+        }
+    }
+
+    async fn run_once<W: Instance>(
+        &self,
+        mut lease: Lease<W>,
+        action: &Action,
+        line: &[u8],
+    ) -> Run {
         let init = lease.started;
         let timeout = Duration::from_millis(action.limits.timeout);
-        let limit = usize::try_from(action.limits.logs).unwrap_or(0) * 1024 * 1024;
-        let (start, mut log) = (Instant::now(), Log::new(limit));
+        let mut log = Log::new(action.limits.log_bytes());
+        let (mut took, mut ended) = (Duration::ZERO, now());
         let outcome = match lease.worker() {
             Some(worker) => {
-                worker
-                    .run(line, timeout, self.bounds.payload_bytes, &mut log)
-                    .await
+                if init.is_some() || worker.ready().await {
+                    let start = Instant::now();
+                    let outcome = worker
+                        .run(line, timeout, self.bounds.payload_bytes, &mut log)
+                        .await;
+                    // What is waited for from here on is no part of the activation.
+                    (took, ended) = (start.elapsed(), now());
+                    match outcome {
+                        Ok(outcome) => Ok(worker.finish(outcome, &mut log).await),
+                        Err(error) => Err(error),
+                    }
+                } else {
+                    Ok(Outcome::NotStarted)
+                }
             }
             None => Err(std::io::Error::other("the child is gone")),
         };
-        let took = start.elapsed();
         let timed_out = matches!(outcome, Ok(Outcome::TimedOut));
         let unread = matches!(outcome, Ok(Outcome::NotStarted));
         let response = match outcome {
@@ -76,10 +146,7 @@ impl Engine {
         };
         match response.status {
             Status::Success | Status::Application => lease.keep(),
-            Status::Developer | Status::Internal => {
-                self.pool.count_end("fault");
-                drop(lease);
-            }
+            Status::Developer | Status::Internal => lease.fail(),
         }
         let mut logs = log.finish();
         if response.status == Status::Developer {
@@ -89,6 +156,7 @@ impl Engine {
             response,
             init,
             took,
+            ended,
             timed_out,
             unread,
             logs,
@@ -154,14 +222,14 @@ impl Engine {
         id: &str,
         action: &Action,
         caller: &Caller,
-        deadline: i64,
+        api_host: &str,
     ) -> Vec<(String, String)> {
         let told = [
-            ("__OW_API_HOST", self.api_host.clone()),
+            ("__OW_API_HOST", api_host.to_owned()),
             ("__OW_ACTION_NAME", format!("/{}", action.full_name())),
             ("__OW_ACTION_VERSION", action.version.to_string()),
             ("__OW_ACTIVATION_ID", id.to_owned()),
-            ("__OW_DEADLINE", deadline.to_string()),
+            ("__OW_DEADLINE", deadline(action).to_string()),
             ("__OW_NAMESPACE", action.namespace.clone()),
             ("__OW_PROXY_VERSION", PROTOCOL_VERSION.to_owned()),
             ("__OW_TRANSACTION_ID", caller.transaction.clone()),
@@ -194,7 +262,6 @@ impl Engine {
         action: &Action,
         payload: Value,
         caller: &Caller,
-        deadline: i64,
     ) -> Vec<u8> {
         let mut envelope = json!({
             "value": merged(action, payload),
@@ -203,7 +270,7 @@ impl Engine {
             "action_version": action.version.to_string(),
             "activation_id": id,
             "transaction_id": caller.transaction,
-            "deadline": deadline.to_string(),
+            "deadline": deadline(action).to_string(),
         });
         if action.is_truthy("provide-api-key") {
             envelope["api_key"] = json!(caller.subject.credentials());

@@ -7,12 +7,18 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::MultiGzDecoder;
+
+use super::tar;
 
 /// The program in every action.
 pub const PROGRAM: &str = "exec";
 
 /// An archive may unpack to so much: a small one can hold a lot of nothing.
 const LARGEST_UNPACKED: u64 = 256 * 1024 * 1024;
+
+/// So many files may be in it.
+const MOST_FILES: usize = 65_536;
 
 /// The code cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -31,11 +37,14 @@ pub enum CodeError {
     /// An archive with too much in it.
     #[error("cannot unpack the action: it holds more than {LARGEST_UNPACKED} bytes; send less")]
     TooLarge,
-    /// A kind of archive that is not unpacked here.
+    /// An archive with too many files in it.
+    #[error("cannot unpack the action: it holds more than {MOST_FILES} files; send fewer")]
+    TooMany,
+    /// A gzip file that is no archive of tar.
     #[error(
-        "cannot unpack the action: it is a gzip file; send a zip archive or the program itself"
+        "cannot unpack the action: {0}; send a tar archive packed by gzip, or a zip archive, with a program named exec at its top"
     )]
-    Gzip,
+    Tar(#[source] io::Error),
     /// An archive without a program.
     #[error("cannot start action: the archive has no program named exec at its top; name it so")]
     NoProgram,
@@ -60,8 +69,8 @@ pub fn unpack(text: &str, binary: bool, directory: &Path) -> Result<(), CodeErro
     let temporary = directory.with_extension(format!("new-{}", crate::name::activation_id()));
     fs::create_dir_all(&temporary)?;
     let unpacked = match bytes.as_slice() {
-        [b'P', b'K', 3, 4, ..] => unzip(&bytes, &temporary),
-        [0x1f, 0x8b, ..] => Err(CodeError::Gzip),
+        [b'P', b'K', 3, 4, ..] => unzip(&bytes, Target::new(&temporary)),
+        [0x1f, 0x8b, ..] => untar(&bytes, Target::new(&temporary)),
         _ => write(&temporary.join(PROGRAM), &bytes, 0o755).map_err(CodeError::from),
     };
     let placed = unpacked.and_then(|()| Ok(fs::rename(&temporary, directory)?));
@@ -76,9 +85,8 @@ pub fn unpack(text: &str, binary: bool, directory: &Path) -> Result<(), CodeErro
     }
 }
 
-fn unzip(bytes: &[u8], directory: &Path) -> Result<(), CodeError> {
+fn unzip(bytes: &[u8], mut target: Target<'_>) -> Result<(), CodeError> {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes))?;
-    let mut room = LARGEST_UNPACKED;
     for index in 0..archive.len() {
         let entry = archive.by_index(index)?;
         // Names that lead out of the directory, and links, are left out.
@@ -88,23 +96,71 @@ fn unzip(bytes: &[u8], directory: &Path) -> Result<(), CodeError> {
         if entry.is_dir() || entry.is_symlink() {
             continue;
         }
-        let path = directory.join(&name);
+        let executable = entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
+        target.file(&name, executable, entry)?;
+    }
+    target.finish()
+}
+
+fn untar(bytes: &[u8], mut target: Target<'_>) -> Result<(), CodeError> {
+    // What is left out takes time to unpack too. Headers of as many files as may be are a part of that.
+    let archive = MultiGzDecoder::new(bytes).take(2 * LARGEST_UNPACKED);
+    tar::files(archive, |name, executable, content| {
+        target.file(name, executable, content)
+    })?;
+    target.finish()
+}
+
+/// Where an archive goes, within its bounds.
+struct Target<'a> {
+    directory: &'a Path,
+    /// Bytes that may still come.
+    room: u64,
+    /// Files that may still come.
+    files: usize,
+}
+
+impl<'a> Target<'a> {
+    fn new(directory: &'a Path) -> Self {
+        Self {
+            directory,
+            room: LARGEST_UNPACKED,
+            files: MOST_FILES,
+        }
+    }
+
+    /// Writes one file, whose name stays inside.
+    fn file(
+        &mut self,
+        name: &Path,
+        executable: bool,
+        content: impl io::Read,
+    ) -> Result<(), CodeError> {
+        self.files = self.files.checked_sub(1).ok_or(CodeError::TooMany)?;
+        let path = self.directory.join(name);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let executable =
-            name == Path::new(PROGRAM) || entry.unix_mode().is_some_and(|mode| mode & 0o111 != 0);
-        let mut content = Vec::new();
-        entry.take(room + 1).read_to_end(&mut content)?;
-        room = room
-            .checked_sub(content.len() as u64)
+        let mut bytes = Vec::new();
+        content.take(self.room + 1).read_to_end(&mut bytes)?;
+        self.room = self
+            .room
+            .checked_sub(bytes.len() as u64)
             .ok_or(CodeError::TooLarge)?;
-        write(&path, &content, if executable { 0o755 } else { 0o644 })?;
+        let executable = executable || name == Path::new(PROGRAM);
+        Ok(write(
+            &path,
+            &bytes,
+            if executable { 0o755 } else { 0o644 },
+        )?)
     }
-    if directory.join(PROGRAM).is_file() {
-        Ok(())
-    } else {
-        Err(CodeError::NoProgram)
+
+    fn finish(self) -> Result<(), CodeError> {
+        if self.directory.join(PROGRAM).is_file() {
+            Ok(())
+        } else {
+            Err(CodeError::NoProgram)
+        }
     }
 }
 
@@ -175,7 +231,15 @@ mod tests {
         ));
         assert!(matches!(
             unpack(&STANDARD.encode([0x1f, 0x8b, 8]), true, &place),
-            Err(CodeError::Gzip)
+            Err(CodeError::Tar(_))
+        ));
+        assert!(matches!(
+            unpack(&STANDARD.encode(gzip(b"a program")), true, &place),
+            Err(CodeError::Tar(_))
+        ));
+        assert!(matches!(
+            unpack(&STANDARD.encode(tarred(&["other"])), true, &place),
+            Err(CodeError::NoProgram)
         ));
         assert!(matches!(
             unpack(&STANDARD.encode(b"PK\x03\x04junk"), true, &place),
@@ -184,5 +248,58 @@ mod tests {
         let leading_out = archive(&[("../out", "x"), ("exec", "p")]);
         unpack(&leading_out, true, &place).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
+    /// An archive of files that hold their names.
+    fn tarred(names: &[&str]) -> Vec<u8> {
+        let entry = |name: &&str| tar::tests::entry(name, b'0', name.as_bytes());
+        let mut archive: Vec<u8> = names.iter().flat_map(entry).collect();
+        archive.extend_from_slice(&[0; 1024]);
+        gzip(&archive)
+    }
+
+    #[test]
+    fn unpacks_tar_archives_and_nothing_outside() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = directory.path().join("x");
+        let code = tarred(&["./exec", "data/x", "../out", "/data/y"]);
+        unpack(&STANDARD.encode(code), true, &place).unwrap();
+        assert_eq!(fs::read_to_string(place.join("exec")).unwrap(), "./exec");
+        assert_eq!(fs::read_to_string(place.join("data/x")).unwrap(), "data/x");
+        let mode = |name| fs::metadata(place.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("exec"), mode("data/x")), (0o755, 0o644));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(place.join("data")).unwrap().count(), 1);
+    }
+
+    type Unpacks<'a> = &'a dyn Fn(Target<'_>) -> Result<(), CodeError>;
+
+    #[test]
+    fn archives_of_both_kinds_are_bounded() {
+        let zipped = STANDARD.decode(archive(&[("exec", "exec"), ("more", "more")]));
+        let zipped = zipped.unwrap();
+        let tarred = tarred(&["exec", "more"]);
+        let attempt = |room, files, unpacks: Unpacks<'_>| {
+            let directory = tempfile::tempdir().unwrap();
+            unpacks(Target {
+                directory: directory.path(),
+                room,
+                files,
+            })
+        };
+        let zip = |target: Target<'_>| unzip(&zipped, target);
+        let tar = |target: Target<'_>| untar(&tarred, target);
+        let both: [Unpacks<'_>; 2] = [&zip, &tar];
+        for unpacks in both {
+            attempt(8, 2, unpacks).unwrap();
+            assert!(matches!(attempt(7, 2, unpacks), Err(CodeError::TooLarge)));
+            assert!(matches!(attempt(8, 1, unpacks), Err(CodeError::TooMany)));
+        }
     }
 }

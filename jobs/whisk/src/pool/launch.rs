@@ -1,10 +1,11 @@
-//! The other side of a child's start: this program, started again as `child`, binds itself and then
-//! becomes the action. So no code runs between fork and exec, and none of it needs to be unsafe.
+//! The other side of a child's start: this program, started again as `child`, waits on its standard input to be told what it
+//! becomes, binds itself, and then becomes the action. So no code runs between fork and exec, and none of it needs to be unsafe.
+//! Until it is bound, nothing of the action has a say in it: neither in its arguments nor in its environment.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -14,10 +15,12 @@ use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus, Scope, path_beneath_rules,
 };
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd, read, retry_on_intr};
 use rustix::process::{
     Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit, setsid,
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::settings::Isolation;
 
@@ -69,24 +72,29 @@ const FILES: [&str; 12] = [
 /// The newest rules that this program knows; older kernels get as many of them as they have.
 const RULES: ABI = ABI::V6;
 
-/// What the server tells the launcher.
+/// What a launcher knows when it starts.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct Launch {
     /// The child's own directory, with `tmp` and the pipe for answers in it
     #[arg(long)]
     pub directory: PathBuf,
-    /// The unpacked action
-    #[arg(long)]
-    pub code: PathBuf,
     /// How to keep it from everything else
     #[arg(long)]
     pub isolation: Isolation,
-    /// Bound of its address space, bytes
-    #[arg(long)]
-    pub address_space: u64,
     /// The server's process
     #[arg(long)]
     pub server: i32,
+}
+
+/// What it is told, once, as the first line of its standard input: what it becomes.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The directory of the unpacked action; a path need not be text.
+    pub code: OsString,
+    /// Bound of its address space, bytes.
+    pub address_space: u64,
+    /// Its whole environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Whether this kernel can isolate at all.
@@ -164,7 +172,7 @@ pub fn unconfined() -> Vec<Unconfined> {
         .collect()
 }
 
-/// Binds this process and becomes the action; returns only when that fails.
+/// Waits for the order, binds this process and becomes the action; returns only when that fails or no order comes.
 pub fn launch(launch: &Launch) -> ExitCode {
     // Before it waits for anything: without the server nobody would ever open the pipe's other end.
     if let Err(fault) = tie_to_server(launch.server) {
@@ -182,7 +190,12 @@ pub fn launch(launch: &Launch) -> ExitCode {
             return ExitCode::from(FAULT_STATUS);
         }
     };
-    let fault = bind(launch, &mut answers);
+    let fault = match prepare(launch, &answers).and_then(|()| order()) {
+        Ok(Some(order)) => bind(launch, &order, &mut answers),
+        // It is not needed any more.
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(fault) => Fault::Ours(fault),
+    };
     // What goes wrong before the word is the server's to tell; after it the action's log says it, and the server
     // sees that the program ended without reading anything.
     let _ = match fault {
@@ -210,14 +223,15 @@ enum Fault {
     Program(String),
 }
 
-/// Does all of it; what it returns went wrong.
-fn bind(launch: &Launch, answers: &mut File) -> Fault {
-    match prepare(launch, answers) {
+/// Binds this process and becomes the action; what it returns went wrong.
+fn bind(launch: &Launch, order: &Order, answers: &mut File) -> Fault {
+    match confine(launch, order) {
         Err(fault) => Fault::Ours(fault),
-        Ok(()) => become_action(&launch.code, answers),
+        Ok(()) => become_action(order, answers),
     }
 }
 
+/// What can be done before it is known for which action.
 fn prepare(launch: &Launch, answers: &File) -> Result<(), String> {
     if answers.as_raw_fd() != 3 {
         return Err(format!(
@@ -232,11 +246,30 @@ fn prepare(launch: &Launch, answers: &File) -> Result<(), String> {
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, 1024)?;
     limit(Resource::Fsize, 64 * 1024 * 1024)?;
-    limit(Resource::As, launch.address_space)?;
-    std::env::set_current_dir(&launch.directory)
-        .map_err(|error| format!("own directory: {error}"))?;
+    std::env::set_current_dir(&launch.directory).map_err(|error| format!("own directory: {error}"))
+}
+
+/// Waits for the line on standard input; none when that is closed instead. Reads past the buffer of the library, for what
+/// follows belongs to the action.
+fn order() -> Result<Option<Order>, String> {
+    let input = std::io::stdin();
+    let (mut line, mut buffer) = (Vec::new(), [0_u8; 4096]);
+    while line.last() != Some(&b'\n') {
+        match retry_on_intr(|| read(input.as_fd(), &mut buffer)) {
+            Ok(0) => return Ok(None),
+            Ok(count) => line.extend_from_slice(&buffer[..count]),
+            Err(error) => return Err(format!("no order: {error}")),
+        }
+    }
+    serde_json::from_slice(&line)
+        .map(Some)
+        .map_err(|error| format!("an order that is none: {error}"))
+}
+
+fn confine(launch: &Launch, order: &Order) -> Result<(), String> {
+    limit(Resource::As, order.address_space)?;
     match launch.isolation {
-        Isolation::Landlock => isolate(launch),
+        Isolation::Landlock => isolate(launch, Path::new(&order.code)),
         Isolation::None => Ok(()),
     }
 }
@@ -255,9 +288,9 @@ fn limit(resource: Resource, bound: u64) -> Result<(), String> {
     .map_err(|error| format!("bound of {resource:?}: {error}"))
 }
 
-fn isolate(launch: &Launch) -> Result<(), String> {
+fn isolate(launch: &Launch, code: &Path) -> Result<(), String> {
     let scratch = launch.directory.join(SCRATCH);
-    let own = [launch.directory.as_path(), launch.code.as_path()];
+    let own = [launch.directory.as_path(), code];
     let run = AccessFs::from_read(RULES);
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::from_all(RULES) & !AccessFs::Execute;
@@ -291,8 +324,8 @@ fn existing<'a>(paths: &'a [&'a str]) -> impl Iterator<Item = &'a Path> {
     paths.iter().map(Path::new).filter(|path| path.exists())
 }
 
-fn become_action(code: &Path, answers: &mut File) -> Fault {
-    let program = code.join("exec");
+fn become_action(order: &Order, answers: &mut File) -> Fault {
+    let program = Path::new(&order.code).join("exec");
     let fault = executable(&program).err();
     if writeln!(answers, "{READY}").is_err() {
         return Fault::Ours("the server does not listen".to_owned());
@@ -304,6 +337,9 @@ fn become_action(code: &Path, answers: &mut File) -> Fault {
     loop {
         let mut command = Command::new(&program);
         command.arg0(OsStr::new("exec"));
+        command
+            .env_clear()
+            .envs(order.environment.iter().map(|(name, value)| (name, value)));
         let error = command.exec();
         // A neighbour that is just being started may still hold the file open for writing, for microseconds.
         let busy = error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
@@ -334,6 +370,18 @@ fn executable(program: &Path) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_order_is_one_line_whatever_is_in_it() {
+        let order = Order {
+            code: OsString::from("/run/a b"),
+            address_space: 1 << 40,
+            environment: vec![("A".to_owned(), "two\nlines \u{0}\"".to_owned())],
+        };
+        let line = serde_json::to_string(&order).unwrap();
+        assert!(!line.contains('\n'), "{line}");
+        assert_eq!(serde_json::from_str::<Order>(&line).unwrap(), order);
+    }
 
     #[test]
     fn only_scripts_and_elf_files_are_programs() {

@@ -1,68 +1,67 @@
-//! A child in use.
+//! An instance in use.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::{Idle, Key, Pool, Worker};
+use super::shelf::Key;
+use super::{Instance, Shelf};
 
-/// A child in use. It goes back to the pool by [`Lease::keep`]; dropped, it is ended.
+/// An instance in use. It goes back to the shelf by [`Lease::keep`]; dropped, it is ended.
 #[derive(Debug)]
-pub struct Lease {
-    pool: Arc<Pool>,
-    /// What was promised to the child, MiB, until the child is back in the pool.
+pub struct Lease<W: Instance> {
+    shelf: Arc<Shelf<W>>,
+    /// What was promised to the instance, MiB, until it is back on the shelf.
     promise: Option<(Key, u64)>,
-    worker: Option<Worker>,
+    worker: Option<W>,
     /// How long its start took, when it was started for this activation.
     pub started: Option<Duration>,
 }
 
-impl Lease {
-    /// A lease of the pool, which promised the memory; its child may still be to come.
-    pub(super) fn new(pool: &Arc<Pool>, key: Key, memory: u64, worker: Option<Worker>) -> Self {
+impl<W: Instance> Lease<W> {
+    /// A lease of the shelf, which promised the memory; its instance may still be to come.
+    pub(super) fn new(shelf: &Arc<Shelf<W>>, key: Key, memory: u64, worker: Option<W>) -> Self {
         Self {
-            pool: Arc::clone(pool),
+            shelf: Arc::clone(shelf),
             promise: Some((key, memory)),
             worker,
             started: None,
         }
     }
 
-    /// The child was started, and that took so long.
-    pub(super) fn begin(&mut self, worker: Worker, took: Duration) {
+    /// The instance was started, and that took so long.
+    pub(super) fn begin(&mut self, worker: W, took: Duration) {
         self.worker = Some(worker);
         self.started = Some(took);
     }
 
-    /// The child.
-    pub fn worker(&mut self) -> Option<&mut Worker> {
+    /// The instance.
+    pub fn worker(&mut self) -> Option<&mut W> {
         self.worker.as_mut()
     }
 
-    /// Gives the child back for the next activation.
+    /// Gives the instance back for the next activation.
     pub fn keep(mut self) {
-        let mut inner = self.pool.lock();
-        if inner.ending {
-            return;
+        if let (Some(worker), Some((key, memory))) = (self.worker.take(), &self.promise) {
+            self.worker = self.shelf.put_back(key, worker, *memory);
+            if self.worker.is_none() {
+                self.promise = None;
+            }
         }
-        if let (Some(worker), Some((key, memory))) = (self.worker.take(), self.promise.take()) {
-            inner.idle.entry(key).or_default().push(Idle {
-                worker,
-                memory,
-                since: Instant::now(),
-            });
-        }
+    }
+
+    /// Ends the instance, which broke.
+    pub fn fail(self) {
+        self.shelf.count_end("fault");
     }
 }
 
-impl Drop for Lease {
+impl<W: Instance> Drop for Lease<W> {
     fn drop(&mut self) {
-        // The child first, so that the memory is free when it is promised again.
+        // The instance first, so that the memory is free when it is promised again.
         drop(self.worker.take());
         if let Some((key, memory)) = self.promise.take() {
-            let mut inner = self.pool.lock();
-            inner.release(&key, memory);
-            self.pool.gauge(&inner);
+            self.shelf.take_back(&key, memory);
         }
-        self.pool.freed.notify_waiters();
+        self.shelf.tell();
     }
 }

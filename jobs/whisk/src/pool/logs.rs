@@ -97,6 +97,15 @@ pub fn line(stream: Stream, text: &str) -> String {
     format!("{:.9} {}: {text}", Timestamp::now(), stream.name())
 }
 
+/// Stream and text of a line as records hold it.
+pub fn parts(line: &str) -> (Stream, &str) {
+    let stream = match line.get(HEAD - "stdout: ".len()..HEAD) {
+        Some("stderr: ") => Stream::Err,
+        _ => Stream::Out,
+    };
+    (stream, line.get(HEAD..).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,5 +141,7 @@ mod tests {
         log.push(Stream::Out, &vec![b'x'; 1 << 20]);
         assert_eq!(log.partial[0].capacity(), 0);
         assert_eq!(line(Stream::Out, "").len(), HEAD);
+        assert_eq!(parts(&line(Stream::Err, "a: b")), (Stream::Err, "a: b"));
+        assert_eq!(parts(&line(Stream::Out, "")), (Stream::Out, ""));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
@@ -29,7 +29,7 @@ pub struct Watched {
     /// Its process, which leads a session of the same number.
     pub pid: Pid,
     /// Bound of resident memory, bytes.
-    pub memory: u64,
+    memory: AtomicU64,
     /// The directory that it may write in.
     pub scratch: PathBuf,
     verdict: AtomicU8,
@@ -73,8 +73,8 @@ pub struct Watch {
     started: Mutex<HashSet<i32>>,
     processes: usize,
     reap: bool,
-    /// Whether the last round found nothing to look after.
-    quiet: AtomicBool,
+    /// So many rounds still look around although there is no child: what escaped one comes here a little after its end.
+    left: AtomicU32,
     rounds: AtomicU32,
 }
 
@@ -83,6 +83,9 @@ const DISK: u64 = 256 * 1024 * 1024;
 
 /// Disks are looked at in every so many rounds: a look reads whole directories.
 const DISK_ROUNDS: u32 = 5;
+
+/// See [`Watch::look`].
+const ROUNDS_AFTER: u32 = 10;
 
 impl Watch {
     /// Allows so many processes for each child. With `reap`, processes that left their session and
@@ -94,18 +97,17 @@ impl Watch {
             started,
             processes,
             reap,
-            quiet: AtomicBool::new(true),
+            left: AtomicU32::new(0),
             rounds: AtomicU32::new(0),
         }
     }
 
-    /// Starts a child and takes it under watch for as long as the value lives.
+    /// Starts a process of this program's own, which is none of the strangers that are ended. [`Watch::bound`] takes it under watch.
     ///
     /// # Errors
     /// Whatever `start` says.
     pub fn start<T>(
         &self,
-        memory: u64,
         scratch: PathBuf,
         start: impl FnOnce() -> io::Result<(Pid, T)>,
     ) -> io::Result<(Arc<Watched>, T)> {
@@ -115,25 +117,31 @@ impl Watch {
         drop(started);
         let watched = Arc::new(Watched {
             pid,
-            memory,
+            memory: AtomicU64::new(u64::MAX),
             scratch,
             verdict: AtomicU8::new(0),
         });
-        self.children
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::downgrade(&watched));
-        self.quiet.store(false, Ordering::Release);
         Ok((watched, child))
     }
 
-    /// One round. Reads `/proc`; does nothing while there are no children.
+    /// Takes a child under watch for as long as the value lives, with this bound of resident memory, bytes.
+    pub fn bound(&self, child: &Arc<Watched>, memory: u64) {
+        child.memory.store(memory, Ordering::Release);
+        self.children
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(child));
+        self.left.store(ROUNDS_AFTER, Ordering::Release);
+    }
+
+    /// One round. Reads `/proc`; does nothing while there are no children, a few rounds after the last one.
     pub fn look(&self) {
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         children.retain(|child| child.strong_count() > 0);
         let watched: Vec<Arc<Watched>> = children.iter().filter_map(Weak::upgrade).collect();
         drop(children);
-        if watched.is_empty() && self.quiet.load(Ordering::Acquire) {
+        let left = self.left.load(Ordering::Acquire);
+        if watched.is_empty() && left == 0 {
             return;
         }
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,17 +152,20 @@ impl Watch {
             .filter(|process| process.parent == own)
             .collect();
         started.retain(|pid| direct.iter().any(|process| process.pid == *pid));
-        self.quiet.store(
-            watched.is_empty() && (direct.is_empty() || !self.reap),
-            Ordering::Release,
-        );
-        if self.reap {
-            for stranger in direct
-                .iter()
-                .filter(|process| !started.contains(&process.pid))
-            {
-                end_stranger(stranger);
-            }
+        let strangers: Vec<&Process> = direct
+            .into_iter()
+            .filter(|process| self.reap && !started.contains(&process.pid))
+            .collect();
+        // Launchers that wait are no reason to look around. A child that begins meanwhile is one, whatever is stored here.
+        let calm = watched.is_empty() && strangers.is_empty();
+        let next = if calm {
+            left.saturating_sub(1)
+        } else {
+            ROUNDS_AFTER
+        };
+        self.left.store(next, Ordering::Release);
+        for stranger in strangers {
+            end_stranger(stranger);
         }
         drop(started);
         let round = self.rounds.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +175,7 @@ impl Watch {
             let resident: u64 = members.iter().map(|process| memory_of(process.pid)).sum();
             let verdict = if members.len() > self.processes {
                 Verdict::Processes
-            } else if resident > child.memory {
+            } else if resident > child.memory.load(Ordering::Acquire) {
                 Verdict::Memory
             } else if disks && usage(&child.scratch, DISK) > DISK {
                 Verdict::Disk

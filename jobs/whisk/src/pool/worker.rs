@@ -3,41 +3,24 @@
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Pid;
-use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
-use tokio::process::{Child, Command};
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::process::Child;
 use tokio::time::{Instant, sleep_until};
 
 use crate::pool::answer::Answer;
-use crate::pool::code::PROGRAM;
-use crate::pool::launch::{ANSWERS, FAULT, READY, SCRATCH};
 use crate::pool::logs::{Log, Stream};
+use crate::pool::shelf::Instance;
+use crate::pool::start::{Launcher, Start, StartError};
 use crate::pool::watch::{Verdict, Watch, Watched, kill_session};
 use crate::settings::PoolSettings;
 
 /// So often a pipe is read without waiting, at most: a child that never stops writing holds nobody up.
 const MOST_READS: usize = 1024;
-
-/// What a child needs to start.
-#[derive(Debug)]
-pub struct Start<'a> {
-    /// The unpacked code.
-    pub code: &'a Path,
-    /// A directory that does not exist yet.
-    pub directory: PathBuf,
-    /// Its whole environment.
-    pub environment: Vec<(String, String)>,
-    /// Bound of resident memory, bytes.
-    pub memory: u64,
-    /// How long the start may take.
-    pub timeout: Duration,
-}
 
 /// How an activation went.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,148 +41,45 @@ pub enum Outcome {
     TimedOut,
     /// The watch ended the child.
     Ended(Verdict),
+    /// The runtime of its image says in these words what broke.
+    Told(String),
 }
 
 /// A running child. Dropping it ends it and all that it started.
 #[derive(Debug)]
 pub struct Worker {
-    child: Child,
-    pid: Pid,
-    input: Sender,
-    answers: Receiver,
-    streams: [Option<Receiver>; 2],
-    watched: Arc<Watched>,
-    directory: PathBuf,
-    used: bool,
-}
-
-/// The child could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The system.
-    #[error("cannot start action: {0}")]
-    Io(#[from] io::Error),
-    /// The launcher.
-    #[error("cannot start action: {0}")]
-    Fault(String),
-    /// It took too long.
-    #[error("The action exceeded its time limits of {} milliseconds during initialization.", .0.as_millis())]
-    Timeout(Duration),
+    pub(super) child: Child,
+    pub(super) pid: Pid,
+    pub(super) input: Sender,
+    pub(super) answers: Receiver,
+    pub(super) streams: [Option<Receiver>; 2],
+    pub(super) watched: Arc<Watched>,
+    pub(super) directory: PathBuf,
+    pub(super) used: bool,
 }
 
 impl Worker {
-    /// Starts a child; returns when the action is about to run.
+    /// Starts a child in a directory that does not exist yet; returns when the action is about to run.
     ///
     /// # Errors
     /// [`StartError`].
     pub async fn start(
-        start: Start<'_>,
+        directory: PathBuf,
+        start: &Start<'_>,
         settings: &PoolSettings,
         watch: &Watch,
     ) -> Result<Self, StartError> {
-        let scratch = start.directory.join(SCRATCH);
-        fs::create_dir_all(&scratch)?;
-        link_code(start.code, &start.directory)?;
-        let pipe = scratch.join(ANSWERS);
-        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).map_err(io::Error::from)?;
-        // Open for writing too, so that it never seems to be at its end: the child's end is told by its exit.
-        let answers = OpenOptions::new().read_write(true).open_receiver(&pipe)?;
-        let mut command = Command::new(&settings.launcher);
-        command
-            .arg("child")
-            .arg("--directory")
-            .arg(&start.directory)
-            .arg("--code")
-            .arg(start.code)
-            .args(["--isolation", isolation_name(settings)])
-            .args(["--address-space", &address_space(start.memory).to_string()])
-            .args(["--server", &std::process::id().to_string()])
-            .env_clear()
-            .envs(start.environment)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        let (watched, mut child) = watch.start(start.memory, scratch.clone(), || {
-            let child = command.spawn()?;
-            let pid = child
-                .id()
-                .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-            Ok((
-                pid.ok_or_else(|| io::Error::other("it ended at once"))?,
-                child,
-            ))
-        })?;
-        let missing = || io::Error::other("a pipe is missing");
-        let input =
-            Sender::from_owned_fd(child.stdin.take().ok_or_else(missing)?.into_owned_fd()?)?;
-        let out =
-            Receiver::from_owned_fd(child.stdout.take().ok_or_else(missing)?.into_owned_fd()?)?;
-        let err =
-            Receiver::from_owned_fd(child.stderr.take().ok_or_else(missing)?.into_owned_fd()?)?;
-        let mut worker = Self {
-            pid: watched.pid,
-            child,
-            input,
-            answers,
-            streams: [Some(out), Some(err)],
-            watched,
-            directory: start.directory,
-            used: false,
-        };
-        worker.ready(start.timeout).await?;
-        // Nobody else can open it by its name from now on.
-        fs::remove_file(&pipe)?;
-        Ok(worker)
+        let launcher = Launcher::start(directory, settings, watch)?;
+        launcher.begin(start, watch).await
     }
+}
 
-    /// Waits for the launcher's word.
-    async fn ready(&mut self, timeout: Duration) -> Result<(), StartError> {
-        let deadline = Instant::now() + timeout;
-        let mut line = Vec::new();
-        loop {
-            tokio::select! {
-                biased;
-                readable = self.answers.readable() => {
-                    readable?;
-                    // Byte by byte: what follows the line belongs to the action.
-                    let mut byte = [0_u8];
-                    match self.answers.try_read(&mut byte) {
-                        Ok(1) if byte[0] == b'\n' => {
-                            let line = String::from_utf8_lossy(&line);
-                            return match line.strip_prefix(FAULT) {
-                                Some(fault) => Err(StartError::Fault(fault.to_owned())),
-                                None if line == READY => Ok(()),
-                                None => Err(StartError::Fault(format!("the launcher said {line:?}"))),
-                            };
-                        }
-                        Ok(1) => line.push(byte[0]),
-                        Ok(_) => return Err(StartError::Fault("the pipe for answers is closed".to_owned())),
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                status = self.child.wait() => {
-                    let mut log = Log::new(4096);
-                    self.drain(&mut log);
-                    return Err(StartError::Fault(format!("the launcher ended, {}: {}", status?, log.finish().join("; "))));
-                }
-                () = sleep_until(deadline) => return Err(StartError::Timeout(timeout)),
-            }
-        }
-    }
-
-    /// Whether the child still lives, as far as is known without waiting.
-    pub fn is_alive(&mut self) -> bool {
+impl Instance for Worker {
+    fn is_alive(&mut self) -> bool {
         self.watched.verdict().is_none() && matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Gives the child one activation and waits for its answer. After anything but an answer the worker is
-    /// to be dropped.
-    ///
-    /// # Errors
-    /// When the system fails, not the child.
-    pub async fn run(
+    async fn run(
         &mut self,
         line: &[u8],
         timeout: Duration,
@@ -207,6 +87,31 @@ impl Worker {
         log: &mut Log,
     ) -> io::Result<Outcome> {
         self.discard_leftovers();
+        self.exchange(line, timeout, longest, log).await
+    }
+}
+
+impl Worker {
+    /// Waits for the line by which an action acknowledges its start, which was told to do so.
+    ///
+    /// # Errors
+    /// When the system fails, not the action.
+    pub async fn first_line(
+        &mut self,
+        timeout: Duration,
+        longest: usize,
+        log: &mut Log,
+    ) -> io::Result<Outcome> {
+        self.exchange(&[], timeout, longest, log).await
+    }
+
+    async fn exchange(
+        &mut self,
+        line: &[u8],
+        timeout: Duration,
+        longest: usize,
+        log: &mut Log,
+    ) -> io::Result<Outcome> {
         let deadline = Instant::now() + timeout;
         let (mut written, mut refused) = (0, false);
         let mut answer = Answer::new(longest);
@@ -276,6 +181,11 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Adds what a child has logged that is gone.
+    pub fn said(&mut self, log: &mut Log) {
+        self.drain(log);
     }
 
     /// Throws away what came between two activations: it belongs to neither. What a child said while it started
@@ -348,29 +258,5 @@ fn read<T: Default>(
         Ok(count) => Ok(Some(take(&buffer[..count]))),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Some(T::default())),
         Err(error) => Err(error),
-    }
-}
-
-/// The child's working directory shows the action's files, so that relative paths reach them.
-fn link_code(code: &Path, directory: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(code)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != SCRATCH && name != PROGRAM {
-            std::os::unix::fs::symlink(entry.path(), directory.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-/// Programs reserve more addresses than memory; the watch bounds what they really use.
-fn address_space(memory: u64) -> u64 {
-    memory * 2 + 1024 * 1024 * 1024
-}
-
-fn isolation_name(settings: &PoolSettings) -> &'static str {
-    match settings.isolation {
-        crate::settings::Isolation::Landlock => "landlock",
-        crate::settings::Isolation::None => "none",
     }
 }

@@ -24,6 +24,7 @@ make() { : > "$1"; }
 while read -r line; do
   case $line in
     *'"sleep":"'*) take sleep; sleep "$v"; echo '{"slept":true}' >&3 ;;
+    *'"meet"'*) : > tmp/inside; while ! [ -e tmp/go ]; do sleep 0.05; done; echo '{"met":true}' >&3 ;;
     *'"exit":"'*) take exit; exit "$v" ;;
     *'"grow"'*) x=0123456789abcdef; i=0; while [ $i -lt 23 ]; do x=$x$x; i=$((i+1)); done; sleep 20; echo '{}' >&3 ;;
     *'"fork"'*) i=0; while [ $i -lt 100 ]; do sleep 20 & i=$((i+1)); done; wait; echo '{}' >&3 ;;
@@ -69,9 +70,12 @@ pub fn settings(data: &Path) -> Settings {
             idle: Duration::from_secs(600),
             processes: 32,
             wait: Duration::from_secs(20),
+            prewarmed: 1,
             reap: false,
         },
+        pods: None,
         api_host: None,
+        audit: None,
         grace: Duration::from_secs(5),
     }
 }
@@ -83,6 +87,25 @@ pub fn can_isolate() -> bool {
         millrace_testkit::left_out("isolated actions", "the kernel has no Landlock").unwrap();
     }
     can
+}
+
+/// Waits until so many children, in their directory, are inside a meeting at once, and ends it for all of them.
+pub async fn let_go_together(children: &Path, many: usize) {
+    for _ in 0..1500 {
+        let inside: Vec<PathBuf> = std::fs::read_dir(children)
+            .unwrap()
+            .flatten()
+            .map(|child| child.path().join("tmp"))
+            .filter(|scratch| scratch.join("inside").exists())
+            .collect();
+        if inside.len() >= many {
+            for scratch in inside {
+                std::fs::write(scratch.join("go"), "").unwrap();
+            }
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Whether a process ends within two seconds: a kill takes its time on a busy machine. A dead one that

@@ -69,9 +69,8 @@ pub fn put(built: &Built, kind: &str, limits: Limits) -> ActionPut {
         exec: Some(Exec {
             kind: kind.to_owned(),
             code: Some(STANDARD.encode(&built.zip)),
-            main: None,
             binary: Some(true),
-            components: None,
+            ..Exec::default()
         }),
         limits: Some(limits),
         ..ActionPut::default()
@@ -194,9 +193,12 @@ fn settings(directory: &Path, credentials: &str, isolation: Isolation) -> anyhow
             idle: Duration::from_secs(600),
             processes: 32,
             wait: Duration::from_secs(60),
+            prewarmed: 0,
             reap: false,
         },
+        pods: None,
         api_host: None,
+        audit: None,
         grace: Duration::from_secs(1),
     })
 }

@@ -77,6 +77,14 @@ pub(in crate::mongo) async fn reconcile(
         context.event(&object, false, reason, &told).await;
     }
     let owner = &mongo.owner;
+    let observed = inside.look().map(|look| &look.observed);
+    let activities = observed
+        .into_iter()
+        .flat_map(|observed| &observed.activities);
+    let activities = activities.map(|(host, activity)| (pod_of(host).to_owned(), *activity));
+    context
+        .metrics
+        .tell_mongo(&owner.namespace, &owner.name, activities);
     let resources = objects(context, &mongo)?;
     let applied = reconcile::apply(context, owner, resources, &build::kinds()).await?;
     let set = applied.get::<StatefulSet>(&owner.name);

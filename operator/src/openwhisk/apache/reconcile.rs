@@ -101,10 +101,10 @@ async fn look(
     let found = dereference(context, object).await?;
     let live = dereference_embedded(context, &owner).await?;
     let auth = embedded_spec::credentials(&owner.name, &live)?;
-    let whisk = validate(object, &found, auth)?;
+    let images = &context.settings.images;
+    let whisk = validate(object, &found, auth, &images.whisk)?;
     let mut resources = build::build(&whisk)?;
     if live.template.is_some() {
-        let images = &context.settings.images;
         let former = embedded_spec::validate(object, live, images)?;
         resources.add(&embedded::asleep(former)?)?;
     }

@@ -7,19 +7,18 @@ use serde_json::{Value, json};
 
 use crate::openwhisk::crd::apache::RuntimeKind;
 
-// Tags as upstream's own manifest has them: it publishes no others of each.
-/// Executables that speak ActionLoop are run as they are, and without an acknowledgement before the first activation.
-const EXECUTABLES: &str = "docker.io/openwhisk/actionloop-base:nightly";
-/// The controller finds out by an action of this family whether an invoker works, and does not start without one.
+/// The controller finds out by an action of this family whether an invoker works, and does not start without one. The tag is
+/// that of upstream's own manifest: no other of it is published.
 const NODE: &str = "docker.io/openwhisk/action-nodejs-v20:nightly";
 /// The hosts whose names have no dot and no port.
 const LOCALHOST: &str = "localhost";
 
-/// Kinds that are always there: those of the embedded server, so that the same actions run, and the controller's own.
-fn own() -> [RuntimeKind; 3] {
+/// Kinds that are always there: those of the embedded server, in its own image, so that the same actions run as they do there,
+/// and the controller's own.
+fn own(embedded: &str) -> [RuntimeKind; 3] {
     [
-        ("rust:default", EXECUTABLES),
-        ("native:default", EXECUTABLES),
+        ("rust:default", embedded),
+        ("native:default", embedded),
         ("nodejs:20", NODE),
     ]
     .map(|(kind, image)| RuntimeKind {
@@ -29,12 +28,13 @@ fn own() -> [RuntimeKind; 3] {
     })
 }
 
-/// The manifest, as JSON on one line.
+/// The manifest, as JSON on one line. `embedded` is the image of the embedded server, which runs an action as it does when it
+/// is started without arguments.
 ///
 /// # Errors
 /// Names the field, its value and the cure.
-pub fn manifest(asked: &[RuntimeKind]) -> Result<String, Invalid> {
-    let mut kinds: Vec<RuntimeKind> = own()
+pub fn manifest(asked: &[RuntimeKind], embedded: &str) -> Result<String, Invalid> {
+    let mut kinds: Vec<RuntimeKind> = own(embedded)
         .into_iter()
         .filter(|own| asked.iter().all(|kind| kind.kind != own.kind))
         .collect();
@@ -131,8 +131,10 @@ mod tests {
         }
     }
 
+    const EMBEDDED: &str = "r.io/millrace/millrace-whisk:1";
+
     fn made(asked: &[RuntimeKind]) -> Value {
-        serde_json::from_str(&manifest(asked).unwrap()).unwrap()
+        serde_json::from_str(&manifest(asked, EMBEDDED).unwrap()).unwrap()
     }
 
     fn defaults(manifest: &Value, family: &str) -> Vec<String> {
@@ -146,11 +148,17 @@ mod tests {
     #[test]
     fn the_kinds_of_the_embedded_server_and_that_of_the_controller_are_there() {
         let made = made(&[]);
+        for family in ["rust", "native"] {
+            assert_eq!(
+                made["runtimes"][family][0]["image"],
+                json!({"registry": "r.io", "prefix": "millrace", "name": "millrace-whisk", "tag": "1"})
+            );
+        }
         assert_eq!(defaults(&made, "rust"), ["rust:default"]);
         assert_eq!(defaults(&made, "native"), ["native:default"]);
         assert_eq!(defaults(&made, "nodejs"), ["nodejs:20"]);
         // What the embedded server reads as a manifest this is too.
-        assert!(millrace_whisk::kinds::Kinds::from_manifest(&manifest(&[]).unwrap()).is_ok());
+        assert!(millrace_whisk::kinds::Kinds::from_manifest(&made.to_string()).is_ok());
     }
 
     #[test]
@@ -180,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_openwhisk_would_not_take_is_refused() {
-        let told = |asked: &[RuntimeKind]| manifest(asked).unwrap_err().to_string();
+        let told = |asked: &[RuntimeKind]| manifest(asked, EMBEDDED).unwrap_err().to_string();
         let two = [kind("a:1", "x:1", true), kind("a:2", "x:2", true)];
         assert!(told(&two).starts_with("spec.apache.runtimes.default: a:1, a:2: "));
         for image in ["x", "r.io:5000/x", "x@sha256:ab"] {

@@ -11,6 +11,7 @@ use crate::kafka;
 use crate::mongo::{JOBS, user_binding_name};
 use crate::openwhisk::crd::apache::{Apache, ApacheKafka, ApacheMongo, Throttles};
 use crate::openwhisk::crd::{Mode, OpenWhisk};
+use crate::openwhisk::validate::no_audit;
 use crate::reconcile::{Error, Owner};
 use crate::remote::kafka::Access;
 use crate::remote::user;
@@ -156,7 +157,7 @@ pub fn mongo_binding(mongo: &ApacheMongo) -> (String, String, &'static str) {
 }
 
 /// Checks an OpenWhisk of Apache and computes what follows from its spec. `auth` are the credentials, and whether the operator
-/// makes their Secret.
+/// makes their Secret; `embedded` is the image of the embedded server.
 ///
 /// # Errors
 /// Names the field, its value and the cure.
@@ -164,12 +165,14 @@ pub fn validate(
     whisk: &OpenWhisk,
     found: &Found,
     (auth, makes_auth): (String, bool),
+    embedded: &str,
 ) -> Result<ValidatedApache, Error> {
     let spec = &whisk.spec;
     let owner = Owner {
         windows: spec.operation.windows()?,
         ..Owner::of(whisk)?
     };
+    no_audit(whisk)?;
     let lean = spec.mode == Mode::Lean;
     let apache = spec.apache.as_ref().ok_or_else(|| {
         Invalid::new(
@@ -220,7 +223,7 @@ pub fn validate(
         mongo,
         action_mebibytes: apache.invokers.action_memory.bytes().unwrap_or(0) / MEBIBYTE,
         throttles: apache.throttles.clone(),
-        runtimes: runtimes::manifest(&apache.runtimes)?,
+        runtimes: runtimes::manifest(&apache.runtimes, embedded)?,
         config: apache.config.clone(),
         operation: spec.operation.clone(),
         owner,

@@ -36,6 +36,12 @@ pub(in crate::openwhisk) fn secure() -> Value {
         "config": {"whisk.time-limit.max": "10 m"}}})
 }
 
+const EMBEDDED: &str = "r.io/millrace/millrace-whisk:1";
+
+fn auth() -> (String, bool) {
+    ("uuid:key".into(), true)
+}
+
 fn secret<const N: usize>(entries: [(&str, &str); N]) -> Option<Secret> {
     Some(Secret {
         data: Some(secret_data(
@@ -87,11 +93,11 @@ const AUTHORITY: &str = include_str!("test_authority.pem");
 
 pub(in crate::openwhisk) fn valid(spec: Value) -> ValidatedApache {
     let secure = spec["apache"]["kafka"]["user"].is_string();
-    validate(&whisk(spec), &found(secure), ("uuid:key".into(), true)).unwrap()
+    validate(&whisk(spec), &found(secure), auth(), EMBEDDED).unwrap()
 }
 
 fn told(spec: Value, found: &Found) -> String {
-    let error = validate(&whisk(spec), found, ("uuid:key".into(), true)).unwrap_err();
+    let error = validate(&whisk(spec), found, auth(), EMBEDDED).unwrap_err();
     error.to_string()
 }
 
@@ -126,6 +132,13 @@ fn what_is_missing_is_told_with_field_value_and_cure() {
     let little = json!({"mode": "lean", "apache": {"mongo": {"cluster": "m"}, "controller": {"resources": {"memory": "64Mi"}}}});
     assert!(
         told(little, &found(false)).starts_with("spec.apache.controller.resources.memory: 64Mi: ")
+    );
+    let mut audited = lean();
+    audited["audit"] =
+        json!({"gatewayUrl": "http://g", "tokenSecretRef": {"name": "s", "key": "k"}});
+    assert_eq!(
+        told(audited, &found(false)),
+        "spec.audit: http://g: only mode embedded tells which actions ran; remove spec.audit, or take mode embedded"
     );
 }
 

@@ -21,6 +21,12 @@ const COMPACTION: &str = "17 * * * *";
 /// A day.
 const TRASH_MINUTES: i32 = 1440;
 
+/// Name of the HdfsCluster of a platform.
+#[must_use]
+pub fn hdfs_cluster(platform: &str) -> String {
+    format!("{platform}-hdfs")
+}
+
 /// How many NameNodes there are.
 pub(super) fn name_nodes(platform: &ValidatedPlatform, hdfs: &PlatformHdfs) -> i32 {
     let asked = hdfs.name_nodes.as_ref().and_then(|nodes| nodes.replicas);
@@ -103,7 +109,7 @@ pub(super) fn cluster(platform: &ValidatedPlatform, hdfs: &PlatformHdfs) -> Hdfs
                 pod_overrides: FreeForm::new(),
             },
             replication: hdfs.replication,
-            rack: sizes.kafka_pools.then(|| Rack {
+            rack: (sizes.racks() && platform.racks.hdfs).then(|| Rack {
                 topology_key: ZONE.into(),
             }),
             trash_minutes: TRASH_MINUTES,

@@ -87,7 +87,7 @@ pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> Ka
     let shape = if platform.sizes.kafka_pools {
         KafkaClusterSpec {
             pools: pools(platform, &storage, resources),
-            rack: Some(Rack {
+            rack: (platform.sizes.racks() && platform.racks.kafka).then(|| Rack {
                 topology_key: ZONE.into(),
             }),
             ..KafkaClusterSpec::default()
@@ -104,6 +104,7 @@ pub(super) fn cluster(platform: &ValidatedPlatform, kafka: &PlatformKafka) -> Ka
         metadata: meta(platform, "kafka"),
         spec: KafkaClusterSpec {
             image: kafka.image.clone(),
+            storage_growth: kafka.storage_growth.clone(),
             config: kafka.config.clone(),
             listeners: kafka.listeners.clone(),
             ..shape
@@ -155,4 +156,29 @@ pub(super) fn platform_topics(
         status: None,
     })
     .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::validate::tests::{live, platform};
+    use super::super::super::validate::validate;
+    use super::super::build;
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn volumes_grow_where_a_platform_asks_for_it() {
+        for profile in ["dev", "ha"] {
+            let growth = |kafka| {
+                let spec = json!({"profile": profile, "kafka": kafka});
+                let valid = validate(&platform(spec), live(None)).unwrap();
+                let made = build(&valid).unwrap().0;
+                let cluster = made.get::<KafkaCluster>("p-kafka").unwrap();
+                cluster.spec.storage_growth
+            };
+            let asked = growth(json!({"storageGrowth": {"maximum": "500Gi"}})).unwrap();
+            assert_eq!((asked.maximum, asked.step_percent), ("500Gi".into(), 25));
+            assert_eq!(growth(json!({})), None);
+        }
+    }
 }

@@ -42,6 +42,7 @@ use crate::zookeeper::crd::ZooKeeperEnsemble;
 pub use druid::druid_binding;
 pub use exposure::{Api, Served, exposing_kinds, exposure, needs};
 pub use gateway::{gateway_secret, gateway_secret_additions, gateway_secret_name, gateway_url};
+pub use hdfs::hdfs_cluster;
 pub use kafka::{kafka_admin, kafka_cluster};
 pub use warnings::dispatch_groups;
 

@@ -2,13 +2,13 @@
 
 use super::kafka::{copies, external, kafka_name};
 use super::users::User;
-use super::{meta, mongo, part};
+use super::{gateway_secret_name, gateway_url, meta, mongo, part};
 use crate::openwhisk::crd::apache::{Apache, ApacheKafka, ApacheMongo, Controller, Invokers};
-use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec};
+use crate::openwhisk::crd::{Mode, OpenWhisk, OpenWhiskSpec, WhiskAudit};
 use crate::platform::crd::{PlatformMongo, PlatformOpenWhisk, PlatformWhiskMode};
 use crate::platform::profile::or_profile;
-use crate::platform::validate::ValidatedPlatform;
-use crate::types::{DeletionPolicy, Operation};
+use crate::platform::validate::{ACTIVATIONS_TOKEN, ValidatedPlatform};
+use crate::types::{DeletionPolicy, KeyRef, Operation};
 
 /// The OpenWhisk namespace of the platform's actions.
 const NAMESPACE: &str = "millrace";
@@ -65,10 +65,26 @@ pub(super) fn whisk(platform: &ValidatedPlatform, openwhisk: &PlatformOpenWhisk)
                 openwhisk.resources.as_ref(),
                 &platform.sizes.openwhisk,
             )),
+            audit: (openwhisk.audit_runs && mode == Mode::Embedded)
+                .then(|| audit(platform))
+                .flatten(),
+            image_actions: openwhisk.image_actions.clone(),
             paused: false,
         },
         status: None,
     }
+}
+
+/// The platform's own gateway writes the topic.
+fn audit(platform: &ValidatedPlatform) -> Option<WhiskAudit> {
+    platform.gateway.as_ref()?;
+    Some(WhiskAudit {
+        gateway_url: gateway_url(platform),
+        token_secret_ref: KeyRef {
+            name: gateway_secret_name(&platform.owner.name),
+            key: ACTIVATIONS_TOKEN.into(),
+        },
+    })
 }
 
 fn apache(
@@ -160,6 +176,18 @@ mod tests {
         );
         // The engine of development knows no users.
         assert!(mongo.unwrap().spec.users.is_empty() && user.is_none());
+    }
+
+    #[test]
+    fn the_gateway_is_told_what_ran_by_the_server_that_can() {
+        let audit = |spec: Value| serde_json::to_value(made(spec).0.audit).unwrap();
+        assert_eq!(
+            audit(json!({"kafka": {}, "gateway": {}, "openwhisk": {"auditRuns": true}})),
+            json!({"gatewayUrl": "http://p-gateway-internal.ns.svc:8080",
+                "tokenSecretRef": {"name": "p-gateway", "key": "activations-token"}})
+        );
+        let by_default = json!({"kafka": {}, "gateway": {}, "openwhisk": {}});
+        assert_eq!(audit(by_default), Value::Null);
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub struct FlowStage {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub oldest_waiting: Option<String>,
-    /// Stage `served` only: how long ago the newest event was that an answer of Druid counts, in seconds, rounded.
+    /// Stage `served` only: how long ago the newest event was that an answer of Druid counts, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub newest_seconds: Option<i64>,
     /// How long after it was sent the canary had passed this stage, in seconds, rounded; absent while it has not.
@@ -149,4 +149,7 @@ pub struct FlowCanary {
     /// The stage that it waits for longer than `spec.flow.stuckSeconds`, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_at: Option<StageName>,
+    /// Time between two canaries, in seconds: on an idle platform no event is newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_seconds: Option<i64>,
 }

@@ -17,8 +17,6 @@ use crate::types::{PodResources, Storage, StorageGrowth};
         .message("spec.postgres.external: given beside members, synchronous, image, storage, storageGrowth, resources, parameters, databases, roles, backup or bootstrap: these are of a PostgreSQL that runs here; remove them, or remove external"),
     validation = Rule::new("has(self.members) && self.members > 1 || !has(self.synchronous)")
         .message("spec.postgres.synchronous: one server has nobody to wait for; remove it, or give members: 3"),
-    validation = Rule::new("!has(self.members) || self.members == 1 || !has(self.backup) && !has(self.bootstrap)")
-        .message("spec.postgres.members: several, beside backup or bootstrap: with several members there is no archive of the log yet; remove these, or give members: 1"),
     validation = Rule::new("has(self.members) && self.members > 1 || !has(oldSelf.members) || oldSelf.members == 1")
         .message("spec.postgres.members: 1: several servers do not become one again, which could be one that lacks something; give 2, or make a new Platform"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")

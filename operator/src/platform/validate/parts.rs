@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::batch;
 use crate::job::documents;
 use crate::platform::crd::{
-    GatewayTls, OfferChannel, PlatformDruid, PlatformOffers, PlatformSpec, PlatformWarnings,
+    GatewayTls, OfferChannel, PlatformDruid, PlatformOffers, PlatformOpenWhisk, PlatformSpec,
+    PlatformWarnings, PlatformWhiskMode,
 };
 use crate::reconcile::Error;
 use crate::types::FreeForm;
@@ -60,6 +61,9 @@ pub(super) fn each_has_what_it_needs(spec: &PlatformSpec) -> Result<(), Invalid>
             ));
         }
     }
+    if let Some(openwhisk) = &spec.openwhisk {
+        runs_can_be_told(openwhisk, spec.gateway.is_some())?;
+    }
     match &spec.druid {
         Some(druid) => segments_are_kept(druid, spec.hdfs.is_some()),
         None => Ok(()),
@@ -91,6 +95,33 @@ pub(super) fn each_can_be_configured(spec: &PlatformSpec) -> Result<(), Error> {
         certificate(tls)?;
     }
     Ok(())
+}
+
+/// An audit trail that is asked for and lacks what it is about would be missed when it is too late.
+fn runs_can_be_told(openwhisk: &PlatformOpenWhisk, gateway: bool) -> Result<(), Invalid> {
+    if !openwhisk.audit_runs {
+        return Ok(());
+    }
+    let other = openwhisk.mode.unwrap_or_default() != PlatformWhiskMode::Embedded;
+    let (problem, cure) = if other || openwhisk.external.is_some() {
+        (
+            "only an OpenWhisk of mode embedded tells which actions ran",
+            "remove auditRuns, or take mode embedded without external",
+        )
+    } else if gateway {
+        return Ok(());
+    } else {
+        (
+            "the gateway writes the records, and there is none",
+            "add spec.gateway, or remove auditRuns",
+        )
+    };
+    Err(Invalid::new(
+        "spec.openwhisk.auditRuns",
+        "true",
+        problem,
+        cure,
+    ))
 }
 
 fn segments_are_kept(druid: &PlatformDruid, hdfs: bool) -> Result<(), Invalid> {
@@ -185,6 +216,18 @@ mod tests {
                 "spec.druid",
             ),
             (json!({"kafka": {}, "druid": {}}), "spec.druid.segments"),
+            (
+                json!({"openwhisk": {"auditRuns": true}}),
+                "spec.openwhisk.auditRuns",
+            ),
+            (
+                json!({"kafka": {}, "gateway": {}, "mongo": {}, "openwhisk": {"mode": "lean", "auditRuns": true}}),
+                "spec.openwhisk.auditRuns",
+            ),
+            (
+                json!({"kafka": {}, "gateway": {}, "openwhisk": {"external": {"bindingSecret": "s"}, "auditRuns": true}}),
+                "spec.openwhisk.auditRuns",
+            ),
             (json!({"hdfs": {}, "score": {}}), "spec.score"),
             (json!({"hdfs": {}, "analysts": {}}), "spec.analysts"),
             (

@@ -10,7 +10,7 @@ new=/backups/.new
 trap 'rm -rf $new' EXIT
 
 # Takes away what is not to be kept, and of the log what no base backup needs any more.
-prune() {
+prune() (
   for lineage in /backups/*/; do
     base=${lineage}base
     [ -d "$base" ] || continue
@@ -34,23 +34,26 @@ prune() {
       pg_archivecleanup -x .gz "${lineage}wal" "$(cat "$base/$oldest/start-wal")"
     fi
   done
-}
+)
 
-binding=/etc/millrace-binding
-PGHOST=$(cat $binding/host)
-PGPORT=$(cat $binding/port)
-PGUSER=$(cat $binding/username)
-PGPASSWORD=$(cat $binding/password)
-export PGHOST PGPORT PGUSER PGPASSWORD PGSSLMODE=verify-full PGSSLROOTCERT=$binding/ca.crt HOME=/tmp
-
+login
 # First, so that room comes where fewer are to be kept than before.
 prune
 rm -rf $new
+before=$(cat /backups/.lineage 2>/dev/null || true)
+if [ -n "$received" ]; then
+  lineage=${before##* }
+  [ -n "$lineage" ] && [ -n "$(ls "/backups/$lineage/wal")" ] || fail "the log of the members is not received yet, without which a base backup is of no use"
+fi
 pg_basebackup --pgdata=$new --format=plain --wal-method=stream --checkpoint=fast --manifest-checksums=SHA256 --no-password --label=millrace
 # Rounded up: at this time it was complete.
 completed=$(date -u -d '+1 second' +%Y%m%dT%H%M%SZ)
 pg_verifybackup --quiet $new
-lineage=$(cat $new/millrace-lineage)
+if [ -z "$received" ]; then
+  lineage=$(cat $new/millrace-lineage)
+else
+  [ "$(cat /backups/.lineage)" = "$before" ] || fail "a part of the log is missing since this base backup began: another one has to be made"
+fi
 base=/backups/$lineage/base
 part=$base/.part-$completed
 mkdir -p "$part"

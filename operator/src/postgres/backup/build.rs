@@ -12,7 +12,10 @@ use kube::api::ObjectMeta;
 use serde::Serialize;
 
 use super::files::{BACKUPS, BINDING, SOURCE};
-use super::{BACKUP_COMPONENT, BACKUP_ROLE, RESTORE_COMPONENT, ValidatedRestore, backup_name};
+use super::{
+    ARCHIVE_COMPONENT, BACKUP_COMPONENT, BACKUP_ROLE, RESTORE_COMPONENT, ValidatedRestore,
+    backup_name,
+};
 use crate::pods::{self, Schedule};
 use crate::postgres::build::{files_name, shared_memory};
 use crate::postgres::crd::Backup;
@@ -31,6 +34,15 @@ const RETRIES: i32 = 2;
 
 /// Name of the volume of backups in pods.
 const BACKUPS_VOLUME: &str = "backups";
+
+/// Whether a pod ends by itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Runs {
+    /// It does, and is not started again: its Job does that.
+    ToItsEnd,
+    /// It does not.
+    ForEver,
+}
 
 /// The volume of backups in the server's pod, and where it is mounted.
 pub(in crate::postgres) fn in_the_server(postgres: &ValidatedPostgres) -> (Volume, VolumeMount) {
@@ -52,17 +64,31 @@ fn claimed(name: &str, claim: String) -> Volume {
     }
 }
 
-fn script(name: &str) -> Vec<String> {
+pub(super) fn script(name: &str) -> Vec<String> {
     vec!["/bin/sh".to_owned(), format!("{FILES}/{name}")]
 }
 
-/// On the node of a cluster's server: most volumes are on one node at a time.
-fn beside(cluster: &str) -> PodAffinityTerm {
+/// The volume of backups and the way in, of pods that write there.
+pub(super) fn writing(postgres: &ValidatedPostgres) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let name = &postgres.owner.name;
+    let volumes = vec![
+        pods::secret_volume("binding", &role_binding_name(name, BACKUP_ROLE)),
+        claimed(BACKUPS_VOLUME, backup_name(name)),
+    ];
+    let mounts = vec![
+        pods::read_only_mount("binding", BINDING),
+        pods::mount(BACKUPS_VOLUME, BACKUPS),
+    ];
+    (volumes, mounts)
+}
+
+/// On the node of the pod that has the volume of a cluster's backups mounted: most volumes are on one node at a time.
+fn beside(component: &str, cluster: &str) -> PodAffinityTerm {
     PodAffinityTerm {
         topology_key: "kubernetes.io/hostname".into(),
         label_selector: Some(LabelSelector {
             match_labels: Some(BTreeMap::from([
-                ("app.kubernetes.io/name".into(), COMPONENT.into()),
+                ("app.kubernetes.io/name".into(), component.into()),
                 ("app.kubernetes.io/instance".into(), cluster.into()),
             ])),
             ..LabelSelector::default()
@@ -71,9 +97,9 @@ fn beside(cluster: &str) -> PodAffinityTerm {
     }
 }
 
-fn template(
+pub(super) fn template(
     postgres: &ValidatedPostgres,
-    component: &str,
+    (component, runs): (&str, Runs),
     (mut container, mut volumes): (Container, Vec<Volume>),
     affinity: Option<PodAffinity>,
 ) -> Result<PodTemplateSpec, Error> {
@@ -91,7 +117,7 @@ fn template(
     ]);
     volumes.push(pods::config_volume("files", &files_name(postgres)));
     let mut pod = pods::pod(container, volumes, 30);
-    pod.restart_policy = Some("Never".into());
+    pod.restart_policy = (runs == Runs::ToItsEnd).then(|| "Never".into());
     pod.affinity = affinity.map(|pods| Affinity {
         pod_affinity: Some(pods),
         ..Affinity::default()
@@ -117,6 +143,7 @@ pub(in crate::postgres) fn cron_job(
 ) -> Result<CronJob, Error> {
     let owner = &postgres.owner;
     let name = backup_name(&owner.name);
+    let (volumes, mounts) = writing(postgres);
     let container = Container {
         command: Some(script("backup.sh")),
         resources: Some(pods::resources(
@@ -124,23 +151,24 @@ pub(in crate::postgres) fn cron_job(
             BACKUP_MEMORY,
             "50m",
         )),
-        volume_mounts: Some(vec![
-            pods::read_only_mount("binding", BINDING),
-            pods::mount(BACKUPS_VOLUME, BACKUPS),
-        ]),
+        volume_mounts: Some(mounts),
         ..Container::default()
     };
-    let volumes = vec![
-        pods::secret_volume("binding", &role_binding_name(&owner.name, BACKUP_ROLE)),
-        claimed(BACKUPS_VOLUME, name.clone()),
-    ];
+    let holder = if postgres.is_ha() {
+        ARCHIVE_COMPONENT
+    } else {
+        COMPONENT
+    };
     let affinity = PodAffinity {
-        required_during_scheduling_ignored_during_execution: Some(vec![beside(&owner.name)]),
+        required_during_scheduling_ignored_during_execution: Some(vec![beside(
+            holder,
+            &owner.name,
+        )]),
         ..PodAffinity::default()
     };
     let template = template(
         postgres,
-        BACKUP_COMPONENT,
+        (BACKUP_COMPONENT, Runs::ToItsEnd),
         (container, volumes),
         Some(affinity),
     )?;
@@ -207,15 +235,20 @@ pub(in crate::postgres) fn restore_job(
         claimed("source", restore.claim.clone()),
         shared_memory(postgres),
     ];
-    // Only if it can be: that cluster may be gone.
-    let affinity = restore.cluster.as_deref().map(|cluster| PodAffinity {
-        preferred_during_scheduling_ignored_during_execution: Some(vec![WeightedPodAffinityTerm {
-            weight: 100,
-            pod_affinity_term: beside(cluster),
-        }]),
-        ..PodAffinity::default()
+    // Only if it can be: that cluster may be gone. Of several members the volume is where their log is taken in.
+    let affinity = restore.cluster.as_deref().map(|cluster| {
+        let term = |(component, weight): (&str, i32)| WeightedPodAffinityTerm {
+            weight,
+            pod_affinity_term: beside(component, cluster),
+        };
+        let terms = [(ARCHIVE_COMPONENT, 100), (COMPONENT, 50)].map(term);
+        PodAffinity {
+            preferred_during_scheduling_ignored_during_execution: Some(terms.into()),
+            ..PodAffinity::default()
+        }
     });
-    let template = template(postgres, RESTORE_COMPONENT, (container, volumes), affinity)?;
+    let what = (RESTORE_COMPONENT, Runs::ToItsEnd);
+    let template = template(postgres, what, (container, volumes), affinity)?;
     let spec = JobSpec {
         backoff_limit: Some(RETRIES),
         suspend: postgres.operation.stopped.then_some(true),

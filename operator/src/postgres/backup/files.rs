@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use super::ValidatedRestore;
+use super::{ARCHIVE_PORT, ValidatedRestore};
 use crate::postgres::crd::Backup;
-use crate::postgres::files::PATH;
+use crate::postgres::files::{PATH, settings};
 use crate::postgres::validate::ValidatedPostgres;
 
-/// Where the volume of backups is mounted, in the server and in pods that make base backups.
+/// Where the volume of backups is mounted, in the server and in pods that make base backups or take in the log.
 pub const BACKUPS: &str = "/backups";
 /// Where a pod that restores has the volume that it reads.
 pub const SOURCE: &str = "/source";
@@ -25,29 +25,50 @@ pub(in crate::postgres) const ARCHIVE: &str = include_str!("archive.sh");
 /// `restore_command`.
 const FETCH: &str = include_str!("fetch.sh");
 const BACKUP: &str = include_str!("backup.sh");
+/// Takes in the log of several members.
+const RECEIVE: &str = include_str!("receive.sh");
+/// How the role of base backups gets in.
+const LOGIN: &str = include_str!("login.sh");
 const RESTORE: &str = include_str!("restore.sh");
 
 /// At the start of a server: under what name its log is in the archive.
 pub(in crate::postgres) const LINEAGE: &str = "[ -s $PGDATA/millrace-lineage ] || pg_controldata $PGDATA | sed -n 's/^Database system identifier: *//p' >$PGDATA/millrace-lineage
 ";
 
-/// The scripts of pods that make base backups and of one that restores. The server reads none of them.
+/// The scripts of pods that make base backups, take in the log and restore. The server reads none of them.
 pub(in crate::postgres) fn of_other_pods(postgres: &ValidatedPostgres) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     if let Some(wanted) = &postgres.backup {
-        files.insert("backup.sh".into(), backup(wanted));
+        files.insert("backup.sh".into(), backup(wanted, postgres.is_ha()));
+        if postgres.is_ha() {
+            files.insert("receive.sh".into(), receive(postgres));
+        }
     }
     if let Some(wanted) = &postgres.restore {
         files.insert("restore.sh".into(), restore(wanted));
         files.insert("fetch.sh".into(), FETCH.into());
+        if postgres.is_ha() {
+            // By these it replays the log; the members have theirs from Patroni.
+            files.insert("postgresql.conf".into(), settings::text(postgres));
+        }
     }
     files
 }
 
-fn backup(wanted: &Backup) -> String {
+/// `received`: the log is not brought by the server, but taken in by a pod.
+fn backup(wanted: &Backup, received: bool) -> String {
     let days = wanted.keep_days.map(|days| days.to_string());
     let (keep, days) = (wanted.keep.unwrap_or(KEEP), days.unwrap_or_default());
-    format!("{PATH}keep={keep}\nkeep_days={days}\n{BACKUP}")
+    let received = if received { "yes" } else { "" };
+    format!("{PATH}keep={keep}\nkeep_days={days}\nreceived={received}\n{LOGIN}{BACKUP}")
+}
+
+/// What takes in the log of several members.
+pub(super) fn receive(postgres: &ValidatedPostgres) -> String {
+    let uid = &postgres.owner.uid;
+    let told = format!("http.server {ARCHIVE_PORT} ");
+    let script = RECEIVE.replace("http.server PORT ", &told);
+    format!("{PATH}uid='{uid}'\n{LOGIN}{script}")
 }
 
 fn restore(wanted: &ValidatedRestore) -> String {
@@ -101,9 +122,9 @@ mod tests {
                 .extend(fields.as_object().unwrap().clone());
             head(json!({"backup": backup}), "backup.sh")
         };
-        assert_eq!(backup(json!({})), "keep=7 keep_days= export LC_ALL=C");
+        assert_eq!(backup(json!({})), "keep=7 keep_days= received=");
         let days = backup(json!({"keepDays": 30}));
-        assert_eq!(days, "keep=7 keep_days=30 export LC_ALL=C");
+        assert_eq!(days, "keep=7 keep_days=30 received=");
         let restore = |time: Option<&str>| {
             let restore = json!({"from": {"cluster": "q"}, "targetTime": time});
             head(json!({"bootstrap": {"restore": restore}}), "restore.sh")
@@ -124,7 +145,8 @@ mod tests {
         for (script, place) in [
             (ARCHIVE, BACKUPS),
             (BACKUP, BACKUPS),
-            (BACKUP, BINDING),
+            (RECEIVE, BACKUPS),
+            (LOGIN, BINDING),
             (FETCH, SOURCE),
             (RESTORE, SOURCE),
         ] {

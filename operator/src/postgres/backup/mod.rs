@@ -1,11 +1,13 @@
 //! Backups: base backups by a CronJob, the archive of the log by the server itself, and a Job that a cluster begins with
-//! when it is restored from them.
+//! when it is restored from them. The log of several members is taken in by a pod that follows whoever is the primary: one
+//! volume is not on all their nodes.
 //!
 //! On the volume there is one directory for each lineage of databases: those since a founding or a restore. So neither meets
 //! the other's files, although both count their log from the same numbers.
 
 pub(super) mod build;
 pub mod files;
+pub(super) mod receiver;
 pub(super) mod status;
 
 use jiff::Timestamp;
@@ -18,10 +20,16 @@ use crate::types::DeletionPolicy;
 pub const BACKUP_COMPONENT: &str = "postgres-backup";
 /// The same of pods that restore.
 pub const RESTORE_COMPONENT: &str = "postgres-restore";
+/// The same of the pod that takes in the log of several members.
+pub const ARCHIVE_COMPONENT: &str = "postgres-archive";
+/// Port at which that pod tells how the archive stands.
+pub const ARCHIVE_PORT: i32 = 8009;
+/// What is asked for there.
+pub const STATE_PATH: &str = "/state.json";
 /// The role that makes base backups.
 pub const BACKUP_ROLE: &str = "millrace_backup";
 
-/// Name of the CronJob, and of the volume claim.
+/// Name of the CronJob and of the volume claim, and of what takes in the log of several members.
 #[must_use]
 pub fn backup_name(cluster: &str) -> String {
     format!("{cluster}-backup")
@@ -52,13 +60,13 @@ pub struct ValidatedRestore {
     pub target: Option<Timestamp>,
 }
 
-/// The restore that a cluster asks for and that is not done yet. `former_volume`: its volume is older than the resource.
+/// The restore that a cluster asks for and that is not done yet. `former`: one of its volumes that is older than the resource.
 ///
 /// # Errors
 /// Names the field, the value and the cure.
 pub fn pending(
     cluster: &PostgresCluster,
-    former_volume: bool,
+    former: Option<i32>,
 ) -> Result<Option<ValidatedRestore>, Invalid> {
     let Some(bootstrap) = &cluster.spec.bootstrap else {
         return Ok(None);
@@ -70,10 +78,10 @@ pub fn pending(
     let restore = &bootstrap.restore;
     let (field, name) = ("spec.bootstrap.restore", &cluster.metadata.name);
     let name = name.as_deref().unwrap_or_default();
-    if former_volume {
+    if let Some(ordinal) = former {
         return Err(Invalid::new(
             field,
-            format!("data-{name}-0"),
+            format!("data-{name}-{ordinal}"),
             "this volume claim is older than the cluster and may hold databases; a restore never begins over them",
             "delete the claim, or take spec.bootstrap out to take its databases up",
         ));

@@ -33,6 +33,9 @@ has=$(cat $fresh/PG_VERSION)
 is=$(postgres -V | sed 's/^[^0-9]*\([0-9]*\).*/\1/')
 [ "$has" = "$is" ] || fail "spec.image: is PostgreSQL $is, and the base backup is of PostgreSQL $has, which another major version does not read; give an image of $has"
 
+# Under this name its log is in the archive; and what Patroni remembers is of the former members.
+echo "$lineage" >$fresh/millrace-lineage
+rm -f $fresh/patroni.dynamic.json $fresh/standby.signal
 # Nobody but this script gets in.
 echo 'local all all trust' >/tmp/pg_hba.conf
 touch $fresh/recovery.signal

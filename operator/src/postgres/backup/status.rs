@@ -21,6 +21,10 @@ pub(in crate::postgres) struct Backups {
     pub(in crate::postgres) words: Option<String>,
     /// Why the volume could not grow.
     pub(in crate::postgres) refused: Option<String>,
+    /// Whether a pod takes in the log, and the servers do not bring it.
+    pub(in crate::postgres) is_received: bool,
+    /// Why this pod could not be asked.
+    pub(in crate::postgres) away: Option<String>,
 }
 
 impl Backups {
@@ -95,11 +99,27 @@ pub(in crate::postgres) fn trouble(
         let words = archive.and_then(|archive| archive.trouble.as_deref());
         let words = words.unwrap_or("see the log of the server");
         let waiting = archive.map_or(0, |archive| archive.waiting);
+        if backups.is_received {
+            return Some((
+                "ArchiveFailing",
+                format!(
+                    "since {since} the log does not come into the archive: {words}; each member keeps so much of it as wal_keep_size says, and what is missing beyond that is made up for by a new base backup. Where the archive lacks room make spec.backup.storage.size larger, or keep fewer base backups; it goes on by itself"
+                ),
+            ));
+        }
         return Some((
             "ArchiveFailing",
             format!(
                 "since {since} the log cannot be brought to the archive: {words}; {waiting} files of it wait on the volume of the server, which ends when that is full. Where the archive lacks room make spec.backup.storage.size larger, or keep fewer base backups; it goes on by itself"
             ),
+        ));
+    }
+    if let Some(away) = &backups.away
+        && status.kept.is_some()
+    {
+        return Some((
+            "ArchiveFailing",
+            format!("what takes in the log of the members does not answer: {away}"),
         ));
     }
     if archive.is_some_and(|archive| !archive.is_on) {
@@ -282,11 +302,29 @@ mod tests {
         let backups = Backups {
             cron_job: Some(serde_json::from_value(cron_job).unwrap()),
             words: Some("pg_basebackup: error: no room".into()),
-            refused: None,
+            ..Backups::default()
         };
         let (reason, told) = trouble(&BackupStatus::default(), &backups, None).unwrap();
         assert_eq!(reason, "BackupFailed");
         assert!(told.ends_with(": pg_basebackup: error: no room"), "{told}");
+    }
+
+    #[test]
+    fn who_takes_in_the_log_is_missed_once_it_has_been_there() {
+        let backups = Backups {
+            is_received: true,
+            away: Some("p-backup-x has no node".into()),
+            ..Backups::default()
+        };
+        let mut status = BackupStatus::default();
+        assert_eq!(trouble(&status, &backups, None), None, "it begins");
+        status.kept = Some(2);
+        let (reason, told) = trouble(&status, &backups, None).unwrap();
+        assert_eq!(reason, "ArchiveFailing");
+        assert!(told.ends_with(": p-backup-x has no node"), "{told}");
+        status.failing_since = Some("2026-03-01T09:31:00Z".into());
+        let (_, told) = trouble(&status, &backups, None).unwrap();
+        assert!(told.contains("wal_keep_size"), "{told}");
     }
 
     #[test]

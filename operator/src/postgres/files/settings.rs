@@ -9,7 +9,7 @@ use super::super::validate::ValidatedPostgres;
 use super::{CERTIFICATE, FILES, SOCKET};
 
 /// `postgresql.conf`.
-pub(super) fn text(postgres: &ValidatedPostgres) -> String {
+pub(in crate::postgres) fn text(postgres: &ValidatedPostgres) -> String {
     let mut text = String::new();
     for (name, value) in parameters(postgres) {
         let value = value.replace('\'', "''");
@@ -26,11 +26,20 @@ pub(in crate::postgres) fn parameters(postgres: &ValidatedPostgres) -> Vec<(Stri
     let mut computed = computed(memory, postgres.storage_mebibytes);
     if postgres.is_ha() {
         computed.extend(following(postgres.storage_mebibytes));
+        if postgres.backup.is_some() {
+            computed.push(kept(postgres.storage_mebibytes));
+        }
     }
     let asked = &postgres.parameters;
     let computed = computed.into_iter();
     let computed = computed.filter(|(name, _)| !asked.contains_key(*name));
-    let archiving = postgres.backup.iter().flat_map(archiving);
+    let archiving = postgres.backup.iter().flat_map(|backup| {
+        if postgres.is_ha() {
+            vec![ends_segments(backup)]
+        } else {
+            archiving(backup)
+        }
+    });
     let given = asked
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()));
@@ -86,6 +95,13 @@ fn following(storage: u64) -> Vec<(&'static str, String)> {
     vec![("max_slot_wal_keep_size", format!("{kept}MB"))]
 }
 
+/// Each member keeps so much of the log for the archive, whether it is the primary now or will be: whoever takes it in goes on
+/// where it was.
+fn kept(storage: u64) -> (&'static str, String) {
+    let kept = (storage / 8).clamp(128, 16_384);
+    ("wal_keep_size", format!("{kept}MB"))
+}
+
 fn owned() -> Vec<(&'static str, String)> {
     vec![
         ("listen_addresses", "*".into()),
@@ -101,7 +117,13 @@ fn owned() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The archive of the log.
+/// A segment that is not full ends too, so that it comes into the archive.
+fn ends_segments(backup: &Backup) -> (&'static str, String) {
+    let seconds = backup.archive_timeout_seconds;
+    ("archive_timeout", format!("{seconds}s"))
+}
+
+/// The archive of the log, which the server brings itself.
 fn archiving(backup: &Backup) -> Vec<(&'static str, String)> {
     vec![
         ("archive_mode", "on".into()),
@@ -109,10 +131,7 @@ fn archiving(backup: &Backup) -> Vec<(&'static str, String)> {
             "archive_command",
             format!("/bin/sh {FILES}/archive.sh \"%p\" %f"),
         ),
-        (
-            "archive_timeout",
-            format!("{}s", backup.archive_timeout_seconds),
-        ),
+        ends_segments(backup),
     ]
 }
 

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{
-    Container, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec, Probe, Secret, Service,
-    ServiceSpec,
-};
+use k8s_openapi::api::core::v1::{Container, PodSpec, Probe, Secret, Service, ServiceSpec};
 
 use super::access::{self, account_name};
 use super::files::SECRET;
@@ -68,17 +65,10 @@ pub(in crate::postgres) fn dress(
         .ports
         .get_or_insert_default()
         .push(pods::port("patroni", API_PORT));
-    container.env.get_or_insert_default().push(EnvVar {
-        name: "POD_NAME".into(),
-        value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                field_path: "metadata.name".into(),
-                ..ObjectFieldSelector::default()
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    });
+    container
+        .env
+        .get_or_insert_default()
+        .push(pods::env_of_pod("POD_NAME", "metadata.name"));
     container.readiness_probe = Some(probe("/readiness", 3, 3));
     container.liveness_probe = Some(Probe {
         // Where Kubernetes does not answer it waits for that before it listens.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{API_PORT, PRIMARY, REPLICA, REPLICATION_ROLE, ROLE_LABEL, SCOPE_LABEL, scope};
 use crate::postgres::crd::Synchronous;
 use crate::postgres::files::{
-    CERTIFICATE, DATA, FAIL, FILES, PATH, REFUSED, SOCKET, VERSION, parameters,
+    CERTIFICATE, DATA, FAIL, FILES, HBA_BACKUP, PATH, REFUSED, SOCKET, VERSION, parameters,
 };
 use crate::postgres::validate::{SUPERUSER, ValidatedPostgres};
 use crate::postgres::{COMPONENT, PORT};
@@ -122,7 +122,7 @@ fn local(postgres: &ValidatedPostgres) -> Value {
                 "replication": login,
                 "rewind": login,
             },
-            "pg_hba": HBA,
+            "pg_hba": hba(postgres),
             // A copy otherwise begins when the next checkpoint is through, which takes its time.
             "basebackup": [{"checkpoint": "fast"}],
             "callbacks": {"on_start": tell, "on_restart": tell, "on_role_change": tell},
@@ -141,6 +141,12 @@ const HBA: [&str; 7] = [
     "hostssl  all          all                   all  scram-sha-256",
     "hostssl  replication  all                   all  scram-sha-256",
 ];
+
+fn hba(postgres: &ValidatedPostgres) -> Vec<&'static str> {
+    let own = postgres.backup.as_ref().map(|_| HBA_BACKUP.trim_end());
+    // The first line that fits counts.
+    own.into_iter().chain(HBA).collect()
+}
 
 fn start(postgres: &ValidatedPostgres) -> String {
     let (name, namespace) = (&postgres.owner.name, &postgres.owner.namespace);

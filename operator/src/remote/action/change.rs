@@ -7,7 +7,9 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::remote::openwhisk::{ActionRecord, Difference, Limits, parameter_differences};
+use crate::remote::openwhisk::{
+    ActionRecord, Difference, Limits, annotation_text, parameter_differences,
+};
 use crate::remote::pipeline::Plan;
 
 /// The annotation with the SHA-256 of the code, in hexadecimal.
@@ -25,7 +27,7 @@ pub struct WantedAction {
     /// Bound parameters; none for a sequence.
     pub parameters: BTreeMap<String, Value>,
     /// Annotations that are ours.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, Value>,
     /// Limits; a sequence has none of its own.
     pub limits: Limits,
 }
@@ -44,16 +46,24 @@ pub enum Body {
         /// SHA-256 of the archive in hexadecimal.
         digest: String,
     },
+    /// An image with all in it.
+    Image {
+        /// Its name, with its digest.
+        image: String,
+        /// Entry point.
+        main: String,
+    },
     /// Other actions, one after the other.
     Sequence(Vec<String>),
 }
 
 impl Body {
-    /// SHA-256 of the code, or of the list of components.
+    /// SHA-256 of the code, of the image's name, or of the list of components.
     #[must_use]
     pub fn digest(&self) -> String {
         match self {
             Body::Code { digest, .. } => digest.clone(),
+            Body::Image { image, .. } => sha256(image.as_bytes()),
             Body::Sequence(names) => sha256(names.join("\n").as_bytes()),
         }
     }
@@ -160,14 +170,8 @@ impl fmt::Display for ActionChange {
                 from,
                 to,
             } => {
-                let shown =
-                    |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".into());
-                write!(
-                    f,
-                    "action {action}: annotation {key}: {} → {}",
-                    shown(from),
-                    shown(to)
-                )
+                let [from, to] = [from, to].map(|value| value.as_deref().unwrap_or("(none)"));
+                write!(f, "action {action}: annotation {key}: {from} → {to}")
             }
             ActionChange::Limits { action, from, to } => {
                 write!(
@@ -205,7 +209,7 @@ pub fn diff(wanted: &WantedAction, observed: Option<&ObservedAction>) -> Plan<Ac
             to: wanted_text(&wanted.body),
         });
     }
-    if matches!(wanted.body, Body::Code { .. }) {
+    if !matches!(wanted.body, Body::Sequence(_)) {
         plan.changes.extend(parameters(wanted, &observed.record));
         if observed.record.limits != wanted.limits {
             plan.changes.push(ActionChange::Limits {
@@ -224,16 +228,22 @@ fn wanted_text(body: &Body) -> String {
         Body::Code {
             kind, main, digest, ..
         } => code_text(kind, Some(main), Some(digest)),
+        Body::Image { image, .. } => image_text(image),
         Body::Sequence(names) => format!("sequence {}", names.join(", ")),
     }
 }
 
 fn observed_text(observed: &ObservedAction) -> String {
     let exec = &observed.record.exec;
-    match &exec.components {
-        Some(_) => format!("sequence {}", components(&observed.record).join(", ")),
-        None => code_text(&exec.kind, exec.main.as_deref(), observed.digest.as_deref()),
+    match (&exec.components, &exec.image) {
+        (Some(_), _) => format!("sequence {}", components(&observed.record).join(", ")),
+        (None, Some(image)) => image_text(image),
+        (None, None) => code_text(&exec.kind, exec.main.as_deref(), observed.digest.as_deref()),
     }
+}
+
+fn image_text(image: &str) -> String {
+    format!("image {image}")
 }
 
 fn code_text(kind: &str, main: Option<&str>, digest: Option<&str>) -> String {
@@ -253,6 +263,11 @@ fn runs_as_wanted(body: &Body, observed: &ObservedAction) -> bool {
             same_kind(kind, &exec.kind)
                 && exec.main.as_deref().unwrap_or("main") == main
                 && observed.digest.as_ref() == Some(digest)
+        }
+        Body::Image { image, main } => {
+            exec.image.as_ref() == Some(image)
+                && exec.main.as_deref().unwrap_or("main") == main
+                && observed.digest.is_none()
         }
         Body::Sequence(names) => {
             exec.kind == "sequence"
@@ -287,8 +302,9 @@ fn components(record: &ActionRecord) -> Vec<String> {
         .collect()
 }
 
-fn bare(name: &str) -> String {
-    name.trim_start_matches("/_/").to_owned()
+/// The name of a component without the sign for the own namespace.
+pub(super) fn bare(name: &str) -> &str {
+    name.strip_prefix("/_/").unwrap_or(name)
 }
 
 fn parameters(wanted: &WantedAction, record: &ActionRecord) -> Vec<ActionChange> {
@@ -303,16 +319,16 @@ fn parameters(wanted: &WantedAction, record: &ActionRecord) -> Vec<ActionChange>
 }
 
 fn annotations(wanted: &WantedAction, record: &ActionRecord) -> Vec<ActionChange> {
-    let change = |key: &str, to: Option<&str>| ActionChange::Annotation {
+    let change = |key: &str, to: Option<&Value>| ActionChange::Annotation {
         action: wanted.name.clone(),
         key: key.to_owned(),
-        from: record.annotation(key).map(shown),
-        to: to.map(str::to_owned),
+        from: record.annotation(key).map(annotation_text),
+        to: to.map(annotation_text),
     };
     let all = wanted_annotations(wanted);
     let mut changes: Vec<ActionChange> = all
         .iter()
-        .filter(|(key, value)| record.annotation(key) != Some(&Value::from(value.as_str())))
+        .filter(|(key, value)| record.annotation(key) != Some(*value))
         // Told as a change of what it runs.
         .filter(|(key, _)| key.as_str() != DIGEST_ANNOTATION)
         .map(|(key, value)| change(key, Some(value)))
@@ -327,14 +343,14 @@ fn annotations(wanted: &WantedAction, record: &ActionRecord) -> Vec<ActionChange
 
 /// All annotations to be written: those asked for, and those by which the state is known again.
 #[must_use]
-pub fn wanted_annotations(wanted: &WantedAction) -> BTreeMap<String, String> {
+pub fn wanted_annotations(wanted: &WantedAction) -> BTreeMap<String, Value> {
     let mut all = wanted.annotations.clone();
     if let Body::Code { digest, .. } = &wanted.body {
-        all.insert(DIGEST_ANNOTATION.to_owned(), digest.clone());
+        all.insert(DIGEST_ANNOTATION.to_owned(), digest.as_str().into());
     }
     if !wanted.annotations.is_empty() {
         let keys: Vec<&str> = wanted.annotations.keys().map(String::as_str).collect();
-        all.insert(KEYS_ANNOTATION.to_owned(), keys.join("\n"));
+        all.insert(KEYS_ANNOTATION.to_owned(), keys.join("\n").into());
     }
     all
 }
@@ -354,13 +370,6 @@ pub fn obsolete_annotations(wanted: &WantedAction, record: &ActionRecord) -> BTr
         .filter(|key| !wanted.contains_key(*key) && record.annotation(key).is_some())
         .map(str::to_owned)
         .collect()
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 /// SHA-256 in hexadecimal.

@@ -41,25 +41,25 @@ fn written(wanted: &WantedAction) -> ObservedAction {
     let exec = match &wanted.body {
         Body::Code { main, .. } => Exec {
             kind: "rust:1.34".to_owned(),
-            code: None,
             main: Some(main.clone()),
             binary: Some(true),
-            components: None,
+            ..Exec::default()
+        },
+        Body::Image { image, main } => Exec {
+            kind: "blackbox".to_owned(),
+            main: Some(main.clone()),
+            image: Some(image.clone()),
+            ..Exec::default()
         },
         Body::Sequence(names) => Exec {
             kind: "sequence".to_owned(),
-            code: None,
-            main: None,
-            binary: None,
             components: Some(names.iter().map(|name| format!("/guest/{name}")).collect()),
+            ..Exec::default()
         },
     };
     let mut annotations: Vec<KeyValue> = wanted_annotations(wanted)
         .into_iter()
-        .map(|(key, value)| KeyValue {
-            key,
-            value: value.into(),
-        })
+        .map(|(key, value)| KeyValue { key, value })
         .collect();
     annotations.extend(pairs(&[
         ("provide-api-key", json!(false)),
@@ -79,7 +79,7 @@ fn written(wanted: &WantedAction) -> ObservedAction {
     ObservedAction {
         digest: match &wanted.body {
             Body::Code { digest, .. } => Some(digest.clone()),
-            Body::Sequence(_) => None,
+            Body::Image { .. } | Body::Sequence(_) => None,
         },
         record: ActionRecord {
             name: wanted.name.clone(),
@@ -107,7 +107,7 @@ fn an_action_as_written_needs_nothing() {
     let mut wanted = code();
     wanted
         .annotations
-        .insert("description".to_owned(), "x".to_owned());
+        .insert("description".to_owned(), "x".into());
     assert!(diff(&wanted, Some(&written(&wanted))).is_settled());
     let sequence = WantedAction {
         body: Body::Sequence(vec!["assess".to_owned(), "pkg/notify".to_owned()]),
@@ -124,7 +124,7 @@ fn every_difference_is_told_and_no_parameter_value_is() {
         ("notify_token".to_owned(), json!("0ld")),
         ("left".to_owned(), json!(1)),
     ]);
-    before.annotations = BTreeMap::from([("old".to_owned(), "1".to_owned())]);
+    before.annotations = BTreeMap::from([("old".to_owned(), "former".into())]);
     let mut observed = written(&before);
     observed.digest = Some(sha256(b"former"));
     observed.record.limits.memory = 256;
@@ -133,7 +133,7 @@ fn every_difference_is_told_and_no_parameter_value_is() {
         .annotations
         .extend(pairs(&[("foreign", json!({"a": 1}))]));
     let mut wanted = code();
-    wanted.annotations = BTreeMap::from([("new".to_owned(), "2".to_owned())]);
+    wanted.annotations = BTreeMap::from([("new".to_owned(), json!({"a": 2}))]);
     let text = diff(&wanted, Some(&observed)).to_string();
     let (old, new) = (&sha256(b"former")[..12], &sha256(b"zip")[..12]);
     assert_eq!(
@@ -145,11 +145,38 @@ fn every_difference_is_told_and_no_parameter_value_is() {
              action notify: parameter left is removed\n\
              action notify: limits: 60000 ms, 256 MB, 1 MB of logs → 60000 ms, 128 MB, 1 MB of logs\n\
              action notify: annotation millrace.dev/annotations: old → new\n\
-             action notify: annotation new: (none) → 2\n\
-             action notify: annotation old: 1 → (none)"
+             action notify: annotation new: (none) → {{\"a\":2}}\n\
+             action notify: annotation old: former → (none)"
         )
     );
     assert!(!text.contains("s3cret") && !text.contains("0ld"));
+}
+
+#[test]
+fn annotations_are_compared_as_json() {
+    let mut wanted = code();
+    wanted.annotations = BTreeMap::from([
+        ("web-export".to_owned(), json!(true)),
+        ("require-whisk-auth".to_owned(), json!("s")),
+    ]);
+    let mut observed = written(&wanted);
+    assert!(diff(&wanted, Some(&observed)).is_settled());
+    // A text is no switch, which the server asks for.
+    for annotation in &mut observed.record.annotations {
+        if annotation.key == "web-export" {
+            annotation.value = json!("true");
+        }
+    }
+    assert_eq!(
+        diff(&wanted, Some(&observed)).to_string(),
+        "action notify: annotation web-export: \"true\" → true"
+    );
+    wanted.annotations.remove("web-export");
+    let text = diff(&wanted, Some(&observed)).to_string();
+    assert!(
+        text.contains("annotation web-export: \"true\" → (none)"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -221,4 +248,33 @@ fn pinned_code_is_fetched_only_when_it_has_to_be_sent() {
     assert!(!wanted.lacks_code(&[limits]));
     wanted.bring_code("UEsDBA==".into());
     assert!(!wanted.lacks_code(&create));
+}
+
+#[test]
+fn an_image_is_known_by_its_name() {
+    let image = |digit: &str| format!("registry.example/team/a@sha256:{}", digit.repeat(64));
+    let body = |digit: &str| Body::Image {
+        image: image(digit),
+        main: "main".to_owned(),
+    };
+    let mut wanted = code();
+    let before = written(&wanted);
+    wanted.body = body("a");
+    assert_eq!(
+        diff(&wanted, None).changes[0].to_string(),
+        format!("create action notify: image {}", image("a"))
+    );
+    // From code to an image, and the annotation that told the code goes.
+    let plan = diff(&wanted, Some(&before)).to_string();
+    assert!(plan.contains(&format!("→ image {}", image("a"))), "{plan}");
+    assert!(plan.contains("millrace.dev/code-sha256"), "{plan}");
+    let there = written(&wanted);
+    assert!(diff(&wanted, Some(&there)).changes.is_empty());
+    wanted.body = body("b");
+    let plan = diff(&wanted, Some(&there)).to_string();
+    assert!(
+        plan.contains(&image("a")) && plan.contains(&image("b")),
+        "{plan}"
+    );
+    assert_ne!(wanted.body.digest(), body("a").digest());
 }

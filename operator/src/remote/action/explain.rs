@@ -29,6 +29,7 @@ pub fn explain(error: &WhiskError, wanted: &WantedAction) -> Option<Invalid> {
 fn place(message: &str, wanted: &WantedAction) -> (&'static str, String, &'static str) {
     let (kind, sequence) = match &wanted.body {
         Body::Code { kind, .. } => (kind.clone(), String::new()),
+        Body::Image { .. } => (String::new(), String::new()),
         Body::Sequence(names) => ("sequence".to_owned(), names.join(", ")),
     };
     let limits = &wanted.limits;
@@ -52,7 +53,14 @@ fn place(message: &str, wanted: &WantedAction) -> (&'static str, String, &'stati
             "give a value that the server allows",
         )
     } else if has("runtime") {
-        ("spec.kind", kind, "give a kind that the server has")
+        match &wanted.body {
+            Body::Image { image, .. } => (
+                "spec.code.image",
+                image.clone(),
+                "let the OpenWhisk run images (its spec.imageActions), or bring code",
+            ),
+            _ => ("spec.kind", kind, "give a kind that the server has"),
+        }
     } else if has("equence") || has("component") {
         (
             "spec.sequence",
@@ -78,6 +86,9 @@ fn place(message: &str, wanted: &WantedAction) -> (&'static str, String, &'stati
             keys.join(", "),
             "give less, or read it in the action",
         )
+    } else if has("annotations larger") || has("annotations malformed") {
+        let keys: Vec<&str> = wanted.annotations.keys().map(String::as_str).collect();
+        ("spec.annotations", keys.join(", "), "give less")
     } else {
         ("spec", wanted.name.clone(), "correct the specification")
     }
@@ -101,7 +112,7 @@ mod tests {
                 digest: String::new(),
             },
             parameters: BTreeMap::new(),
-            annotations: BTreeMap::new(),
+            annotations: BTreeMap::from([("web-export".to_owned(), true.into())]),
             limits: Limits {
                 timeout: 300_001,
                 memory: 64,
@@ -129,6 +140,11 @@ mod tests {
                 "spec.kind",
                 "cobol:1",
             ),
+            (
+                "annotations larger than allowed: 2097152 > 1048576 bytes.",
+                "spec.annotations",
+                "web-export",
+            ),
             ("Sequence component does not exist.", "spec.sequence", ""),
             (
                 "The name of the entity contains illegal characters.",
@@ -147,5 +163,21 @@ mod tests {
             );
         }
         assert!(explain(&WhiskError::refused("x", 503, b""), &wanted).is_none());
+        // A server without images does not know their kind.
+        let said = "The specified runtime 'blackbox' is not supported by this platform.";
+        let body = serde_json::json!({ "error": said }).to_string();
+        let error = WhiskError::refused("write action a", 400, body.as_bytes());
+        let wanted = WantedAction {
+            body: Body::Image {
+                image: "r.io/a@sha256:0".to_owned(),
+                main: "main".to_owned(),
+            },
+            ..wanted
+        };
+        let told = explain(&error, &wanted).unwrap().to_string();
+        assert!(
+            told.starts_with("spec.code.image: r.io/a@sha256:0: "),
+            "{told}"
+        );
     }
 }

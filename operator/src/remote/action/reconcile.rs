@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use millrace_contract::Invalid;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::change::{ActionChange, Body, WantedAction, sha256};
+use super::change::{ActionChange, Body, WantedAction, bare, sha256};
 use super::explain::explain;
 use super::remote::RemoteAction;
-use super::resolve::{fetch, resolve};
+use super::resolve::{check_image, fetch, resolve};
 use crate::action::crd::{Action, ActionStatus};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled};
@@ -17,10 +17,13 @@ use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
 use crate::remote::openwhisk::entity::{self, Entity, WAIT_FOR_OTHERS};
-use crate::remote::openwhisk::{EntityError, WhiskClient, WhiskError};
+use crate::remote::openwhisk::order::Leaving;
+use crate::remote::openwhisk::{EntityError, WhiskClient, WhiskError, activations};
 use crate::remote::pipeline::{Outcome, converge, plan};
-use crate::remote::resident::{self, Resident};
+use crate::remote::resident::{self, KubernetesError, Resident};
+use crate::rule::crd::WhiskRule;
 use crate::topic::crd::DeletionPolicy;
+use crate::types::GROUP;
 
 /// Stands while the action is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/openwhisk-action";
@@ -54,7 +57,7 @@ impl Resident for Action {
 
     fn disown(status: &mut ActionStatus) {
         (status.version, status.digest, status.settings_digest) = (None, None, None);
-        status.code_from = None;
+        (status.code_from, status.activations) = (None, None);
     }
 }
 
@@ -68,6 +71,24 @@ impl Entity for Action {
     async fn remove(client: &WhiskClient, name: &str) -> Result<bool, WhiskError> {
         client.delete_action(name).await
     }
+
+    async fn goes_after(&self, leaving: Leaving<'_>) -> Result<Option<String>, KubernetesError> {
+        let name = self.action_name();
+        let rule = leaving.first(|rule: &WhiskRule| rule.spec.action == name);
+        if let Some(rule) = rule.await? {
+            return Ok(Some(rule));
+        }
+        let is_sequence_of_it = |other: &Action| {
+            other.action_name() != name && components(other).any(|component| component == name)
+        };
+        leaving.first(is_sequence_of_it).await
+    }
+}
+
+/// The actions that a sequence runs.
+fn components(action: &Action) -> impl Iterator<Item = &str> {
+    let names = action.spec.sequence.iter().flatten();
+    names.map(|name| bare(name))
 }
 
 /// The component behind Action.
@@ -83,12 +104,22 @@ impl Component for Actions {
     fn rules() -> Vec<Rule> {
         let mut rules = entity::rules::<Action>();
         rules.push(Rule::new(
+            GROUP,
+            &["rules"],
+            &["get"],
+            "Remove a trigger or an action after the rules that are deleted together with it.",
+        ));
+        rules.push(Rule::new(
             "",
             &["configmaps"],
             &["get"],
             "Read the code of actions that is kept in ConfigMaps, and authorities of servers that others are kept at.",
         ));
         rules
+    }
+
+    fn refers(action: &Action) -> Vec<String> {
+        components(action).map(str::to_owned).collect()
     }
 
     fn watches(
@@ -140,6 +171,9 @@ impl Component for Actions {
         };
         // What is wrong in the specification is told even while the server is away.
         let mut wanted = resolve(context, action).await?;
+        if let Some(server) = &server {
+            check_image(&wanted.body, server.spec.mode).map_err(EntityError::Invalid)?;
+        }
         let client = match entity::reach(context, action, server.as_ref()).await? {
             Ok(client) => client,
             Err(waiting) => return Ok(resident::wait_for_home(action, status, &waiting)),
@@ -169,8 +203,7 @@ async fn missing_component(
         return Ok(None);
     };
     for (index, name) in names.iter().enumerate() {
-        let bare = name.strip_prefix("/_/").unwrap_or(name);
-        if client.action(bare, false).await?.is_none() {
+        if client.action(bare(name), false).await?.is_none() {
             return Ok(Some(Invalid::new(
                 format!("spec.sequence[{index}]"),
                 name,
@@ -214,7 +247,7 @@ async fn fetch_code(
 async fn bring_about(
     context: &Context,
     action: &Action,
-    status: ActionStatus,
+    mut status: ActionStatus,
     client: &WhiskClient,
     wanted: &WantedAction,
 ) -> Result<Reconciled<ActionStatus>, EntityError> {
@@ -234,6 +267,8 @@ async fn bring_about(
         let created = matches!(change, ActionChange::Create { .. });
         entity::tell(context, action, created, &change.to_string()).await;
     }
+    status.activations =
+        activations::of_action(client, &wanted.name, status.activations.take()).await;
     Ok(seen(action, wanted, status, &outcome))
 }
 
@@ -250,7 +285,7 @@ fn seen(
     status.version = Some(observed.record.version.clone());
     status.digest = Some(match &wanted.body {
         Body::Code { .. } => observed.digest.clone().unwrap_or_default(),
-        Body::Sequence(_) => wanted.body.digest(),
+        Body::Image { .. } | Body::Sequence(_) => wanted.body.digest(),
     });
     // What somebody else has put there meanwhile is not what the reference pins.
     let is_wanted = status.digest == Some(wanted.body.digest());

@@ -100,7 +100,7 @@ pub fn put_for(
             ActionChange::Create { .. } => {
                 put.exec = Some(exec(&wanted.body));
                 put.annotations = Some(key_values(wanted_annotations(wanted)));
-                if matches!(wanted.body, Body::Code { .. }) {
+                if !matches!(wanted.body, Body::Sequence(_)) {
                     put.parameters = Some(key_values(wanted.parameters.clone()));
                     put.limits = Some(wanted.limits);
                 }
@@ -109,7 +109,7 @@ pub fn put_for(
                 put.exec = Some(exec(&wanted.body));
                 // The digest goes with the code.
                 put.annotations = Some(key_values(wanted_annotations(wanted)));
-                if matches!(wanted.body, Body::Code { .. }) {
+                if !matches!(wanted.body, Body::Sequence(_)) {
                     // What a sequence had as parameters is none of the code's.
                     put.parameters = Some(key_values(wanted.parameters.clone()));
                 }
@@ -140,14 +140,18 @@ fn exec(body: &Body) -> Exec {
             code: zip.clone(),
             main: Some(main.clone()),
             binary: Some(true),
-            components: None,
+            ..Exec::default()
+        },
+        Body::Image { image, main } => Exec {
+            kind: "blackbox".to_owned(),
+            main: Some(main.clone()),
+            image: Some(image.clone()),
+            ..Exec::default()
         },
         Body::Sequence(names) => Exec {
             kind: "sequence".to_owned(),
-            code: None,
-            main: None,
-            binary: None,
             components: Some(names.iter().map(|name| qualified(name)).collect()),
+            ..Exec::default()
         },
     }
 }

@@ -9,13 +9,14 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
 
-use super::change::{Body, WantedAction, sha256};
+use super::change::{Body, DIGEST_ANNOTATION, KEYS_ANNOTATION, WantedAction, sha256};
 use crate::action::crd::Action;
 use crate::context::Context;
+use crate::openwhisk::crd::Mode;
 use crate::remote::code::{CodeError, Source, shown as shown_url};
 use crate::remote::openwhisk::{EntityError, Limits, parameters};
 use crate::remote::resident::KubernetesError;
-use crate::types::KeyRef;
+use crate::types::{FreeForm, KeyRef};
 
 /// How every zip archive starts.
 const ZIP_MAGIC: &[u8] = b"PK\x03\x04";
@@ -29,6 +30,7 @@ const CODE_MAX: usize = 48 * 1024 * 1024;
 pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction, EntityError> {
     let namespace = action.namespace().unwrap_or_default();
     let spec = &action.spec;
+    check_annotations(&spec.annotations).map_err(EntityError::Invalid)?;
     let body = match &spec.sequence {
         Some(names) => Body::Sequence(names.clone()),
         None => code(context, &namespace, action).await?,
@@ -48,7 +50,7 @@ pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction,
         name: action.action_name().to_owned(),
         body,
         parameters,
-        annotations: spec.annotations.clone(),
+        annotations: spec.annotations.clone().into_iter().collect(),
         limits: Limits {
             timeout: i64::from(spec.limits.timeout_milliseconds),
             memory: i64::from(spec.limits.memory_megabytes),
@@ -57,9 +59,50 @@ pub async fn resolve(context: &Context, action: &Action) -> Result<WantedAction,
     })
 }
 
+/// Checks that the image is run by the digest that it is asked for with.
+///
+/// # Errors
+/// Apache OpenWhisk reads a digest and goes on without it (`ImageName.fromString` of its `ExecManifest`).
+pub fn check_image(body: &Body, mode: Mode) -> Result<(), Invalid> {
+    match (body, mode) {
+        (Body::Image { image, .. }, Mode::Apache | Mode::Lean) => Err(Invalid::new(
+            "spec.code.image",
+            image,
+            "Apache OpenWhisk leaves the digest out and runs what the image's tag is at the time",
+            "name an OpenWhisk of mode embedded, or make the image a kind by its spec.apache.runtimes",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Whoever asked for one of these would never get it: it is written over.
+fn check_annotations(annotations: &FreeForm) -> Result<(), Invalid> {
+    for (key, whose) in [
+        ("exec", "OpenWhisk itself"),
+        (DIGEST_ANNOTATION, "the operator"),
+        (KEYS_ANNOTATION, "the operator"),
+    ] {
+        if let Some(value) = annotations.get(key) {
+            return Err(Invalid::new(
+                format!("spec.annotations[{key}]"),
+                value.to_string(),
+                format!("{whose} writes this annotation"),
+                "remove it, or give it another name",
+            ));
+        }
+    }
+    Ok(())
+}
+
 async fn code(context: &Context, namespace: &str, action: &Action) -> Result<Body, EntityError> {
     let spec = &action.spec;
     let from = spec.code.as_ref();
+    if let Some(image) = from.and_then(|c| c.image.as_ref()) {
+        return Ok(Body::Image {
+            image: image.clone(),
+            main: spec.main.clone(),
+        });
+    }
     let (field, name, zip) = if let Some(name) = from.and_then(|c| c.builtin.as_deref()) {
         let zip = builtin(&context.settings.actions_dir, name).await?;
         ("spec.code.builtin".to_owned(), name.to_owned(), zip)
@@ -82,7 +125,7 @@ async fn code(context: &Context, namespace: &str, action: &Action) -> Result<Bod
             "spec.code",
             "absent",
             "action without code",
-            "set one of spec.code.builtin, spec.code.configMap, spec.code.url and spec.code.oci, or spec.sequence",
+            "set one of spec.code.builtin, spec.code.configMap, spec.code.url, spec.code.oci and spec.code.image, or spec.sequence",
         )));
     };
     check_zip(&field, &name, &zip).map_err(EntityError::Invalid)?;
@@ -286,6 +329,36 @@ mod tests {
             "spec.code.configMap.key: a.zip: ConfigMap code has no such key in its binaryData; give one of b.zip"
         );
         assert!(zip_in(Some(&map), &reference("code", "b.zip")).is_ok());
+    }
+
+    #[test]
+    fn annotations_that_are_written_over_are_refused() {
+        let told = |annotations: serde_json::Value| {
+            let annotations = annotations.as_object().unwrap().clone();
+            check_annotations(&annotations).map_err(|invalid| invalid.to_string())
+        };
+        let web =
+            serde_json::json!({"web-export": true, "raw-http": true, "provide-api-key": true});
+        assert_eq!(told(web), Ok(()));
+        assert_eq!(
+            told(serde_json::json!({"exec": "go:1"})).unwrap_err(),
+            "spec.annotations[exec]: \"go:1\": OpenWhisk itself writes this annotation; remove it, or give it another name"
+        );
+        assert!(told(serde_json::json!({ DIGEST_ANNOTATION: "" })).is_err());
+    }
+
+    #[test]
+    fn an_image_is_not_given_to_who_drops_its_digest() {
+        let body = Body::Image {
+            image: "r.io/a@sha256:0".to_owned(),
+            main: "main".to_owned(),
+        };
+        for mode in [Mode::Apache, Mode::Lean] {
+            let refused = check_image(&body, mode).unwrap_err();
+            assert_eq!(refused.field, "spec.code.image");
+        }
+        assert!(check_image(&body, Mode::Embedded).is_ok());
+        assert!(check_image(&Body::Sequence(Vec::new()), Mode::Apache).is_ok());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 //! as its password. So it gets in before there is a set, and before there are users. It speaks to each member for itself,
 //! because a set that is half made has no primary to be found.
 
+mod activity;
 mod change;
 mod client;
 mod config;
@@ -13,6 +14,7 @@ mod remote;
 mod store;
 mod verifier;
 
+pub use activity::Activity;
 pub use change::{Change, MOST_LAG_MS, Wanted, WantedUser, diff, waits};
 pub use client::{Login, Session};
 pub use error::MongoError;

@@ -6,6 +6,7 @@ use std::fmt;
 use futures::future;
 use mongodb::bson::{Bson, Document, doc};
 
+use super::activity::{self, Activity};
 use super::change::Wanted;
 use super::client::{Login, Session};
 use super::config::{self, number};
@@ -103,6 +104,12 @@ impl ObservedSet {
         let ahead = self.members.values().map(|m| m.applied_ms).max()?;
         Some(ahead - self.members.get(host)?.applied_ms)
     }
+
+    /// The same, of a member of which the set knows how far it is: one that copies everything first has applied nothing yet.
+    fn known_lag_ms(&self, host: &str) -> Option<i64> {
+        let applied = self.members.get(host)?.applied_ms;
+        self.lag_ms(host).filter(|_| applied > 0)
+    }
 }
 
 /// What a user may in a database: the role and the database.
@@ -128,6 +135,8 @@ pub struct Observed {
     pub users: BTreeMap<String, ObservedUser>,
     /// Members that show another certificate than their Secret has.
     pub stale: BTreeSet<String>,
+    /// What members do, by `host:port`.
+    pub activities: BTreeMap<String, Activity>,
     /// The version of the primary, for example `7.0.28`.
     pub version: Option<String>,
 }
@@ -158,6 +167,9 @@ pub(super) async fn observe(login: &Login, wanted: &Wanted) -> Result<Observed, 
             },
         };
         observed.answers.insert(one.host.clone(), answer);
+        if let Some(activity) = one.server.as_ref().and_then(activity::of) {
+            observed.activities.insert(one.host.clone(), activity);
+        }
         let shown = one.server.as_ref().and_then(certificate_ends);
         if shown.is_some()
             && wanted.certificate_ends_ms.is_some()
@@ -170,6 +182,9 @@ pub(super) async fn observe(login: &Login, wanted: &Wanted) -> Result<Observed, 
         return Ok(observed);
     };
     let mut set = set_of(status);
+    for (host, activity) in &mut observed.activities {
+        activity.lag = set.known_lag_ms(host).map(|lag| lag / 1000);
+    }
     let config = teller
         .session
         .run(

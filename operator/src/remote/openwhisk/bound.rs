@@ -71,3 +71,31 @@ pub fn key_values<V: Into<Value>>(map: impl IntoIterator<Item = (String, V)>) ->
         })
         .collect()
 }
+
+/// The value of an annotation as changes show it: a text as it is, unless it could be taken for other JSON.
+#[must_use]
+pub fn annotation_text(value: &Value) -> String {
+    match value {
+        Value::String(text) if serde_json::from_str::<Value>(text).is_err() => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_is_not_shown_as_the_switch_that_it_looks_like() {
+        for (value, shown) in [
+            (json!("fleet"), "fleet"),
+            (json!("true"), "\"true\""),
+            (json!(true), "true"),
+            (json!(""), ""),
+            (json!({"a": [1]}), "{\"a\":[1]}"),
+        ] {
+            assert_eq!(annotation_text(&value), shown);
+        }
+    }
+}

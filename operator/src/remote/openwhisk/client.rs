@@ -1,5 +1,6 @@
 //! The REST client.
 
+mod activations;
 mod links;
 mod transport;
 

@@ -108,10 +108,8 @@ async fn an_update_sends_only_what_it_changes() {
     let create = ActionPut {
         exec: Some(Exec {
             kind: "sequence".into(),
-            code: None,
-            main: None,
-            binary: None,
             components: Some(vec!["/_/a".into()]),
+            ..Exec::default()
         }),
         ..ActionPut::default()
     };
@@ -207,4 +205,41 @@ fn addresses_that_cannot_be_called_are_refused() {
             "{error}"
         );
     }
+}
+
+/// Lists and results as the real server tells them.
+#[tokio::test]
+async fn what_became_of_activations_is_read_without_what_they_answered() {
+    let run = r#"{"activationId":"5ef7","annotations":[{"key":"path","value":"guest/echo"}],"duration":2,"end":1795449497248,"name":"echo","namespace":"guest","publish":false,"start":1795449497246,"statusCode":1,"version":"0.0.1"}"#;
+    let fire = r#"{"activationId":"d83a","annotations":[],"logs":["{\"statusCode\":0}"],"name":"t","namespace":"guest","publish":false,"response":{"result":{"x":9},"status":"success","success":true},"start":1795449498454,"subject":"guest","version":"0.0.2"}"#;
+    let boom =
+        r#"{"result":{"error":"boom"},"size":17,"status":"application error","success":false}"#;
+    let (client, script) = server(&[
+        (200, &format!("[{run}]")),
+        (200, &format!("[{fire}]")),
+        (200, boom),
+        (
+            404,
+            r#"{"code":"x","error":"The requested resource does not exist."}"#,
+        ),
+    ])
+    .await;
+    let run = client.last_activations("p1/in ner", 100).await.unwrap();
+    assert_eq!((run[0].status_code, run[0].duration), (1, Some(2)));
+    let fire = client.last_fires("t", 20).await.unwrap();
+    assert_eq!((fire[0].duration, fire[0].logs.len()), (None, 1));
+    let response = client.activation_response("5ef7").await.unwrap().unwrap();
+    assert_eq!(response.result["error"], "boom");
+    assert_eq!(client.activation_response("5ef8").await.unwrap(), None);
+    let heard = &script.lock().unwrap().heard;
+    let paths: Vec<&str> = heard.iter().filter_map(|h| h.split(' ').nth(1)).collect();
+    assert_eq!(
+        paths,
+        [
+            "/api/v1/namespaces/_/activations?name=p1%2Fin%20ner&limit=100&docs=false",
+            "/api/v1/namespaces/_/activations?name=t&limit=20&docs=true",
+            "/api/v1/namespaces/_/activations/5ef7/result",
+            "/api/v1/namespaces/_/activations/5ef8/result",
+        ]
+    );
 }

@@ -10,8 +10,9 @@ use millrace_contract::Invalid;
 use super::client::WhiskClient;
 use super::entity_error::EntityError;
 use super::error::WhiskError;
+use super::order::{self, Leaving};
 use crate::context::Context;
-use crate::controller::Reconciled;
+use crate::controller::{Reconciled, status_of};
 use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
@@ -19,11 +20,14 @@ use crate::remote::code::Roots;
 use crate::remote::release::Lives;
 use crate::remote::resident::{self, KubernetesError, LOOK, Resident};
 use crate::status::{AVAILABLE, is_true};
+use crate::types::DeletionPolicy;
 
 /// What an entity needs inside OpenWhisk becomes available soon or not at all.
 pub const WAIT_FOR_OTHERS: Duration = Duration::from_secs(3);
 /// The reason of conditions while an OpenWhisk cannot be asked.
 pub const WAITS: &str = "WaitingForOpenWhisk";
+/// Who has to go before an entity goes soon or not at all.
+const WAIT_FOR_USERS: Duration = Duration::from_secs(1);
 /// Code runs to megabytes.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,6 +40,14 @@ pub trait Entity: Resident<Home = OpenWhisk> {
         client: &WhiskClient,
         name: &str,
     ) -> impl Future<Output = Result<bool, WhiskError>> + Send;
+    /// Who has to go before this entity, in words, where somebody may.
+    fn goes_after(
+        &self,
+        leaving: Leaving<'_>,
+    ) -> impl Future<Output = Result<Option<String>, KubernetesError>> + Send {
+        let _ = leaving;
+        async { Ok(None) }
+    }
 }
 
 /// What the operator must be allowed to do for any entity.
@@ -229,6 +241,22 @@ async fn delete<K: Entity>(
 ) -> Result<Reconciled<K::Status>, EntityError> {
     // Only what this resource was seen to own is removed.
     let keep = (!object.owns()).then(|| "this resource did not make it".to_owned());
+    let is_removed = keep.is_none()
+        && object.deletion_policy() == DeletionPolicy::Delete
+        && object.finalizers().iter().any(|f| f == K::FINALIZER)
+        && Lives::of(server) == Lives::Present;
+    if is_removed && let Some(first) = order::before(context, object).await? {
+        let (what, name) = (K::WHAT, object.name_there());
+        let text = format!("{what} {name} is removed after {first}, which uses it");
+        let status = status_of(object);
+        return Ok(resident::wait(
+            object,
+            status,
+            "InUse",
+            &text,
+            WAIT_FOR_USERS,
+        ));
+    }
     let removal = async {
         let client = match reach(context, object, server).await? {
             Ok(client) => client,

@@ -13,7 +13,7 @@ pub struct KeyValue {
 }
 
 /// What an action runs.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Exec {
     /// The runtime kind, `sequence`, or `blackbox`. Lists leave it out.
     #[serde(default)]
@@ -27,6 +27,9 @@ pub struct Exec {
     /// The code is base64 of an archive or executable. The server finds out by itself when not told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary: Option<bool>,
+    /// The image of a `blackbox`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// The actions of a sequence, as `/namespace/name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub components: Option<Vec<String>>,
@@ -39,6 +42,7 @@ impl std::fmt::Debug for Exec {
             .field("kind", &self.kind)
             .field("code_bytes", &self.code.as_ref().map(String::len))
             .field("main", &self.main)
+            .field("image", &self.image)
             .field("components", &self.components)
             .finish_non_exhaustive()
     }
@@ -141,6 +145,38 @@ pub struct ActivationResponse {
     /// The result, or `{"error": …}`.
     #[serde(default)]
     pub result: Value,
+}
+
+/// A finished activation of an action, or a fire of a trigger, as a list tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ListedActivation {
+    /// Its id.
+    #[serde(rename = "activationId")]
+    pub id: String,
+    /// When it began, in milliseconds since 1970.
+    pub start: i64,
+    /// How long it took, in milliseconds; a fire takes none.
+    #[serde(default)]
+    pub duration: Option<i64>,
+    /// 0 for success, else the kind of error: 1 of the action, 2 of its code, 3 of the server.
+    #[serde(rename = "statusCode", default)]
+    pub status_code: i64,
+}
+
+/// A fire of a trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Fire {
+    /// Id of its activation.
+    #[serde(rename = "activationId")]
+    pub id: String,
+    /// When, in milliseconds since 1970.
+    pub start: i64,
+    /// None: with one it is an activation of an action of the same name.
+    #[serde(default)]
+    pub duration: Option<i64>,
+    /// One JSON object for each rule of the trigger.
+    #[serde(default)]
+    pub logs: Vec<String>,
 }
 
 /// The answer to an invocation.

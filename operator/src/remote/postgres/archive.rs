@@ -95,7 +95,7 @@ pub(super) async fn observe(admin: &Session) -> Result<Archive, PostgresError> {
 }
 
 /// Kibibytes of the whole, and how many of them can be written.
-fn room(told: &str) -> Option<Room> {
+pub(super) fn room(told: &str) -> Option<Room> {
     let (total, usable) = told.trim().split_once(' ')?;
     let bytes = |text: &str| text.parse::<u64>().ok()?.checked_mul(1024);
     Some(Room {
@@ -105,7 +105,7 @@ fn room(told: &str) -> Option<Room> {
 }
 
 /// The segment, and when it was written last.
-fn latest(told: &str) -> Option<i64> {
+pub(super) fn latest(told: &str) -> Option<i64> {
     told.trim().split_once(' ')?.1.parse().ok()
 }
 

@@ -6,6 +6,7 @@ mod change;
 mod client;
 mod error;
 mod observe;
+mod received;
 mod remote;
 mod statement;
 pub mod verifier;

@@ -17,7 +17,7 @@ use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
 use crate::remote::openwhisk::entity::{self, Entity, WAIT_FOR_OTHERS};
-use crate::remote::openwhisk::{Class, EntityError, WhiskClient, WhiskError};
+use crate::remote::openwhisk::{Class, EntityError, WhiskClient, WhiskError, activations};
 use crate::remote::pipeline::{converge, plan};
 use crate::remote::resident::{self, Resident};
 use crate::rule::crd::{RuleStatus, WhiskRule};
@@ -54,6 +54,7 @@ impl Resident for WhiskRule {
 
     fn disown(status: &mut RuleStatus) {
         (status.version, status.active) = (None, None);
+        status.activations = None;
     }
 }
 
@@ -88,6 +89,10 @@ impl Component for WhiskRules {
             "Look at a rule again when its trigger or its action changes.",
         ));
         rules
+    }
+
+    fn refers(rule: &WhiskRule) -> Vec<String> {
+        vec![rule.spec.trigger.clone(), rule.spec.action.clone()]
     }
 
     fn watches(
@@ -190,6 +195,14 @@ impl Component for WhiskRules {
         };
         status.version = Some(record.version.clone());
         status.active = Some(record.status == "active");
+        status.activations = activations::of_rule(
+            &client,
+            &wanted.name,
+            &wanted.trigger,
+            &wanted.action,
+            status.activations.take(),
+        )
+        .await;
         let said = format!(
             "installed as /{}/{}, version {}, {}",
             record.namespace, record.name, record.version, record.status

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::remote::openwhisk::{
-    Difference, TriggerPut, TriggerRecord, key_values, parameter_differences,
+    Difference, TriggerPut, TriggerRecord, annotation_text, key_values, parameter_differences,
 };
 use crate::remote::pipeline::Plan;
 
@@ -18,7 +18,7 @@ pub struct WantedTrigger {
     /// Parameters of every event.
     pub parameters: BTreeMap<String, Value>,
     /// Annotations. There are no others: OpenWhisk adds none of its own to a trigger.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, Value>,
 }
 
 /// One change of a trigger.
@@ -105,21 +105,15 @@ pub fn diff(wanted: &WantedTrigger, observed: Option<&TriggerRecord>) -> Plan<Tr
         .chain(wanted.annotations.keys().map(String::as_str))
         .collect();
     for key in keys {
-        let (from, to) = (has.get(key), wanted.annotations.get(key));
-        if from.and_then(|value| value.as_str()) == to.map(String::as_str)
-            && from.is_some() == to.is_some()
-        {
+        let (from, to) = (has.get(key).copied(), wanted.annotations.get(key));
+        if from == to {
             continue;
         }
         plan.changes.push(TriggerChange::Annotation {
             trigger: trigger.clone(),
             key: key.to_owned(),
-            from: from.map(|value| {
-                value
-                    .as_str()
-                    .map_or_else(|| value.to_string(), str::to_owned)
-            }),
-            to: to.cloned(),
+            from: from.map(annotation_text),
+            to: to.map(annotation_text),
         });
     }
     plan
@@ -149,7 +143,7 @@ mod tests {
         WantedTrigger {
             name: "alerts".to_owned(),
             parameters: BTreeMap::from([("token".to_owned(), json!("s3cret"))]),
-            annotations: BTreeMap::from([("owner".to_owned(), "fleet".to_owned())]),
+            annotations: BTreeMap::from([("owner".to_owned(), json!("fleet"))]),
         }
     }
 
@@ -174,7 +168,7 @@ mod tests {
     fn each_difference_is_told_without_values_of_parameters_and_sent_once() {
         let other = record(
             json!([{"key": "token", "value": "old-secret"}, {"key": "more", "value": 1}]),
-            json!([{"key": "owner", "value": 7}, {"key": "feed", "value": "/_/f"}]),
+            json!([{"key": "owner", "value": {"team": 7}}, {"key": "feed", "value": "/_/f"}]),
         );
         let plan = diff(&wanted(), Some(&other));
         assert_eq!(
@@ -182,7 +176,7 @@ mod tests {
             "trigger alerts: parameter token is changed\n\
              trigger alerts: parameter more is removed\n\
              trigger alerts: annotation feed: /_/f → (none)\n\
-             trigger alerts: annotation owner: 7 → fleet"
+             trigger alerts: annotation owner: {\"team\":7} → fleet"
         );
         let put = serde_json::to_value(put_for(&wanted(), &plan.changes)).unwrap();
         assert_eq!(

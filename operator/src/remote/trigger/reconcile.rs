@@ -14,11 +14,16 @@ use crate::openwhisk::crd::OpenWhisk;
 use crate::rbac::Rule;
 use crate::reconcile::Preparation;
 use crate::remote::openwhisk::entity::{self, Entity};
-use crate::remote::openwhisk::{Class, EntityError, WhiskClient, WhiskError, parameters};
+use crate::remote::openwhisk::order::Leaving;
+use crate::remote::openwhisk::{
+    Class, EntityError, WhiskClient, WhiskError, activations, parameters,
+};
 use crate::remote::pipeline::{converge, plan};
-use crate::remote::resident::{self, Resident};
+use crate::remote::resident::{self, KubernetesError, Resident};
+use crate::rule::crd::WhiskRule;
 use crate::topic::crd::DeletionPolicy;
 use crate::trigger::crd::{Trigger, TriggerStatus};
+use crate::types::GROUP;
 
 /// Stands while the trigger is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/openwhisk-trigger";
@@ -48,7 +53,7 @@ impl Resident for Trigger {
     }
 
     fn disown(status: &mut TriggerStatus) {
-        status.version = None;
+        (status.version, status.activations) = (None, None);
     }
 }
 
@@ -61,6 +66,12 @@ impl Entity for Trigger {
 
     async fn remove(client: &WhiskClient, name: &str) -> Result<bool, WhiskError> {
         client.delete_trigger(name).await
+    }
+
+    async fn goes_after(&self, leaving: Leaving<'_>) -> Result<Option<String>, KubernetesError> {
+        let name = self.trigger_name();
+        let rule = leaving.first(|rule: &WhiskRule| rule.spec.trigger == name);
+        rule.await
     }
 }
 
@@ -75,7 +86,14 @@ impl Component for Triggers {
     const HANDLES_DELETION: bool = true;
 
     fn rules() -> Vec<Rule> {
-        entity::rules::<Trigger>()
+        let mut rules = entity::rules::<Trigger>();
+        rules.push(Rule::new(
+            GROUP,
+            &["rules"],
+            &["get"],
+            "Remove a trigger or an action after the rules that are deleted together with it.",
+        ));
+        rules
     }
 
     fn watches(
@@ -93,7 +111,7 @@ impl Component for Triggers {
             name: trigger.trigger_name().to_owned(),
             parameters: parameters(context, &namespace, &spec.parameters, &spec.parameters_from)
                 .await?,
-            annotations: spec.annotations.clone(),
+            annotations: spec.annotations.clone().into_iter().collect(),
         };
         let client = match entity::ask(context, trigger).await? {
             Ok(client) => client,
@@ -124,7 +142,7 @@ impl Component for Triggers {
             name: trigger.trigger_name().to_owned(),
             parameters: parameters(context, &namespace, &spec.parameters, &spec.parameters_from)
                 .await?,
-            annotations: spec.annotations.clone(),
+            annotations: spec.annotations.clone().into_iter().collect(),
         };
         let client = match entity::reach(context, trigger, server.as_ref()).await? {
             Ok(client) => client,
@@ -145,6 +163,8 @@ impl Component for Triggers {
             return Ok(entity::vanished(trigger, status));
         };
         status.version = Some(record.version.clone());
+        status.activations =
+            activations::of_trigger(&client, &wanted.name, status.activations.take()).await;
         let said = format!(
             "installed as /{}/{}, version {}",
             record.namespace, record.name, record.version

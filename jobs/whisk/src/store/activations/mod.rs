@@ -46,6 +46,7 @@ pub struct Begin {
 pub struct ActivationStore {
     directory: PathBuf,
     retention: Retention,
+    cut_off: Vec<Activation>,
     inner: Mutex<Inner>,
 }
 
@@ -57,9 +58,10 @@ impl ActivationStore {
     pub fn open(data: &Path, retention: Retention, now: i64) -> Result<Self, StoreError> {
         let directory = data.join("activations");
         create_directory(&directory)?;
-        let store = Self {
+        let mut store = Self {
             directory,
             retention,
+            cut_off: Vec::new(),
             inner: Mutex::new(Inner::default()),
         };
         let mut inner = store.lock();
@@ -84,17 +86,26 @@ impl ActivationStore {
             })?;
             inner.segments.push_back(segment);
         }
-        let cut_off: Vec<Begin> = inner.open.values().cloned().collect();
-        for begin in cut_off {
+        let open: Vec<Begin> = inner.open.values().cloned().collect();
+        let mut cut_off = Vec::new();
+        for begin in open {
             tracing::warn!(
                 activation = begin.id,
                 action = begin.name,
                 "was cut off by the server's end"
             );
-            store.append(&mut inner, &interrupted(begin, now))?;
+            let record = interrupted(begin, now);
+            store.append(&mut inner, &record)?;
+            cut_off.push(record);
         }
         drop(inner);
+        store.cut_off = cut_off;
         Ok(store)
+    }
+
+    /// The records of what the stop before this start cut off.
+    pub fn cut_off(&self) -> &[Activation] {
+        &self.cut_off
     }
 
     /// Writes down that an activation was accepted.

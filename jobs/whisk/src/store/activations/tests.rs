@@ -106,9 +106,11 @@ fn a_crash_loses_no_record_and_leaves_none_open() {
     );
     let cut = store.get("guest", "cut").unwrap().unwrap();
     assert_eq!((cut.response.status, cut.end), (Status::Internal, Some(99)));
+    assert_eq!(store.cut_off(), [cut]);
     store.finish(&activation("later", 8)).unwrap();
     let store = ActivationStore::open(directory.path(), KEEP, 0).unwrap();
     assert_eq!(store.count("guest", &Filter::default()), 3);
+    assert_eq!(store.cut_off(), []);
     assert_eq!(
         store.get("guest", "later").unwrap(),
         Some(activation("later", 8))
