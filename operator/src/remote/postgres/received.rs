@@ -1,15 +1,12 @@
 //! The archive of several members, as the pod tells that takes in their log.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::archive::{Archive, Base, latest, room};
 use super::error::PostgresError;
-
-/// Who does not answer within this time is not there.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+use crate::remote::http;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,24 +24,16 @@ impl Archive {
     /// # Errors
     /// It does not answer, or says something else.
     pub async fn received(url: &str) -> Result<Self, PostgresError> {
-        let told = ask(url).await.map_err(|error| PostgresError::Unreachable {
-            address: url.to_owned(),
-            // Its cause says more than it does itself.
-            problem: std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string),
-        })?;
-        Ok(told.into())
+        let told = match http::text(url).await {
+            Ok(text) => serde_json::from_str::<Told>(&text).map_err(|error| error.to_string()),
+            Err(problem) => Err(problem),
+        };
+        told.map(Self::from)
+            .map_err(|problem| PostgresError::Unreachable {
+                address: url.to_owned(),
+                problem,
+            })
     }
-}
-
-async fn ask(url: &str) -> Result<Told, reqwest::Error> {
-    let client = reqwest::Client::builder()
-        .timeout(ANSWERS_WITHIN)
-        // The pod is in the cluster; a proxy of the operator's environment does not know it.
-        .no_proxy()
-        .build()?;
-    let answer = client.get(url).send().await?.error_for_status()?;
-    answer.json().await
 }
 
 impl From<Told> for Archive {
