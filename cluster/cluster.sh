@@ -52,14 +52,14 @@ up() {
   if boot cp; then switch_up; fi
   apiserver
   for n in $(node_names); do node_up "$n"; done
-  WATCH=cp.kube-apiserver wait_for 120 "apiserver ready" kc get --raw /readyz
+  WATCH=cp.kube-apiserver wait_for 600 "apiserver ready" kc get --raw /readyz
   controllers
-  wait_for 60 "addons applied" kc apply -f "$CONF/addons.yaml"    # the rights of netpol, CoreDNS and local-volumes too
+  wait_for 600 "addons applied" kc apply -f "$CONF/addons.yaml"    # the rights of netpol, CoreDNS and local-volumes too
   for n in $(node_names); do node_join "$n"; done
   dns
   for n in $(node_names); do node_ready "$n"; done
-  WATCH=cp.coredns wait_for 60 "DNS ready" net cp curl --noproxy '*' -sf http://127.0.0.1:8181/ready
-  wait_for 60 "default service account" kc get sa default
+  WATCH=cp.coredns wait_for 600 "DNS ready" net cp curl --noproxy '*' -sf http://127.0.0.1:8181/ready
+  wait_for 600 "default service account" kc get sa default
 }
 
 down() {

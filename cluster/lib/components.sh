@@ -35,7 +35,7 @@ node_up() {
   node_config "$1"
   if boot "$1"; then wire "$1"; fi
   start_part "$1" containerd containerd --config "$CONF/$1/containerd.toml"
-  WATCH=$1.containerd wait_for 60 "$1 containerd answers" inside "$1" ctr version
+  WATCH=$1.containerd wait_for 300 "$1 containerd answers" inside "$1" ctr version
   import "$1"
 }
 
@@ -45,7 +45,7 @@ node_join() {
   if [ "$NETPOL" = 1 ]; then
     start_part "$1" netpol "$HK" netpol --kubeconfig="$CONF/netpol.kubeconfig" --node="$1" --dns="$CP"
     # the kubelet may start pods at once, and their policies must be in force by then
-    WATCH=$1.netpol wait_for 60 "$1 policies in force" inside "$1" nft list table ip netpol
+    WATCH=$1.netpol wait_for 600 "$1 policies in force" inside "$1" nft list table ip netpol
   fi
   start_part "$1" kube-proxy "$HK" kube-proxy --config="$CONF/$1/proxy.yaml"
   start_part "$1" kubelet "$HK" kubelet --config="$CONF/$1/kubelet.yaml" --kubeconfig="$CONF/kubelet-$1.kubeconfig" --root-dir="$BASE/$1/kubelet" \
@@ -55,7 +55,7 @@ node_join() {
 
 node_ready() {
   local cidr; cidr=$(pod_net "$1").0/24
-  WATCH=$1.kubelet wait_for 120 "$1 registered" kc get node "$1"
-  WATCH=$1.kubelet wait_for 120 "$1 Ready" kc wait --for=condition=Ready "node/$1" --timeout=5s
+  WATCH=$1.kubelet wait_for 600 "$1 registered" kc get node "$1"
+  WATCH=$1.kubelet wait_for 600 "$1 Ready" kc wait --for=condition=Ready "node/$1" --timeout=5s
   kc patch node "$1" -p "{\"spec\":{\"podCIDR\":\"$cidr\",\"podCIDRs\":[\"$cidr\"]}}" >/dev/null
 }

@@ -32,7 +32,7 @@ boot() {
   LC_BASE=$BASE LC_NAME=$NAME NODES=$NODES setsid unshare --mount --propagation private --pid --fork --kill-child --mount-proc --net --uts --ipc \
     bash "$HERE/cluster.sh" _init "$1" >> "$LOGS/$1-init.log" 2>&1 < /dev/null {LOCK}>&- &
   record "$1" $! || die "$1 did not start: $(tail -3 "$LOGS/$1-init.log")"
-  wait_for 30 "$1 booted" test -e "$BASE/$1/booted"
+  wait_for 300 "$1 booted" test -e "$BASE/$1/booted"
 }
 
 # poweroff MACHINE: at once, as when power fails

@@ -62,6 +62,6 @@ forward_ports() {
   [ "$(cat "$CONF/$part" 2>/dev/null)" = "$*" ] || stop_part cp "$part"
   echo "$*" | put "$CONF/$part"
   OUTSIDE_NET=1 start_part cp "$part" "$HK" forward "$@"
-  wait_for 10 "forwarding $*" eval "(exec 3<>/dev/tcp/${listen%:*}/${listen##*:})" && pid_of "cp.$part" >/dev/null ||
+  wait_for 60 "forwarding $*" eval "(exec 3<>/dev/tcp/${listen%:*}/${listen##*:})" && pid_of "cp.$part" >/dev/null ||
     { rm -f "$PIDS/cp.$part"; die "forward: $(tail -1 "$LOGS/cp-$part.log")"; }
 }

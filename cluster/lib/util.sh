@@ -17,7 +17,7 @@ put() {
 
 kc() { "$HK" kubectl --kubeconfig "$ADMIN" "$@"; }
 
-# wait_for SECONDS WHAT COMMAND...; WATCH=MACHINE.COMPONENT: in vain when that process has ended
+# wait_for SECONDS WHAT COMMAND...: limits are for machines that compile meanwhile; WATCH=MACHINE.COMPONENT: in vain when that process has ended
 wait_for() {
   local end=$(( SECONDS + $1 )) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do

@@ -5,6 +5,7 @@
 
 mod component;
 mod kept;
+mod overdue;
 mod references;
 mod tell;
 
@@ -30,6 +31,7 @@ use crate::status::{
 
 pub use component::{Component, ControllerOf, Failure, Reconciled, StatusOf};
 pub use kept::Kept;
+use overdue::Hold;
 pub use references::References;
 pub use tell::chain;
 use tell::{failed, tell_availability, unreadable, write};
@@ -237,7 +239,7 @@ async fn reconcile<C: Component>(
     }
     let object = match kept.read() {
         Ok(object) => object,
-        Err(error) => return Err(unreadable::<C>(&context, &kept, &error).await),
+        Err(error) => return unreadable::<C>(&context, &kept, &error).await,
     };
     let again = reconcile_one::<C>(&context, &object).await?;
     let late = again.filter(|after| *after >= LATE);
@@ -345,7 +347,13 @@ pub async fn reconcile_one<C: Component>(
                 .metrics
                 .count_reconcile(C::NAME, failure.reason(), started.elapsed());
             note_change(context, object);
-            Err(failed::<C>(context, object, &failure).await)
+            let mut retry = failed::<C>(context, object, &failure).await;
+            match overdue::let_go(context, object, &retry.message).await {
+                Hold::Nothing => {}
+                Hold::For(left) => retry.retry_after = retry.retry_after.min(left),
+                Hold::LetGo => return Ok(None),
+            }
+            Err(retry)
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Volumes that run full: told early, grown where that is allowed, and called full before a system would stop. The same for
 //! every system whose servers say how much room they have. Pure.
 
+use std::time::Duration;
+
 use crate::status::{Condition, DISK_PRESSURE, is_true, set_condition};
 use crate::types::{Quantity, StorageGrowth, VolumeStatus};
 
@@ -12,6 +14,11 @@ const EASED: u8 = 75;
 const FULL: u8 = 95;
 /// Below this it is no longer full.
 pub const ROOM: u8 = 90;
+/// From here on it is looked at more often.
+const NEAR: u8 = 75;
+/// So often then. A small volume is full within a minute of load, and those who write are to be stopped before it is; a look
+/// costs a request to each server.
+const LOOK: Duration = Duration::from_secs(15);
 /// Steps in which it is told: each byte would be a write.
 const STEP: u8 = 5;
 const MEBIBYTE: u64 = 1024 * 1024;
@@ -141,6 +148,17 @@ pub fn tell(
     (fills && (!was || *full && !was_full)).then_some((reason, told))
 }
 
+/// When to look again, where the fullest volume was told to be so full, and it would be after `usual` for any other reason:
+/// that a volume fills sends no event.
+#[must_use]
+pub fn look_again(used_percent: Option<i32>, usual: Duration) -> Duration {
+    if used_percent.is_some_and(|percent| percent >= i32::from(NEAR)) {
+        usual.min(LOOK)
+    } else {
+        usual
+    }
+}
+
 /// How large volumes that are alike are to be now that one of them fills, if larger: by a step, up to the maximum. `live`
 /// is the size of the smallest live claim.
 #[must_use]
@@ -173,6 +191,19 @@ mod tests {
             total,
             usable: total - total / 100 * percent,
         }
+    }
+
+    #[test]
+    fn a_volume_that_is_nearly_full_is_looked_at_more_often() {
+        let after = |used_percent, seconds| {
+            look_again(used_percent, Duration::from_secs(seconds)).as_secs()
+        };
+        assert_eq!(after(None, 300), 300);
+        assert_eq!(after(Some(70), 60), 60);
+        assert_eq!(after(Some(75), 60), 15);
+        assert_eq!(after(Some(95), 300), 15);
+        // What goes on is looked at as often as before.
+        assert_eq!(after(Some(95), 1), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod activations;
 mod metadata;
 mod operation;
+mod overrides;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use activations::{Activations, LastError};
 pub use metadata::without_managed_fields;
 pub use operation::{
-    Day, DeletionPolicy, MaintenanceWindow, Operation, Windows, moment, override_pods, tell_stopped,
+    Day, DeletionPolicy, MaintenanceWindow, Operation, Windows, moment, tell_stopped,
 };
+pub use overrides::override_pods;
 
 /// The API group of every custom resource of this project.
 pub const GROUP: &str = "millrace.dev";

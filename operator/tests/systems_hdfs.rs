@@ -14,7 +14,8 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use hdfs_nodes::{Nodes, cluster, valid};
-use millrace_operator::hdfs::decommission::hold;
+use millrace_operator::hdfs::ValidatedHdfs;
+use millrace_operator::hdfs::decommission::{excludes, follow, hold};
 use millrace_operator::hdfs::view::View;
 use millrace_operator::remote::hdfs::directory::{Directory, DirectoryError, Step, ensure};
 use millrace_operator::remote::hdfs::{NameNodeView, State};
@@ -28,6 +29,32 @@ fn is_whole(view: &View, data_nodes: usize) -> bool {
     view.active()
         .is_some_and(|(_, names)| names.safe_mode.is_none() && names.data_nodes.len() == data_nodes)
         && view.name_nodes.values().filter(standing_by).count() == 1
+}
+
+/// The last of three DataNodes has gone and is counted still. It is not in service again, for its address is told.
+fn stays_out_by_its_address(nodes: &Nodes, hdfs: &ValidatedHdfs, mut gone: ValidatedHdfs) {
+    let (view, _) = nodes.wait(hdfs, "asked", |view| view.active().is_some());
+    follow(&mut gone, &view, "");
+    let told = excludes(&gone);
+    assert!(
+        told.starts_with("127.0.0.1:") && told.lines().count() == 1,
+        "{told}"
+    );
+    let (pod, _) = view.active().unwrap();
+    let log = nodes.home(pod).join("start.log");
+    let times_read = || {
+        let log = fs::read_to_string(&log).unwrap();
+        log.matches("Refresh nodes successful").count()
+    };
+    let before = times_read();
+    nodes.mount(&gone);
+    let (view, _) = nodes.wait(hdfs, "told by its address", |view| {
+        view.active().is_some() && times_read() > before
+    });
+    let (_, names) = view.active().unwrap();
+    // It is dead ten minutes later.
+    let last = names.data_nodes.get("h-datanode-2.h-nodes.ns.svc");
+    assert!(last.is_none_or(|node| node.decommissioned), "{last:?}");
 }
 
 /// As the operator does it: again while no NameNode answers in time, which a busy machine makes so.
@@ -214,6 +241,8 @@ fn several_name_nodes_take_over_from_each_other_and_lose_nothing() {
         hold(&mut shrinking, view).is_empty() && shrinking.data_nodes.replicas == 2
     });
     nodes.kill("h-datanode-2");
+    fewer.status = serde_json::from_value(json!({"formatted": true, "dataNodes": 2})).unwrap();
+    stays_out_by_its_address(&nodes, &hdfs, valid(&fewer));
     assert_eq!(nodes.dfs(&["-cat", "/kept"]).unwrap(), "what was written");
 
     // All end at once, and come back as they were.

@@ -124,7 +124,7 @@ fn release(
             namespace,
             "--wait",
             "--timeout",
-            "5m",
+            "10m",
             "--description",
             &fingerprint,
         ]);

@@ -52,6 +52,10 @@ impl Steps {
         }
         let mark = if result.is_ok() { "✔" } else { "✘" };
         self.line(&format!("  {mark} {name:<44} {}", seconds(took)));
+        if let Err(error) = &result {
+            // At once: steps beside this one may go on for long.
+            self.line(&format!("    {error:#}"));
+        }
         self.draw();
         result.map_err(|e| e.context(name.to_owned()))
     }

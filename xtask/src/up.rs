@@ -62,7 +62,7 @@ pub fn platform(
         install::environment(context, &cluster)
     })?;
     steps.step(READY_STEP, || {
-        install::wait_ready(&cluster, steps, Duration::from_secs(420))
+        install::wait_ready(&cluster, steps, Duration::from_secs(900))
     })?;
     Ok((
         cluster,

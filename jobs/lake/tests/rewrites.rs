@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use jiff::Timestamp;
 use millrace_lake::compact::{compact, forget_replaced};
+use millrace_lake::layout::Source;
 use millrace_lake::parquet_file;
 use millrace_lake::reader::{Finding, Records};
 use millrace_lake::verify::verify;
@@ -91,6 +92,50 @@ fn what_is_not_as_its_record_says_is_found_and_not_compacted() {
     assert!(matches!(&report.findings[2], Finding::Stray { .. }));
     let error = block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap_err();
     assert!(matches!(error, LakeError::Changed { .. }), "{error}");
+}
+
+#[test]
+fn a_commit_record_that_is_lost_or_there_twice_is_found() {
+    let (storage, _, content) = lake();
+    let source = Source::new("telemetry", 0);
+    let put = |path: &str, bytes: &Bytes| {
+        block_on(millrace_lake::storage::put(&storage, path, bytes.clone())).unwrap();
+    };
+    let verify = || block_on(verify(&storage, &layout(), None, None)).unwrap();
+    let path = layout().commit(&source, 5);
+    let record = block_on(storage.read(&path)).unwrap();
+
+    block_on(storage.remove(&path)).unwrap();
+    let gap = Finding::Gap {
+        source: source.clone(),
+        from: 5,
+        to: 10,
+    };
+    let report = verify();
+    assert!(!report.holds() && report.findings.contains(&gap));
+    assert_eq!(report.content().rows, 15);
+    put(&path, &record);
+    assert_eq!(verify().findings, []);
+
+    let twice = layout().commit(&source, 7);
+    put(&twice, &record);
+    let overlap = Finding::Overlap {
+        source: source.clone(),
+        from: 5,
+        to: 10,
+    };
+    let report = verify();
+    assert!(!report.holds() && report.findings.contains(&overlap));
+    block_on(storage.remove(&twice)).unwrap();
+    let report = verify();
+    assert_eq!((report.content(), report.findings), (content, vec![]));
+
+    // Nothing before a first record says that there was one: its file is named by none, and the rest only Kafka knows.
+    let first = layout().commit(&source, 0);
+    block_on(storage.remove(&first)).unwrap();
+    let report = verify();
+    assert!(report.holds());
+    assert!(matches!(&report.findings[..], [Finding::Stray { .. }]));
 }
 
 proptest! {

@@ -72,6 +72,9 @@ async fn what_holds_on_a_folder_holds_on_hdfs_and_hours_grow_old() {
         };
         scenarios::a_zombie_is_fenced(&mut lake).await;
         done("a zombie");
+        let mut lake = lake.beside("second");
+        scenarios::who_comes_second_is_fenced(&mut lake).await;
+        done("two groups");
         let mut lake = lake.beside("members");
         scenarios::members_come_and_go_and_hours_are_compacted(&mut lake).await;
         done("members");

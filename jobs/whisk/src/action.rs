@@ -1,6 +1,8 @@
 //! An action as it is kept, and how the API shows it.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -65,6 +67,38 @@ pub struct Code {
     pub binary: bool,
     /// Length of the text.
     pub length: usize,
+    /// By which the store sees whether somebody still needs the text.
+    #[serde(skip)]
+    pub hold: Hold,
+}
+
+/// Something that is shared by all copies of a value, so that it can be told whether there are any. Equal to any other: it is no
+/// part of what the value says.
+#[derive(Debug, Clone, Default)]
+pub struct Hold(Arc<()>);
+
+impl Hold {
+    /// Whether there is no other copy.
+    pub fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// Whether both are copies of one.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl PartialEq for Hold {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Hold {}
+
+impl Hash for Hold {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// What an action runs.

@@ -116,6 +116,11 @@ impl Subjects {
     }
 }
 
+/// What is told of an entity that is not open to who asks for it, in the real server's words.
+pub fn not_authorized(what: &impl std::fmt::Display) -> String {
+    format!("The supplied authentication is not authorized to access '{what}'.")
+}
+
 /// Whether a caller gave a secret. Digests are compared, so that the time taken tells nothing about it.
 pub fn is_secret(given: &[u8], secret: &[u8]) -> bool {
     Sha256::digest(given) == Sha256::digest(secret)

@@ -70,6 +70,9 @@ struct Serve {
     /// Memory of all children together, as the sum of their actions' limits
     #[arg(long, default_value_t = 2048)]
     max_memory_mb: u64,
+    /// Disk of all children together, their code and what they write: above it unused code goes, then idle children end, then the largest
+    #[arg(long, default_value_t = 1024)]
+    run_mb: u64,
     /// Children of one action at once, unless its limits.instances says so
     #[arg(long, default_value_t = 8)]
     max_instances: usize,
@@ -295,6 +298,7 @@ fn settings(serve: Serve) -> anyhow::Result<Settings> {
             processes: 32,
             wait: Duration::from_secs(serve.wait_seconds),
             prewarmed: serve.prewarm.map_or_else(|| kinds.prewarmed(), usize::from),
+            disk: serve.run_mb,
             reap: true,
         },
         kinds,

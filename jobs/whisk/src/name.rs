@@ -66,6 +66,15 @@ impl FullName {
             .map_or(self.name.as_str(), |(_, leaf)| leaf)
     }
 
+    /// The package of which it names a part, if it does.
+    pub fn package(&self) -> Option<Self> {
+        let (package, _) = self.name.split_once('/')?;
+        Some(Self {
+            namespace: self.namespace.clone(),
+            name: package.to_owned(),
+        })
+    }
+
     /// What stands before the last part: the namespace, and the package if there is one.
     pub fn path(&self) -> String {
         match self.name.rsplit_once('/') {

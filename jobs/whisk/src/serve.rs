@@ -269,7 +269,12 @@ async fn sync(engine: Arc<Engine>, stopped: watch::Receiver<bool>) -> std::io::R
             () = tokio::time::sleep(SYNC_PERIOD) => {}
         }
         let engine = Arc::clone(&engine);
-        match tokio::task::spawn_blocking(move || engine.activations.sync()).await {
+        match tokio::task::spawn_blocking(move || {
+            engine.actions.sweep();
+            engine.activations.sync()
+        })
+        .await
+        {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "records are not on the disk"),
             Err(error) => tracing::error!(%error, "writing through ended early"),

@@ -106,6 +106,8 @@ pub struct PoolSettings {
     pub wait: Duration,
     /// So many launchers stand ready for cold starts.
     pub prewarmed: usize,
+    /// What all children together may take of the disk, MiB: what they write, and their code.
+    pub disk: u64,
     /// Whether orphans of children become this process's children and are ended. Only for a server
     /// that has its process for itself.
     pub reap: bool,

@@ -7,7 +7,7 @@ mod common;
 use common::{Caller, can_isolate, settings};
 use millrace_whisk::serve::Server;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Ends with what it is told; names actions, or itself without end, as its input says.
 const CONDUCTOR: &str = r#"#!/bin/sh
@@ -18,6 +18,7 @@ while read -r line; do
     *'"ok":true'*'"turns":1'*|*'"turns":1'*'"ok":true'*) echo '{"params":"done"}' >&3 ;;
     *'"loop":1'*) echo '{"action":"one","state":{"loop":1}}' >&3 ;;
     *'"nested":1'*) echo '{"action":"cond","params":{"nested":1}}' >&3 ;;
+    *'"through":1'*) echo '{"action":"through","params":{"through":1}}' >&3 ;;
     *'"number":1'*) echo '{"action":5}' >&3 ;;
     *'"name":"'*) take name; echo "{\"action\":\"$v\",\"state\":{\"turns\":1}}" >&3 ;;
     *) echo '{"params":{}}' >&3 ;;
@@ -39,6 +40,15 @@ async fn start(data: &std::path::Path) -> (Server, Caller) {
         .await;
     assert_eq!(status, 200, "{answer}");
     (server, caller)
+}
+
+async fn put(caller: &Caller, path: &str, body: Value) -> (u16, Value) {
+    let path = format!("{path}?overwrite=true");
+    caller.call(Method::PUT, &path, Some(body)).await
+}
+
+fn sequence(component: &str) -> Value {
+    json!({ "exec": { "kind": "sequence", "components": [component] } })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,5 +115,60 @@ async fn no_composition_goes_on_for_ever() {
         turns += usize::from(simple && nested);
     }
     assert_eq!(turns, 11, "two for each possible component, and one");
+
+    // Nor does a sequence in between begin to count again.
+    let (status, made) = put(&caller, "actions/through", sequence("/_/cond")).await;
+    assert_eq!(status, 200, "{made}");
+    let (status, record) = caller.invoke("cond", json!({ "through": 1 })).await;
+    assert_eq!(
+        (status, &record["response"]["result"]),
+        (502, &json!({ "error": too_long }))
+    );
+    let (_, list) = caller.get("activations?name=through&limit=200").await;
+    assert_eq!(list.as_array().map(Vec::len), Some(5), "each a component");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_sequence_goes_through_itself_by_a_binding() {
+    if !can_isolate() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let (server, caller) = start(data.path()).await;
+    let bound_to = |package: &str| json!({ "binding": { "namespace": "_", "name": package } });
+    for (path, body) in [("packages/p", json!({})), ("packages/q", json!({}))] {
+        let (status, made) = put(&caller, path, body).await;
+        assert_eq!(status, 200, "{made}");
+    }
+    caller.put("p/x", json!({ "memory": 128 })).await;
+    for (path, body) in [
+        ("packages/b", bound_to("p")),
+        ("actions/around", sequence("/_/b/x")),
+    ] {
+        let (status, made) = put(&caller, path, body).await;
+        assert_eq!(status, 200, "{made}");
+    }
+    let (status, told) = put(&caller, "actions/p/x", sequence("/_/around")).await;
+    assert_eq!(
+        (status, &told["error"]),
+        (400, &json!("Sequence may not refer to itself."))
+    );
+    // Each of these is well by itself; together they go round.
+    for (path, body) in [
+        ("actions/q/x", sequence("/_/around")),
+        ("packages/b", bound_to("q")),
+    ] {
+        let (status, made) = put(&caller, path, body).await;
+        assert_eq!(status, 200, "{made}");
+    }
+    let too_many = json!("Too many actions in the sequence.");
+    let (status, record) = caller.invoke("around", json!({})).await;
+    assert_eq!(
+        (status, &record["response"]["result"]["error"]),
+        (502, &too_many)
+    );
+    let (status, told) = put(&caller, "actions/third", sequence("/_/around")).await;
+    assert_eq!((status, &told["error"]), (400, &too_many));
     server.stop().await;
 }

@@ -5,6 +5,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,7 @@ while read -r line; do
     *'"do":"endless lines"'*) yes '' ;;
     *'"do":"deaf"'*) trap '' TERM INT HUP; while :; do :; done ;;
     *'"do":"files"'*) for i in 1 2 3 4 5 6; do head -c 60000000 /dev/zero > tmp/$i; done; sleep 20; echo '{"ok":true}' >&3 ;;
+    *'"do":"deleted files"'*) for i in 4 5 6 7 8 9; do eval "exec $i> tmp/$i"; rm tmp/$i; eval "head -c 60000000 /dev/zero >&$i"; done; sleep 20; echo '{"ok":true}' >&3 ;;
     *'"do":"once"'*) echo '{"ok":true}' >&3; exit 0 ;;
     *'"do":"behind"'*) echo '{"ok":true}' >&3; yes '{"late":true}' >&3 & ;;
     *'"do":"away"'*) for i in 1 2 3 4 5 6 7 8; do setsid sh -c "sleep 3217$i & sleep 3218$i" & done; echo '{"ok":true}' >&3 ;;
@@ -179,13 +181,15 @@ async fn whatever_an_action_does_it_is_told_and_its_neighbours_are_well() {
     let told = "The action produced a response that exceeded the allowed length: 104857601 > 1048576 bytes.";
     assert!(error.starts_with(told), "{}", &error[..200]);
 
-    let (code, record) = caller.invoke("slow", json!({ "do": "files" })).await;
-    let told = "The action wrote too much and was aborted.";
-    assert_eq!(
-        (code, &record["response"]["result"]["error"]),
-        (502, &json!(told)),
-        "{record}"
-    );
+    for what in ["files", "deleted files"] {
+        let (code, record) = caller.invoke("slow", json!({ "do": what })).await;
+        let told = "The action wrote too much and was aborted.";
+        assert_eq!(
+            (code, &record["response"]["result"]["error"]),
+            (502, &json!(told)),
+            "{what}: {record}"
+        );
+    }
 
     // Two answers, garbage in the log, answers that nobody asked for, an end right after the answer.
     let (_, record) = caller.invoke("slow", json!({ "do": "twice" })).await;
@@ -273,4 +277,40 @@ async fn no_action_reads_the_memory_of_another_process() {
         assert_eq!(can.len(), 7, "{found}");
         assert!(can.values().all(|can| can == false), "{found}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_large_records_comes_in_parts() {
+    if !can_isolate() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let (_program, caller) = start(data.path(), &[]);
+    caller.put("loud", json!({ "memory": 128 })).await;
+    // 3 MB of log each, and the time before each of its lines.
+    let mut told = BTreeSet::new();
+    for _ in 0..6 {
+        let (code, record) = caller.invoke("loud", json!({ "flood": 1 })).await;
+        assert_eq!(code, 200, "{record}");
+        told.insert(record["activationId"].as_str().unwrap().to_owned());
+    }
+    let (_, summaries) = caller.get("activations").await;
+    assert_eq!(summaries.as_array().unwrap().len(), told.len());
+    let (mut found, mut parts) = (BTreeSet::new(), 0);
+    loop {
+        let path = format!("activations?docs=true&skip={}", found.len());
+        let (status, part) = caller.get(&path).await;
+        assert_eq!(status, 200, "{part}");
+        let part = part.as_array().unwrap();
+        if part.is_empty() {
+            break;
+        }
+        parts += 1;
+        for record in part {
+            assert!(record["logs"].as_array().unwrap().len() > 10_000);
+            found.insert(record["activationId"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(found, told);
+    assert!(parts > 1, "20 MB came at once");
 }

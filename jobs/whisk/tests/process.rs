@@ -72,6 +72,18 @@ struct Told {
     finished: Vec<Value>,
     /// Entities as they were answered last, by their paths; none for what was deleted.
     entities: BTreeMap<String, Option<Value>>,
+    /// Triggers and rules in the same way, and how many changes of them were answered.
+    links: BTreeMap<String, Option<Value>>,
+    changes: usize,
+}
+
+impl Told {
+    /// A rule, if it is there, is told to be active or inactive from now on.
+    fn rule_becomes(&mut self, path: &str, state: &str) {
+        if let Some(Some(rule)) = self.links.get_mut(path) {
+            rule["status"] = json!(state);
+        }
+    }
 }
 
 /// Invocations of all sorts, a hundred at once; each goes on until the server is gone.
@@ -130,8 +142,97 @@ async fn write(caller: &Caller, told: &Mutex<Told>) -> String {
     unreachable!("numbers do not end")
 }
 
+/// So many pairs of a trigger and a rule.
+const PAIRS: usize = 7;
+
+/// Triggers are made and deleted, and rules of theirs made, made inactive and active, and deleted, one after the other
+/// until the server is gone; the pair that was asked for last may have changed or not, so that it is told apart.
+async fn link(caller: &Caller, told: &Mutex<Told>) -> usize {
+    for pair in 0..PAIRS {
+        for path in [format!("rules/l{pair}"), format!("triggers/t{pair}")] {
+            // What the round before this one left.
+            if caller.ask(Method::DELETE, &path, None).await.is_none() {
+                return pair;
+            }
+            told.lock().unwrap().links.insert(path, None);
+        }
+    }
+    for number in 0_usize.. {
+        // Of six steps each pair is at another one than the pair before it.
+        let (pair, step) = (number % PAIRS, number % 6);
+        let (trigger, rule) = (format!("triggers/t{pair}"), format!("rules/l{pair}"));
+        let (has_trigger, has_rule) = {
+            let told = told.lock().unwrap();
+            (told.links[&trigger].is_some(), told.links[&rule].is_some())
+        };
+        let state = if step == 2 { "inactive" } else { "active" };
+        let (method, path, body, possible) = match step {
+            0 => (Method::PUT, &trigger, json!({}), true),
+            1 => {
+                let body = json!({ "trigger": format!("/_/t{pair}"), "action": "/_/echo" });
+                (Method::PUT, &rule, body, has_trigger)
+            }
+            2 | 3 => {
+                let possible = has_rule && (has_trigger || step == 2);
+                (Method::POST, &rule, json!({ "status": state }), possible)
+            }
+            _ if (number + pair).is_multiple_of(2) => {
+                (Method::DELETE, &trigger, Value::Null, has_trigger)
+            }
+            _ => (Method::DELETE, &rule, Value::Null, has_rule),
+        };
+        let asked = match method {
+            Method::PUT => format!("{path}?overwrite=true"),
+            _ => path.clone(),
+        };
+        let body = (!body.is_null()).then_some(body);
+        let Some((status, mut answer)) = caller.ask(method.clone(), &asked, body).await else {
+            return pair;
+        };
+        let answered = format!("{method} {path}: {status} {answer}");
+        assert_eq!(status == 200, possible, "{answered}");
+        assert!(matches!(status, 200 | 400 | 404), "{answered}");
+        let mut told = told.lock().unwrap();
+        told.changes += 1;
+        match method {
+            _ if !possible => {}
+            Method::PUT => {
+                // Which rules a trigger has changes with them.
+                answer.as_object_mut().unwrap().remove("rules");
+                told.links.insert(path.clone(), Some(answer));
+            }
+            Method::DELETE => {
+                told.links.insert(path.clone(), None);
+                told.rule_becomes(&rule, "inactive");
+            }
+            _ => told.rule_becomes(&rule, state),
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+/// Fails unless each active rule has its trigger, for which it is active too, and its action.
+async fn active_rules_are_whole(caller: &Caller) {
+    let (_, rules) = caller.get("rules?limit=200").await;
+    for listed in rules.as_array().unwrap() {
+        let name = listed["name"].as_str().unwrap();
+        let (status, rule) = caller.get(&format!("rules/{name}")).await;
+        assert_eq!(status, 200, "{rule}");
+        if rule["status"] != "active" {
+            continue;
+        }
+        let of = |what: &str| format!("{what}s/{}", rule[what]["name"].as_str().unwrap());
+        let (status, trigger) = caller.get(&of("trigger")).await;
+        assert_eq!(status, 200, "{rule} has no trigger: {trigger}");
+        let known = &trigger["rules"][format!("me/{name}")]["status"];
+        assert_eq!(known, "active", "{rule}: {trigger}");
+        let (status, action) = caller.get(&of("action")).await;
+        assert_eq!(status, 200, "{rule} has no action: {action}");
+    }
+}
+
 /// Fails unless all that was told is there.
-async fn compare(caller: &Caller, told: Told, last: &str) -> usize {
+async fn compare(caller: &Caller, told: Told, last: &[String]) -> usize {
     for id in &told.accepted {
         let (status, record) = caller.get(&format!("activations/{id}")).await;
         assert_eq!(status, 200, "{id}: {record}");
@@ -156,7 +257,8 @@ async fn compare(caller: &Caller, told: Told, last: &str) -> usize {
             "a record that was answered stays as it was"
         );
     }
-    for (path, entity) in told.entities.iter().filter(|(path, _)| *path != last) {
+    let entities = told.entities.iter().chain(&told.links);
+    for (path, entity) in entities.filter(|(path, _)| !last.contains(path)) {
         let (status, found) = caller.get(path).await;
         match entity {
             // What is read of a package is more than what was answered when it was written.
@@ -172,7 +274,8 @@ async fn compare(caller: &Caller, told: Told, last: &str) -> usize {
     told.accepted.len() + told.finished.len()
 }
 
-async fn round(data: &Path, arguments: &[&str], told: &Mutex<Told>, enough: usize) -> String {
+/// Returns the paths of what was asked for last.
+async fn round(data: &Path, arguments: &[&str], told: &Mutex<Told>, enough: usize) -> Vec<String> {
     let mut program = Program::start(data, arguments);
     let caller = Caller::new(program.base.clone());
     caller.put("echo", json!({ "memory": 128 })).await;
@@ -192,7 +295,8 @@ async fn round(data: &Path, arguments: &[&str], told: &Mutex<Told>, enough: usiz
         loop {
             {
                 let told = told.lock().unwrap();
-                if told.accepted.len() + told.finished.len() >= enough && told.entities.len() >= 8 {
+                let records = told.accepted.len() + told.finished.len();
+                if records >= enough && told.entities.len() >= 8 && told.changes >= 24 {
                     break;
                 }
             }
@@ -201,8 +305,9 @@ async fn round(data: &Path, arguments: &[&str], told: &Mutex<Told>, enough: usiz
         program.child.kill().unwrap();
         program.child.wait().unwrap();
     };
-    let (_, last, ()) = tokio::join!(callers, write(&caller, told), kill);
-    last
+    let writers = (write(&caller, told), link(&caller, told));
+    let (_, last, pair, ()) = tokio::join!(callers, writers.0, writers.1, kill);
+    vec![last, format!("triggers/t{pair}"), format!("rules/l{pair}")]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,6 +326,7 @@ async fn a_server_killed_amid_a_hundred_activations_has_kept_all_that_it_told() 
         let caller = Caller::new(program.base.clone());
         let records = compare(&caller, told.into_inner().unwrap(), &last).await;
         assert!(records >= enough, "{records}");
+        active_rules_are_whole(&caller).await;
         // Not one that was begun is left without an end.
         let (mut skip, mut cut_off) = (0, 0);
         loop {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
+use super::overdue::{self, Hold};
 use super::{Component, Failure, Kept, Retry, StatusOf, status_before};
 use crate::context::Context;
 use crate::status::{AVAILABLE, ConditionedStatus, DEGRADED, is_true, set_condition};
@@ -114,12 +116,12 @@ pub(super) async fn write<C: Component>(
     }
 }
 
-/// An object of a form that this version cannot read, for example after a downgrade.
+/// An object of a form that this version cannot read, for example after a downgrade. Its deletion is not held up for that.
 pub(super) async fn unreadable<C: Component>(
     context: &Context,
     kept: &Kept<C::Kind>,
     error: &serde_json::Error,
-) -> Retry {
+) -> Result<Action, Retry> {
     context
         .metrics
         .count_reconcile(C::NAME, "Unreadable", Duration::ZERO);
@@ -132,10 +134,15 @@ pub(super) async fn unreadable<C: Component>(
     context
         .event(&reference, true, "Unreadable", &message)
         .await;
-    Retry {
+    let retry_after = match overdue::let_go(context, kept, &message).await {
+        Hold::Nothing => Duration::from_secs(300),
+        Hold::For(left) => left,
+        Hold::LetGo => return Ok(Action::await_change()),
+    };
+    Err(Retry {
         message,
-        retry_after: Duration::from_secs(300),
-    }
+        retry_after,
+    })
 }
 
 /// An error with its causes, each once.

@@ -169,6 +169,7 @@ mod tests {
                     .filter(|needs| node.pod.contains(**needs))
                     .map(|_| "why".to_owned())
                     .collect(),
+                held: None,
                 pod: node.pod,
             })
             .collect()

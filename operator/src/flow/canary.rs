@@ -91,7 +91,7 @@ impl Canary {
         };
         match watched.stage {
             StageName::Produced => true,
-            StageName::Detected | StageName::Archived => {
+            StageName::Detected | StageName::Archived | StageName::Loaded => {
                 let committed = progress.committed.get(&partition);
                 let waits = progress.waiting.get(&partition);
                 // The second when retention has removed it before it was read.
@@ -276,11 +276,17 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_a_stage_that_takes_its_time() {
+        for stage in [StageName::Archived, StageName::Loaded] {
+            nobody_waits_for(stage);
+        }
+    }
+
+    fn nobody_waits_for(stage: StageName) {
         let mut all = stages();
         all.truncate(2);
-        let mut archive = all[1].clone();
-        (archive.stage, archive.usual) = (StageName::Archived, Duration::from_secs(300));
-        all.push(archive);
+        let mut slow = all[1].clone();
+        (slow.stage, slow.usual) = (stage, Duration::from_secs(300));
+        all.push(slow);
         let mut canary = Canary::new(0, at(0), 3);
         canary.stored = Some((2, 7));
         let at_offsets = |detect: i64, archive: i64| {
@@ -300,10 +306,7 @@ mod tests {
         assert!(canary.is_through(&all) && !canary.is_done());
         let limit = Duration::from_secs(30);
         assert_eq!(canary.stuck_at(&all, at(330), limit), None);
-        assert_eq!(
-            canary.stuck_at(&all, at(331), limit),
-            Some(StageName::Archived)
-        );
+        assert_eq!(canary.stuck_at(&all, at(331), limit), Some(stage));
         canary.advance(&all, &at_offsets(8, 8), at(340));
         assert!(canary.is_done());
         assert_eq!(seconds(&canary), [Some(2), Some(2), Some(340)]);

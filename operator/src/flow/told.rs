@@ -143,6 +143,9 @@ pub fn stuck(flow: &FlowStatus, platform: &str, limit: i32) -> Option<(String, S
         StageName::Produced => format!("see StreamJob {platform}-gateway and the Kafka behind it"),
         StageName::Detected => format!("see StreamJob {platform}-detect"),
         StageName::Archived => format!("see StreamJob {platform}-archive and the HDFS behind it"),
+        StageName::Loaded => {
+            format!("see StreamJob {platform}-materialize and the MongoDB behind it")
+        }
         StageName::Served => format!(
             "see DruidIngestion {platform}-{} and the Druid behind it",
             at.map_or("telemetry", |at| at.topic.as_str())

@@ -1,5 +1,8 @@
 //! DataNodes that are to go: they stay until all of their blocks are elsewhere. Pure.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
 use super::crd::DecommissionStatus;
 use super::validate::ValidatedHdfs;
 use super::view::View;
@@ -34,16 +37,65 @@ pub fn hold(hdfs: &mut ValidatedHdfs, view: &View) -> Vec<DecommissionStatus> {
     told.into_iter().map(|(_, status)| status).collect()
 }
 
-/// Whether a DataNode holds nothing that is not elsewhere too. One that the NameNode does not know holds nothing that is
-/// needed, where no block lacks a copy.
+/// Whether a DataNode holds nothing that is not elsewhere too. One that the NameNode does not hear of holds nothing that is
+/// needed, where no block lacks a copy; that HDFS calls a dead one decommissioned says nothing.
 fn is_empty(names: &NameNodeView, host: &str) -> bool {
-    match (names.data_nodes.get(host), names.dead.get(host)) {
-        (Some(node), _) => node.decommissioned,
-        (None, Some(decommissioned)) => *decommissioned,
-        (None, None) => {
-            names.safe_mode.is_none() && names.missing == 0 && names.under_replicated == 0
+    match names.data_nodes.get(host) {
+        Some(node) => node.decommissioned,
+        None => names.safe_mode.is_none() && names.missing == 0 && names.under_replicated == 0,
+    }
+}
+
+/// Takes in which DataNodes NameNodes count. `told` is the file by which they were told before who goes.
+///
+/// One whose pod has gone is counted for ten minutes more. Were it no longer excluded, it would be in service again, with copies
+/// of blocks that are too many then: HDFS would remove one of them, which may be the only one that is there. Its name leads
+/// nowhere by then, and names that do are all that HDFS takes, so that it is told by its address.
+pub fn follow(hdfs: &mut ValidatedHdfs, view: &View, told: &str) {
+    // NameNodes that begin anew know nobody.
+    if hdfs.stopped {
+        return;
+    }
+    let (mut goes, mut stays) = (BTreeSet::new(), BTreeSet::new());
+    for (host, node) in view.name_nodes.values().flat_map(|names| &names.data_nodes) {
+        let ordinal = hdfs.data_nodes.ordinal(&hdfs.owner, host);
+        if let (Some(address), Some(ordinal)) = (node.address, ordinal) {
+            let goes_away = ordinal >= hdfs.data_nodes.asked;
+            let of = if goes_away { &mut goes } else { &mut stays };
+            of.insert(address);
         }
     }
+    // One that does not answer may count a DataNode that the others have never heard of.
+    if hdfs
+        .nodes(&hdfs.name_nodes)
+        .iter()
+        .any(|node| !view.name_nodes.contains_key(&node.pod))
+    {
+        goes.extend(
+            told.lines()
+                .filter_map(|line| line.parse::<SocketAddr>().ok()),
+        );
+    }
+    // The address of one that has gone may be another's by now.
+    hdfs.addresses = goes.difference(&stays).copied().collect();
+    if let Some((_, names)) = view.active() {
+        let dead = names.dead.iter();
+        hdfs.dead = dead
+            .filter(|host| !names.data_nodes.contains_key(*host))
+            .cloned()
+            .collect();
+    }
+}
+
+/// What NameNodes are told: DataNodes that are given no blocks, and whose copies do not count. By name, so that a pod which
+/// comes anew is meant too, and by address, see [`follow`].
+#[must_use]
+pub fn excludes(hdfs: &ValidatedHdfs) -> String {
+    // HDFS calls a dead one decommissioned at once, and still does when it comes back with blocks that nobody else has.
+    let hosts = hdfs.leaving().into_iter().map(|node| node.host);
+    let hosts = hosts.filter(|host| !hdfs.dead.contains(host));
+    let addresses = hdfs.addresses.iter().map(ToString::to_string);
+    hosts.chain(addresses).map(|one| one + "\n").collect()
 }
 
 /// Whether there are to be fewer DataNodes than there are.
@@ -141,34 +193,100 @@ mod tests {
         );
     }
 
-    fn is_empty_now(names: &mut NameNodeView) {
-        names
-            .dead
-            .insert("h-datanode-2.h-nodes.ns.svc".into(), true);
-    }
-
-    fn is_not_empty(names: &mut NameNodeView) {
-        names
-            .dead
-            .insert("h-datanode-2.h-nodes.ns.svc".into(), false);
-    }
+    const LAST: &str = "h-datanode-2.h-nodes.ns.svc";
 
     #[test]
-    fn one_that_is_dead_goes_when_nothing_lacks_a_copy() {
-        let dead = |change: fn(&mut NameNodeView)| {
+    fn one_that_is_not_heard_of_goes_when_nothing_lacks_a_copy() {
+        let replicas = |is_dead: bool, change: fn(&mut NameNodeView)| {
             let mut hdfs = shrinking(2);
             let mut view = view();
             let names = view.name_nodes.get_mut("h-namenode-0").unwrap();
-            names.data_nodes.remove("h-datanode-2.h-nodes.ns.svc");
+            names.data_nodes.remove(LAST);
+            if is_dead {
+                names.dead.insert(LAST.into());
+            }
             change(names);
             hold(&mut hdfs, &view);
             hdfs.data_nodes.replicas
         };
-        assert_eq!(dead(|_| {}), 2);
-        assert_eq!(dead(|names| names.missing = 1), 3);
-        assert_eq!(dead(|names| names.safe_mode = Some("ON".into())), 3);
-        assert_eq!(dead(is_empty_now), 2);
-        assert_eq!(dead(is_not_empty), 3);
+        for is_dead in [false, true] {
+            assert_eq!(replicas(is_dead, |_| {}), 2);
+            assert_eq!(replicas(is_dead, |names| names.missing = 1), 3);
+            assert_eq!(replicas(is_dead, |names| names.under_replicated = 1), 3);
+            let safe = replicas(is_dead, |names| names.safe_mode = Some("ON".into()));
+            assert_eq!(safe, 3);
+        }
+    }
+
+    #[test]
+    fn one_that_is_dead_is_not_excluded_until_it_comes_back() {
+        let mut hdfs = shrinking(2);
+        let mut view = view();
+        let names = view.name_nodes.get_mut("h-namenode-0").unwrap();
+        let node = names.data_nodes.remove(LAST).unwrap();
+        names.dead.insert(LAST.into());
+        hold(&mut hdfs, &view);
+        follow(&mut hdfs, &view, "");
+        assert_eq!(excludes(&hdfs), "");
+        let names = view.name_nodes.get_mut("h-namenode-0").unwrap();
+        names.data_nodes.insert(LAST.into(), node);
+        follow(&mut hdfs, &view, "");
+        assert_eq!(excludes(&hdfs), format!("{LAST}\n"));
+    }
+
+    /// What both NameNodes say where the DataNode `h-datanode-2` is at this address.
+    fn at(address: &str) -> View {
+        let mut view = view();
+        for names in view.name_nodes.values_mut() {
+            let nodes = names.data_nodes.values_mut();
+            for (ordinal, node) in nodes.enumerate() {
+                node.address = format!("10.0.0.{ordinal}:9866").parse().ok();
+            }
+            let last = names.data_nodes.get_mut(LAST).unwrap();
+            last.address = address.parse().ok();
+        }
+        view
+    }
+
+    #[test]
+    fn one_that_has_gone_stays_excluded_while_a_name_node_counts_it() {
+        let told = |view: &View, live: i32, before: &str| {
+            let mut hdfs = shrinking(2);
+            hdfs.data_nodes.live_replicas = live;
+            follow(&mut hdfs, view, before);
+            excludes(&hdfs)
+        };
+        let gone = "10.0.0.9:9866\n";
+        let mut view = at("10.0.0.9:9866");
+        let both = format!("{LAST}\n{gone}");
+        assert_eq!(told(&view, 3, ""), both, "its pod is there");
+        assert_eq!(told(&view, 2, &both), gone, "its name leads nowhere");
+        // One NameNode has started anew, and the other does not answer.
+        let names = view.name_nodes.get_mut("h-namenode-0").unwrap();
+        names.data_nodes.remove(LAST);
+        assert_eq!(told(&view, 2, &both), gone, "the other counts it");
+        view.name_nodes.remove("h-namenode-1");
+        assert_eq!(told(&view, 2, &both), gone);
+        assert_eq!(told(&View::default(), 2, &both), gone);
+        // The address is that of one that stays.
+        assert_eq!(told(&view, 2, "10.0.0.1:9866\n"), "");
+        // All have given it up.
+        let mut dead = at("10.0.0.9:9866");
+        for names in dead.name_nodes.values_mut() {
+            names.data_nodes.remove(LAST);
+            names.dead.insert(LAST.into());
+        }
+        assert_eq!(told(&dead, 2, &both), "");
+        // It is asked for again.
+        let mut hdfs = shrinking(3);
+        follow(&mut hdfs, &at("10.0.0.9:9866"), &both);
+        assert_eq!(excludes(&hdfs), "");
+        // NameNodes that are stopped forget it.
+        let mut hdfs = shrinking(2);
+        hdfs.data_nodes.live_replicas = 2;
+        hdfs.stopped = true;
+        follow(&mut hdfs, &View::default(), &both);
+        assert_eq!(excludes(&hdfs), "");
     }
 
     #[test]

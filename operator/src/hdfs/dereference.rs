@@ -1,10 +1,11 @@
 //! What is read of Kubernetes before anything is decided.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 
 use super::crd::HdfsCluster;
-use super::roles::RoleKind;
+use super::files::EXCLUDES;
+use super::roles::{RoleKind, files_name};
 use super::validate::Found;
 use crate::context::Context;
 use crate::network::{self, Reach};
@@ -45,8 +46,10 @@ pub(super) async fn dereference(context: &Context, cluster: &HdfsCluster) -> Res
             found.templates.insert(name, storage::templates_of(&live));
         }
     }
-    // Once it has worked, no volume says anything new.
-    if cluster.status.as_ref().is_none_or(|s| !s.formatted) {
+    if cluster.status.as_ref().is_some_and(|s| s.formatted) {
+        found.excludes = excludes(context, &owner).await?;
+    } else {
+        // Once it has worked, no volume says anything new.
         let set = RoleKind::NameNode.set(&owner.name);
         let names = 0..cluster.spec.name_nodes.replicas;
         let claims = names.map(|ordinal| format!("data-{set}-{ordinal}"));
@@ -60,6 +63,18 @@ pub(super) async fn dereference(context: &Context, cluster: &HdfsCluster) -> Res
         found.zookeeper = connection(context, &owner, &name).await?;
     }
     Ok(found)
+}
+
+/// What NameNodes are told now of DataNodes that go.
+async fn excludes(context: &Context, owner: &Owner) -> Result<String, Error> {
+    let files = context
+        .namespaced::<ConfigMap>(&owner.namespace)
+        .get_opt(&files_name(&RoleKind::NameNode.set(&owner.name)))
+        .await
+        .map_err(Error::doing("reading the files of NameNodes"))?
+        .filter(|files| owner.owns(&files.metadata));
+    let mut data = files.and_then(|files| files.data).unwrap_or_default();
+    Ok(data.remove(EXCLUDES).unwrap_or_default())
 }
 
 /// The Secret with the connection details of the ZooKeeper.

@@ -89,7 +89,7 @@ fn lacks_names(of: Of<'_>, pod: &str, view: &View) -> Option<String> {
     match view.active() {
         None => Some(nobody_active()),
         Some((active, _)) if active == pod && !view.has_standby_beside(pod) => {
-            Some("it is active, and no other NameNode is a standby".to_owned())
+            Some("it is active, and no other NameNode is a standby out of safe mode".to_owned())
         }
         Some((active, names)) if active != pod => {
             let safe = names.safe_mode.as_ref()?;
@@ -197,6 +197,10 @@ mod tests {
         let mut safe = view();
         safe.name_nodes.get_mut("h-namenode-0").unwrap().safe_mode = Some("ON".into());
         assert!(told(kind, "h-namenode-1", &safe, |_| {}).contains("safe mode"));
+        // A standby that came back a moment ago could take over, and would take no writes.
+        let mut back = view();
+        back.name_nodes.get_mut("h-namenode-1").unwrap().safe_mode = Some("ON".into());
+        assert!(told(kind, "h-namenode-0", &back, |_| {}).starts_with("it is active"));
         assert_eq!(
             told(kind, "h-namenode-0", &alone, |of| of.ha = false),
             "open"

@@ -149,8 +149,11 @@ async fn look(context: &Context, cluster: &HdfsCluster) -> Result<Look, Error> {
     let at = Instant::now();
     let view = inside_of(cluster, &hdfs).await;
     let mut leaving = Vec::new();
-    if has_worked(cluster) && decommission::shrinks(&hdfs) {
-        leaving = decommission::hold(&mut hdfs, &view);
+    if has_worked(cluster) {
+        if decommission::shrinks(&hdfs) {
+            leaving = decommission::hold(&mut hdfs, &view);
+        }
+        decommission::follow(&mut hdfs, &view, &found.excludes);
     }
     let mut resources = build::build(&hdfs)?;
     let reach = dereference::reach(context, cluster).await?;

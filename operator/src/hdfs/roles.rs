@@ -123,6 +123,14 @@ impl Role {
         Node { pod, host }
     }
 
+    /// Which of its servers has this DNS name.
+    #[must_use]
+    pub fn ordinal(&self, owner: &Owner, host: &str) -> Option<i32> {
+        let rest = host.strip_prefix(&self.set)?.strip_prefix('-')?;
+        let ordinal = rest.split('.').next()?.parse::<i32>().ok()?;
+        (self.node(owner, ordinal).host == host).then_some(ordinal)
+    }
+
     /// The volumes of each server: name of the claim template and where it is mounted.
     pub fn mounts(&self) -> impl Iterator<Item = (String, String)> {
         (0..self.volumes).map(|index| match index {
@@ -134,6 +142,11 @@ impl Role {
     /// Name of the ConfigMap with the files of the servers.
     #[must_use]
     pub fn files_name(&self) -> String {
-        format!("{}-files", self.set)
+        files_name(&self.set)
     }
+}
+
+/// Name of the ConfigMap with the files of the servers of a StatefulSet.
+pub(super) fn files_name(set: &str) -> String {
+    format!("{set}-files")
 }

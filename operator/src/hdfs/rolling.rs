@@ -98,6 +98,7 @@ mod tests {
                 .filter(|needs| pod.contains(**needs))
                 .map(|_| "why".to_owned())
                 .collect(),
+            held: None,
             pod,
         })
         .collect()

@@ -14,6 +14,7 @@ use super::validate::{Founding, ValidatedHdfs};
 use super::view::View;
 use super::{ALLOW_FORMAT, binding_name, decommission, disk, files};
 use crate::controller::{Reconciled, status_of};
+use crate::disk::look_again;
 use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
 use crate::reconcile::{Applied, Resources};
@@ -99,7 +100,8 @@ pub(super) fn status(
         status.disk = Some(disk);
     }
     let event = disk::tell(&mut status, generation);
-    let next = again(&status, &seen);
+    let used = status.disk.as_ref().map(|disk| disk.used_percent);
+    let next = look_again(used, again(&status, &seen));
     (Reconciled::Status(status, next), event)
 }
 

@@ -1,6 +1,7 @@
 //! From what was asked for to what can be built. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -28,6 +29,8 @@ pub struct Found {
     pub racks: BTreeMap<String, String>,
     /// The servers of the ZooKeeper, as `host:port` separated by commas.
     pub zookeeper: Option<String>,
+    /// The file by which NameNodes are told now which DataNodes go.
+    pub excludes: String,
     /// Whether a NameNode has a volume that is older than the resource: a former cluster of this name left it.
     pub former_volumes: bool,
 }
@@ -56,6 +59,10 @@ pub struct ValidatedHdfs {
     pub journal_nodes: Option<Role>,
     /// The DataNodes.
     pub data_nodes: Role,
+    /// The hosts of those that the active NameNode does not hear of any more.
+    pub dead: BTreeSet<String>,
+    /// Where those are that NameNodes count and nobody asks for. The pods of some may have gone.
+    pub addresses: BTreeSet<SocketAddr>,
     /// The servers of the ZooKeeper; `None` with one NameNode.
     pub zookeeper: Option<String>,
     /// Whether a new file system may begin.
@@ -106,8 +113,7 @@ impl ValidatedHdfs {
         format!("hdfs://{}:{NAME_NODE_PORT}", first.host)
     }
 
-    /// DataNodes that are there and are not asked for. One that may go counts until it is no longer there, so that it is
-    /// given no blocks in its last moments.
+    /// DataNodes that there are to be still and that are not asked for, those that may go now among them.
     #[must_use]
     pub fn leaving(&self) -> Vec<Node> {
         let role = &self.data_nodes;
@@ -181,6 +187,9 @@ pub fn validate(
             None
         },
         data_nodes,
+        // What NameNodes say comes later, see `decommission::follow`.
+        dead: BTreeSet::new(),
+        addresses: BTreeSet::new(),
         zookeeper,
         founding: founding(cluster, found, ha),
         replication: spec

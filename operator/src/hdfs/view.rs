@@ -25,17 +25,20 @@ impl View {
         active.next().map(|(pod, view)| (pod.as_str(), view))
     }
 
-    /// Whether another NameNode than this one could take over.
+    /// Whether another NameNode than this one could take over. One that is in safe mode would take no writes: it has started
+    /// a moment ago, and has not heard of all blocks.
     #[must_use]
     pub fn has_standby_beside(&self, pod: &str) -> bool {
-        self.name_nodes
-            .iter()
-            .any(|(other, view)| other != pod && view.state == State::Standby)
+        self.name_nodes.iter().any(|(other, view)| {
+            other != pod && view.state == State::Standby && view.safe_mode.is_none()
+        })
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::remote::hdfs::DataNodeView;
 
@@ -54,7 +57,7 @@ pub(super) mod tests {
             under_replicated: 0,
             missing: 0,
             data_nodes: data_nodes.collect(),
-            dead: BTreeMap::new(),
+            dead: BTreeSet::new(),
             journals_behind: false,
             names_bytes: None,
         }
@@ -76,9 +79,12 @@ pub(super) mod tests {
 
     #[test]
     fn the_active_one_and_its_standby_are_found() {
-        let view = view();
+        let mut view = view();
         assert_eq!(view.active().map(|(pod, _)| pod), Some("h-namenode-0"));
         assert!(view.has_standby_beside("h-namenode-0"));
         assert!(!view.has_standby_beside("h-namenode-1"));
+        let standby = view.name_nodes.get_mut("h-namenode-1").unwrap();
+        standby.safe_mode = Some("ON".into());
+        assert!(!view.has_standby_beside("h-namenode-0"));
     }
 }

@@ -15,14 +15,14 @@ use super::nodes::Node;
 use crate::pki::{
     Authority, Cause, Issued, Phase, PkiError, Request, Rotation, is_good, not_after,
 };
-use crate::reconcile::{Error, fingerprint, roll};
+use crate::reconcile::{Error, approval, fingerprint, roll};
 
 /// Who a node is, by its certificate.
 pub const NODE: &str = "millrace-node";
 /// Who the operator is, by its certificate.
 pub const OPERATOR: &str = "millrace-operator";
 /// On a pod: the revision of the certificates that it runs.
-pub const REVISION: &str = "millrace.dev/certificates";
+pub const REVISION: &str = approval::CERTIFICATES;
 /// On a cluster: asks for a new authority. Each new value asks once.
 pub const ROTATE: &str = "millrace.dev/rotate-ca";
 

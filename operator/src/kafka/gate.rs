@@ -27,6 +27,11 @@ pub fn gate(
 ) -> Gate {
     let shut = |reason: String| Gate::Shut(reason);
     match view {
+        // One that is only being added to holds nothing yet that it could be missed for, and yet all would begin anew.
+        Some(view) if member.standing == Standing::Ready && !view.reassignments.is_empty() => {
+            let moving = view.reassignments.len();
+            shut(format!("replicas of {moving} partitions move"))
+        }
         Some(view) => match lacks(node, view, controllers) {
             None => Gate::Open,
             Some(reason) => shut(reason),
@@ -101,7 +106,7 @@ fn lacks_votes(id: i32, view: &View, controllers: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::view;
+    use super::super::view::tests::{moving, view};
     use super::*;
     use crate::reconcile::roll;
 
@@ -171,6 +176,31 @@ mod tests {
         ] {
             let gate = gate(&broker, &member(standing), None, 3, worked);
             assert_eq!(gate == Gate::Open, open, "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn while_replicas_move_only_what_does_not_work_goes() {
+        let mut view = view(&[(&[1, 2, 3], &[1, 2, 3])]);
+        let opens = |view: &View, node: &Node, standing| {
+            gate(node, &member(standing), Some(view), 3, true) == Gate::Open
+        };
+        // To which a replica is added, which has one already, and which has none.
+        let nodes = [
+            node(4, false, true),
+            node(1, false, true),
+            node(0, true, false),
+        ];
+        for node in &nodes {
+            assert!(opens(&view, node, Standing::Ready), "{}", node.id);
+        }
+        view.reassignments = vec![moving(0, &[2, 3, 4], &[4], &[1])];
+        for node in &nodes {
+            assert!(!opens(&view, node, Standing::Ready), "{}", node.id);
+            for runs in [false, true] {
+                let standing = Standing::Unready { runs };
+                assert!(opens(&view, node, standing), "{}", node.id);
+            }
         }
     }
 

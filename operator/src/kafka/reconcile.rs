@@ -128,7 +128,7 @@ impl Component for Kafka {
         };
         let settled = inside::settle(cluster, &kafka, &asked, &factors, inside.as_ref()).await;
         let volumes = grow(context, cluster, &kafka, &settled.volumes).await?;
-        let inside = inside::refreshed(context, cluster, inside).await;
+        let inside = inside::refreshed(context, cluster, inside, &settled).await;
         let view = inside.as_ref().map(|inside| &inside.view);
         let pods_now = rolling::pods(context, &kafka, &applied).await?;
         let members = &pods_now.members;

@@ -16,6 +16,7 @@ use super::nodes::Pool;
 use super::validate::{Founding, ValidatedKafka};
 use super::{ALLOW_FORMAT, binding_name, build, disk, inside, volume};
 use crate::controller::{Reconciled, status_of};
+use crate::disk::look_again;
 use crate::pki::{Phase, not_after};
 use crate::reconcile::restarts::Rolling;
 use crate::reconcile::storage::Volumes;
@@ -101,7 +102,8 @@ pub(super) fn status(
         cluster.metadata.generation,
     );
     let event = disk::tell(&mut status, cluster.metadata.generation);
-    let next = again(cluster, &status, &seen);
+    let used = status.disk.as_ref().map(|disk| disk.used_percent);
+    let next = look_again(used, again(cluster, &status, &seen));
     (Reconciled::Status(status, next), event)
 }
 

@@ -157,7 +157,7 @@ pub fn validate(
     images: &Images,
 ) -> Result<ValidatedKafka, Error> {
     let spec = &cluster.spec;
-    let mut owner = Owner {
+    let owner = Owner {
         windows: Windows::check(&spec.maintenance_windows, "spec.maintenanceWindows")?,
         ..Owner::of(cluster)?
     };
@@ -173,12 +173,6 @@ pub fn validate(
     };
     let external = external_of(spec, &owner, &pools, found);
     let certificates = certificates_of(cluster, &owner, &pools, external.as_ref(), found)?;
-    if let Some(certificates) = &certificates {
-        // A node with certificates of another revision is not one that the operator builds differently: nobody has to
-        // approve that it is restarted for them.
-        let revision = certificates.rotation.revision;
-        owner.intent = format!("{}/{revision}", owner.intent);
-    }
     Ok(ValidatedKafka {
         certificates,
         external,

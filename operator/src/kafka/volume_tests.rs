@@ -19,6 +19,7 @@ fn members() -> Vec<Member> {
             since: None,
             standing: Standing::Ready,
             reasons: Vec::new(),
+            held: None,
         })
         .collect()
 }

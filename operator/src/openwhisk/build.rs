@@ -21,6 +21,10 @@ pub const COMPONENT: &str = "openwhisk";
 pub const VOLUME: &str = "data";
 const DATA: &str = "/data";
 const AUTH: &str = "/auth";
+/// The volume of all actions' children. A pod whose volume is over its size is evicted.
+const RUN_VOLUME: &str = "512Mi";
+/// What children may take of it. The rest is for what they write between two looks at it.
+const RUN_MEBIBYTES: u64 = 384;
 /// The volume with the token by which runs are told, and its file.
 const AUDIT: &str = "audit";
 const AUDIT_DIR: &str = "/etc/millrace-audit";
@@ -150,6 +154,7 @@ fn stateful_set(whisk: &ValidatedWhisk) -> Result<StatefulSet, Error> {
         format!("--keep-mb={}", whisk.record_mebibytes),
         // Off the data volume: what actions write must not fill it.
         "--run-dir=/tmp/run".to_owned(),
+        format!("--run-mb={RUN_MEBIBYTES}"),
         "--log-format=json".to_owned(),
     ];
     let mut volumes = vec![pods::secret_volume("auth", &auth_name(name))];
@@ -185,7 +190,7 @@ fn stateful_set(whisk: &ValidatedWhisk) -> Result<StatefulSet, Error> {
     };
     image_actions::tell(whisk, &mut container);
     let mut pod = pods::pod(container, volumes, 30);
-    pods::limit_tmp(&mut pod, "512Mi");
+    pods::limit_tmp(&mut pod, RUN_VOLUME);
     image_actions::let_make(whisk, &mut pod);
     let template = match &whisk.live_template {
         Some(live) => live.clone(),

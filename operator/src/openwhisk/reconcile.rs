@@ -10,7 +10,7 @@ use kube::api::{ApiResource, DeleteParams, ListParams};
 use super::binding_name;
 use super::build::{self, COMPONENT, VOLUME};
 use super::crd::{Mode, OpenWhisk, OpenWhiskStatus};
-use super::validate::{AUTH_KEY, Live, ValidatedWhisk, text, validate};
+use super::validate::{AUTH_KEY, Live, ValidatedWhisk, validate};
 use super::{IMAGE_ACTION, apache, external};
 use crate::context::Context;
 use crate::controller::{Component, Reconciled, status_of};
@@ -188,10 +188,9 @@ impl Component for Whisks {
         }
         let settled = (available || whisk.operation.stopped) && rolling.is_none();
         // That a volume fills sends no event.
-        Ok(Reconciled::Status(
-            status,
-            Duration::from_secs(if settled { 60 } else { 15 }),
-        ))
+        let again = Duration::from_secs(if settled { 60 } else { 15 });
+        let used = status.disk.as_ref().map(|disk| disk.used_percent);
+        Ok(Reconciled::Status(status, disk::look_again(used, again)))
     }
 }
 
@@ -271,9 +270,8 @@ pub(super) async fn dereference(context: &Context, owner: &Owner) -> Result<Live
                 .get_opt(&name)
                 .await
                 .map_err(Error::doing("reading the credentials"))?;
-            secret
-                .and_then(|secret| secret.data)
-                .and_then(|data| data.get(AUTH_KEY).map(text))
+            let data = secret.and_then(|secret| secret.data);
+            secrets::text(data.as_ref(), AUTH_KEY).map(str::to_owned)
         }
         Found::Absent | Found::Ours(_) => None,
     };

@@ -1,6 +1,5 @@
 //! From what was asked for to what can be built. Pure.
 
-use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use millrace_contract::Invalid;
 
@@ -162,7 +161,10 @@ pub fn validate(whisk: &OpenWhisk, live: Live, images: &Images) -> Result<Valida
 pub(super) fn credentials(openwhisk: &str, live: &Live) -> Result<(String, bool), Error> {
     let (auth, makes_auth) =
         match secrets::complete(&live.auth, &[(AUTH_KEY, secrets::whisk_auth)])? {
-            Some(data) => (data.get(AUTH_KEY).map(text).unwrap_or_default(), true),
+            Some(data) => {
+                let auth = secrets::text(Some(&data), AUTH_KEY).unwrap_or_default();
+                (auth.to_owned(), true)
+            }
             None => (live.given_auth.clone().unwrap_or_default(), false),
         };
     if auth
@@ -182,15 +184,10 @@ pub(super) fn credentials(openwhisk: &str, live: &Live) -> Result<(String, bool)
     Ok((auth, makes_auth))
 }
 
-/// The text of an entry of a Secret, without the line end that editors leave.
-#[must_use]
-pub fn text(entry: &ByteString) -> String {
-    String::from_utf8_lossy(&entry.0).trim().to_owned()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use k8s_openapi::ByteString;
     use serde_json::json;
 
     pub(in crate::openwhisk) fn valid(

@@ -10,6 +10,7 @@ use super::crd::{PlatformFlow, StageName};
 use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::flow::{GatewayAt, Token, Wanted, Watched};
+use crate::job::documents;
 use crate::remote::kafka::KafkaAdmin;
 
 /// The consumer group of detect, unless the gateway is told of another.
@@ -55,6 +56,7 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
             )
         });
     }
+    stages.extend(loaded(platform));
     if platform.druid.is_some() {
         // Its data source has the name of the topic.
         stages.push(Watched {
@@ -73,6 +75,23 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
         false,
     ));
     stages
+}
+
+/// The state of vehicles in MongoDB. The other documents are read by groups of their own, and written by the same pods into
+/// the same MongoDB: what holds them up holds the canary up.
+fn loaded(platform: &ValidatedPlatform) -> Option<Watched> {
+    let given = &platform.materialize.as_ref()?.config;
+    // It was checked before.
+    let config = documents(given, "spec.materialize.config").ok()?;
+    // A canary goes by no other topic.
+    (config.topics.vehicles == topics::TELEMETRY).then(|| Watched {
+        stage: StageName::Loaded,
+        topic: config.topics.vehicles,
+        group: Some(format!("{}-vehicles", config.group)),
+        leads_to_vehicles: false,
+        // So long records are gathered.
+        usual: config.window.0,
+    })
 }
 
 /// What is to be watched, by this client of Kafka.
@@ -154,6 +173,17 @@ mod tests {
         let archived =
             json!({"kafka": {}, "gateway": {}, "hdfs": {}, "archive": {"config": {"group": "a2"}}});
         assert_eq!(of(archived)[1], "archived telemetry a2");
+        let documents = |config: Value| json!({"kafka": {}, "gateway": {}, "mongo": {}, "materialize": {"config": config}});
+        assert_eq!(
+            of(documents(json!({})))[1],
+            "loaded telemetry materialize-vehicles"
+        );
+        assert_eq!(
+            of(documents(json!({"group": "m2"})))[1],
+            "loaded telemetry m2-vehicles"
+        );
+        let without = json!({"topics": {"vehicles": ""}});
+        assert_eq!(of(documents(without))[1], "notified notifications ");
         let served = json!({"kafka": {}, "gateway": {}, "druid": {"segments": {"size": "1Gi"}}});
         assert_eq!(of(served)[1], "served telemetry ");
         let key = json!({"name": "s", "key": "k"});

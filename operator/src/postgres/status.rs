@@ -109,7 +109,16 @@ pub(super) fn status(
         // The server can start.
         (false, true) => 1,
     });
-    (Reconciled::Status(status, again), event)
+    let of_backups = status
+        .backup
+        .as_ref()
+        .and_then(|backup| backup.disk.as_ref());
+    let used = status.disk.iter().chain(of_backups);
+    let used = used.map(|volume| volume.used_percent).max();
+    (
+        Reconciled::Status(status, disk::look_again(used, again)),
+        event,
+    )
 }
 
 /// Tells of the fuller one of the two volumes.

@@ -1,24 +1,32 @@
-//! No surprise restarts: a pod template that differs only because the operator does is not written until somebody
-//! approves it.
+//! No surprise restarts: a pod template that another build of the operator makes is not written until somebody approves
+//! it.
 //!
-//! Each workload carries what it was last built from (see [`Mark`]) and the template that was sent. While a new one
-//! waits, the former is sent again, so that drift is still corrected and a crash brings back what ran. ConfigMaps that
-//! it mounts wait with it: a file of the new version is not for pods of the old one. A workload without these marks
-//! keeps what it has: nobody knows who wanted the difference. What waits is let go while a maintenance window of its
-//! owner is open, too.
+//! Each workload carries what it was last built from (see [`Mark`]) and the template that was sent. What differs from
+//! that goes out at once where the same build has made both: its user has asked for it. Of another build nobody can tell
+//! which part was asked for, so that all of it waits; once that build makes what was sent, it counts as its own. While a
+//! new template waits, the former is sent again, so that drift is still corrected and a crash brings back what ran; only
+//! another revision of certificates is put onto it. ConfigMaps that it mounts wait with it: a file of the new version is
+//! not for pods of the old one. A workload without these marks keeps what it has: nobody knows who wanted the difference.
+//! What waits is let go while a maintenance window of its owner is open, too; what a window has let go stops when the
+//! window closes, see [`waits_for_window`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::difference::differences;
+use super::mark::{Mark, annotate, is_foreign, marks};
 use super::owner::Owner;
 use super::resources::{Entry, fingerprint};
 use crate::types::{GROUP, moment};
+
+pub use super::mark::build_of;
+pub(super) use super::mark::{MARK, TEMPLATE};
 
 /// On a custom resource: the revisions of its [`PendingRestart`]s that may be written, separated by commas.
 pub const APPROVE: &str = "millrace.dev/approve-restart";
@@ -26,8 +34,8 @@ pub const APPROVE: &str = "millrace.dev/approve-restart";
 pub const INTENT: &str = "millrace.dev/intent";
 /// On a custom resource that another one has made: the operator build that made it so.
 pub const BUILT_BY: &str = "millrace.dev/built-by";
-pub(super) const MARK: &str = "millrace.dev/restart-mark";
-pub(super) const TEMPLATE: &str = "millrace.dev/sent-template";
+/// On pods: the revision of the certificates that they run. Another one never waits, for certificates end.
+pub const CERTIFICATES: &str = "millrace.dev/certificates";
 /// What a file of a ConfigMap is called that running pods are told by: it never waits, and restarts nobody.
 pub const LIVE: &str = "live.";
 /// So many differences are named.
@@ -57,30 +65,6 @@ pub struct PendingRestart {
     pub next_window: Option<String>,
 }
 
-/// What an object was last built from.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Mark {
-    // The operator that built it.
-    build: String,
-    // What its user had asked for.
-    intent: String,
-    // The revision that waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pending: Option<String>,
-    // Why it waits, where the template that runs was found and not sent: it cannot be compared with ours again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
-/// The operator build that an object with these annotations was last built by, if it tells.
-#[must_use]
-pub fn build_of(annotations: &BTreeMap<String, String>) -> Option<String> {
-    let mark: Mark = serde_json::from_str(annotations.get(MARK)?).ok()?;
-    let build = mark.build.split('/').next()?;
-    (!build.is_empty()).then(|| build.to_owned())
-}
-
 /// A live object.
 pub(super) struct Seen {
     /// As it is.
@@ -94,12 +78,6 @@ pub(super) fn lacks_marks(entry: &Entry, live: &Value) -> bool {
     is_workload(entry) && marks(live).is_none()
 }
 
-// What a workload was last built from, and the template that was sent.
-fn marks(live: &Value) -> Option<(Mark, Value)> {
-    let sent = serde_json::from_str(annotation(live, TEMPLATE)?).ok()?;
-    Some((mark_of(live)?, sent))
-}
-
 /// What may be written at this moment though it restarts pods.
 #[derive(Clone, Copy, Debug)]
 struct Allowed<'a> {
@@ -109,28 +87,45 @@ struct Allowed<'a> {
     open: bool,
 }
 
-impl Allowed<'_> {
+impl<'a> Allowed<'a> {
+    fn of(owner: &'a Owner, at: Timestamp) -> Self {
+        Self {
+            approved: owner.approved.as_deref().unwrap_or_default(),
+            open: owner.windows.is_open(at),
+        }
+    }
+
+    fn approves(self, built: &str) -> bool {
+        let mut approved = self.approved.split(',');
+        approved.any(|revision| revision.trim() == built)
+    }
+
     fn covers(self, built: &str) -> bool {
-        self.open
-            || self
-                .approved
-                .split(',')
-                .any(|revision| revision.trim() == built)
+        self.open || self.approves(built)
     }
 }
 
-// Why a build differs from what was sent: the user or a Secret has changed, or only the operator has.
-fn is_held(mark: &Mark, sent: &str, built: &str, now: &Mark, allowed: Allowed<'_>) -> bool {
-    if built == sent || allowed.covers(built) {
-        return false;
+/// What the restart of pods that work waits for, in words, where a maintenance window let the template of their StatefulSet
+/// go and has closed since. `at` is the time.
+pub(super) fn waits_for_window(set: &StatefulSet, owner: &Owner, at: Timestamp) -> Option<String> {
+    let annotations = set.metadata.annotations.as_ref()?;
+    let mark: Mark = serde_json::from_str(annotations.get(MARK)?).ok()?;
+    if !mark.window {
+        return None;
     }
-    if mark.pending.as_deref() == Some(built) {
-        return true;
+    let sent: Value = serde_json::from_str(annotations.get(TEMPLATE)?).ok()?;
+    let revision = fingerprint(&sent);
+    if Allowed::of(owner, at).covers(&revision) {
+        return None;
     }
-    mark.build != now.build && mark.intent == now.intent
+    // Where there are none any more, nothing would ever come.
+    let opens = moment(owner.windows.next(at)?);
+    Some(format!(
+        "the maintenance window that opens at {opens}, or approval of revision {revision}"
+    ))
 }
 
-/// Puts back what was sent before wherever only the operator has changed its mind. `live` are the objects as
+/// Puts back what was sent before wherever another build had made that. `live` are the objects as
 /// Kubernetes has them, in the order of `entries`; `at` is the time. Gives what waits now.
 pub(super) fn hold(
     entries: &mut [Entry],
@@ -145,13 +140,10 @@ pub(super) fn hold(
             None => build.to_owned(),
         },
         intent: owner.intent.clone(),
-        pending: None,
-        reason: None,
+        ..Mark::default()
     };
-    let allowed = Allowed {
-        approved: owner.approved.as_deref().unwrap_or_default(),
-        open: owner.windows.is_open(at),
-    };
+    let allowed = Allowed::of(owner, at);
+    let called = format!("{}/{}", owner.reference.kind, owner.name);
     let next_window = owner.windows.next(at).map(moment);
     for entry in entries
         .iter_mut()
@@ -169,7 +161,7 @@ pub(super) fn hold(
         if is_workload(entry) {
             let mut mounted = BTreeSet::new();
             config_maps(&entry.body["spec"]["template"], &mut mounted);
-            if let Some(held) = hold_workload(entry, live.as_ref(), &now, allowed) {
+            if let Some(held) = hold_workload(entry, live.as_ref(), &now, allowed, &called) {
                 // Of the former template, too: it goes on.
                 config_maps(&entry.body["spec"]["template"], &mut mounted);
                 files.append(&mut mounted);
@@ -182,9 +174,8 @@ pub(super) fn hold(
     }
     for (entry, live) in entries.iter_mut().zip(live) {
         if entry.resource.kind == "ConfigMap" {
-            let live = live.as_ref().map(|live| &live.body);
-            let held = files.contains(&entry.name);
-            hold_files(entry, live, &now, allowed, held);
+            let live = live.as_ref().filter(|_| files.contains(&entry.name));
+            hold_files(entry, live.map(|live| &live.body), &now);
         }
     }
     waiting.truncate(MOST);
@@ -224,50 +215,81 @@ fn hold_workload(
     live: Option<&Seen>,
     now: &Mark,
     allowed: Allowed<'_>,
+    called: &str,
 ) -> Option<PendingRestart> {
     let mut sent = entry.body["spec"]["template"].clone();
-    let built = fingerprint(&sent);
-    let mut mark = now.clone();
-    let mut waiting = None;
-    if let Some((former, reason)) =
-        live.and_then(|live| held(live, &sent, &built, now, allowed, &mut mark))
-    {
-        waiting = Some(PendingRestart {
-            workload: format!("{}/{}", entry.resource.kind, entry.name),
-            revision: built.clone(),
-            reason,
-            next_window: None,
-        });
-        mark.pending = Some(built);
+    let revision = fingerprint(&sent);
+    let (mark, held) = match live {
+        Some(live) => judge(live, &sent, &revision, now, allowed),
+        None => (now.clone(), None),
+    };
+    let waiting = held.map(|(former, mut reason)| {
+        if mark.intent != now.intent {
+            let also = format!(
+                "; the spec was changed since: what of that concerns these pods waits with it, and `millrace approve {called}` lets both happen"
+            );
+            let room = REASON_MAX.saturating_sub(also.chars().count());
+            reason = reason.chars().take(room).chain(also.chars()).collect();
+        }
         entry.body["spec"]["template"] = former.clone();
         sent = former;
-    }
+        PendingRestart {
+            workload: format!("{}/{}", entry.resource.kind, entry.name),
+            revision,
+            reason,
+            next_window: None,
+        }
+    });
     annotate(&mut entry.body, TEMPLATE, sent.to_string());
     annotate(&mut entry.body, MARK, json!(mark).to_string());
     waiting
 }
 
-// The template that goes on, and why, if what was built has to wait.
-fn held(
+// The mark of what is sent, and the template that goes on, and why, if what was built has to wait.
+fn judge(
     live: &Seen,
     template: &Value,
     built: &str,
     now: &Mark,
     allowed: Allowed<'_>,
-    mark: &mut Mark,
-) -> Option<(Value, String)> {
-    if let Some((before, former)) = marks(&live.body) {
-        if !is_held(&before, &fingerprint(&former), built, now, allowed) {
-            return None;
-        }
-        let still = before.pending.as_deref() == Some(built);
-        mark.reason = before.reason.filter(|_| still);
-        let reason = match &mark.reason {
-            Some(reason) => reason.clone(),
-            None => reason(&former, template),
+) -> (Mark, Option<(Value, String)>) {
+    let Some((before, mut former)) = marks(&live.body) else {
+        return judge_found(live, template, built, now, allowed);
+    };
+    put_certificates(&mut former, template);
+    let foreign = is_foreign(&before, &fingerprint(&former), built, now);
+    let rolls = before.window && !has_rolled(&live.body);
+    if !foreign || allowed.covers(built) {
+        let mark = Mark {
+            // What a window has begun with, another change does not carry on outside of it.
+            window: (foreign || rolls) && !allowed.approves(built),
+            ..now.clone()
         };
-        return Some((former, reason));
+        return (mark, None);
     }
+    let still = before.pending.as_deref() == Some(built);
+    let sent_by = Some(before.sender().to_owned());
+    let kept = before.reason.filter(|_| still);
+    let reason = kept.clone().unwrap_or_else(|| reason(&former, template));
+    let mark = Mark {
+        build: now.build.clone(),
+        intent: before.intent,
+        pending: Some(built.to_owned()),
+        sent_by,
+        window: rolls,
+        reason: kept,
+    };
+    (mark, Some((former, reason)))
+}
+
+// The same of a workload that does not say what was sent.
+fn judge_found(
+    live: &Seen,
+    template: &Value,
+    built: &str,
+    now: &Mark,
+    allowed: Allowed<'_>,
+) -> (Mark, Option<(Value, String)>) {
     let of = |object: &Value| {
         let mut template = object["spec"]["template"].clone();
         if let Some(metadata) = template["metadata"].as_object_mut() {
@@ -276,58 +298,54 @@ fn held(
         }
         template
     };
-    let former = of(&live.body);
-    let would = live.would.as_ref().map(of)?;
-    if former == would || allowed.covers(built) {
-        return None;
+    let mut former = of(&live.body);
+    put_certificates(&mut former, template);
+    let would = live.would.as_ref().map(of);
+    let mut mark = now.clone();
+    let Some(would) = would.filter(|would| former != *would) else {
+        return (mark, None);
+    };
+    if allowed.covers(built) {
+        mark.window = !allowed.approves(built);
+        return (mark, None);
     }
     let reason = reason(&former, &would);
+    mark.pending = Some(built.to_owned());
+    mark.sent_by = Some(String::new());
     mark.reason = Some(reason.clone());
-    Some((former, reason))
+    (mark, Some((former, reason)))
 }
 
-// A ConfigMap on its own restarts nothing: it waits only together with a workload that mounts it.
-fn hold_files(
-    entry: &mut Entry,
-    live: Option<&Value>,
-    now: &Mark,
-    allowed: Allowed<'_>,
-    held: bool,
-) {
-    let built = fingerprint(&entry.body["data"]);
-    let mut mark = now.clone();
-    if held
-        && let Some(live) = live
-        && mark_of(live).is_none_or(|before| {
-            is_held(&before, &fingerprint(&live["data"]), &built, now, allowed)
-        })
-    {
-        mark.pending = Some(built);
+// Where pods have certificates, the revision that they are to have now goes onto the template that goes on.
+fn put_certificates(former: &mut Value, template: &Value) {
+    let has = former
+        .pointer_mut("/metadata/annotations")
+        .and_then(|annotations| annotations.get_mut(CERTIFICATES));
+    let wanted = template["metadata"]["annotations"].get(CERTIFICATES);
+    if let (Some(has), Some(wanted)) = (has, wanted) {
+        has.clone_from(wanted);
+    }
+}
+
+// Whether all pods of a workload are as its template, as far as Kubernetes has looked.
+fn has_rolled(live: &Value) -> bool {
+    let status = &live["status"];
+    let updated = status["updatedReplicas"].as_i64().unwrap_or_default();
+    status["observedGeneration"] == live["metadata"]["generation"]
+        && updated >= live["spec"]["replicas"].as_i64().unwrap_or(1)
+}
+
+// A ConfigMap on its own restarts nothing: it waits only together with a workload that mounts it. `goes_on` is the live
+// one then.
+fn hold_files(entry: &mut Entry, goes_on: Option<&Value>, now: &Mark) {
+    if let Some(live) = goes_on {
         let told = std::mem::replace(&mut entry.body["data"], live["data"].clone());
         if let (Some(data), Value::Object(told)) = (entry.body["data"].as_object_mut(), told) {
             data.retain(|name, _| !name.starts_with(LIVE));
             data.extend(told.into_iter().filter(|(name, _)| name.starts_with(LIVE)));
         }
     }
-    annotate(&mut entry.body, MARK, json!(mark).to_string());
-}
-
-fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
-    object["metadata"]["annotations"][name].as_str()
-}
-
-fn mark_of(object: &Value) -> Option<Mark> {
-    serde_json::from_str(annotation(object, MARK)?).ok()
-}
-
-fn annotate(object: &mut Value, name: &str, value: String) {
-    let Some(metadata) = object["metadata"].as_object_mut() else {
-        return;
-    };
-    let annotations = metadata
-        .entry("annotations")
-        .or_insert_with(|| Value::Object(Map::new()));
-    annotations[name] = value.into();
+    annotate(&mut entry.body, MARK, json!(now).to_string());
 }
 
 fn reason(former: &Value, built: &Value) -> String {

@@ -54,10 +54,10 @@ impl Pods {
     ) -> Result<Self, Error> {
         let mut all = Self::default();
         for set in sets {
-            let pods = roll::pods(context, owner, set)
+            let members = roll::look(context, owner, set, named)
                 .await
                 .map_err(Error::doing("listing the pods"))?;
-            all.members.extend(roll::members(set, &pods, named));
+            all.members.extend(members);
             let seen = set.status.as_ref().and_then(|s| s.observed_generation);
             if seen != set.metadata.generation {
                 all.unseen = Some(set.name_any());
@@ -167,6 +167,7 @@ mod tests {
             standing,
             since: None,
             reasons: Vec::new(),
+            held: None,
         };
         let mut all = [
             member("k-0", Standing::Ready),

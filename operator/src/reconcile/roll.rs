@@ -7,11 +7,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{Container, Pod, PodCondition, PodSpec};
+use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, ListParams, Preconditions};
 
 use super::Owner;
+use super::approval::waits_for_window;
+use super::outdated::reasons;
 use crate::context::{Context, is_status};
 
 /// Where a pod stands.
@@ -43,6 +45,8 @@ pub struct Member {
     pub since: Option<Timestamp>,
     /// Why it has to be restarted, in words; empty when it has not.
     pub reasons: Vec<String>,
+    /// What its restart waits for as long as it works, whatever the system itself says.
+    pub held: Option<String>,
 }
 
 /// A pod that has to be restarted, for tests of gates.
@@ -54,6 +58,7 @@ pub(crate) fn member(pod: &str, standing: Standing) -> Member {
         standing,
         since: None,
         reasons: vec!["why".into()],
+        held: None,
     }
 }
 
@@ -129,7 +134,8 @@ impl Decision {
     }
 }
 
-/// Decides which pod is restarted now: one that does not work before one that does, then by rank and name.
+/// Decides which pod is restarted now: one that does not work before one that does, then by rank and name; last those that
+/// work and are held.
 ///
 /// A pod that works waits until all others are ready; one that does not work may be what the others wait for, so that
 /// only the gate keeps it. A pod that is not ready and needs no restart is on its way up, and is waited for.
@@ -145,13 +151,19 @@ pub fn next(
         .filter(|member| !member.reasons.is_empty())
         .filter(|member| is_ready(member) || matches!(member.standing, Standing::Unready { .. }))
         .collect();
-    needing.sort_by(|a, b| (is_ready(a), rank(a), &a.pod).cmp(&(is_ready(b), rank(b), &b.pod)));
+    let held = |member: &Member| member.held.clone().filter(|_| is_ready(member));
+    let order = |member: &Member| (is_ready(member), held(member).is_some(), rank(member));
+    needing.sort_by(|a, b| (order(a), &a.pod).cmp(&(order(b), &b.pod)));
     let between = members.iter().find_map(|member| match member.standing {
         Standing::Leaving => Some(format!("{} is on its way out", member.pod)),
         Standing::Missing => Some(format!("{} is not there yet", member.pod)),
         Standing::Ready | Standing::Unready { .. } => None,
     });
     let waits = |member: &Member| -> Option<String> {
+        // Before the gate: nothing is prepared for a restart that does not come.
+        if let Some(held) = held(member) {
+            return Some(held);
+        }
         if between.is_some() {
             return between.clone();
         }
@@ -206,6 +218,7 @@ pub fn members(set: &StatefulSet, pods: &[Pod], named: &[(&str, &str)]) -> Vec<M
             standing: standing(pod),
             since: ready_condition(pod).and_then(|c| c.last_transition_time.as_ref().map(|t| t.0)),
             reasons: reasons(set, pod, named),
+            held: None,
         })
         .collect();
     for ordinal in 0..wanted.unwrap_or(1) {
@@ -217,87 +230,12 @@ pub fn members(set: &StatefulSet, pods: &[Pod], named: &[(&str, &str)]) -> Vec<M
                 standing: Standing::Missing,
                 since: None,
                 reasons: Vec::new(),
+                held: None,
             });
         }
     }
     members.sort_by(|a, b| a.pod.cmp(&b.pod));
     members
-}
-
-/// Why a pod differs from what its StatefulSet would make now; empty when it does not.
-#[must_use]
-pub fn reasons(set: &StatefulSet, pod: &Pod, named: &[(&str, &str)]) -> Vec<String> {
-    let Some((has, wanted)) = revisions(set, pod).filter(|(has, wanted)| has != wanted) else {
-        return Vec::new();
-    };
-    let template = set.spec.as_ref().map(|spec| &spec.template);
-    let annotations =
-        template.and_then(|template| template.metadata.as_ref()?.annotations.as_ref());
-    let mut reasons: Vec<String> = named
-        .iter()
-        .filter(|(annotation, _)| {
-            let of_template = annotations.and_then(|all| all.get(*annotation));
-            of_template != pod.annotations().get(*annotation)
-        })
-        .map(|(_, words)| (*words).to_owned())
-        .collect();
-    let specs = template.and_then(|template| Some((pod.spec.as_ref()?, template.spec.as_ref()?)));
-    if let Some((from, to)) = specs {
-        reasons.extend(differing_containers(from, to));
-    }
-    if reasons.is_empty() {
-        reasons.push(format!(
-            "its template changed from revision {has} to {wanted}"
-        ));
-    }
-    reasons
-}
-
-/// The revision that a pod has, and the one that its StatefulSet makes. A status of an older generation does not know.
-fn revisions<'a>(set: &'a StatefulSet, pod: &'a Pod) -> Option<(&'a str, &'a str)> {
-    let status = set.status.as_ref()?;
-    if status.observed_generation != set.metadata.generation {
-        return None;
-    }
-    let wanted = status.update_revision.as_deref()?;
-    let has = pod.labels().get("controller-revision-hash")?;
-    Some((has, wanted))
-}
-
-fn differing_containers(from: &PodSpec, to: &PodSpec) -> Vec<String> {
-    let mut differences = Vec::new();
-    for container in &to.containers {
-        let Some(former) = from.containers.iter().find(|c| c.name == container.name) else {
-            continue;
-        };
-        if let (Some(image), former) = (&container.image, former.image.as_deref())
-            && former != Some(image)
-        {
-            let former = former.unwrap_or("none");
-            differences.push(format!("its image changes from {former} to {image}"));
-        }
-        if resized(container, former) {
-            differences.push("its memory or CPU changes".to_owned());
-        }
-    }
-    differences
-}
-
-/// What the template does not say may have been added to the pod by Kubernetes.
-fn resized(wanted: &Container, has: &Container) -> bool {
-    let Some(wanted) = &wanted.resources else {
-        return false;
-    };
-    let has = has.resources.clone().unwrap_or_default();
-    [
-        (&wanted.requests, has.requests.unwrap_or_default()),
-        (&wanted.limits, has.limits.unwrap_or_default()),
-    ]
-    .into_iter()
-    .any(|(wanted, has)| {
-        let mut all = wanted.iter().flatten();
-        all.any(|(name, quantity)| has.get(name) != Some(quantity))
-    })
 }
 
 fn standing(pod: &Pod) -> Standing {
@@ -336,7 +274,7 @@ fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
 ///
 /// # Errors
 /// Kubernetes could not be asked.
-pub async fn pods(
+async fn pods(
     context: &Context,
     owner: &Owner,
     set: &StatefulSet,
@@ -355,6 +293,24 @@ pub async fn pods(
     let mut pods = api.list(&params).await?.items;
     pods.sort_by_key(ResourceExt::name_any);
     Ok(pods)
+}
+
+/// The pods of a StatefulSet as they are now, see [`members`], and what the restart of those that work waits for.
+///
+/// # Errors
+/// Kubernetes could not be asked.
+pub(super) async fn look(
+    context: &Context,
+    owner: &Owner,
+    set: &StatefulSet,
+    named: &[(&str, &str)],
+) -> Result<Vec<Member>, kube::Error> {
+    let mut members = members(set, &pods(context, owner, set).await?, named);
+    let held = waits_for_window(set, owner, Timestamp::now());
+    for member in &mut members {
+        member.held.clone_from(&held);
+    }
+    Ok(members)
 }
 
 /// Deletes exactly this pod, so that its StatefulSet makes it anew.
@@ -390,8 +346,8 @@ pub async fn roll(
     owner: &Owner,
     set: &StatefulSet,
 ) -> Result<Option<String>, kube::Error> {
-    let pods = pods(context, owner, set).await?;
-    let decision = next(&members(set, &pods, &[]), |_| 0, |_| Gate::Open);
+    let members = look(context, owner, set, &[]).await?;
+    let decision = next(&members, |_| 0, |_| Gate::Open);
     if let Some(member) = &decision.now {
         restart(context, owner, member).await?;
     }

@@ -61,6 +61,7 @@ fn member(pod: &str, standing: Standing, needs: bool) -> Member {
         since: None,
         standing,
         reasons: needs.then(|| "why".to_owned()).into_iter().collect(),
+        held: None,
     }
 }
 
@@ -123,6 +124,26 @@ fn one_that_does_not_work_goes_first_and_only_the_gate_keeps_it() {
         decide(&starting, &[]),
         (None, Some("c is not ready".into()))
     );
+}
+
+#[test]
+fn one_that_works_and_is_held_waits_and_keeps_nobody_else() {
+    let held = |pod: &str, standing| Member {
+        held: Some("the window".into()),
+        ..member(pod, standing, true)
+    };
+    let all = [held("b", READY), held("c", READY)];
+    assert_eq!(decide(&all, &[]), (None, Some("the window".into())));
+    assert_eq!(
+        decide(&all, &["b"]),
+        (None, Some("the window".into())),
+        "the system is not asked"
+    );
+    // What does not work is not held, and neither are pods of another set.
+    let broken = [held("b", READY), held("c", BROKEN)];
+    assert_eq!(decide(&broken, &[]), (Some("c".into()), None));
+    let other = [held("b", READY), member("c", READY, true)];
+    assert_eq!(decide(&other, &[]), (Some("c".into()), None));
 }
 
 #[test]

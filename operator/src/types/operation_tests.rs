@@ -1,5 +1,5 @@
 use super::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 fn windows(given: Value) -> Result<Windows, Invalid> {
     let given: Vec<MaintenanceWindow> = serde_json::from_value(given).unwrap();
@@ -132,6 +132,26 @@ fn bad_overrides_are_named() {
         (
             json!({"spec": {"containers": [{"name": "kafka", "envv": []}]}}),
             "spec.podOverrides.spec.containers[0].envv",
+        ),
+        (
+            json!({"spec": {"priorityClassName": null}}),
+            "spec.podOverrides.spec.priorityClassName: null: takes nothing away",
+        ),
+        (
+            json!({"spec": {"volumes": null}}),
+            "spec.podOverrides.spec.volumes: null: takes nothing away",
+        ),
+        (
+            json!({"metadata": {"annotations": {"a": null}}}),
+            "spec.podOverrides.metadata.annotations.a: null: ",
+        ),
+        (
+            json!({"spec": {"containers": [{"name": "kafka", "env": [{"name": "A", "value": null}]}]}}),
+            "spec.podOverrides.spec.containers[0].env[0].value: null: ",
+        ),
+        (
+            json!({"spec": {"volumes": [{"name": "tmp", "$patch": "delete"}]}}),
+            "spec.podOverrides.spec.volumes[0].$patch: \"delete\": is no field",
         ),
         (
             json!({"spec": {"containers": "kafka"}}),

@@ -21,6 +21,11 @@ pub fn gate(member: &Member, modes: &Modes, servers: usize) -> Gate {
     if servers < 3 || matches!(member.standing, Standing::Unready { runs: false }) {
         return Gate::Open;
     }
+    // A leader that does not answer in time cannot be told from its followers, and would go before them.
+    let led = modes.values().any(|mode| *mode == Mode::Leader);
+    if member.standing == Standing::Ready && !led {
+        return Gate::Shut("no server says that it leads".to_owned());
+    }
     let others = modes
         .iter()
         .filter(|(pod, mode)| **pod != member.pod && **mode != Mode::Standalone);
@@ -56,6 +61,14 @@ mod tests {
         assert_eq!(rank(&ready("z-0"), &all), 0);
         let two = modes(&[("z-0", follower), ("z-1", leader)]);
         assert!(matches!(gate(&ready("z-1"), &two, 3), Gate::Shut(_)));
+        // The one that does not answer may be the leader, which comes last.
+        let silent = modes(&[("z-0", follower), ("z-2", follower)]);
+        for pod in ["z-0", "z-1", "z-2"] {
+            let shut = Gate::Shut("no server says that it leads".into());
+            assert_eq!(gate(&ready(pod), &silent, 3), shut, "{pod}");
+        }
+        let unready = member("z-1", Standing::Unready { runs: true });
+        assert_eq!(gate(&unready, &silent, 3), Gate::Open);
         // The one that does not serve may go itself.
         assert_eq!(gate(&ready("z-2"), &two, 3), Gate::Open);
         assert!(matches!(

@@ -278,5 +278,9 @@ fn status(
     let settled = stopped || (whole && !progressing);
     // That a volume fills sends no event.
     let again = Duration::from_secs(if settled { 60 } else { 15 });
-    (Reconciled::Status(status, again), event)
+    let used = status.disk.as_ref().map(|disk| disk.used_percent);
+    (
+        Reconciled::Status(status, disk::look_again(used, again)),
+        event,
+    )
 }

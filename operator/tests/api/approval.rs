@@ -100,11 +100,44 @@ pub async fn a_new_operator_restarts_nothing_until_approved(scene: &Scene) {
     );
 
     // Who changes the spec of a resource wants its pods to have it.
-    let scene = &scene.upgraded("6");
+    let before = generation(scene).await;
+    assert!(scene.make::<Kafka>("k", spec("2")).await);
+    assert_ne!(generation(scene).await, before);
+    assert!(pending(scene).await.is_empty());
+}
+
+pub async fn what_is_asked_for_carries_no_other_build(scene: &Scene) {
+    assert!(scene.make::<Kafka>("k", spec("1")).await);
+    let before = generation(scene).await;
+
+    // The spec is another one before the new operator has looked at all, and once more while that waits.
+    let scene = &scene.upgraded("5");
+    let mut revisions = Vec::new();
+    for asked in ["2", "3"] {
+        assert!(scene.make::<Kafka>("k", spec(asked)).await);
+        assert_eq!(image(scene).await, "kafka:1");
+        let now = generation(scene).await;
+        assert_eq!(now, before, "the StatefulSet is as it was");
+        let waiting = pending(scene).await;
+        for part in ["kafka:1 → kafka:5", "`millrace approve KafkaCluster/k`"] {
+            let reason = &waiting[0].reason;
+            assert!(reason.contains(part), "{part} is missing in: {reason}");
+        }
+        let writes = scene.writes();
+        assert!(scene.look::<Kafka>("k").await);
+        assert_eq!(scene.writes(), writes, "waiting writes nothing");
+        revisions.push(waiting[0].revision.clone());
+    }
+    assert_ne!(revisions[0], revisions[1]);
+
+    approve(scene, &revisions[1]).await;
     assert!(scene.look::<Kafka>("k").await);
     assert_eq!(image(scene).await, "kafka:5");
-    assert!(scene.make::<Kafka>("k", spec("2")).await);
-    assert_eq!(image(scene).await, "kafka:6");
+    assert!(pending(scene).await.is_empty());
+    // It is the operator's own from now on.
+    let before = generation(scene).await;
+    assert!(scene.make::<Kafka>("k", spec("4")).await);
+    assert_ne!(generation(scene).await, before);
     assert!(pending(scene).await.is_empty());
 }
 

@@ -17,6 +17,7 @@ mod claims;
 mod cli;
 mod drift;
 mod druid;
+mod explain;
 mod exposure;
 mod external;
 mod flow;
@@ -141,6 +142,7 @@ fn the_operator_against_a_real_api_server() {
             reconcile::drift_is_corrected,
             drift::metadata_taken_off_is_put_back,
             approval::a_new_operator_restarts_nothing_until_approved,
+            approval::what_is_asked_for_carries_no_other_build,
             approval::a_workload_without_marks_is_not_restarted_unasked,
             reconcile::a_ready_set_makes_the_cluster_available,
             reconcile::a_bad_spec_leaves_what_ran,
@@ -190,7 +192,10 @@ fn the_operator_against_a_real_api_server() {
         failed
     });
     let failed = runtime.block_on(checked).unwrap();
+    // By kubectl, which nothing else here needs.
+    let unexplained = explain::unexplained(&server);
     assert!(failed.is_empty(), "{failed:?}");
+    assert!(unexplained.is_empty(), "{unexplained:?}");
 }
 
 /// A server of its own: definitions are of a whole cluster.

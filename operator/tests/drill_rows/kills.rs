@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::drill_support::clock;
-use crate::{HDFS, JOB, Scene, ZOOKEEPER};
+use crate::{JOB, Scene, ZOOKEEPER};
 
 const NAME_NODE: &str = "org.apache.hadoop.hdfs.server.namenode.NameNode";
 const FAIL_OVER: &str = "org.apache.hadoop.hdfs.tools.DFSZKFailoverController";
@@ -17,8 +17,8 @@ fn seconds(milliseconds: u64) -> f64 {
 
 /// The active NameNode is killed, and what else is named of its pod.
 fn kill_active(scene: &Scene<'_>, more: &[&str]) -> String {
-    let (active, _) = scene.active().unwrap();
-    let before = scene.nodes.restarts(active, "namenode").unwrap().0;
+    let (active, _) = scene.wait_active();
+    let before = scene.nodes.wait_restarts(active, "namenode");
     let killed = clock();
     scene.nodes.kill(active, NAME_NODE);
     for word in more {
@@ -26,17 +26,13 @@ fn kill_active(scene: &Scene<'_>, more: &[&str]) -> String {
     }
     scene.nodes.wait_restarted(active, "namenode", before);
     scene.wait_settled("a NameNode after kill -9");
-    let (other, since) = scene.active().unwrap();
+    let (other, since) = scene.wait_active();
     assert!(
         other != active && since > killed,
         "{active} is active again"
     );
-    let told = scene.status(HDFS)["active"].clone();
-    assert_eq!(told, other, "status.active");
-    format!(
-        "the other one was active after {:.1} s",
-        seconds(since - killed)
-    )
+    scene.wait_told_active(other);
+    format!("{other} was active after {:.1} s", seconds(since - killed))
 }
 
 /// The active NameNode.
@@ -67,21 +63,18 @@ pub fn data_node(scene: &mut Scene<'_>) -> String {
 
 /// The server of ZooKeeper that leads.
 pub fn leader(scene: &mut Scene<'_>) -> String {
-    let leader = scene.status(ZOOKEEPER)["leader"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let before = scene.active().unwrap();
+    let leader = scene.wait_text(ZOOKEEPER, "leader");
+    let before = scene.wait_active();
     scene.nodes.kill_and_wait(&leader, "zookeeper", QUORUM_PEER);
     scene.wait_settled("a ZooKeeper server after kill -9");
-    let stayed = scene.active().unwrap() == before;
+    let stayed = scene.wait_active() == before;
     let stayed = if stayed { "stayed" } else { "changed" };
     format!("the active NameNode {stayed}")
 }
 
 /// One pod of the archive after the other.
 pub fn archive(scene: &mut Scene<'_>) -> String {
-    let selector = scene.status(JOB)["selector"].as_str().unwrap().to_owned();
+    let selector = scene.wait_text(JOB, "selector");
     let pods = scene.nodes.pods(&selector);
     assert_eq!(pods.len(), 2);
     for (pod, _) in &pods {

@@ -13,8 +13,13 @@ const FULL: Duration = Duration::from_secs(60);
 fn in_data_nodes(nodes: &Nodes, script: &str) {
     for ordinal in 0..DATA_NODES {
         let pod = format!("lake-datanode-{ordinal}");
-        nodes.kubectl(&["exec", &pod, "--", "sh", "-c", script]);
+        nodes.answer(&["exec", &pod, "--", "sh", "-c", script]);
     }
+}
+
+/// Takes away what fills the volumes.
+pub fn empty(nodes: &Nodes) {
+    in_data_nodes(nodes, EMPTY);
 }
 
 const FILL: &str = "n=$(df --output=avail -B1 /data | tail -n 1); fallocate -l \"$n\" /data/ballast || true; \
@@ -25,7 +30,7 @@ const EMPTY: &str = "rm -f /data/ballast /data/ballast.rest";
 /// Gives how many rows the lake had.
 fn fill(scene: &Scene<'_>) -> u64 {
     in_data_nodes(scene.nodes, FILL);
-    let selector = scene.status(JOB)["selector"].as_str().unwrap().to_owned();
+    let selector = scene.wait_text(JOB, "selector");
     for (pod, _) in scene.nodes.pods(&selector) {
         scene.nodes.wait("an archive that waits", LIMIT, || {
             let log = ["logs", &pod, "--since=10s"];
@@ -39,10 +44,10 @@ fn fill(scene: &Scene<'_>) -> u64 {
         let full = seen["status"]["disk"]["full"] == true;
         (full && condition(&seen, "DiskPressure") == Some("True")).then_some(())
     });
-    let rows = scene.lake.rows().unwrap();
+    let rows = scene.lake.wait_rows();
     std::thread::sleep(FULL);
     assert_eq!(
-        scene.lake.rows().unwrap(),
+        scene.lake.wait_rows(),
         rows,
         "committed to a full file system"
     );
@@ -65,13 +70,13 @@ fn recovered(scene: &Scene<'_>, rows: u64, room: Instant) -> String {
 pub fn full_and_emptied(scene: &mut Scene<'_>) -> String {
     let rows = fill(scene);
     let room = Instant::now();
-    in_data_nodes(scene.nodes, EMPTY);
+    empty(scene.nodes);
     recovered(scene, rows, room)
 }
 
 /// The size of a DataNode's volume in MiB, as its claim asks for it.
 fn volume(scene: &Scene<'_>) -> u64 {
-    let claim = scene.nodes.get("pvc", "data-lake-datanode-0").unwrap();
+    let claim = scene.nodes.wait_get("pvc", "data-lake-datanode-0");
     let size = claim["spec"]["resources"]["requests"]["storage"].clone();
     let size = size.as_str().unwrap();
     let number = |digits: &str| digits.parse::<u64>().unwrap();
@@ -94,7 +99,7 @@ pub fn full_and_grown(scene: &mut Scene<'_>) -> String {
     scene.lake.wait_for(rows + 1);
     // The ballast was no part of the cure, and would stay in the way of the next row.
     let again = room.elapsed();
-    in_data_nodes(scene.nodes, EMPTY);
+    empty(scene.nodes);
     assert_eq!(volume(scene), maximum, "grown by storageGrowth");
     let told = recovered(scene, rows, Instant::now().checked_sub(again).unwrap());
     format!("{told}; volumes grew by themselves, {size} → {maximum} MiB")

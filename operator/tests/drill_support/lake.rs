@@ -137,7 +137,7 @@ impl<'a> Lake<'a> {
         if before.is_some() {
             nodes.kubectl(&["delete", "pod", READER]);
         }
-        let job = nodes.get("deployment", place.job).unwrap();
+        let job = nodes.wait_get("deployment", place.job);
         let env = &job["spec"]["template"]["spec"]["containers"][0]["env"];
         let value = |name: &str| {
             let of = env
@@ -184,6 +184,12 @@ impl<'a> Lake<'a> {
         let said = self.run(&["ls"]).ok()?;
         let sources = said["sources"].as_object()?.values();
         Some(sources.map(|source| number(source, "rows")).sum())
+    }
+
+    /// Rows by the records; waits until the lake can be read.
+    pub fn wait_rows(&self) -> u64 {
+        let what = "a lake that can be read";
+        self.nodes.wait(what, LIMIT, || self.rows())
     }
 
     /// Waits until there are so many rows; gives how long that took.

@@ -58,6 +58,11 @@ impl Nodes {
             "metadata": {"name": NAMESPACE, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
         });
         self.apply(&namespace);
+        self.remove_clients();
+    }
+
+    /// Removes the pods of a drill, but not those of what is drilled.
+    pub fn remove_clients(&self) {
         self.kubectl(&["delete", "pod", "-l", pods::LABEL]);
     }
 
@@ -90,6 +95,12 @@ impl Nodes {
             .unwrap_or_else(|said| panic!("{said}"))
     }
 
+    /// `kubectl` for what may be asked again: waits until it succeeds.
+    pub fn answer(&self, arguments: &[&str]) -> String {
+        let what = format!("kubectl {}", arguments.join(" "));
+        self.wait(&what, LIMIT, || self.try_kubectl(arguments).ok())
+    }
+
     /// Applies an object.
     pub fn apply(&self, object: &Value) {
         let mut child = self
@@ -118,6 +129,12 @@ impl Nodes {
     pub fn get(&self, kind: &str, name: &str) -> Option<Value> {
         let text = self.try_kubectl(&["get", kind, name, "-o", "json"]).ok()?;
         serde_json::from_str(&text).ok()
+    }
+
+    /// An object as JSON; waits until it can be had.
+    pub fn wait_get(&self, kind: &str, name: &str) -> Value {
+        let what = format!("{kind} {name}");
+        self.wait(&what, LIMIT, || self.get(kind, name))
     }
 
     /// Takes a node off the network (`cut`), or puts it back (`heal`).

@@ -6,10 +6,33 @@ use serde_json::{Value, json};
 
 use super::{LIMIT, NAMESPACE, Nodes};
 
+/// How far a pod is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is to be there.
+    Wanted,
+    /// It is on its way down.
+    Going,
+    /// It is not there.
+    Gone,
+}
+
 impl Nodes {
+    /// How far a pod is from its end, where the API server answers.
+    pub fn stage(&self, pod: &str) -> Option<Stage> {
+        let ask = ["get", "pod", pod, "--ignore-not-found", "-o", "json"];
+        let said = self.try_kubectl(&ask).ok()?;
+        if said.trim().is_empty() {
+            return Some(Stage::Gone);
+        }
+        let seen: Value = serde_json::from_str(&said).ok()?;
+        let wanted = seen["metadata"]["deletionTimestamp"].is_null();
+        Some(if wanted { Stage::Wanted } else { Stage::Going })
+    }
+
     /// Name and uid of the pods with these labels, by name.
     pub fn pods(&self, selector: &str) -> Vec<(String, String)> {
-        let text = self.kubectl(&["get", "pods", "-l", selector, "-o", "json"]);
+        let text = self.answer(&["get", "pods", "-l", selector, "-o", "json"]);
         let list: Value = serde_json::from_str(&text).unwrap();
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let pods = list["items"].as_array().unwrap().iter();
@@ -34,7 +57,7 @@ impl Nodes {
     /// process cannot be killed from inside it.
     pub fn kill(&self, pod: &str, word: &str) {
         // Control groups are named after the pod's uid; a pod of another cluster on this machine may have the same name.
-        let seen = self.get("pod", pod).unwrap();
+        let seen = self.wait_get("pod", pod);
         let wanted = format!("/pod{}/", seen["metadata"]["uid"].as_str().unwrap());
         let mut killed = 0;
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -52,9 +75,15 @@ impl Nodes {
         assert_eq!(killed, 1, "{pod} has no process {word}, or several");
     }
 
+    /// How often a container of a pod was restarted; waits until it is known.
+    pub fn wait_restarts(&self, pod: &str, container: &str) -> u64 {
+        let what = format!("restarts of {container} in {pod}");
+        self.wait(&what, LIMIT, || self.restarts(pod, container)).0
+    }
+
     /// Kills the process of a container, and waits until that is ready again.
     pub fn kill_and_wait(&self, pod: &str, container: &str, word: &str) {
-        let before = self.restarts(pod, container).unwrap().0;
+        let before = self.wait_restarts(pod, container);
         self.kill(pod, word);
         self.wait_restarted(pod, container, before);
     }
@@ -109,7 +138,7 @@ impl Nodes {
     /// Waits for the end of a pod, and gives the line of JSON that it printed last.
     pub fn ended(&self, pod: &str) -> Value {
         let phase = self.wait_ended(pod);
-        let log = self.kubectl(&["logs", pod]);
+        let log = self.answer(&["logs", pod]);
         let line = log.lines().rev().find_map(|line| {
             let value: Value = serde_json::from_str(line).ok()?;
             value["longestGapMs"].is_u64().then_some(value)

@@ -97,7 +97,7 @@ impl<'a> Probe<'a> {
 
     /// When files were written, in milliseconds of the clock.
     fn writes(&self) -> Vec<u64> {
-        let log = self.nodes.kubectl(&["logs", NAME]);
+        let log = self.nodes.answer(&["logs", NAME]);
         let lines = log.lines().filter_map(|line| line.strip_prefix("wrote "));
         lines.filter_map(|at| at.parse().ok()).collect()
     }

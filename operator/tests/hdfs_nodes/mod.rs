@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -165,17 +165,22 @@ impl Nodes {
             fs::create_dir_all(home.join(part)).unwrap();
         }
         for (name, text) in files {
-            let mut text = self.local(pod, &text);
-            if name == "live.excludes" {
-                // DataNodes share an address here.
-                let lines = text.lines().map(|host| {
-                    let pod = host.split('.').next().unwrap();
-                    format!("{host}:{}\n", self.ports[pod][0])
-                });
-                text = lines.collect();
-            }
+            let text: String = if name == "live.excludes" {
+                text.lines().map(|line| self.excluded(line)).collect()
+            } else {
+                self.local(pod, &text)
+            };
             fs::write(home.join("etc").join(name), text).unwrap();
         }
+    }
+
+    /// DataNodes share an address here, so that a name alone would mean all of them.
+    fn excluded(&self, line: &str) -> String {
+        if line.parse::<SocketAddr>().is_ok() {
+            return format!("{line}\n");
+        }
+        let pod = line.split('.').next().unwrap();
+        format!("{line}:{}\n", self.ports[pod][0])
     }
 
     fn command(&self, pod: &str, script: &str) -> Command {

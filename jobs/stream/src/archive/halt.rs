@@ -13,13 +13,15 @@ pub struct Halt {
 }
 
 impl Halt {
-    /// After the step of that name, for ever or as long as a file is there. None when there is no such step.
+    /// After the step of that name, for ever or as long as a file is there. None when there is no such step. `stage` is one of
+    /// the archive alone, `withdraw` one of a rewrite.
     pub fn parse(name: &str, while_there: Option<PathBuf>) -> Option<Self> {
         let steps = [
             Step::Stage,
             Step::Close,
             Step::Seal,
             Step::Commit,
+            Step::Withdraw,
             Step::Publish,
             Step::Settle,
         ];

@@ -10,7 +10,7 @@ mod budget;
 mod chunk;
 mod committer;
 mod epoch;
-mod halt;
+pub(crate) mod halt;
 mod metrics;
 mod partition;
 mod positions;
@@ -22,9 +22,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use millrace_lake::Storage;
+use millrace_lake::commit::{self, Step};
 use millrace_lake::layout::Layout;
 use millrace_lake::rows::Shape;
-use millrace_lake::{Storage, commit};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
@@ -136,7 +137,9 @@ fn halt(step: Option<&str>, while_there: Option<PathBuf>) -> Result<halt::Halt, 
     let Some(step) = step else {
         return Ok(halt::Halt::default());
     };
-    halt::Halt::parse(step, while_there).ok_or_else(|| SettingsError::Unusable {
+    let known = halt::Halt::parse(step, while_there);
+    let of_a_commit = known.filter(|_| step != Step::Withdraw.name());
+    of_a_commit.ok_or_else(|| SettingsError::Unusable {
         name: "--halt-after".to_owned(),
         problem: format!("{step} is no step"),
         cure: "name one of stage, close, seal, commit, publish, settle".to_owned(),

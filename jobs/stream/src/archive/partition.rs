@@ -21,8 +21,12 @@ use super::tries::Tries;
 use crate::connect::{ConnectError, Lookup};
 use crate::server::Health;
 
-/// Jumps of offsets up to this are marks of transactions; of larger ones Kafka is asked.
-pub const MARKS: i64 = 100;
+/// So many offsets that are passed over are the mark of a transaction; of more Kafka is asked.
+pub const MARKS: i64 = 1;
+/// So long the first offset that Kafka still has is not asked for again: transactions that were given up, and topics that are
+/// compacted, pass offsets over all the time. Kafka removes whole segments, minutes apart; what it removes within this time
+/// of such a question, and before it is read, is taken for marks.
+const KEPT: Duration = Duration::from_secs(1);
 
 /// What the thread that polls says.
 pub enum Order {
@@ -149,6 +153,7 @@ impl<S: Storage + 'static> Partition<S> {
         if tries.owe_nothing_from(epoch.next()) {
             self.shared.health.ready(&self.part());
         }
+        let mut low = None;
         // HDFS takes its time for a commit: meanwhile the next epoch is taken in. It is committed only after that.
         let mut before = Before::default();
         loop {
@@ -160,7 +165,7 @@ impl<S: Storage + 'static> Partition<S> {
                 done = before.ended(), if there => done.map_err(Failure::from),
                 order = self.orders.recv() => match order {
                     Some(Order::Chunk(chunk)) if chunk.generation == generation => {
-                        before.beside(self.take(&mut epoch, &chunk)).await
+                        before.beside(self.take(&mut epoch, &chunk, &mut low)).await
                     }
                     // Read before a failure.
                     Some(Order::Chunk(_)) => Ok(()),
@@ -262,6 +267,8 @@ impl<S: Storage + 'static> Partition<S> {
             });
         }
         shared.metrics.archived(partition, archived);
+        // Whoever committed that may have been killed before the group was told.
+        shared.positions.archived(partition, archived);
         tracing::info!(
             partition,
             offset = archived,
@@ -288,8 +295,27 @@ impl<S: Storage + 'static> Partition<S> {
         );
     }
 
+    // The first offset that Kafka still has, or had when it was asked, with the time of that.
+    async fn low(&self, known: &mut Option<(Instant, i64)>) -> Result<i64, Failure> {
+        if let Some((at, low)) = *known
+            && at.elapsed() < KEPT
+        {
+            return Ok(low);
+        }
+        let (at, source) = (Instant::now(), &self.source);
+        let lookup = &self.shared.lookup;
+        let (low, _) = lookup.watermarks(&source.topic, source.partition).await?;
+        *known = Some((at, low));
+        Ok(low)
+    }
+
     // Step `stage`.
-    async fn take(&self, epoch: &mut Epoch<S>, chunk: &Chunk) -> Result<(), Failure> {
+    async fn take(
+        &self,
+        epoch: &mut Epoch<S>,
+        chunk: &Chunk,
+        low: &mut Option<(Instant, i64)>,
+    ) -> Result<(), Failure> {
         let Some(first) = chunk.records().next() else {
             return Ok(());
         };
@@ -301,20 +327,11 @@ impl<S: Storage + 'static> Partition<S> {
                 next,
             });
         }
-        if first.offset - next > MARKS {
-            let (low, _) = self
-                .shared
-                .lookup
-                .watermarks(&self.source.topic, partition)
-                .await?;
-            if low > next {
-                let missing = Offsets {
-                    from: next,
-                    to: low.min(first.offset),
-                };
-                self.lost(missing);
-                epoch.lost(missing);
-            }
+        if first.offset - next > MARKS
+            && let Some(missing) = removed(next, first.offset, self.low(low).await?)
+        {
+            self.lost(missing);
+            epoch.lost(missing);
         }
         let (rows, unreadable) = (epoch.rows(), epoch.unreadable());
         epoch.take(chunk.records()).await?;
@@ -323,6 +340,14 @@ impl<S: Storage + 'static> Partition<S> {
         metrics.unreadable.inc_by(epoch.unreadable() - unreadable);
         Ok(())
     }
+}
+
+// What Kafka no longer has of the offsets from `next` up to before `first`, when `low` is the first that it has.
+fn removed(next: i64, first: i64, low: i64) -> Option<Offsets> {
+    (low > next).then_some(Offsets {
+        from: next,
+        to: low.min(first),
+    })
 }
 
 async fn sleep_until(due: Option<Instant>) {
@@ -336,4 +361,20 @@ async fn sleep_until(due: Option<Instant>) {
 pub fn backoff(failures: u32, longest: Duration) -> Duration {
     let factor = 1_u32 << failures.saturating_sub(1).min(16);
     (Duration::from_millis(250) * factor).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_passed_over_is_missing_as_far_as_kafka_has_removed_it() {
+        assert_eq!(removed(10, 13, 0), None);
+        assert_eq!(removed(10, 13, 10), None);
+        assert_eq!(removed(10, 13, 13), Some(Offsets { from: 10, to: 13 }));
+        // Removed, and then marks.
+        assert_eq!(removed(10, 40, 25), Some(Offsets { from: 10, to: 25 }));
+        // More was removed since the record was read.
+        assert_eq!(removed(10, 40, 90), Some(Offsets { from: 10, to: 40 }));
+    }
 }

@@ -1,17 +1,18 @@
 //! `lake`: lists, reads, proves, compacts and retires what was archived.
 
+mod compact;
 mod kafka;
 mod retain;
 
 use std::io::Write as _;
 
 use millrace_lake::Storage;
-use millrace_lake::compact::{self, compact, forget_replaced};
+use millrace_lake::compact::forget_replaced;
 use millrace_lake::content::Content;
 use millrace_lake::layout::{Hour, Layout};
 use millrace_lake::lines::lines;
 use millrace_lake::parquet_file;
-use millrace_lake::reader::{Finding, Records, hours, locate};
+use millrace_lake::reader::{Finding, Records, locate};
 use millrace_lake::rewrite;
 use millrace_lake::verify::verify;
 use serde_json::json;
@@ -38,7 +39,7 @@ enum Command {
     /// Proves the content by count and hash, and looks for gaps and overlaps; exit code 1 when something is wrong
     Verify(Verify),
     /// Makes one file of an hour's small ones
-    Compact(Compact),
+    Compact(compact::Compact),
     /// Puts hours on fewer disks, into erasure-coded blocks and in the end into the trash, by their age
     Retain(retain::Retain),
 }
@@ -90,21 +91,6 @@ struct Verify {
     /// As one JSON object
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, clap::Args)]
-struct Compact {
-    #[command(flatten)]
-    common: Common,
-    /// So many small files are worth it
-    #[arg(long, default_value_t = 4, value_name = "FILES")]
-    at_least: usize,
-    /// Files below this size are small
-    #[arg(long, default_value_t = 32 * 1024 * 1024, value_name = "BYTES")]
-    small: u64,
-    /// So long replaced files are kept for those who still read them
-    #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = span)]
-    keep_replaced: Span,
 }
 
 fn hour(text: &str) -> Result<Hour, String> {
@@ -288,10 +274,10 @@ impl Verify {
         let mut compared = None;
         if let Some(servers) = &self.bootstrap_servers {
             let records = Records::read(&storage, &layout).await?;
-            let comparison = kafka::compare(servers, &records.commits).await?;
+            let mut comparison = kafka::compare(servers, &records).await?;
             holds &= comparison.differences.is_empty();
-            findings.extend(comparison.differences);
-            compared = Some((comparison.same, comparison.gone));
+            findings.append(&mut comparison.differences);
+            compared = Some(comparison);
         }
         let (content, files) = (report.content(), report.files);
         let retired = Content::total(report.retired.values());
@@ -304,8 +290,9 @@ impl Verify {
                 "hours": report.hours.len(),
                 "retired": retired,
                 "findings": findings,
-                "comparedWithKafka": compared.map(|(same, _)| same),
-                "noLongerInKafka": compared.map(|(_, gone)| gone),
+                "comparedWithKafka": compared.as_ref().map(|with| with.same),
+                "noLongerInKafka": compared.as_ref().map(|with| with.gone),
+                "notYetArchived": compared.as_ref().map(|with| with.waiting),
                 "holds": holds,
             });
             writeln!(out, "{text:#}")?;
@@ -319,10 +306,11 @@ impl Verify {
                 let hours = report.retired.len();
                 writeln!(out, "retired: {retired}, of {hours} hours")?;
             }
-            if let Some((same, gone)) = compared {
+            if let Some(with) = compared {
                 writeln!(
                     out,
-                    "{same} commits hold what Kafka has; of {gone} Kafka no longer has all"
+                    "{} commits hold what Kafka has; of {} Kafka no longer has all; {} offsets are not archived yet",
+                    with.same, with.gone, with.waiting
                 )?;
             }
             for finding in &findings {
@@ -332,31 +320,6 @@ impl Verify {
         drop(out);
         anyhow::ensure!(holds, "{}: not as its records say", layout.dataset());
         Ok(())
-    }
-}
-
-impl Compact {
-    async fn run(&self) -> anyhow::Result<()> {
-        let (storage, layout) = self.common.open()?;
-        let settings = compact::Settings {
-            small: self.small,
-            at_least: self.at_least,
-            ..compact::Settings::default()
-        };
-        for hour in hours(&storage, layout.dataset()).await? {
-            if !self.common.wants(hour) {
-                continue;
-            }
-            if let Some(record) = compact(&storage, &layout, hour, &settings).await? {
-                println!(
-                    "{hour}: {} files became {}, {} rows",
-                    record.replaces.len(),
-                    record.files.len(),
-                    record.content.rows
-                );
-            }
-        }
-        forget(&storage, &layout, self.keep_replaced).await
     }
 }
 

@@ -57,6 +57,25 @@ pub fn metric(job: &Job, name: &str) -> f64 {
     value.trim().parse().unwrap()
 }
 
+/// Waits until one of a job's metrics without labels is what is hoped for.
+pub async fn wait_for_metric(job: &Job, name: &str, hoped: impl Fn(f64) -> bool) {
+    let until = Instant::now() + LIMIT;
+    loop {
+        let (_, text) = job.get("/metrics").unwrap_or_default();
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
+        let value: Option<f64> = lines.find_map(|value| value.trim().parse().ok());
+        if value.is_some_and(&hoped) {
+            return;
+        }
+        assert!(
+            Instant::now() < until,
+            "{name}: {value:?}\n{}",
+            job.server.tail()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 pub fn signal(job: &Job, name: &str) {
     let pid = job.server.pid().to_string();
     assert!(

@@ -129,10 +129,21 @@ impl Place {
 
     pub fn archive(&self, name: &str, more: &[&str]) -> Job {
         let config = self.directory.path().join("config.yaml");
+        self.start(name, &config, more)
+    }
+
+    /// A job of a group of its own: it owns all partitions beside those that [`Place::archive`] starts.
+    pub fn rival(&self, name: &str, more: &[&str]) -> Job {
+        let config = self.directory.path().join("rival.yaml");
+        std::fs::write(&config, format!("{CONFIG}group: rival\n")).unwrap();
+        self.start(name, &config, more)
+    }
+
+    fn start(&self, name: &str, config: &Path, more: &[&str]) -> Job {
         let own = self.flags();
         let mut flags: Vec<&str> = own.iter().map(String::as_str).collect();
         flags.extend(more);
-        Job::start("archive", &self.bootstrap, &config, &self.log(name), &flags)
+        Job::start("archive", &self.bootstrap, config, &self.log(name), &flags)
     }
 
     /// Events of ten vehicles over three hours, some of them late, one in fifty that no column can hold.
@@ -220,15 +231,20 @@ impl Place {
         }
     }
 
+    /// Whether `lake verify` finds that the lake holds what Kafka has, and its report.
+    pub fn verify(&self) -> (bool, String) {
+        self.lake_command(&["verify", "--json", "--bootstrap-servers", &self.bootstrap])
+    }
+
     /// What lies in the lake is what lies in Kafka: by count, hash and record.
     pub async fn check(&self) {
-        let (ok, text) =
-            self.lake_command(&["verify", "--json", "--bootstrap-servers", &self.bootstrap]);
+        let (ok, text) = self.verify();
         assert!(ok, "{text}");
         let report: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(report["findings"], serde_json::json!([]));
         assert_eq!(report["rows"].as_u64(), Some(self.sent));
         assert_eq!(report["noLongerInKafka"].as_u64(), Some(0));
+        assert_eq!(report["notYetArchived"].as_u64(), Some(0));
         let found = self.rows(&[]);
         let records = read_all(&self.bootstrap, "telemetry").await;
         assert_eq!(found.len(), records.len());
@@ -326,6 +342,20 @@ impl Place {
         let (ok, text) = self.lake_command(&["verify", "--json"]);
         assert!(ok, "{text}");
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// Starts a compaction, and kills it with -9 where it stands still after a step.
+    pub async fn compaction_killed(&self, step: &str) {
+        let log = self.log(&format!("compact-{step}"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_millrace-stream"))
+            .args(["lake", "compact", "--at-least", "2", "--halt-after", step])
+            .args(self.flags())
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        job::wait_for_line(&log, "standing still").await;
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Starts `lake` and kills it with -9 after a while.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::job::{signal, stays_unready, wait_for_line, wait_for_oldest, wait_unready};
+use super::job::{
+    signal, stays_unready, wait_for_line, wait_for_metric, wait_for_oldest, wait_unready,
+};
 use super::{LIMIT, Place};
 
 /// The process is killed with -9 after each step of the protocol.
@@ -16,6 +18,8 @@ pub async fn killed_after_each_step(place: &mut Place) {
         place.wait_until_archived().await;
         // What was committed before the kill counts at once; it is published when the partitions were given out again.
         place.wait_until_settled().await;
+        // The group is told of it too, though what was killed never did so and nothing is left to commit.
+        place.wait_until_told().await;
         job.terminate(LIMIT).await;
         place.check().await;
     }
@@ -45,6 +49,34 @@ pub async fn a_zombie_is_fenced(place: &mut Place) {
     heir.terminate(LIMIT).await;
     zombie.terminate(LIMIT).await;
     place.wait_until_archived().await;
+    place.check().await;
+}
+
+/// Another group reads the topic too: both own each partition, and neither is told otherwise. The one that comes second to the
+/// name of a record is fenced, says so, and does no harm.
+pub async fn who_comes_second_is_fenced(place: &mut Place) {
+    place.send(600).await;
+    let still = place.directory.path().join("still");
+    std::fs::write(&still, "").unwrap();
+    let flags = [
+        "--halt-after",
+        "close",
+        "--halt-file",
+        still.to_str().unwrap(),
+    ];
+    let second = place.rival("second", &flags);
+    wait_for_line(&place.log("second"), "standing still").await;
+    let first = place.archive("first", &[]);
+    place.wait_until_archived().await;
+    std::fs::remove_file(&still).unwrap();
+    let fenced = "millrace_archive_fenced_total";
+    wait_for_metric(&second, fenced, |times| times >= 1.0).await;
+    second.terminate(LIMIT).await;
+    // What the second one has left is removed after the next commits.
+    place.send(600).await;
+    place.wait_until_archived().await;
+    place.wait_until_settled().await;
+    first.terminate(LIMIT).await;
     place.check().await;
 }
 
@@ -86,6 +118,11 @@ pub async fn members_come_and_go_and_hours_are_compacted(place: &mut Place) {
     place.wait_until_archived().await;
     first.terminate(LIMIT).await;
     place.check().await;
+    // Killed with -9 after each step: no row is missing or there twice, and whoever comes next ends what counts.
+    for step in ["close", "seal", "commit", "withdraw", "publish", "settle"] {
+        place.compaction_killed(step).await;
+        assert_eq!(place.report()["rows"], place.sent(), "{step}");
+    }
     let (ok, text) = place.lake_command(&["compact", "--at-least", "2", "--keep-replaced", "0s"]);
     assert!(ok && text.contains("files became 1"), "{text}");
     place.check().await;

@@ -1,6 +1,5 @@
 //! `namespaces/{ns}/actions`.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,8 +9,11 @@ use serde_json::{Map, Value, json};
 use crate::action::{Action, Exec};
 use crate::activation::{Activation, Status};
 use crate::api::body::{Purpose, object};
-use crate::api::packages::readable;
-use crate::api::{ACTIVATION_ID, Api, ApiError, Call, Reply, blocking, missing, not_found, own};
+use crate::api::packages::{readable, runnable};
+use crate::api::{
+    ACTIVATION_ID, Api, ApiError, Call, Reply, absent, blocking, forbidden, may_write, missing,
+    not_found, own,
+};
 use crate::invoke::{Caller, now};
 use crate::name::{FullName, check};
 use crate::put::{NewExec, Put, deprecated};
@@ -62,7 +64,7 @@ async fn entity(
     // What others publish may be read and invoked, not changed.
     let changes = [Method::PUT, Method::DELETE].contains(call.method);
     let namespace = if package.is_some() && !changes {
-        readable(api, &call, namespace, &name)?
+        runnable(api, &call, namespace, &name)?
     } else {
         own(&call, namespace, Some(&name))?.to_owned()
     };
@@ -95,15 +97,9 @@ fn list_in(api: &Api, call: &Call<'_>, namespace: &str, package: &str) -> Result
         name: package.to_owned(),
     };
     let packages = &api.engine.packages;
-    let Some(package) = packages.get(&name) else {
-        return Err(match api.engine.actions.get(&name) {
-            Some(_) => ApiError::rejected(
-                409,
-                "Resource by this name exists but is not in this collection.",
-            ),
-            None => missing(),
-        });
-    };
+    let package = packages
+        .get(&name)
+        .ok_or_else(|| absent(&api.engine, &name, missing()))?;
     let home = packages.provider(&package).unwrap_or(package);
     let actions = api.engine.actions.list_in(&home.full_name());
     Ok(call
@@ -121,7 +117,10 @@ fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> 
 
 async fn get(api: &Api, call: Call<'_>, name: &FullName) -> Result<Reply, ApiError> {
     let with_code = call.query.flag("code")?.unwrap_or(true);
-    let action = api.engine.action(name).ok_or_else(missing)?;
+    let action = api
+        .engine
+        .action(name)
+        .ok_or_else(|| absent(&api.engine, name, missing()))?;
     let code = match action.exec.code().filter(|_| with_code) {
         Some(code) => {
             let (engine, digest) = (Arc::clone(&api.engine), code.digest.clone());
@@ -140,25 +139,19 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
     drop(body);
     if let Some(NewExec::Sequence { components }) = &put.exec {
         for component in components {
-            readable(api, &call, &component.namespace, &component.name)?;
+            runnable(api, &call, &component.namespace, &component.name)?;
         }
         check_sequence(api, &name, components)?;
     }
     let engine = Arc::clone(&api.engine);
     blocking(move || {
         let _held = engine.packages.hold();
-        if let Some((package, _)) = name.name.split_once('/') {
-            let package = FullName {
-                namespace: name.namespace.clone(),
-                name: package.to_owned(),
-            };
+        if let Some(package) = name.package() {
             engine.packages.get(&package).ok_or_else(missing)?;
         }
         let code = put.code().map(str::to_owned);
         let action = engine.actions.change::<ApiError>(&name, |old| {
-            if old.is_some() && !overwrite {
-                return Err(ApiError::rejected(409, "resource already exists"));
-            }
+            may_write(&engine, &name, old.is_some(), overwrite)?;
             Ok(Change {
                 action: put.apply(old, &name, now())?,
                 code: code.clone(),
@@ -178,7 +171,10 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
 async fn delete(api: &Api, name: FullName) -> Result<Reply, ApiError> {
     let engine = Arc::clone(&api.engine);
     blocking(move || {
-        let (action, code) = engine.actions.remove(&name)?.ok_or_else(missing)?;
+        let (action, code) = engine
+            .actions
+            .remove(&name)?
+            .ok_or_else(|| absent(&engine, &name, missing()))?;
         engine.forget(&name);
         Ok(Reply::json(200, action.view(code.as_deref())))
     })
@@ -193,12 +189,14 @@ fn check_sequence(api: &Api, name: &FullName, components: &[FullName]) -> Result
             "No component specified for the sequence.",
         ));
     }
-    let mut count = 0;
+    let itself = || ApiError::rejected(400, "Sequence may not refer to itself.");
+    let most = api.settings.bounds.sequence_length;
+    let (mut count, mut expanded) = (0, 0);
     let mut todo: Vec<FullName> = components.to_vec();
-    let mut seen: HashSet<FullName> = HashSet::new();
     while let Some(component) = todo.pop() {
+        // Before it is looked for: it may be about to be made.
         if component == *name {
-            return Err(ApiError::rejected(400, "Sequence may not refer to itself."));
+            return Err(itself());
         }
         let Some(action) = api.engine.action(&component) else {
             return Err(ApiError::rejected(
@@ -206,19 +204,23 @@ fn check_sequence(api: &Api, name: &FullName, components: &[FullName]) -> Result
                 "Sequence component does not exist.",
             ));
         };
-        match &action.exec {
-            // A sequence that two others share is counted once for each: so `seen` only guards against circles.
-            Exec::Sequence { components } if seen.len() <= api.settings.bounds.sequence_length => {
-                seen.insert(component);
-                todo.extend(
-                    components
-                        .iter()
-                        .filter_map(|inner| FullName::parse(inner, &name.namespace)),
-                );
-            }
-            _ => count += 1,
+        // Found through a binding, it has another name than the component.
+        if action.full_name() == *name {
+            return Err(itself());
         }
-        if count + todo.len() > api.settings.bounds.sequence_length {
+        if let Exec::Sequence { components } = &action.exec {
+            expanded += 1;
+            todo.extend(
+                components
+                    .iter()
+                    .filter_map(|inner| FullName::parse(inner, &name.namespace)),
+            );
+        } else {
+            count += 1;
+        }
+        // A sequence that two others share is counted once for each. One that goes round in a circle, since a
+        // binding was changed, counts nothing: so it is bounded how many are looked into.
+        if count + todo.len() > most || expanded > most * most {
             return Err(ApiError::rejected(400, "Too many actions in the sequence."));
         }
     }
@@ -232,9 +234,12 @@ async fn invoke(api: &Api, mut call: Call<'_>, name: &FullName) -> Result<Reply,
     let patience = patience(call.query.get("timeout"))?;
     let largest = api.settings.bounds.payload_bytes;
     let payload = object(&mut call, largest, Purpose::Input).await?;
-    let action = api.engine.action(name).ok_or_else(missing)?;
-    check_invocation(api, &action, &payload)?;
+    let action = api
+        .engine
+        .action(name)
+        .ok_or_else(|| absent(&api.engine, name, missing()))?;
     let namespace = call.subject.namespace.clone();
+    check_invocation(api, &namespace, &action, &payload)?;
     api.throttle
         .enter(&namespace, Instant::now())
         .map_err(|error| ApiError::rejected(429, error.to_string()))?;
@@ -279,12 +284,22 @@ fn patience(given: Option<&str>) -> Result<Duration, ApiError> {
         })
 }
 
-/// Some actions run no more, and some parameters are not the caller's to give.
+/// Some actions run no more, some sequences are of actions that are not open to the namespace on whose account they
+/// run, and some parameters are not the caller's to give.
 pub fn check_invocation(
     api: &Api,
+    namespace: &str,
     action: &Action,
     payload: &Map<String, Value>,
 ) -> Result<(), ApiError> {
+    if let Exec::Sequence { components } = &action.exec {
+        let mut names = components
+            .iter()
+            .filter_map(|component| FullName::parse(component, namespace));
+        if let Some(closed) = names.find(|name| !api.engine.packages.may_run(namespace, name)) {
+            return Err(forbidden(&closed));
+        }
+    }
     if let Exec::Code { kind, .. } = &action.exec
         && api.kinds().find(kind).is_none_or(|kind| kind.deprecated)
     {

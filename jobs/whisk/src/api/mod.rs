@@ -22,7 +22,7 @@ use axum::response::Response;
 
 pub use reply::{ApiError, Reply};
 
-use crate::auth::{Denied, Subject};
+use crate::auth::{Denied, Subject, not_authorized};
 use crate::invoke::Engine;
 use crate::kinds::Kinds;
 use crate::metrics::CodeLabel;
@@ -124,6 +124,54 @@ fn missing() -> ApiError {
     ApiError::rejected(404, "The requested resource does not exist.")
 }
 
+/// The answer for what is not open to the caller.
+fn forbidden(what: &impl std::fmt::Display) -> ApiError {
+    ApiError::rejected(403, not_authorized(what))
+}
+
+/// The answer for a name that an entity of another kind has.
+fn elsewhere() -> ApiError {
+    ApiError::rejected(
+        409,
+        "Resource by this name exists but is not in this collection.",
+    )
+}
+
+/// Whether an entity has a name: as in the real server, all kinds of them share the names of a namespace.
+fn is_taken(engine: &Engine, name: &FullName) -> bool {
+    engine.actions.get(name).is_some()
+        || engine.packages.get(name).is_some()
+        || engine.links.trigger(name).is_some()
+        || engine.links.rule(name).is_some()
+}
+
+/// The answer for an entity that is not in its collection: `otherwise`, unless another kind has its name.
+fn absent(engine: &Engine, name: &FullName, otherwise: ApiError) -> ApiError {
+    if is_taken(engine, name) {
+        elsewhere()
+    } else {
+        otherwise
+    }
+}
+
+/// An entity that is there is written with `overwrite` alone, a new one when its name is free. The caller holds
+/// the packages, so that no name is taken twice.
+fn may_write(
+    engine: &Engine,
+    name: &FullName,
+    there: bool,
+    overwrite: bool,
+) -> Result<(), ApiError> {
+    if there && !overwrite {
+        return Err(ApiError::rejected(409, "resource already exists"));
+    }
+    // What was there twice before names were shared can still be changed.
+    if !there && is_taken(engine, name) {
+        return Err(elsewhere());
+    }
+    Ok(())
+}
+
 async fn route(api: &Api, transaction: &str, request: Request) -> Result<Reply, ApiError> {
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
@@ -195,7 +243,7 @@ async fn dispatch(api: &Api, call: Call<'_>, segments: &[&str]) -> Result<Reply,
             actions::route(api, call, namespace, rest).await
         }
         ["namespaces", namespace, "activations", rest @ ..] => {
-            activations::route(api, &call, namespace, rest)
+            activations::route(api, call, namespace, rest).await
         }
         ["namespaces", namespace, "triggers", rest @ ..] => {
             triggers::route(api, call, namespace, rest).await
@@ -220,10 +268,7 @@ fn own<'a>(call: &'a Call<'_>, namespace: &str, entity: Option<&str>) -> Result<
         || namespace.to_owned(),
         |entity| format!("{namespace}/{entity}"),
     );
-    Err(ApiError::rejected(
-        403,
-        format!("The supplied authentication is not authorized to access '{what}'."),
-    ))
+    Err(forbidden(&what))
 }
 
 /// The entity of the own namespace that a path names, when the method is one that entities know.

@@ -6,7 +6,9 @@ use axum::http::Method;
 use serde_json::Value;
 
 use crate::api::body::{Purpose, object};
-use crate::api::{Api, ApiError, Call, Reply, blocking, not_found, own};
+use crate::api::{
+    Api, ApiError, Call, Reply, absent, blocking, forbidden, may_write, not_found, own,
+};
 use crate::invoke::now;
 use crate::name::{FullName, check};
 use crate::package::Package;
@@ -48,20 +50,51 @@ pub async fn route(
 }
 
 /// The namespace of a package that the caller may read: its own, or one that publishes the package.
+///
+/// # Errors
+/// [`ApiError`] for any other.
 pub fn readable(
     api: &Api,
     call: &Call<'_>,
     namespace: &str,
-    entity: &str,
+    package: &str,
 ) -> Result<String, ApiError> {
-    let name = FullName {
-        namespace: namespace.to_owned(),
-        name: entity.to_owned(),
-    };
-    if api.engine.packages.publishes(&name) {
-        return Ok(namespace.to_owned());
+    let name = resolved(call, namespace, package);
+    if api.engine.packages.may_read(&call.subject.namespace, &name) {
+        Ok(name.namespace)
+    } else {
+        Err(forbidden(&name))
     }
-    own(call, namespace, Some(entity)).map(str::to_owned)
+}
+
+/// The namespace of an action that the caller may read and run: its own, or one that publishes the action's package.
+///
+/// # Errors
+/// [`ApiError`] for any other.
+pub fn runnable(
+    api: &Api,
+    call: &Call<'_>,
+    namespace: &str,
+    action: &str,
+) -> Result<String, ApiError> {
+    let name = resolved(call, namespace, action);
+    if api.engine.packages.may_run(&call.subject.namespace, &name) {
+        Ok(name.namespace)
+    } else {
+        Err(forbidden(&name))
+    }
+}
+
+/// A name with the caller's own namespace in the place of `_`.
+fn resolved(call: &Call<'_>, namespace: &str, name: &str) -> FullName {
+    let namespace = match namespace {
+        "_" => call.subject.namespace.as_str(),
+        other => other,
+    };
+    FullName {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 /// The answer for a package that is not there.
@@ -78,14 +111,16 @@ fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> 
     let own = own(call, namespace, None);
     let mut packages = api.engine.packages.list(own.clone().unwrap_or(namespace));
     if own.is_err() {
-        packages.retain(|package| package.publish);
+        packages.retain(|package| package.publish && package.binding.is_none());
     }
     Ok(listing.reply(&packages, Package::summary))
 }
 
 fn get(api: &Api, name: &FullName) -> Result<Reply, ApiError> {
     let packages = &api.engine.packages;
-    let package = packages.get(name).ok_or_else(|| missing(name))?;
+    let package = packages
+        .get(name)
+        .ok_or_else(|| absent(&api.engine, name, missing(name)))?;
     let provider = packages.provider(&package);
     let home = provider.as_ref().unwrap_or(&package);
     let actions = api.engine.actions.list_in(&home.full_name());
@@ -115,9 +150,7 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
     let engine = Arc::clone(&api.engine);
     blocking(move || {
         let package = engine.packages.change::<ApiError>(&name, |old| {
-            if old.is_some() && !overwrite {
-                return Err(ApiError::rejected(409, "resource already exists"));
-            }
+            may_write(&engine, &name, old.is_some(), overwrite)?;
             put.apply(old, &name, now())
         })?;
         Ok(Reply::json(200, Value::Object(package.view())))
@@ -130,7 +163,10 @@ async fn delete(api: &Api, call: Call<'_>, name: FullName) -> Result<Reply, ApiE
     let engine = Arc::clone(&api.engine);
     blocking(move || {
         let _held = engine.packages.hold();
-        let package = engine.packages.get(&name).ok_or_else(|| missing(&name))?;
+        let package = engine
+            .packages
+            .get(&name)
+            .ok_or_else(|| absent(&engine, &name, missing(&name)))?;
         let actions = engine.actions.list_in(&name);
         if !actions.is_empty() && !force {
             let entities = if actions.len() == 1 {

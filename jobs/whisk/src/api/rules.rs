@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::http::Method;
 
 use crate::api::body::{Purpose, object};
-use crate::api::packages::readable;
-use crate::api::{Api, ApiError, Call, Reply, blocking, missing, not_found, own, own_entity};
+use crate::api::packages::runnable;
+use crate::api::{
+    Api, ApiError, Call, Reply, absent, blocking, may_write, missing, not_found, own, own_entity,
+};
 use crate::invoke::now;
 use crate::link::Rule;
 use crate::name::FullName;
@@ -45,7 +47,11 @@ fn list(api: &Api, call: &Call<'_>, namespace: &str) -> Result<Reply, ApiError> 
 }
 
 fn get(api: &Api, name: &FullName) -> Result<Reply, ApiError> {
-    let rule = api.engine.links.rule(name).ok_or_else(missing)?;
+    let rule = api
+        .engine
+        .links
+        .rule(name)
+        .ok_or_else(|| absent(&api.engine, name, missing()))?;
     Ok(Reply::json(
         200,
         rule.view(api.engine.links.is_active(&rule)),
@@ -61,14 +67,13 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
         own(&call, &trigger.namespace, Some(&trigger.name))?;
     }
     if let Some(action) = &put.action {
-        readable(api, &call, &action.namespace, &action.name)?;
+        runnable(api, &call, &action.namespace, &action.name)?;
     }
     let engine = Arc::clone(&api.engine);
     blocking(move || {
+        let _held = engine.packages.hold();
         let (rule, active) = engine.links.change_rule::<ApiError>(&name, |old| {
-            if old.is_some() && !overwrite {
-                return Err(ApiError::rejected(409, "resource already exists"));
-            }
+            may_write(&engine, &name, old.is_some(), overwrite)?;
             let rule = put.apply(old, &name, now())?;
             let gone = |what: &str, name: &FullName| {
                 ApiError::rejected(400, format!("{what} /{name} does not exist"))
@@ -89,7 +94,10 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
 async fn delete(api: &Api, name: FullName) -> Result<Reply, ApiError> {
     let engine = Arc::clone(&api.engine);
     blocking(move || {
-        let rule = engine.links.remove_rule(&name)?.ok_or_else(missing)?;
+        let rule = engine
+            .links
+            .remove_rule(&name)?
+            .ok_or_else(|| absent(&engine, &name, missing()))?;
         // As the real server shows it: a rule that is gone is active no more.
         Ok(Reply::json(200, rule.view(false)))
     })
@@ -103,7 +111,7 @@ async fn set_status(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Rep
     let engine = Arc::clone(&api.engine);
     blocking(move || match engine.links.set_active(&name, active) {
         Ok(()) => Ok(Reply::text("OK").with_cors()),
-        Err(ActivateError::NoRule) => Err(missing()),
+        Err(ActivateError::NoRule) => Err(absent(&engine, &name, missing())),
         Err(ActivateError::NoTrigger(trigger)) => Err(ApiError::rejected(
             404,
             format!("The trigger /{trigger} of this rule does not exist; create it again, then activate the rule."),

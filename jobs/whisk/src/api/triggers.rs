@@ -10,7 +10,8 @@ use crate::activation::{Activation, Response, Status};
 use crate::api::actions::check_invocation;
 use crate::api::body::{Purpose, object};
 use crate::api::{
-    ACTIVATION_ID, Api, ApiError, Call, Reply, blocking, missing, not_found, own, own_entity,
+    ACTIVATION_ID, Api, ApiError, Call, Reply, absent, blocking, forbidden, may_write, missing,
+    not_found, own, own_entity,
 };
 use crate::invoke::{Accepted, Caller, now};
 use crate::link::{Rule, RuleResult, Trigger};
@@ -69,7 +70,9 @@ fn shown(trigger: &Trigger, rules: &[(Arc<Rule>, bool)]) -> Reply {
 
 fn get(api: &Api, name: &FullName) -> Result<Reply, ApiError> {
     let links = &api.engine.links;
-    let trigger = links.trigger(name).ok_or_else(missing)?;
+    let trigger = links
+        .trigger(name)
+        .ok_or_else(|| absent(&api.engine, name, missing()))?;
     Ok(shown(&trigger, &links.listening(&trigger)))
 }
 
@@ -80,10 +83,9 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
     let put = TriggerPut::parse(&body, bounds)?;
     let engine = Arc::clone(&api.engine);
     blocking(move || {
+        let _held = engine.packages.hold();
         let trigger = engine.links.change_trigger::<ApiError>(&name, |old| {
-            if old.is_some() && !overwrite {
-                return Err(ApiError::rejected(409, "resource already exists"));
-            }
+            may_write(&engine, &name, old.is_some(), overwrite)?;
             Ok(put.apply(old, &name, now()))
         })?;
         Ok(shown(&trigger, &engine.links.listening(&trigger)))
@@ -94,7 +96,10 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
 async fn delete(api: &Api, name: FullName) -> Result<Reply, ApiError> {
     let engine = Arc::clone(&api.engine);
     blocking(move || {
-        let (trigger, rules) = engine.links.remove_trigger(&name)?.ok_or_else(missing)?;
+        let (trigger, rules) = engine
+            .links
+            .remove_trigger(&name)?
+            .ok_or_else(|| absent(&engine, &name, missing()))?;
         Ok(shown(&trigger, &rules))
     })
     .await
@@ -108,7 +113,10 @@ async fn fire(api: &Api, mut call: Call<'_>, name: &FullName) -> Result<Reply, A
     let largest = api.settings.bounds.payload_bytes;
     let event = object(&mut call, largest, Purpose::Input).await?;
     let engine = &api.engine;
-    let trigger = engine.links.trigger(name).ok_or_else(missing)?;
+    let trigger = engine
+        .links
+        .trigger(name)
+        .ok_or_else(|| absent(engine, name, missing()))?;
     let count = |result| {
         let label = ResultLabel { result };
         engine.metrics.fires.get_or_create(&label).inc();
@@ -189,9 +197,13 @@ fn begin(
     input: &Map<String, Value>,
     caller: &Caller,
 ) -> Result<Accepted, ApiError> {
-    let action = api.engine.action(&rule.action).ok_or_else(missing)?;
-    check_invocation(api, &action, input)?;
     let namespace = &caller.subject.namespace;
+    // Its package may have been closed since the rule was made.
+    if !api.engine.packages.may_run(namespace, &rule.action) {
+        return Err(forbidden(&rule.action));
+    }
+    let action = api.engine.action(&rule.action).ok_or_else(missing)?;
+    check_invocation(api, namespace, &action, input)?;
     api.throttle
         .enter(namespace, Instant::now())
         .map_err(|error| ApiError::rejected(429, error.to_string()))?;

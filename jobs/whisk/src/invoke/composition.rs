@@ -26,6 +26,7 @@ pub(super) struct Steps {
 /// A composition on its way.
 struct Session {
     steps: Arc<Steps>,
+    depth: usize,
     state: Option<Map<String, Value>>,
     logs: Vec<String>,
     duration: i64,
@@ -113,6 +114,7 @@ impl Engine {
         let start = super::now();
         let mut session = Session {
             steps: within.steps.clone().unwrap_or_default(),
+            depth: within.depth,
             state: None,
             logs: Vec::new(),
             duration: 0,
@@ -150,7 +152,8 @@ impl Engine {
         let mut payload = payload;
         loop {
             // So many that a composition can have as many components as a sequence.
-            if session.steps.conductors.fetch_add(1, Ordering::AcqRel) > 2 * most {
+            let turns = session.steps.conductors.fetch_add(1, Ordering::AcqRel);
+            if turns > 2 * most || self.is_too_deep(session.depth) {
                 return Ok(Response::error(Status::Application, TOO_LONG));
             }
             if let (Some(state), Value::Object(fields)) = (session.state.take(), &mut payload) {
@@ -160,6 +163,9 @@ impl Engine {
                 cause: Some(id.to_owned()),
                 steps: Some(Arc::clone(&session.steps)),
                 simple: true,
+                depth: session.depth + 1,
+                // A sequence in a composition is one component: what it starts it counts by itself.
+                actions: None,
             };
             let record = self
                 .part(Arc::clone(conductor), payload, caller, inner.clone())
@@ -216,7 +222,7 @@ impl Engine {
         if components >= self.bounds.sequence_length {
             return Err(TOO_LONG.to_owned());
         }
-        if name.namespace != *own && !self.packages.publishes(&name) {
+        if !self.packages.may_run(own, &name) {
             return Err(format!(
                 "Failed entitlement check for action with name '{name}' during composition."
             ));

@@ -83,6 +83,10 @@ struct Within {
     steps: Option<Arc<Steps>>,
     /// Whether a conductor is asked itself, instead of starting a composition.
     simple: bool,
+    /// How many sequences and compositions are around it.
+    depth: usize,
+    /// How many actions the sequence around it has started, and those around that one.
+    actions: Option<Arc<AtomicUsize>>,
 }
 
 impl Engine {
@@ -189,9 +193,7 @@ impl Engine {
             &Within::default(),
             run,
         );
-        if let Err(error) = self.activations.finish(&record) {
-            tracing::error!(activation = accepted.id, %error, "a record could not be kept");
-        }
+        self.activations.keep(&record);
     }
 
     /// Waits until no invocation runs, at most so long; how many still do.
@@ -240,19 +242,39 @@ impl Engine {
             let trace = engine.runs.as_ref().and_then(|_| runs::trace(&payload));
             let composed = !within.simple && Self::is_conductor(&action);
             let record = match &action.exec {
-                _ if composed => engine.run_composition(id, &action, payload, &caller, &within).await,
-                Exec::Code { code, .. } => engine.run_code(id, &action, code, payload, &caller, &within).await,
+                _ if composed => {
+                    engine
+                        .run_composition(id, &action, payload, &caller, &within)
+                        .await
+                }
+                Exec::Code { code, .. } => {
+                    engine
+                        .run_code(id, &action, code, payload, &caller, &within)
+                        .await
+                }
                 Exec::Image { image, code, main } => {
                     let parts = (image.as_str(), code.as_ref(), main.as_deref());
-                    engine.run_image(id, &action, parts, payload, &caller, &within).await
+                    engine
+                        .run_image(id, &action, parts, payload, &caller, &within)
+                        .await
                 }
-                Exec::Sequence { components } => engine.run_sequence(id, &action, components, payload, &caller, &within).await,
+                Exec::Sequence { components } => {
+                    engine
+                        .run_sequence(id, &action, components, payload, &caller, &within)
+                        .await
+                }
             };
-            engine.metrics.activations.get_or_create(&StatusLabel { status: record.response.status.label() }).inc();
-            engine.metrics.duration.observe(Duration::from_millis(record.duration.unwrap_or(0).unsigned_abs()).as_secs_f64());
-            if let Err(error) = engine.activations.finish(&record) {
-                tracing::error!(activation = record.activation_id, %error, "a record could not be kept");
-            }
+            engine
+                .metrics
+                .activations
+                .get_or_create(&StatusLabel {
+                    status: record.response.status.label(),
+                })
+                .inc();
+            engine.metrics.duration.observe(
+                Duration::from_millis(record.duration.unwrap_or(0).unsigned_abs()).as_secs_f64(),
+            );
+            engine.activations.keep(&record);
             if let Some(runs) = &engine.runs {
                 runs.note(&record, trace);
             }

@@ -70,6 +70,12 @@ impl Part {
 }
 
 impl Engine {
+    /// Whether a sequence or a composition has more of them around it than a composition may have turns: what runs
+    /// itself, directly or through a binding that was changed later, ends there.
+    pub(super) fn is_too_deep(&self, depth: usize) -> bool {
+        depth > 2 * self.bounds.sequence_length
+    }
+
     /// Runs an activation within another one.
     pub(super) async fn part(
         self: &Arc<Self>,

@@ -1,6 +1,7 @@
 //! One activation: of code in a child, or of a sequence.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::FutureExt as _;
@@ -9,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::outcome::{BROKEN, Run, merged, record, response, unleased};
 use super::{Caller, Engine, Part, Within, now};
-use crate::action::{Action, Code, Parameter};
+use crate::action::{Action, Code, Exec, Parameter};
 use crate::activation::{Activation, Response, Status};
+use crate::auth::not_authorized;
 use crate::name::FullName;
 use crate::pods::{ImagePod, init};
 use crate::pool::{Instance, Lease, Log, Outcome, PoolError, Stream, Worker, line};
@@ -175,19 +177,22 @@ impl Engine {
         let start = now();
         let (mut logs, mut duration, mut memory) = (Vec::new(), 0, 0);
         let mut response = Response::new(Status::Success, merged(action, payload), None);
+        let started = within.actions.clone().unwrap_or_default();
         for component in components {
-            let found = FullName::parse(component, &caller.subject.namespace)
-                .and_then(|name| self.action(&name));
-            let Some(next) = found else {
-                response =
-                    Response::error(Status::Application, "Sequence component does not exist.")
-                        .sized();
-                break;
+            let next = match self.component_of_sequence(component, caller, within, &started) {
+                Ok(next) => next,
+                Err(why) => {
+                    response = Response::error(Status::Application, why).sized();
+                    break;
+                }
             };
             memory = memory.max(next.limits.memory);
             let inner = Within {
                 cause: Some(id.clone()),
-                ..Within::default()
+                steps: within.steps.clone(),
+                simple: false,
+                depth: within.depth + 1,
+                actions: Some(Arc::clone(&started)),
             };
             let record = match self.part(next, response.result, caller, inner).await {
                 Ok(record) => record,
@@ -214,6 +219,32 @@ impl Engine {
             start,
         };
         part.record(id, action, caller, within)
+    }
+
+    /// The next component of a sequence, or why there is none. What it was when the sequence was made is not what
+    /// it is now: it may have gone, have been closed to the caller, or have become a sequence itself.
+    fn component_of_sequence(
+        &self,
+        component: &str,
+        caller: &Caller,
+        within: &Within,
+        started: &AtomicUsize,
+    ) -> Result<Arc<Action>, String> {
+        let own = &caller.subject.namespace;
+        let most = self.bounds.sequence_length;
+        if self.is_too_deep(within.depth) || started.load(Ordering::Acquire) >= most {
+            return Err("Too many actions in the sequence.".to_owned());
+        }
+        let missing = || "Sequence component does not exist.".to_owned();
+        let name = FullName::parse(component, own).ok_or_else(missing)?;
+        if !self.packages.may_run(own, &name) {
+            return Err(not_authorized(&name));
+        }
+        let action = self.action(&name).ok_or_else(missing)?;
+        if !matches!(action.exec, Exec::Sequence { .. }) {
+            started.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(action)
     }
 
     /// A child's whole environment: what OpenWhisk tells, and the action's init parameters.

@@ -276,6 +276,7 @@ mod tests {
                 digest: "d".to_owned(),
                 binary: false,
                 length: 1,
+                hold: crate::action::Hold::default(),
             }),
             main: None,
         };

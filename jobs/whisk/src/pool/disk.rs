@@ -1,5 +1,6 @@
 //! How much of the disk a child has filled.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
@@ -38,9 +39,54 @@ pub(super) fn usage(directory: &Path, enough: u64) -> u64 {
     total
 }
 
+/// Bytes of the files without a name that these processes hold open: deleted ones, and memory in the form of a file
+/// (`memfd_create`), which is resident in none of them. No directory shows them.
+pub(super) fn nameless(processes: impl Iterator<Item = i32>) -> u64 {
+    let mut seen = HashSet::new();
+    let mut total = 0;
+    for process in processes {
+        // It may be gone, or forbid to be looked into.
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{process}/fd")) else {
+            continue;
+        };
+        for descriptor in descriptors.flatten() {
+            // Of what is open, not of the link to it.
+            let Ok(metadata) = fs::metadata(descriptor.path()) else {
+                continue;
+            };
+            let is_nameless = metadata.is_file() && metadata.nlink() == 0;
+            // Processes of one child share descriptors.
+            if is_nameless && seen.insert((metadata.dev(), metadata.ino())) {
+                total += metadata.blocks() * 512;
+            }
+        }
+    }
+    total
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+
     use super::*;
+
+    #[test]
+    fn open_files_without_a_name_count_once() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        let memory = memfd_create("memory", MemfdFlags::CLOEXEC).unwrap();
+        for mut file in [tempfile::tempfile().unwrap(), fs::File::from(memory)] {
+            file.write_all(&vec![1; 8 << 20]).unwrap();
+            let again = file.try_clone().unwrap();
+            let found = nameless([own, own].into_iter());
+            // Other tests of this process have such files too, but smaller ones.
+            assert!((8 << 20..16 << 20).contains(&found), "{found}");
+            drop((file, again));
+            let left = nameless([own].into_iter());
+            assert!(left < 8 << 20, "{left}");
+        }
+    }
 
     #[test]
     fn files_folders_and_links_count_but_not_what_links_point_to() {

@@ -117,7 +117,7 @@ pub struct Unconfined {
     pub linux: &'static str,
 }
 
-/// What this kernel's Landlock does not confine: its rules came one after the other.
+/// What this kernel's Landlock does not confine, but a newer one's does. What none does yet (`chmod`) is in `docs/openwhisk.md`.
 pub fn unconfined() -> Vec<Unconfined> {
     let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     let file = |access: AccessFs| strict().handle_access(access).and_then(Ruleset::create);

@@ -10,6 +10,7 @@ mod shelf;
 mod slots;
 mod start;
 mod tar;
+mod unpacked;
 mod watch;
 mod worker;
 
@@ -24,6 +25,7 @@ use crate::pods::PodError;
 use crate::settings::{Isolation, PoolSettings};
 use crate::store::{ActionStore, StoreError};
 use slots::Slots;
+use unpacked::Codes;
 
 pub use code::{CodeError, unpack};
 pub use launch::{Launch, Unconfined, landlock_available, launch, unconfined};
@@ -39,6 +41,9 @@ const WATCH_PERIOD: Duration = Duration::from_millis(200);
 
 /// How often idle children are looked for.
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+
+/// Unpacked code stays so long after its last child: the next one may come soon. Above the bound of the disk it goes at once.
+const UNUSED: Duration = Duration::from_secs(60);
 
 /// No child could be had.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,7 @@ pub const MOST_PREWARMED: usize = 64;
 pub struct Pool {
     settings: PoolSettings,
     directory: PathBuf,
+    codes: Codes,
     shelf: Arc<Shelf<Worker>>,
     slots: Arc<Slots>,
     watch: Arc<Watch>,
@@ -93,7 +99,7 @@ impl Pool {
         if directory.exists() {
             std::fs::remove_dir_all(&directory)?;
         }
-        std::fs::create_dir_all(directory.join("code"))?;
+        let codes = Codes::new(directory.join("code"))?;
         if settings.reap {
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         }
@@ -120,6 +126,7 @@ impl Pool {
         let pool = Arc::new(Self {
             settings,
             directory,
+            codes,
             shelf: Shelf::new(within, Arc::clone(&metrics), count, promised),
             slots,
             watch: Arc::clone(&watch),
@@ -136,6 +143,8 @@ impl Pool {
                     if swept.elapsed() >= SWEEP_PERIOD {
                         swept = Instant::now();
                         pool.shelf.sweep();
+                        pool.codes.sweep(UNUSED);
+                        pool.bound_disk();
                     }
                     drop(pool);
                     std::thread::sleep(WATCH_PERIOD);
@@ -167,16 +176,9 @@ impl Pool {
         environment: Vec<(String, String)>,
         number: u64,
     ) -> Result<Worker, PoolError> {
-        let unpacked = self.directory.join("code").join(&code.digest);
-        if !unpacked.exists() {
-            let text = store.code(&code.digest)?;
-            let (binary, target) = (code.binary, unpacked.clone());
-            tokio::task::spawn_blocking(move || unpack(&text, binary, &target))
-                .await
-                .map_err(|error| CodeError::Io(std::io::Error::other(error)))??;
-        }
+        let held = self.codes.hold(code, || store.code(&code.digest)).await?;
         let start = Start {
-            code: &unpacked,
+            code: &held.path,
             environment,
             memory: action.limits.memory * 1024 * 1024,
             timeout: Duration::from_millis(action.limits.timeout),
@@ -185,7 +187,9 @@ impl Pool {
         let worker = self.begin(&start, number).await;
         // Also after a failure: a launcher was taken.
         self.slots.fill();
-        worker
+        let worker = worker?;
+        worker.watched.uses(held);
+        Ok(worker)
     }
 
     /// A prewarmed launcher becomes the child; a new one does when there is none, or when it has ended.
@@ -202,6 +206,23 @@ impl Pool {
         }
         let directory = self.directory.join(format!("child-{number}"));
         Ok(Worker::start(directory, start, &self.settings, &self.watch).await?)
+    }
+
+    /// Keeps what all children take of the disk within its bound: what nobody needs just now goes first, then the child that
+    /// takes most. A volume that is over its size has its pod evicted, and a full one stops everybody.
+    fn bound_disk(&self) {
+        let most = self.settings.disk.saturating_mul(1024 * 1024);
+        let is_over = || self.watch.disk().saturating_add(self.codes.bytes()) > most;
+        if !is_over() {
+            return;
+        }
+        self.codes.sweep(Duration::ZERO);
+        while is_over() && self.shelf.end_oldest() {
+            self.codes.sweep(Duration::ZERO);
+        }
+        if is_over() {
+            self.watch.end_largest();
+        }
     }
 
     /// Ends idle children of an action that changed or went.

@@ -257,6 +257,22 @@ impl<W: Instance> Shelf<W> {
         }
     }
 
+    /// Ends the instance that has been idle for longest; whether there was one.
+    pub fn end_oldest(&self) -> bool {
+        let mut inner = self.lock();
+        let Some((key, idle)) = inner.oldest() else {
+            return false;
+        };
+        inner.release(&key, idle.memory);
+        self.count_end("evicted");
+        self.gauge(&inner);
+        // Ended outside of the lock: that takes a look at all processes.
+        drop(inner);
+        drop(idle);
+        self.freed.notify_waiters();
+        true
+    }
+
     /// Ends all idle instances and gives out none from now on.
     pub fn end(&self) {
         let mut inner = self.lock();

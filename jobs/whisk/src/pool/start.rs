@@ -78,7 +78,7 @@ impl Launcher {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        let (watched, mut child) = watch.start(scratch, || {
+        let (watched, mut child) = watch.start(directory.clone(), || {
             let child = command.spawn()?;
             let pid = child
                 .id()

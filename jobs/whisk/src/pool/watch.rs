@@ -6,11 +6,12 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, waitpid};
 
-use crate::pool::disk::usage;
+use crate::pool::disk::{nameless, usage};
+use crate::pool::unpacked::Unpacked;
 
 /// Why a child was ended by the watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum Verdict {
     Memory,
     /// More processes than allowed.
     Processes,
-    /// More on the disk than allowed.
+    /// More on the disk than allowed: than one child may have, or the most when all together have too much.
     Disk,
 }
 
@@ -30,8 +31,12 @@ pub struct Watched {
     pub pid: Pid,
     /// Bound of resident memory, bytes.
     memory: AtomicU64,
-    /// The directory that it may write in.
-    pub scratch: PathBuf,
+    /// Its own directory: the part that it may write in, and links to its code.
+    directory: PathBuf,
+    /// Bytes of the disk that it took when it was looked at last.
+    disk: AtomicU64,
+    /// The code that it runs, which stays for as long as it does.
+    code: OnceLock<Arc<Unpacked>>,
     verdict: AtomicU8,
 }
 
@@ -44,6 +49,18 @@ impl Watched {
             3 => Some(Verdict::Disk),
             _ => None,
         }
+    }
+
+    /// Keeps the code that it runs where it is.
+    pub(super) fn uses(&self, code: Arc<Unpacked>) {
+        // It is told what it runs only once.
+        let _ = self.code.set(code);
+    }
+
+    /// Bytes of the disk that are free without it, unless others run the same code.
+    fn weight(&self) -> u64 {
+        let code = self.code.get().map_or(0, |code| code.bytes());
+        self.disk.load(Ordering::Acquire).saturating_add(code)
     }
 
     fn condemn(&self, verdict: Verdict) {
@@ -78,7 +95,7 @@ pub struct Watch {
     rounds: AtomicU32,
 }
 
-/// So much may a child have on the disk, bytes: as much as its code may.
+/// So much may one child have on the disk besides its code, bytes: as much as its code may.
 const DISK: u64 = 256 * 1024 * 1024;
 
 /// Disks are looked at in every so many rounds: a look reads whole directories.
@@ -108,7 +125,7 @@ impl Watch {
     /// Whatever `start` says.
     pub fn start<T>(
         &self,
-        scratch: PathBuf,
+        directory: PathBuf,
         start: impl FnOnce() -> io::Result<(Pid, T)>,
     ) -> io::Result<(Arc<Watched>, T)> {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +135,9 @@ impl Watch {
         let watched = Arc::new(Watched {
             pid,
             memory: AtomicU64::new(u64::MAX),
-            scratch,
+            directory,
+            disk: AtomicU64::new(0),
+            code: OnceLock::new(),
             verdict: AtomicU8::new(0),
         });
         Ok((watched, child))
@@ -136,10 +155,7 @@ impl Watch {
 
     /// One round. Reads `/proc`; does nothing while there are no children, a few rounds after the last one.
     pub fn look(&self) {
-        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
-        children.retain(|child| child.strong_count() > 0);
-        let watched: Vec<Arc<Watched>> = children.iter().filter_map(Weak::upgrade).collect();
-        drop(children);
+        let watched = self.living();
         let left = self.left.load(Ordering::Acquire);
         if watched.is_empty() && left == 0 {
             return;
@@ -173,11 +189,16 @@ impl Watch {
         for child in &watched {
             let members = members(&processes, child.pid.as_raw_nonzero().get());
             let resident: u64 = members.iter().map(|process| memory_of(process.pid)).sum();
+            if disks {
+                let open = nameless(members.iter().map(|process| process.pid));
+                let disk = usage(&child.directory, DISK).saturating_add(open);
+                child.disk.store(disk, Ordering::Release);
+            }
             let verdict = if members.len() > self.processes {
                 Verdict::Processes
             } else if resident > child.memory.load(Ordering::Acquire) {
                 Verdict::Memory
-            } else if disks && usage(&child.scratch, DISK) > DISK {
+            } else if disks && child.disk.load(Ordering::Acquire) > DISK {
                 Verdict::Disk
             } else {
                 continue;
@@ -192,6 +213,39 @@ impl Watch {
             child.condemn(verdict);
             kill_all(child.pid, &members);
         }
+    }
+
+    /// Bytes of the disk that children took, each when it was looked at last, without their code and without those that are
+    /// being ended.
+    pub fn disk(&self) -> u64 {
+        self.living()
+            .iter()
+            .filter(|child| child.verdict().is_none())
+            .map(|child| child.disk.load(Ordering::Acquire))
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Ends the child that takes most of the disk, its code counted; none while another that was ended is still being removed.
+    pub fn end_largest(&self) {
+        let children = self.living();
+        if children.iter().any(|child| child.verdict().is_some()) {
+            return;
+        }
+        if let Some(child) = children.iter().max_by_key(|child| child.weight()) {
+            tracing::warn!(
+                pid = child.pid.as_raw_nonzero().get(),
+                bytes = child.weight(),
+                "all children together take too much of the disk (--run-mb); the largest was ended"
+            );
+            child.condemn(Verdict::Disk);
+            kill_session(child.pid);
+        }
+    }
+
+    fn living(&self) -> Vec<Arc<Watched>> {
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.retain(|child| child.strong_count() > 0);
+        children.iter().filter_map(Weak::upgrade).collect()
     }
 }
 

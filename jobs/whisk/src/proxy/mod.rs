@@ -92,6 +92,8 @@ pub async fn serve(listen: SocketAddr, settings: ProxySettings) -> std::io::Resu
         processes: usize::MAX,
         wait: FOREVER,
         prewarmed: 0,
+        // Nor does this program bound that: the container's volume does.
+        disk: u64::MAX,
         reap: false,
     };
     let proxy = Arc::new(Proxy {
@@ -209,8 +211,14 @@ impl Proxy {
 
     async fn run(&self, body: &[u8]) -> Response {
         let mut stage = self.stage.lock().await;
-        let Stage::Running(worker) = &mut *stage else {
-            return told(500, "no action defined yet");
+        // Out of the stage while it runs: a caller that hangs up drops this call, and the action with it. Whoever asks
+        // next would get the answer that the former did not wait for.
+        let mut worker = match std::mem::replace(&mut *stage, Stage::Ended) {
+            Stage::Running(worker) => worker,
+            other => {
+                *stage = other;
+                return told(500, "no action defined yet");
+            }
         };
         let mut line: Vec<u8> = body.iter().copied().filter(|byte| *byte != b'\n').collect();
         line.push(b'\n');
@@ -219,6 +227,7 @@ impl Proxy {
         pass_on(log, true);
         match outcome {
             Ok(Outcome::Answer { mut line, length }) => {
+                *stage = Stage::Running(worker);
                 let is_whole = length <= line.len() + 1;
                 let parsed: Option<Value> = serde_json::from_slice(&line).ok();
                 let fits = matches!(
@@ -231,14 +240,8 @@ impl Proxy {
                 line.push(b'\n');
                 answer(200, line)
             }
-            Ok(_) => {
-                *stage = Stage::Ended;
-                told(400, "command exited")
-            }
-            Err(error) => {
-                *stage = Stage::Ended;
-                told(400, &error.to_string())
-            }
+            Ok(_) => told(400, "command exited"),
+            Err(error) => told(400, &error.to_string()),
         }
     }
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::action::{Action, COMPONENTS_PARAMETER, Code, Exec, Limits, Parameter};
+use crate::action::{Action, COMPONENTS_PARAMETER, Code, Exec, Hold, Limits, Parameter};
 use crate::api::ApiError;
 use crate::kinds::Kinds;
 use crate::name::FullName;
@@ -86,6 +86,7 @@ fn code(text: &str) -> Code {
         digest: code_digest(text),
         binary: is_binary(text),
         length: text.len(),
+        hold: Hold::default(),
     }
 }
 

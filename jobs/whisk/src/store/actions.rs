@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use crate::action::Action;
+use crate::action::{Action, Code};
 use crate::name::FullName;
 use crate::put::code_digest;
-use crate::store::{StoreError, create_directory, files, write_durably};
+use crate::store::{StoreError, create_directory, files, remove_durably, write_durably};
 
 /// A removed action, with the text of its code.
 pub type Removed = (Arc<Action>, Option<String>);
@@ -29,8 +30,9 @@ pub struct ActionStore {
     actions: PathBuf,
     code: PathBuf,
     namespaces: RwLock<Namespaces>,
-    // One change at a time: a change reads the old action first, and sweeping code counts its users.
-    changing: Mutex<()>,
+    // One change at a time: a change reads the old action first, and sweeping code counts its users. Holds the code of actions
+    // that changed or went, which activations that were accepted before may still need.
+    changing: Mutex<Vec<Code>>,
 }
 
 impl ActionStore {
@@ -43,7 +45,7 @@ impl ActionStore {
             actions: data.join("actions"),
             code: data.join("code"),
             namespaces: RwLock::new(HashMap::new()),
-            changing: Mutex::new(()),
+            changing: Mutex::new(Vec::new()),
         };
         create_directory(&store.actions)?;
         create_directory(&store.code)?;
@@ -128,7 +130,7 @@ impl ActionStore {
         name: &FullName,
         decide: impl FnOnce(Option<&Action>) -> Result<Change, E>,
     ) -> Result<Arc<Action>, E> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut former = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.get(name);
         let change = decide(old.as_deref())?;
         if let Some(text) = &change.code {
@@ -144,8 +146,9 @@ impl ActionStore {
         write_durably(&self.path(name), &document)?;
         self.insert(Arc::clone(&action));
         if let Some(old) = old {
-            self.sweep(&old);
+            part_with(&mut former, &old);
         }
+        self.clear(&mut former);
         Ok(action)
     }
 
@@ -154,7 +157,7 @@ impl ActionStore {
     /// # Errors
     /// [`StoreError`].
     pub fn remove(&self, name: &FullName) -> Result<Option<Removed>, StoreError> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut former = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(action) = self.get(name) else {
             return Ok(None);
         };
@@ -163,9 +166,7 @@ impl ActionStore {
             .code()
             .map(|code| self.code(&code.digest))
             .transpose()?;
-        let path = self.path(name);
-        fs::remove_file(&path)
-            .map_err(|error| StoreError::new(&path, "cannot be removed", error))?;
+        remove_durably(&self.path(name))?;
         let mut namespaces = self
             .namespaces
             .write()
@@ -174,7 +175,7 @@ impl ActionStore {
             actions.remove(&name.name);
         }
         drop(namespaces);
-        self.sweep(&action);
+        part_with(&mut former, &action);
         Ok(Some((action, text)))
     }
 
@@ -198,13 +199,28 @@ impl ActionStore {
             .insert(action.name.clone(), action);
     }
 
-    /// Removes the code of a changed or removed action when nobody else uses it.
-    fn sweep(&self, old: &Action) {
-        if let Some(code) = old.exec.code()
-            && !self.uses(&code.digest)
-            && let Err(error) = fs::remove_file(self.code.join(&code.digest))
-        {
-            tracing::warn!(digest = code.digest, %error, "unused code could not be removed; the next start removes it");
+    /// Removes the code of changed and removed actions that nobody needs any more: neither an action, nor an activation that was
+    /// accepted before the change. To be called now and then. Writes the disk.
+    pub fn sweep(&self) {
+        let mut former = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clear(&mut former);
+    }
+
+    fn clear(&self, former: &mut Vec<Code>) {
+        let (unused, needed): (Vec<Code>, Vec<Code>) = std::mem::take(former)
+            .into_iter()
+            .partition(|code| code.hold.is_last());
+        *former = needed;
+        for code in unused {
+            let is_needed = former.iter().any(|other| other.digest == code.digest);
+            if is_needed || self.uses(&code.digest) {
+                continue;
+            }
+            if let Err(error) = fs::remove_file(self.code.join(&code.digest))
+                && error.kind() != ErrorKind::NotFound
+            {
+                tracing::warn!(digest = code.digest, %error, "unused code could not be removed; the next start removes it");
+            }
         }
     }
 
@@ -222,6 +238,17 @@ impl ActionStore {
         self.actions
             .join(code_digest(&name.to_string()))
             .with_extension("json")
+    }
+}
+
+/// Notes the code of an action that is about to go. Each only once: it is the last copy that tells.
+fn part_with(former: &mut Vec<Code>, old: &Action) {
+    if let Some(code) = old.exec.code()
+        && !former
+            .iter()
+            .any(|known| known.hold.is_shared_with(&code.hold))
+    {
+        former.push(code.clone());
     }
 }
 
@@ -244,6 +271,7 @@ mod tests {
             digest: code_digest(code),
             binary: false,
             length: code.len(),
+            hold: crate::action::Hold::default(),
         };
         Ok(Change {
             action: Action {
@@ -294,9 +322,39 @@ mod tests {
         assert_eq!(store.code(&digest).unwrap(), "x");
         let (_, text) = store.remove(&name("b")).unwrap().unwrap();
         assert_eq!(text.as_deref(), Some("x"));
+        store.sweep();
         assert!(store.code(&digest).is_err());
         assert!(store.remove(&name("b")).unwrap().is_none());
         assert_eq!(ActionStore::open(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn code_stays_for_whoever_was_given_the_action_before_it_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = ActionStore::open(directory.path()).unwrap();
+        let there = |code: &str| store.code(&code_digest(code)).is_ok();
+        let first = store.change(&name("a"), |_| change("a", "x", 1)).unwrap();
+        // A change that brings no code keeps it, and is no reason to forget who needs it.
+        let second = store.change(&name("a"), |old| {
+            let mut action = old.cloned().unwrap();
+            action.updated = 2;
+            Ok::<_, StoreError>(Change { action, code: None })
+        });
+        drop(second);
+        // A copy, as of an action with the parameters of its package.
+        let copy = (*first).clone();
+        store.change(&name("a"), |_| change("a", "y", 3)).unwrap();
+        drop(first);
+        store.sweep();
+        assert!(there("x") && there("y"));
+        // The same code comes and goes again meanwhile.
+        store.change(&name("b"), |_| change("b", "x", 4)).unwrap();
+        drop(store.remove(&name("b")).unwrap());
+        store.sweep();
+        assert!(there("x"), "the copy still needs it");
+        drop(copy);
+        store.sweep();
+        assert!(!there("x") && there("y"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::link::{Rule, Trigger};
 use crate::name::FullName;
 use crate::package::Package;
 use crate::put::code_digest;
-use crate::store::{StoreError, create_directory, files, write_durably};
+use crate::store::{StoreError, create_directory, files, remove_durably, write_durably};
 
 /// What can be kept.
 pub trait Entity: Serialize + DeserializeOwned {
@@ -140,14 +140,12 @@ impl<T: Entity> EntityStore<T> {
     /// Removes an entity. Writes the disk.
     ///
     /// # Errors
-    /// [`StoreError`]; then it is still there.
+    /// [`StoreError`]; then it is still there, and may be removed again.
     pub fn remove(&self, name: &FullName) -> Result<Option<Arc<T>>, StoreError> {
         if self.get(name).is_none() {
             return Ok(None);
         }
-        let path = self.path(name);
-        fs::remove_file(&path)
-            .map_err(|error| StoreError::new(&path, "cannot be removed", error))?;
+        remove_durably(&self.path(name))?;
         let mut namespaces = self
             .namespaces
             .write()

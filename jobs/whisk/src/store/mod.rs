@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::settings::Retention;
 
 pub use actions::{ActionStore, Change, Removed};
-pub use activations::{ActivationStore, Begin, Filter};
+pub use activations::{ActivationStore, Begin, Filter, Part};
 pub use entities::{Entity, EntityStore};
 pub use links::{ActivateError, Links};
 pub use packages::Packages;
@@ -85,9 +85,26 @@ fn write_durably(path: &Path, content: &[u8]) -> Result<(), StoreError> {
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
+        sync_directory(directory)
     };
     write().map_err(|error| StoreError::new(path, "cannot be written", error))
+}
+
+/// Removes a file so that it is still gone after a crash. One that is gone already is fine: a former call may have
+/// failed behind the removal.
+fn remove_durably(path: &Path) -> Result<(), StoreError> {
+    let remove = || -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync_directory(path.parent().unwrap_or(path)),
+        }
+    };
+    remove().map_err(|error| StoreError::new(path, "cannot be removed", error))
+}
+
+/// Writes through which files a directory has.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 fn create_directory(path: &Path) -> Result<(), StoreError> {
@@ -100,4 +117,22 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
         .map_err(unreadable)?
         .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_can_be_removed_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x.json");
+        write_durably(&path, b"{}").unwrap();
+        remove_durably(&path).unwrap();
+        assert!(!path.exists());
+        remove_durably(&path).unwrap();
+        let nowhere = directory.path().join("gone/x.json");
+        let error = remove_durably(&nowhere).unwrap_err().to_string();
+        assert!(error.contains("gone/x.json: cannot be removed"), "{error}");
+    }
 }

@@ -71,6 +71,7 @@ pub fn settings(data: &Path) -> Settings {
             processes: 32,
             wait: Duration::from_secs(20),
             prewarmed: 1,
+            disk: 1024,
             reap: false,
         },
         pods: None,
@@ -106,6 +107,19 @@ pub async fn let_go_together(children: &Path, many: usize) {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// What `look` finds, as soon as it does: within a minute.
+pub async fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let found = look();
+    assert!(found.is_some(), "{what}");
+    found.unwrap()
 }
 
 /// Whether a process ends within two seconds: a kill takes its time on a busy machine. A dead one that
@@ -146,6 +160,7 @@ pub async fn none_names(text: &str, server: &std::process::Child) -> bool {
 pub struct Caller {
     pub base: String,
     client: Client,
+    key: &'static str,
 }
 
 impl Caller {
@@ -153,14 +168,20 @@ impl Caller {
         Self {
             base,
             client: Client::new(),
+            key: KEY,
         }
+    }
+
+    /// The same with the key of another namespace.
+    pub fn with_key(self, key: &'static str) -> Self {
+        Self { key, ..self }
     }
 
     pub fn of(server: &Server) -> Self {
         Self::new(format!("http://{}", server.address))
     }
 
-    /// Status and body of any request.
+    /// Status and body of any request: for an entity of the own namespace, or of the one that `/` and its name begin with.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         self.ask(method, path, body).await.unwrap()
     }
@@ -172,10 +193,13 @@ impl Caller {
         path: &str,
         body: Option<Value>,
     ) -> Option<(u16, Value)> {
-        let (user, password) = KEY.split_once(':').unwrap();
+        let (user, password) = self.key.split_once(':').unwrap();
+        let place = path
+            .strip_prefix('/')
+            .map_or_else(|| format!("_/{path}"), str::to_owned);
         let mut request = self
             .client
-            .request(method, format!("{}/api/v1/namespaces/_/{path}", self.base))
+            .request(method, format!("{}/api/v1/namespaces/{place}", self.base))
             .basic_auth(user, Some(password));
         if let Some(body) = body {
             request = request.json(&body);

@@ -194,6 +194,7 @@ fn settings(directory: &Path, credentials: &str, isolation: Isolation) -> anyhow
             processes: 32,
             wait: Duration::from_secs(60),
             prewarmed: 0,
+            disk: 1024,
             reap: false,
         },
         pods: None,

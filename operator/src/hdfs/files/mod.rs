@@ -6,6 +6,7 @@ mod sites;
 
 use std::collections::BTreeMap;
 
+use super::decommission;
 use super::roles::{Role, RoleKind};
 use super::validate::{Founding, ValidatedHdfs};
 use crate::reconcile::{approval, racks};
@@ -18,7 +19,7 @@ pub const FILES: &str = "/etc/millrace";
 /// What the names of the files begin with that are read while a server runs.
 const LIVE: &str = approval::LIVE;
 /// DataNodes that are to go, as a file of NameNodes.
-const EXCLUDES: &str = "live.excludes";
+pub(super) const EXCLUDES: &str = "live.excludes";
 
 /// The files that a server reads at its start only: when one of them changes, it has to be restarted.
 #[must_use]
@@ -41,7 +42,7 @@ pub fn fixed(hdfs: &ValidatedHdfs, role: &Role) -> BTreeMap<String, String> {
             files.insert("cede.sh".into(), scripts::cede(hdfs));
         }
         if hdfs.racks.is_some() {
-            files.insert("rack.sh".into(), scripts::RACK_OF_A_NODE.into());
+            files.insert("rack.sh".into(), scripts::rack_of_a_node(hdfs));
         }
     }
     files
@@ -58,10 +59,8 @@ pub fn live(hdfs: &ValidatedHdfs, role: &Role) -> BTreeMap<String, String> {
                 Founding::Done => "none",
                 Founding::Refused => "refused",
             };
-            let excluded = hdfs.leaving().into_iter();
-            let lines = excluded.map(|node| format!("{}\n", node.host));
             told.push(("founder", founder.to_owned()));
-            told.push(("excludes", lines.collect()));
+            told.push(("excludes", decommission::excludes(hdfs)));
         }
         RoleKind::DataNode => {
             if let Some(racks) = &hdfs.racks {

@@ -164,13 +164,32 @@ rack=${{rack#* }}
 
 /// Asks DataNodes for their racks: each knows where it runs, and a table of addresses would come too late for a pod that
 /// comes anew. For bash, which can speak TCP.
-pub(super) const RACK_OF_A_NODE: &str = r#"#!/bin/bash
+///
+/// A NameNode keeps each answer by address until it ends, but not that there was none. A DataNode that is not let in without
+/// (`dfs.namenode.reject-unresolved-dn-topology-mapping`) registers again within seconds, so it is told nothing rather than
+/// something wrong. A client is asked for at each block until there is an answer, so it needs one.
+pub(super) fn rack_of_a_node(hdfs: &ValidatedHdfs) -> String {
+    let (name, namespace) = (&hdfs.owner.name, &hdfs.owner.namespace);
+    RACK_OF_A_NODE.replace("@NODES@", &format!("{name}-nodes.{namespace}.svc"))
+}
+
+const RACK_OF_A_NODE: &str = r#"#!/bin/bash
+ask() {
+  timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/9864" &&
+    printf "GET /conf?name=millrace.rack HTTP/1.1\r\nHost: datanode\r\nConnection: close\r\n\r\n" >&3 &&
+    sed -n "s:.*<name>millrace.rack</name><value>\(/[^<]*\)</value>.*:\1:p" <&3' "$1"
+}
 for address in "$@"; do
-  rack=
-  if exec 3<>"/dev/tcp/$address/9864"; then
-    printf 'GET /conf?name=millrace.rack HTTP/1.1\r\nHost: datanode\r\nConnection: close\r\n\r\n' >&3
-    rack=$(timeout 5 sed -n 's:.*<name>millrace.rack</name><value>\(/[^<]*\)</value>.*:\1:p' <&3)
-    exec 3>&-
+  rack=$(ask "$address")
+  if [ -z "$rack" ]; then
+    # A DataNode that does not answer is not let in for now, nor is anybody while it cannot be told who is one.
+    pods=$(timeout 5 getent ahosts @NODES@) || exit 1
+    if printf '%s\n' "$pods" | cut -d ' ' -f 1 | grep -qxF -e "$address"; then
+      exit 1
+    fi
+    # A client, or a DataNode that has come so lately that its name is not known yet.
+    sleep 1
+    rack=$(ask "$address")
   fi
   echo "${rack:-/default-rack}"
 done 2>/dev/null
@@ -251,6 +270,11 @@ mod tests {
         insta::assert_snapshot!(scripts.join("---\n"));
         let script = start(&hdfs, &hdfs.data_nodes);
         assert!(script.ends_with("DataNode \"-Dmillrace.rack=/${rack:-default-rack}\"\n"));
+        // A DataNode that does not answer has no rack, and is not let in with a wrong one.
+        let asks = "getent ahosts h-nodes.ns.svc) || exit 1\n";
+        assert!(files["rack.sh"].contains(asks), "{}", files["rack.sh"]);
+        let rejects = "dfs.namenode.reject-unresolved-dn-topology-mapping</name><value>true";
+        assert!(files["hdfs-site.xml"].contains(rejects));
     }
 
     #[test]

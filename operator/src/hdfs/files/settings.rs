@@ -158,6 +158,14 @@ fn name_node(hdfs: &ValidatedHdfs) -> Settings {
         // DataNodes that are to go are looked at more often than each half minute.
         ("dfs.namenode.decommission.interval", "10s".into()),
     ]);
+    if hdfs.racks.is_some() {
+        // By default a DataNode whose rack could not be learned is in the default one until its NameNode ends. It registers
+        // again in a moment.
+        settings.extend(own([(
+            "dfs.namenode.reject-unresolved-dn-topology-mapping",
+            "true".into(),
+        )]));
+    }
     if let Some(shared) = shared_edits(hdfs) {
         settings.push(shared);
         settings.extend(own([

@@ -38,6 +38,14 @@ pub struct Seen {
     pub moved: Option<Moved>,
 }
 
+impl Seen {
+    /// Whether who votes or where replicas are may be another since the view that this was decided from.
+    fn may_have_changed(&self) -> bool {
+        let moved = self.moved.as_ref();
+        self.changing.is_some() || moved.is_some_and(|moved| !moved.plan.batch.is_empty())
+    }
+}
+
 /// The way into a cluster that has worked and has a ready node; `None` where there is no hope of an answer.
 async fn admin(context: &Context, cluster: &KafkaCluster) -> Option<Arc<KafkaAdmin>> {
     let status = cluster.status.as_ref()?;
@@ -110,14 +118,18 @@ pub async fn settle(
     seen
 }
 
-/// The same inside, looked at again when what was seen is too old to restart a node for it: a slow reconcile must not.
+/// The same inside, looked at again when no node may be restarted for what was seen: it is too old, for a reconcile may be
+/// slow, or something was changed after it.
 pub(super) async fn refreshed(
     context: &Context,
     cluster: &KafkaCluster,
     inside: Option<Inside>,
+    settled: &Seen,
 ) -> Option<Inside> {
     match inside {
-        Some(inside) if !inside.view.is_fresh() => look(context, cluster).await,
+        Some(inside) if settled.may_have_changed() || !inside.view.is_fresh() => {
+            look(context, cluster).await
+        }
         fresh => fresh,
     }
 }
@@ -147,4 +159,34 @@ async fn forget(admin: &KafkaAdmin, kafka: &ValidatedKafka, view: &View) -> Resu
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::remote::kafka::TopicPartition;
+
+    #[test]
+    fn after_a_change_inside_it_is_looked_at_anew() {
+        let with = |change: fn(&mut Seen)| {
+            let mut seen = Seen {
+                moved: Some(Moved::default()),
+                ..Seen::default()
+            };
+            change(&mut seen);
+            seen.may_have_changed()
+        };
+        assert!(!with(|_| {}));
+        assert!(!with(|seen| seen.moved = None));
+        assert!(with(|seen| seen.changing = Some("controller 3".into())));
+        assert!(with(|seen| {
+            let at = TopicPartition {
+                topic: "t".into(),
+                partition: 0,
+            };
+            let mut moved = Moved::default();
+            moved.plan.batch = [(at, vec![1, 2])].into();
+            seen.moved = Some(moved);
+        }));
+    }
 }

@@ -213,6 +213,7 @@ mod tests {
             standing: Standing::Ready,
             since: None,
             reasons: needs.then(|| "why".to_owned()).into_iter().collect(),
+            held: None,
         }
     }
 

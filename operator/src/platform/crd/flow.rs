@@ -71,6 +71,8 @@ pub enum StageName {
     Detected,
     /// In files of the lake.
     Archived,
+    /// In documents of MongoDB.
+    Loaded,
     /// In the answers of Druid.
     Served,
     /// Brought to an action.
@@ -87,6 +89,7 @@ impl StageName {
             Self::Produced => "produced",
             Self::Detected => "detected",
             Self::Archived => "archived",
+            Self::Loaded => "loaded",
             Self::Served => "served",
             Self::Told => "told",
             Self::Notified => "notified",

@@ -1,8 +1,10 @@
 //! What a NameNode says of itself. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// What a NameNode does.
@@ -35,8 +37,8 @@ pub struct NameNodeView {
     pub missing: i64,
     /// DataNodes that are heard of, by host.
     pub data_nodes: BTreeMap<String, DataNodeView>,
-    /// DataNodes that are not heard of any more, by host, and whether all of their blocks are elsewhere.
-    pub dead: BTreeMap<String, bool>,
+    /// The hosts of DataNodes that are not heard of any more.
+    pub dead: BTreeSet<String>,
     /// Bytes of its directory with the names and its part of the log, if it says so.
     pub names_bytes: Option<u64>,
     /// Whether a JournalNode takes no writes until the next segment of the log begins.
@@ -46,6 +48,8 @@ pub struct NameNodeView {
 /// A DataNode, as a NameNode sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DataNodeView {
+    /// Where it serves blocks, if the NameNode says it in a form that is understood.
+    pub address: Option<SocketAddr>,
     /// Seconds since it was heard of.
     pub last_contact: i64,
     /// Bytes of all of its volumes, without those that are never written.
@@ -61,17 +65,14 @@ pub struct DataNodeView {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Live {
+    #[serde(default)]
+    xferaddr: String,
     last_contact: i64,
     admin_state: String,
     #[serde(default)]
     capacity: u64,
     #[serde(default)]
     remaining: u64,
-}
-
-#[derive(Deserialize)]
-struct Dead {
-    decommissioned: bool,
 }
 
 #[derive(Deserialize)]
@@ -144,6 +145,7 @@ fn data_nodes(live: &str, leaving: &str) -> Result<BTreeMap<String, DataNodeView
     let nodes = live.into_iter().map(|(name, node)| {
         let host = host(&name);
         let view = DataNodeView {
+            address: node.xferaddr.parse().ok(),
             last_contact: node.last_contact,
             capacity: node.capacity,
             remaining: node.remaining,
@@ -155,13 +157,11 @@ fn data_nodes(live: &str, leaving: &str) -> Result<BTreeMap<String, DataNodeView
     Ok(nodes.collect())
 }
 
-fn dead(nodes: &str) -> Result<BTreeMap<String, bool>, String> {
-    let nodes: BTreeMap<String, Dead> =
+// Whether one is called decommissioned says nothing: HDFS does so at once, whatever lacks copies.
+fn dead(nodes: &str) -> Result<BTreeSet<String>, String> {
+    let nodes: BTreeMap<String, IgnoredAny> =
         serde_json::from_str(nodes).map_err(|error| format!("DeadNodes: {error}"))?;
-    let nodes = nodes.into_iter();
-    Ok(nodes
-        .map(|(name, node)| (host(&name), node.decommissioned))
-        .collect())
+    Ok(nodes.keys().map(|name| host(name)).collect())
 }
 
 /// Without the port.
@@ -177,7 +177,7 @@ mod tests {
 
     // As Hadoop 3.4.3 answered, shortened.
     fn answers(admin_state: &str, safe_mode: &str, journal: &str) -> Vec<String> {
-        let live = json!({"h-datanode-0.h-nodes.ns.svc:9866": {"infoAddr": "127.0.0.1:9864", "lastContact": 2,
+        let live = json!({"h-datanode-0.h-nodes.ns.svc:9866": {"infoAddr": "127.0.0.1:9864", "xferaddr": "127.0.0.1:9866", "lastContact": 2,
             "usedSpace": 24576, "adminState": admin_state, "capacity": 257_025_515_316_i64, "remaining": 17_031_811_072_i64, "numBlocks": 0,
             "version": "3.4.3", "volfails": 0, "lastBlockReport": 0}});
         let leaving = json!({"h-datanode-0.h-nodes.ns.svc:9866": {"xferaddr": "127.0.0.1:9866", "underReplicatedBlocks": 7,
@@ -208,14 +208,12 @@ mod tests {
         let view = parse(&answers("In Service", "", "")).unwrap();
         assert_eq!(view.state, State::Active);
         assert_eq!((view.missing, view.under_replicated), (1, 5));
-        assert_eq!(
-            view.dead,
-            [("h-datanode-9.h-nodes.ns.svc".to_owned(), true)].into()
-        );
+        assert_eq!(view.dead, ["h-datanode-9.h-nodes.ns.svc".to_owned()].into());
         assert_eq!(view.safe_mode, None);
         assert!(!view.journals_behind);
         let node = &view.data_nodes["h-datanode-0.h-nodes.ns.svc"];
         assert_eq!((node.last_contact, node.decommissioned), (2, false));
+        assert_eq!(node.address, "127.0.0.1:9866".parse().ok());
         assert_eq!(node.blocks_left, None);
         assert_eq!(
             (node.capacity, node.remaining),

@@ -234,7 +234,8 @@ impl Request<'_> {
         let input = context
             .input(body, raw, action.immutable())
             .map_err(Refused::Unwanted)?;
-        check_invocation(api, action, &serde_json::Map::new()).map_err(Refused::Unwanted)?;
+        check_invocation(api, &owner.namespace, action, &serde_json::Map::new())
+            .map_err(Refused::Unwanted)?;
         let caller = Caller {
             subject: owner,
             transaction: self.transaction.to_owned(),

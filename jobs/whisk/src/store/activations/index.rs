@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::Begin;
+use super::debt::Debt;
+use super::held::Held;
 use crate::activation::Activation;
 use crate::store::StoreError;
 use crate::store::segment::{Place, Segment};
@@ -37,6 +39,17 @@ pub struct Filter {
     pub upto: Option<i64>,
 }
 
+/// The part of a list that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Left out at the beginning.
+    pub skip: usize,
+    /// At most so many.
+    pub limit: usize,
+    /// At most so many bytes of records as they are written down, but one record in any case.
+    pub bytes: usize,
+}
+
 /// Start, then order of arrival: the order of lists.
 pub(super) type Order = (i64, u64);
 
@@ -54,15 +67,20 @@ pub(super) struct Inner {
     pub(super) ids: HashMap<String, (String, Order)>,
     /// Ids by segment, for dropping it, with the newest end in it.
     pub(super) members: HashMap<u64, (Vec<String>, i64)>,
-    pub(super) open: HashMap<String, Begin>,
+    /// What has begun and not ended, with the segment in which that stands last.
+    pub(super) open: HashMap<String, (u64, Begin)>,
     pub(super) arrivals: u64,
+    /// Whether anything was appended since the last writing through.
     pub(super) unsynced: bool,
+    pub(super) debt: Debt,
+    pub(super) held: Held,
 }
 
 impl Inner {
     pub(super) fn current(&mut self, directory: &Path) -> Result<&mut Segment, StoreError> {
         if self.segments.is_empty() {
             self.segments.push_back(Segment::open(directory, 0)?);
+            self.debt.created = true;
         }
         // Never empty here; the error only satisfies the type.
         self.segments.back_mut().ok_or_else(|| {
@@ -129,25 +147,30 @@ impl Inner {
             .filter(|entry| filter.name.as_ref().is_none_or(|name| entry.name == *name))
     }
 
-    pub(super) fn read(&self, entry: &Entry, directory: &Path) -> Result<Activation, StoreError> {
-        let invalid = |problem: String| {
-            let error = std::io::Error::new(std::io::ErrorKind::InvalidData, problem);
-            StoreError::new(directory, "a record cannot be read", error)
-        };
-        let segment = self
-            .segments
+    /// The line at a place; none when its segment was dropped.
+    pub(super) fn line(&self, segment: u64, place: Place) -> Result<Option<Vec<u8>>, StoreError> {
+        self.segments
             .iter()
-            .find(|segment| segment.number == entry.segment)
-            .ok_or_else(|| invalid("its segment is gone".to_owned()))?;
-        match serde_json::from_slice(&segment.read(entry.place)?) {
-            Ok(Line::Record(record)) => Ok(*record),
-            Ok(Line::Begin(_)) => Err(invalid("found the beginning instead".to_owned())),
-            Err(error) => Err(invalid(error.to_string())),
-        }
+            .find(|found| found.number == segment)
+            .map(|found| found.read(place))
+            .transpose()
     }
 }
 
 pub(super) fn encode(line: &LineRef<'_>, directory: &Path) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(line)
         .map_err(|error| StoreError::new(directory, "a record cannot be encoded", error.into()))
+}
+
+/// The record in a line.
+pub(super) fn decode(line: &[u8], directory: &Path) -> Result<Activation, StoreError> {
+    let invalid = |problem: String| {
+        let error = std::io::Error::new(std::io::ErrorKind::InvalidData, problem);
+        StoreError::new(directory, "a record cannot be read", error)
+    };
+    match serde_json::from_slice(line) {
+        Ok(Line::Record(record)) => Ok(*record),
+        Ok(Line::Begin(_)) => Err(invalid("found the beginning instead".to_owned())),
+        Err(error) => Err(invalid(error.to_string())),
+    }
 }

@@ -1,5 +1,7 @@
 //! Activations: appended to segments, found by an index in memory, dropped by count, age and size.
 
+mod debt;
+mod held;
 mod index;
 
 use std::path::{Path, PathBuf};
@@ -7,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-pub use index::Filter;
-use index::{Inner, Line, LineRef, encode};
+pub use index::{Filter, Part};
+use index::{Inner, Line, LineRef, decode, encode};
 
 use crate::activation::{Activation, Response, Status, note};
 use crate::settings::Retention;
@@ -76,7 +78,7 @@ impl ActivationStore {
             let mut segment = Segment::open(&store.directory, number)?;
             segment.scan(|place, line| match serde_json::from_slice(line) {
                 Ok(Line::Begin(begin)) => {
-                    inner.open.insert(begin.id.clone(), begin);
+                    inner.open.insert(begin.id.clone(), (number, begin));
                 }
                 Ok(Line::Record(record)) => {
                     inner.open.remove(&record.activation_id);
@@ -84,9 +86,17 @@ impl ActivationStore {
                 }
                 Err(error) => tracing::warn!(segment = number, offset = place.offset, %error, "no record; left out"),
             })?;
+            // What the process before this one may not have lived to write through.
+            inner.debt.files.push(segment.sync_handle()?);
+            inner.debt.created = true;
+            inner.unsynced = true;
             inner.segments.push_back(segment);
         }
-        let open: Vec<Begin> = inner.open.values().cloned().collect();
+        let open: Vec<Begin> = inner
+            .open
+            .values()
+            .map(|(_, begin)| begin.clone())
+            .collect();
         let mut cut_off = Vec::new();
         for begin in open {
             tracing::warn!(
@@ -113,22 +123,35 @@ impl ActivationStore {
     /// # Errors
     /// [`StoreError`].
     pub fn begin(&self, begin: Begin) -> Result<(), StoreError> {
-        let mut inner = self.lock();
-        let line = encode(&LineRef::Begin(&begin), &self.directory)?;
-        inner.current(&self.directory)?.append(&line)?;
-        inner.open.insert(begin.id.clone(), begin);
-        inner.unsynced = true;
-        Ok(())
+        self.append_begin(&mut self.lock(), begin)
     }
 
     /// Writes down how an activation ended.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; then there is no such record.
     pub fn finish(&self, record: &Activation) -> Result<(), StoreError> {
         let mut inner = self.lock();
         self.append(&mut inner, record)?;
-        self.retain(&mut inner, record.ended())
+        self.retain(&mut inner, record.ended());
+        Ok(())
+    }
+
+    /// Writes down how an activation ended that has had its effect, so that an error would help nobody: a record that
+    /// cannot be written is held in memory, where [`Self::get`] finds it and lists do not, and is tried again at each
+    /// [`Self::sync`]. When too many are held already it is lost, and the log says so.
+    pub fn keep(&self, record: &Activation) {
+        let Err(error) = self.finish(record) else {
+            return;
+        };
+        let id = &record.activation_id;
+        let held = encode(&LineRef::Record(record), &self.directory)
+            .is_ok_and(|line| self.lock().held.hold(&record.namespace, id, line));
+        if held {
+            tracing::error!(activation = id, %error, "a record cannot be written; it is in memory until it can");
+        } else {
+            tracing::error!(activation = id, %error, "A RECORD IS LOST: it cannot be written, and too many are in memory already");
+        }
     }
 
     /// A record.
@@ -137,37 +160,52 @@ impl ActivationStore {
     /// [`StoreError`].
     pub fn get(&self, namespace: &str, id: &str) -> Result<Option<Activation>, StoreError> {
         let inner = self.lock();
-        let Some((found, order)) = inner.ids.get(id).filter(|(found, _)| found == namespace) else {
-            return Ok(None);
+        let found = inner
+            .ids
+            .get(id)
+            .filter(|(found, _)| found == namespace)
+            .and_then(|(found, order)| inner.namespaces.get(found)?.get(order));
+        let line = match found {
+            Some(entry) => inner.line(entry.segment, entry.place)?,
+            None => inner.held.line(namespace, id).map(<[u8]>::to_vec),
         };
-        let Some(entry) = inner
-            .namespaces
-            .get(found)
-            .and_then(|entries| entries.get(order))
-        else {
-            return Ok(None);
-        };
-        inner.read(entry, &self.directory).map(Some)
+        drop(inner);
+        line.map(|line| decode(&line, &self.directory)).transpose()
     }
 
-    /// Records that pass the filter, the latest first.
+    /// Records that pass the filter as `show` makes of them, the latest first. Only one of them is in memory at a time,
+    /// and others wait only while its line is read: what is dropped between two is left out. Reads the disk.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn list(
+    pub fn list<T>(
         &self,
         namespace: &str,
         filter: &Filter,
-        skip: usize,
-        limit: usize,
-    ) -> Result<Vec<Activation>, StoreError> {
+        part: Part,
+        mut show: impl FnMut(&Activation) -> T,
+    ) -> Result<Vec<T>, StoreError> {
         let inner = self.lock();
-        inner
+        let places: Vec<_> = inner
             .matching(namespace, filter)
-            .skip(skip)
-            .take(limit)
-            .map(|entry| inner.read(entry, &self.directory))
-            .collect()
+            .skip(part.skip)
+            .take(part.limit)
+            .map(|entry| (entry.segment, entry.place))
+            .collect();
+        drop(inner);
+        let mut shown = Vec::with_capacity(places.len());
+        let mut bytes = 0_usize;
+        for (segment, place) in places {
+            bytes = bytes.saturating_add(place.length);
+            if bytes > part.bytes && !shown.is_empty() {
+                break;
+            }
+            let line = self.lock().line(segment, place)?;
+            if let Some(line) = line {
+                shown.push(show(&decode(&line, &self.directory)?));
+            }
+        }
+        Ok(shown)
     }
 
     /// How many records pass the filter.
@@ -175,23 +213,41 @@ impl ActivationStore {
         self.lock().matching(namespace, filter).count()
     }
 
-    /// Writes what was appended through to the disk. Blocks.
+    /// Writes what is held in memory, then all that was appended through to the disk. Blocks.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`]; the next call tries again.
     pub fn sync(&self) -> Result<(), StoreError> {
         let mut inner = self.lock();
-        if !std::mem::take(&mut inner.unsynced) {
-            return Ok(());
+        let written = self.write_held(&mut inner);
+        if !inner.unsynced {
+            return written;
         }
-        let file = inner.current(&self.directory)?.sync_handle()?;
+        let current = inner.current(&self.directory)?.sync_handle()?;
+        let mut debt = std::mem::take(&mut inner.debt);
+        inner.unsynced = false;
         drop(inner);
-        file.sync_data()
-            .map_err(|error| StoreError::new(&self.directory, "cannot be written through", error))
+        if let Err(error) = debt.pay(&current, &self.directory) {
+            let mut inner = self.lock();
+            inner.debt.take_back(debt);
+            inner.unsynced = true;
+            return Err(error);
+        }
+        written
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append_begin(&self, inner: &mut Inner, begin: Begin) -> Result<(), StoreError> {
+        let line = encode(&LineRef::Begin(&begin), &self.directory)?;
+        let segment = inner.current(&self.directory)?;
+        segment.append(&line)?;
+        let number = segment.number;
+        inner.open.insert(begin.id.clone(), (number, begin));
+        inner.unsynced = true;
+        Ok(())
     }
 
     fn append(&self, inner: &mut Inner, record: &Activation) -> Result<(), StoreError> {
@@ -205,37 +261,82 @@ impl ActivationStore {
         Ok(())
     }
 
-    /// Drops the oldest segments while there is more than is to be kept, and starts a new one when the last is full.
-    fn retain(&self, inner: &mut Inner, now: i64) -> Result<(), StoreError> {
-        let fair_share = (self.retention.count / 8).max(1);
-        if let Some(last) = inner.segments.back() {
-            let members = inner
-                .members
-                .get(&last.number)
-                .map_or(0, |(ids, _)| ids.len());
-            if last.bytes >= SEGMENT_BYTES.min(self.retention.bytes / 8) || members >= fair_share {
-                let next = Segment::open(&self.directory, last.number + 1)?;
-                inner.segments.push_back(next);
+    fn write_held(&self, inner: &mut Inner) -> Result<(), StoreError> {
+        while let Some(line) = inner.held.first() {
+            match decode(line, &self.directory) {
+                Ok(record) => {
+                    self.append(inner, &record)?;
+                    self.retain(inner, record.ended());
+                    tracing::info!(
+                        activation = record.activation_id,
+                        "a record that was in memory is written"
+                    );
+                }
+                Err(error) => tracing::error!(%error, "A RECORD IS LOST"),
             }
+            inner.held.let_go();
         }
+        Ok(())
+    }
+
+    /// Keeps to what is told; a failure costs no record, only room, and the next record tries again.
+    fn retain(&self, inner: &mut Inner, now: i64) {
+        let kept = self.roll(inner).and_then(|()| self.trim(inner, now));
+        if let Err(error) = kept {
+            tracing::error!(%error, "more records are kept than was told");
+        }
+    }
+
+    /// Starts a new segment when the last is full.
+    fn roll(&self, inner: &mut Inner) -> Result<(), StoreError> {
+        let fair_share = (self.retention.count / 8).max(1);
+        let Some(last) = inner.segments.back() else {
+            return Ok(());
+        };
+        let members = inner
+            .members
+            .get(&last.number)
+            .map_or(0, |(ids, _)| ids.len());
+        if last.bytes >= SEGMENT_BYTES.min(self.retention.bytes / 8) || members >= fair_share {
+            let full = last.sync_handle()?;
+            let next = Segment::open(&self.directory, last.number + 1)?;
+            inner.debt.files.push(full);
+            inner.debt.created = true;
+            inner.segments.push_back(next);
+        }
+        Ok(())
+    }
+
+    /// Drops the oldest segments while there is more than is to be kept. What has begun in one and not ended is
+    /// written down again before, so that a crash still leaves it a record.
+    fn trim(&self, inner: &mut Inner, now: i64) -> Result<(), StoreError> {
         let oldest_kept =
             now.saturating_sub(i64::try_from(self.retention.age.as_millis()).unwrap_or(i64::MAX));
         while inner.segments.len() > 1 {
             let Some(first) = inner.segments.front() else {
                 break;
             };
+            let number = first.number;
             let (members, newest) = inner
                 .members
-                .get(&first.number)
+                .get(&number)
                 .map_or((0, i64::MIN), |(ids, end)| (ids.len(), *end));
             let bytes: u64 = inner.segments.iter().map(|segment| segment.bytes).sum();
             let too_many = inner.ids.len().saturating_sub(members) >= self.retention.count;
             if !too_many && newest >= oldest_kept && bytes <= self.retention.bytes {
                 break;
             }
+            let begun = inner
+                .open
+                .values()
+                .filter(|(segment, _)| *segment == number);
+            let begun: Vec<Begin> = begun.map(|(_, begin)| begin.clone()).collect();
+            for begin in begun {
+                self.append_begin(inner, begin)?;
+            }
             if let Some(segment) = inner.segments.pop_front() {
-                inner.forget(segment.number);
-                segment.remove()?;
+                inner.forget(number);
+                inner.debt.dropped.push_back(segment);
             }
         }
         Ok(())
