@@ -178,7 +178,8 @@ fn enrolled(platform: &Platform) -> (String, String) {
     let vehicle = fresh("secure");
     let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
         .args(["--kubeconfig".as_ref(), platform.kubeconfig().as_os_str()])
-        .args(["--namespace", NAMESPACE, "vehicle", "enrol", &vehicle])
+        .args(["--namespace", NAMESPACE, "--platform", "s"])
+        .args(["vehicle", "enrol", &vehicle])
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
