@@ -6,9 +6,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster_support;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use millrace_testkit::{Platform, fresh};
@@ -16,18 +17,7 @@ use serde_json::Value;
 
 /// What `millrace` writes, or what it complains of.
 fn millrace(platform: &Platform, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["--kubeconfig".as_ref(), platform.kubeconfig().as_os_str()])
-        .args(["--namespace", &platform.namespace])
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if output.status.success() {
-        Ok(text(&output.stdout))
-    } else {
-        Err(text(&output.stderr))
-    }
+    cluster_support::millrace(platform, &platform.namespace, arguments)
 }
 
 fn json(platform: &Platform, arguments: &[&str]) -> Value {

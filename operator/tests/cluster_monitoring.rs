@@ -10,14 +10,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster_support;
 mod prometheus_support;
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
+use cluster_support::{client, millrace};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, ResourceExt as _};
 use millrace_testkit::{Platform, fresh, prometheus};
 use prometheus_support::{Prometheus, documented, panels};
@@ -163,14 +163,8 @@ fn remove(platform: &Platform) {
 /// A vehicle whose engine gets too hot: events, an alert, an action, a notification, and one event that is refused.
 async fn drive(platform: &Platform) {
     let vehicle = fresh("eyes");
-    let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["--kubeconfig".as_ref(), platform.kubeconfig().as_os_str()])
-        .args(["--namespace", &platform.namespace])
-        .args(["vehicle", "enrol", &vehicle])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let token = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let enrol = ["vehicle", "enrol", &vehicle];
+    let token = millrace(platform, &platform.namespace, &enrol).unwrap();
     let url = format!("{}/v1/vehicles/{vehicle}/telemetry", platform.http);
     let client = reqwest::Client::new();
     let now = jiff::Timestamp::now();
@@ -203,12 +197,7 @@ async fn every_panel_has_data() {
     remove(&platform);
     make(&platform);
     drive(&platform).await;
-    let kubeconfig = Kubeconfig::read_from(platform.kubeconfig()).unwrap();
-    let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-        .await
-        .unwrap();
-    let client = Client::try_from(config).unwrap();
+    let client = client(&platform).await;
     let pods = Api::<Pod>::all(client.clone());
     let mut pods = pods.list(&ListParams::default()).await.unwrap().items;
     // Of another test that has just ended.

@@ -7,22 +7,22 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster_support;
 mod probes;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::process::Command;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use cluster_support::{client, forward, millrace};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, ResourceExt};
 use millrace_operator::network::client_label;
 use millrace_testkit::{Platform, fresh};
 use probes::{Probe, Target, Who};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 const NAMESPACE: &str = "secure";
 const OPERATOR_NAMESPACE: &str = "millrace-system";
@@ -173,60 +173,40 @@ fn in_the_broker(platform: &Platform, command: &str) -> anyhow::Result<String> {
     ])
 }
 
-/// A vehicle of the gateway, and its token.
-fn enrolled(platform: &Platform) -> (String, String) {
-    let vehicle = fresh("secure");
-    let output = Command::new(env!("CARGO_BIN_EXE_millrace"))
-        .args(["--kubeconfig".as_ref(), platform.kubeconfig().as_os_str()])
-        .args(["--namespace", NAMESPACE, "--platform", "s"])
-        .args(["vehicle", "enrol", &vehicle])
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let token = String::from_utf8(output.stdout).unwrap();
-    (vehicle, token.trim().to_owned())
+/// The gateway by a port on loopback: no policy lets this machine in.
+async fn gateway(platform: &Platform) -> SocketAddr {
+    let pods: Api<Pod> = Api::namespaced(client(platform).await, NAMESPACE);
+    let gateways = ListParams::default().labels("app.kubernetes.io/name=gateway");
+    let gateways = pods.list(&gateways).await.unwrap().items;
+    forward(pods, gateways[0].name_any(), 8080).await
 }
 
-/// The first line of the gateway's answer to an event, by way of the kubelet: no policy lets this machine in.
-async fn posted(platform: &Platform, vehicle: &str, token: &str) -> anyhow::Result<String> {
-    let kubeconfig = Kubeconfig::read_from(platform.kubeconfig())?;
-    let options = KubeConfigOptions::default();
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    let pods: Api<Pod> = Api::namespaced(Client::try_from(config)?, NAMESPACE);
-    let gateways = ListParams::default().labels("app.kubernetes.io/name=gateway");
-    let gateways = pods.list(&gateways).await?;
-    let pod = gateways.items.first().map(ResourceExt::name_any);
-    let mut forwarded = pods.portforward(&pod.unwrap_or_default(), &[8080]).await?;
-    let stream = forwarded.take_stream(8080);
-    let mut stream = stream.ok_or_else(|| anyhow::anyhow!("no port"))?;
+/// The status of the gateway's answer to an event.
+async fn posted(gateway: SocketAddr, vehicle: &str, token: &str) -> reqwest::Result<u16> {
     let now = jiff::Timestamp::now();
     let event = json!({"vehicle": vehicle, "sequence": now.as_millisecond(), "time": now});
-    let event = event.to_string();
-    let request = format!(
-        "POST /v1/vehicles/{vehicle}/telemetry HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
-        Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{event}",
-        event.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).await?;
-    Ok(line)
+    let answer = reqwest::Client::new()
+        .post(format!("http://{gateway}/v1/vehicles/{vehicle}/telemetry"))
+        .bearer_auth(token)
+        .json(&event)
+        .timeout(Duration::from_secs(60))
+        .send()
+        .await?;
+    Ok(answer.status().as_u16())
 }
 
 /// A volume at 96 %, on which the broker still writes: it is told, and the gateway is told to take nothing in.
 fn a_filling_volume_stops_the_intake(platform: &Platform) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let (vehicle, token) = enrolled(platform);
-    let answers = |code: &str| {
-        let answer = async {
-            let patience = Duration::from_secs(60);
-            tokio::time::timeout(patience, posted(platform, &vehicle, &token)).await
-        };
-        let line = runtime.block_on(answer).ok()?.ok()?;
-        (line.split(' ').nth(1) == Some(code)).then_some(())
+    let gateway = runtime.block_on(gateway(platform));
+    let vehicle = fresh("secure");
+    let enrol = ["--platform", "s", "vehicle", "enrol", &vehicle];
+    let token = millrace(platform, NAMESPACE, &enrol).unwrap();
+    let answers = |status: u16| {
+        let told = runtime.block_on(posted(gateway, &vehicle, &token));
+        (told.ok()? == status).then_some(())
     };
-    wait("an event to be taken in", LIMIT, || answers("200"));
+    wait("an event to be taken in", LIMIT, || answers(200));
     let text = |object: Value| object["data"]["ingest.yaml"].as_str().map(str::to_owned);
     let order = || text(get(platform, &["configmap", "s-ingest"])).unwrap_or_default();
     assert_eq!(order(), "accept: all\n");
@@ -243,7 +223,7 @@ fn a_filling_volume_stops_the_intake(platform: &Platform) {
         order().starts_with("accept: none\n").then_some(())
     });
     // A kubelet renews a mounted ConfigMap each minute or so.
-    wait("telemetry to be refused", LIMIT, || answers("429"));
+    wait("telemetry to be refused", LIMIT, || answers(429));
     wait("the event", LIMIT, || {
         let events = get(platform, &["events"]);
         let told = |event: &Value| {

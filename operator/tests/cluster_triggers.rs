@@ -6,16 +6,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster_support;
+
 use std::time::{Duration, Instant};
 
+use cluster_support::{client, forward};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client};
+use kube::Api;
 use millrace_testkit::{Platform, fresh};
 use serde_json::{Value, json};
-use tokio::io::copy_bidirectional;
-use tokio::net::TcpListener;
 
 /// Drives a car for six minutes of its time, in which its coolant boils.
 async fn boil(platform: &Platform, vehicle: &str) {
@@ -186,27 +185,9 @@ struct Whisk {
 
 impl Whisk {
     async fn of(platform: &Platform, name: &str) -> Self {
-        let kubeconfig = Kubeconfig::read_from(platform.kubeconfig()).unwrap();
-        let options = KubeConfigOptions::default();
-        let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
-        let client = Client::try_from(config.unwrap()).unwrap();
-        let pods: Api<Pod> = Api::namespaced(client, &platform.namespace);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!(
-            "http://{}/api/v1/namespaces/_",
-            listener.local_addr().unwrap()
-        );
-        let pod = format!("{name}-0");
-        tokio::spawn(async move {
-            while let Ok((mut here, _)) = listener.accept().await {
-                let (pods, pod) = (pods.clone(), pod.clone());
-                tokio::spawn(async move {
-                    let mut forwarded = pods.portforward(&pod, &[3233]).await.unwrap();
-                    let mut there = forwarded.take_stream(3233).unwrap();
-                    let _ = copy_bidirectional(&mut here, &mut there).await;
-                });
-            }
-        });
+        let pods = Api::namespaced(client(platform).await, &platform.namespace);
+        let address = forward(pods, format!("{name}-0"), 3233).await;
+        let base = format!("http://{address}/api/v1/namespaces/_");
         let secret = format!("secret/{name}-auth");
         let auth = [
             "get",

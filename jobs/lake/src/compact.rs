@@ -42,7 +42,8 @@ impl Default for Settings {
     }
 }
 
-/// Compacts an hour, after what a former compaction could not finish. None when there is nothing to do.
+/// Compacts an hour, after what a former compaction could not finish. None when there is nothing to do. `after` is called
+/// behind each step, from `close` on.
 ///
 /// # Errors
 /// The storage fails, a file is not what its record says, or another was first ([`LakeError::Fenced`]).
@@ -51,14 +52,18 @@ pub async fn compact<S: Storage>(
     layout: &Layout,
     hour: Hour,
     settings: &Settings,
+    after: impl AsyncFn(Step),
 ) -> Result<Option<RewriteRecord>, LakeError> {
-    match begin(storage, layout, hour, settings).await? {
-        None => Ok(None),
-        Some(mut rewrite) => {
-            while rewrite.advance(storage).await? != Step::Done {}
-            Ok(Some(rewrite.record().clone()))
-        }
+    let Some(mut rewrite) = begin(storage, layout, hour, settings).await? else {
+        return Ok(None);
+    };
+    after(Step::Close).await;
+    while rewrite.step() != Step::Done {
+        let step = rewrite.step();
+        rewrite.advance(storage).await?;
+        after(step).await;
     }
+    Ok(Some(rewrite.record().clone()))
 }
 
 /// The steps `stage` and `close` of [`compact`].

@@ -40,7 +40,7 @@ fn named(storage: &Memory, hire: &str) -> usize {
 fn no_file_names_the_hire_and_no_row_is_lost() {
     let (storage, hour, content) = lake();
     // An older state that was laid aside names it, too.
-    block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap();
+    block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap();
     commit(&storage, hour, 20);
     assert!(named(&storage, "gone") > 10);
     let record = block_on(erase(&storage, &layout(), hour, &erased()))
@@ -62,7 +62,7 @@ fn no_file_names_the_hire_and_no_row_is_lost() {
     block_on(erase(&storage, &layout(), hour, &erased()))
         .unwrap()
         .unwrap();
-    block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap();
+    block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap();
     let report = block_on(verify(&storage, &layout(), None, None)).unwrap();
     assert_eq!((report.findings, seen(&storage).rows), (Vec::new(), 30));
 }

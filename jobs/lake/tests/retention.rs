@@ -113,7 +113,8 @@ fn a_crash_at_each_change_of_a_retirement() {
             proved(&storage);
             assert!(died || change > 5, "{change}");
             // A compactor finishes as well as another retirement.
-            let at_most = block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap();
+            let at_most =
+                block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap();
             block_on(retire(&storage, &layout(), hour, Withdrawn::Trash)).unwrap();
             let (trash, left) = places(&storage, hour);
             assert!(left.is_empty(), "{left:?}");
@@ -153,7 +154,7 @@ fn an_hour_is_coded_once_and_never_without_a_policy() {
     for start in [20, 25] {
         commit(&storage, hour, start);
     }
-    let small = block_on(compact(&storage, &layout(), hour, &SETTINGS));
+    let small = block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {}));
     assert_eq!(small.unwrap().unwrap().replaces.len(), 2);
     assert_eq!(
         block_on(replicate(&storage, &layout(), hour, 2)).unwrap(),

@@ -19,7 +19,7 @@ use proptest::prelude::*;
 #[test]
 fn small_files_become_one_with_all_columns() {
     let (storage, hour, content) = lake();
-    let record = block_on(compact(&storage, &layout(), hour, &SETTINGS))
+    let record = block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {}))
         .unwrap()
         .unwrap();
     assert_eq!(
@@ -32,13 +32,13 @@ fn small_files_become_one_with_all_columns() {
     assert_eq!(report.findings, []);
     // Another file, and a second compaction of old and new.
     commit(&storage, hour, 20);
-    let record = block_on(compact(&storage, &layout(), hour, &SETTINGS))
+    let record = block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {}))
         .unwrap()
         .unwrap();
     assert_eq!((record.number, record.replaces.len()), (2, 2));
     assert_eq!(seen(&storage).rows, 25);
     assert_eq!(
-        block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap(),
+        block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap(),
         None
     );
     let bytes = block_on(storage.read(&record.files[0].path)).unwrap();
@@ -90,7 +90,7 @@ fn what_is_not_as_its_record_says_is_found_and_not_compacted() {
     assert!(matches!(&report.findings[0], Finding::Differs { path, .. } if *path == files[1].path));
     assert!(matches!(&report.findings[1], Finding::Gone { path } if *path == files[3].path));
     assert!(matches!(&report.findings[2], Finding::Stray { .. }));
-    let error = block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap_err();
+    let error = block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap_err();
     assert!(matches!(error, LakeError::Changed { .. }), "{error}");
 }
 
@@ -154,7 +154,7 @@ proptest! {
             both[who].step(fault);
             prop_assert_eq!(seen(&storage), content);
         }
-        while block_on(compact(&storage, &layout(), hour, &SETTINGS)).unwrap().is_some() {}
+        while block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap().is_some() {}
         let report = block_on(verify(&storage, &layout(), None, None)).unwrap();
         prop_assert_eq!(&report.findings, &[]);
         prop_assert_eq!(report.content(), content);

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::difference::differences;
-use super::mark::{Mark, annotate, is_foreign, marks};
+use super::mark::{Mark, annotate, is_foreign, mark_in, marks};
 use super::owner::Owner;
 use super::resources::{Entry, fingerprint};
 use crate::types::{GROUP, moment};
@@ -109,8 +109,7 @@ impl<'a> Allowed<'a> {
 /// go and has closed since. `at` is the time.
 pub(super) fn waits_for_window(set: &StatefulSet, owner: &Owner, at: Timestamp) -> Option<String> {
     let annotations = set.metadata.annotations.as_ref()?;
-    let mark: Mark = serde_json::from_str(annotations.get(MARK)?).ok()?;
-    if !mark.window {
+    if !mark_in(annotations)?.window {
         return None;
     }
     let sent: Value = serde_json::from_str(annotations.get(TEMPLATE)?).ok()?;

@@ -49,9 +49,14 @@ impl Mark {
 /// The operator build that an object with these annotations was last built by, if it tells.
 #[must_use]
 pub fn build_of(annotations: &BTreeMap<String, String>) -> Option<String> {
-    let mark: Mark = serde_json::from_str(annotations.get(MARK)?).ok()?;
+    let mark = mark_in(annotations)?;
     let build = mark.build.split('/').next()?;
     (!build.is_empty()).then(|| build.to_owned())
+}
+
+/// What an object with these annotations was last built from.
+pub(super) fn mark_in(annotations: &BTreeMap<String, String>) -> Option<Mark> {
+    serde_json::from_str(annotations.get(MARK)?).ok()
 }
 
 /// What a workload was last built from, and the template that was sent.

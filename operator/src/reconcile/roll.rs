@@ -151,8 +151,8 @@ pub fn next(
         .filter(|member| !member.reasons.is_empty())
         .filter(|member| is_ready(member) || matches!(member.standing, Standing::Unready { .. }))
         .collect();
-    let held = |member: &Member| member.held.clone().filter(|_| is_ready(member));
-    let order = |member: &Member| (is_ready(member), held(member).is_some(), rank(member));
+    let is_held = |member: &Member| is_ready(member) && member.held.is_some();
+    let order = |member: &Member| (is_ready(member), is_held(member), rank(member));
     needing.sort_by(|a, b| (order(a), &a.pod).cmp(&(order(b), &b.pod)));
     let between = members.iter().find_map(|member| match member.standing {
         Standing::Leaving => Some(format!("{} is on its way out", member.pod)),
@@ -161,8 +161,8 @@ pub fn next(
     });
     let waits = |member: &Member| -> Option<String> {
         // Before the gate: nothing is prepared for a restart that does not come.
-        if let Some(held) = held(member) {
-            return Some(held);
+        if is_held(member) {
+            return member.held.clone();
         }
         if between.is_some() {
             return between.clone();

@@ -1,10 +1,8 @@
 //! `lake compact`: one file of an hour's small ones.
 
-use millrace_lake::Storage;
 use millrace_lake::commit::Step;
-use millrace_lake::compact;
+use millrace_lake::compact::{Settings, compact};
 use millrace_lake::reader::hours;
-use millrace_lake::rewrite::Rewrite;
 
 use super::{Common, forget, span};
 use crate::archive::halt::Halt;
@@ -44,18 +42,18 @@ impl Compact {
     /// The lake cannot be read or written, or a file is not what its record says.
     pub async fn run(&self) -> anyhow::Result<()> {
         let (storage, layout) = self.common.open()?;
-        let settings = compact::Settings {
+        let settings = Settings {
             small: self.small,
             at_least: self.at_least,
-            ..compact::Settings::default()
+            ..Settings::default()
         };
+        let halt = self.halt_after.clone().unwrap_or_default();
+        let after = async |step| halt.reached(step).await;
         for hour in hours(&storage, layout.dataset()).await? {
             if !self.common.wants(hour) {
                 continue;
             }
-            if let Some(mut rewrite) = compact::begin(&storage, &layout, hour, &settings).await? {
-                self.finish(&storage, &mut rewrite).await?;
-                let record = rewrite.record();
+            if let Some(record) = compact(&storage, &layout, hour, &settings, after).await? {
                 println!(
                     "{hour}: {} files became {}, {} rows",
                     record.replaces.len(),
@@ -65,17 +63,5 @@ impl Compact {
             }
         }
         forget(&storage, &layout, self.keep_replaced).await
-    }
-
-    // All steps after `close`.
-    async fn finish(&self, storage: &impl Storage, rewrite: &mut Rewrite) -> anyhow::Result<()> {
-        let halt = self.halt_after.clone().unwrap_or_default();
-        halt.reached(Step::Close).await;
-        while rewrite.step() != Step::Done {
-            let step = rewrite.step();
-            rewrite.advance(storage).await?;
-            halt.reached(step).await;
-        }
-        Ok(())
     }
 }

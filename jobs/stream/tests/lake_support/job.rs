@@ -1,7 +1,9 @@
 //! What a job says of itself, and how long it is waited for.
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::process::Command;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use super::LIMIT;
@@ -59,21 +61,8 @@ pub fn metric(job: &Job, name: &str) -> f64 {
 
 /// Waits until one of a job's metrics without labels is what is hoped for.
 pub async fn wait_for_metric(job: &Job, name: &str, hoped: impl Fn(f64) -> bool) {
-    let until = Instant::now() + LIMIT;
-    loop {
-        let (_, text) = job.get("/metrics").unwrap_or_default();
-        let mut lines = text.lines().filter_map(|line| line.strip_prefix(name));
-        let value: Option<f64> = lines.find_map(|value| value.trim().parse().ok());
-        if value.is_some_and(&hoped) {
-            return;
-        }
-        assert!(
-            Instant::now() < until,
-            "{name}: {value:?}\n{}",
-            job.server.tail()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let is_it = |values: &[f64]| values.first().is_some_and(|value| hoped(*value));
+    wait_for_values(job, name, &format!("{name} "), is_it).await;
 }
 
 pub fn signal(job: &Job, name: &str) {
@@ -90,17 +79,29 @@ pub fn signal(job: &Job, name: &str) {
 /// Waits until a job says of all its partitions what is hoped for: from when the oldest record is that was read and not
 /// committed, in seconds since 1970, and 0 where there is none.
 pub async fn wait_for_oldest(job: &Job, what: &str, hoped: impl Fn(&[u64]) -> bool) {
-    let name = "millrace_archive_oldest_unarchived_timestamp_seconds{";
+    let prefix = "millrace_archive_oldest_unarchived_timestamp_seconds{";
+    wait_for_values(job, what, prefix, hoped).await;
+}
+
+/// Waits until the values of the metrics whose lines begin so are what is hoped for.
+async fn wait_for_values<T>(job: &Job, what: &str, prefix: &str, hoped: impl Fn(&[T]) -> bool)
+where
+    T: FromStr<Err: Debug> + Debug,
+{
     let until = Instant::now() + LIMIT;
     loop {
         let (_, text) = job.get("/metrics").unwrap_or_default();
-        let lines = text.lines().filter(|line| line.starts_with(name));
+        let lines = text.lines().filter(|line| line.starts_with(prefix));
         let values = lines.map(|line| line.rsplit(' ').next().unwrap().parse().unwrap());
-        let oldest: Vec<u64> = values.collect();
-        if hoped(&oldest) {
+        let values: Vec<T> = values.collect();
+        if hoped(&values) {
             return;
         }
-        assert!(Instant::now() < until, "{what}: {oldest:?}");
+        assert!(
+            Instant::now() < until,
+            "{what}: {values:?}\n{}",
+            job.server.tail()
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -1,11 +1,13 @@
 //! What must hold on every storage.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::job::{
     signal, stays_unready, wait_for_line, wait_for_metric, wait_for_oldest, wait_unready,
 };
 use super::{LIMIT, Place};
+use crate::kafka_support::Job;
 
 /// The process is killed with -9 after each step of the protocol.
 pub async fn killed_after_each_step(place: &mut Place) {
@@ -25,19 +27,24 @@ pub async fn killed_after_each_step(place: &mut Place) {
     }
 }
 
+/// A job that has closed its files and stands right before its record, as long as the file is there.
+async fn stands_still(
+    place: &Place,
+    name: &str,
+    start: fn(&Place, &str, &[&str]) -> Job,
+) -> (Job, PathBuf) {
+    let still = place.directory.path().join("still");
+    std::fs::write(&still, "").unwrap();
+    let file = still.to_str().unwrap();
+    let job = start(place, name, &["--halt-after", "close", "--halt-file", file]);
+    wait_for_line(&place.log(name), "standing still").await;
+    (job, still)
+}
+
 /// It has closed its files and stands right before its record; then it is stopped, and the group takes it for dead.
 pub async fn a_zombie_is_fenced(place: &mut Place) {
     place.send(600).await;
-    let still = place.directory.path().join("still");
-    std::fs::write(&still, "").unwrap();
-    let flags = [
-        "--halt-after",
-        "close",
-        "--halt-file",
-        still.to_str().unwrap(),
-    ];
-    let zombie = place.archive("zombie", &flags);
-    wait_for_line(&place.log("zombie"), "standing still").await;
+    let (zombie, still) = stands_still(place, "zombie", Place::archive).await;
     signal(&zombie, "-STOP");
     std::fs::remove_file(&still).unwrap();
     place.send(600).await;
@@ -56,16 +63,7 @@ pub async fn a_zombie_is_fenced(place: &mut Place) {
 /// name of a record is fenced, says so, and does no harm.
 pub async fn who_comes_second_is_fenced(place: &mut Place) {
     place.send(600).await;
-    let still = place.directory.path().join("still");
-    std::fs::write(&still, "").unwrap();
-    let flags = [
-        "--halt-after",
-        "close",
-        "--halt-file",
-        still.to_str().unwrap(),
-    ];
-    let second = place.rival("second", &flags);
-    wait_for_line(&place.log("second"), "standing still").await;
+    let (second, still) = stands_still(place, "second", Place::rival).await;
     let first = place.archive("first", &[]);
     place.wait_until_archived().await;
     std::fs::remove_file(&still).unwrap();

@@ -59,12 +59,10 @@ pub fn readable(
     namespace: &str,
     package: &str,
 ) -> Result<String, ApiError> {
-    let name = resolved(call, namespace, package);
-    if api.engine.packages.may_read(&call.subject.namespace, &name) {
-        Ok(name.namespace)
-    } else {
-        Err(forbidden(&name))
-    }
+    let packages = &api.engine.packages;
+    open(call, namespace, package, |own, name| {
+        packages.may_read(own, name)
+    })
 }
 
 /// The namespace of an action that the caller may read and run: its own, or one that publishes the action's package.
@@ -77,23 +75,28 @@ pub fn runnable(
     namespace: &str,
     action: &str,
 ) -> Result<String, ApiError> {
-    let name = resolved(call, namespace, action);
-    if api.engine.packages.may_run(&call.subject.namespace, &name) {
+    let packages = &api.engine.packages;
+    open(call, namespace, action, |own, name| {
+        packages.may_run(own, name)
+    })
+}
+
+/// The namespace of a name, for `_` the caller's own, when that is open to the caller.
+fn open(
+    call: &Call<'_>,
+    namespace: &str,
+    name: &str,
+    is_open: impl FnOnce(&str, &FullName) -> bool,
+) -> Result<String, ApiError> {
+    let own = call.subject.namespace.as_str();
+    let name = FullName {
+        namespace: if namespace == "_" { own } else { namespace }.to_owned(),
+        name: name.to_owned(),
+    };
+    if is_open(own, &name) {
         Ok(name.namespace)
     } else {
         Err(forbidden(&name))
-    }
-}
-
-/// A name with the caller's own namespace in the place of `_`.
-fn resolved(call: &Call<'_>, namespace: &str, name: &str) -> FullName {
-    let namespace = match namespace {
-        "_" => call.subject.namespace.as_str(),
-        other => other,
-    };
-    FullName {
-        namespace: namespace.to_owned(),
-        name: name.to_owned(),
     }
 }
 
