@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use millrace_contract::audit::Change;
 use serde_json::Value;
 
-use crate::context::MANAGER;
+use crate::context::{MANAGER, PAUSER};
 use crate::flow::{GatewayAt, GatewayClient};
 
 /// Between two looks at what is to be told.
@@ -208,7 +208,7 @@ fn written(object: &DynamicObject, now: Timestamp) -> Option<Written> {
         })
     });
     let last = written
-        .filter(|written| written.manager != MANAGER)
+        .filter(|written| ![MANAGER, PAUSER].contains(&written.manager.as_str()))
         .max_by_key(|written| written.time)?;
     let is_new = now.duration_since(last.time) < RECENT;
     (is_new || !made_by_us).then_some(last)
@@ -248,6 +248,7 @@ mod tests {
             entry("kubectl-label", 9, label),
             entry("somebody", 9, status),
             entry(MANAGER, 9, json!({})),
+            entry(PAUSER, 9, json!({})),
         ]);
         let later = "2026-03-01T00:00:00Z";
         assert_eq!(

@@ -24,6 +24,9 @@ use crate::status::{Conditioned, ConditionedStatus};
 /// The field manager of everything that the operator writes, and the value of `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "millrace-operator";
 
+/// The field manager that pauses the parts of a Platform, which has nothing else.
+pub const PAUSER: &str = "millrace-operator-pause";
+
 /// Container images that are used where a resource names none.
 #[derive(Clone, Debug)]
 pub struct Images {
@@ -45,6 +48,8 @@ pub struct Images {
     pub stream: String,
     /// The embedded OpenWhisk, `millrace-whisk`.
     pub whisk: String,
+    /// The job score on several machines, `millrace-ballista`.
+    pub ballista: String,
 }
 
 impl Images {
@@ -63,6 +68,7 @@ impl Images {
             mongo_wire: image("mongo-wire")?,
             stream: image("stream")?,
             whisk: image("whisk")?,
+            ballista: image("ballista")?,
         })
     }
 
@@ -78,7 +84,7 @@ impl Images {
 
     /// All of them.
     #[must_use]
-    pub fn all(&self) -> [&str; 9] {
+    pub fn all(&self) -> [&str; 10] {
         [
             &self.kafka,
             &self.zookeeper,
@@ -89,6 +95,7 @@ impl Images {
             &self.mongo_wire,
             &self.stream,
             &self.whisk,
+            &self.ballista,
         ]
     }
 }

@@ -6,6 +6,7 @@
 mod component;
 mod kept;
 mod overdue;
+mod pause;
 mod references;
 mod tell;
 
@@ -298,20 +299,16 @@ pub async fn reconcile_one<C: Component>(
     }
     let started = Instant::now();
     if object.paused() && !deleting {
-        let mut status = status_before(object);
-        let generation = object.meta().generation;
-        set_condition(
-            status.conditions_mut(),
-            PAUSED,
-            true,
-            "Paused",
-            "spec.paused is true: nothing is changed",
-            generation,
-        );
         note_change(context, object);
-        return write::<C>(context, object, &status).await.map(|()| None);
+        return pause::rest::<C>(context, object).await.map(|()| None);
     }
-    match C::reconcile(context, object).await {
+    let outcome = C::reconcile(context, object).await;
+    // Afterwards, so that its parts go on by the spec of now. Where that cannot be carried out, they do what they did.
+    let outcome = match pause::wake::<C>(context, object).await {
+        Ok(()) => outcome,
+        Err(failure) => outcome.and(Err(failure)),
+    };
+    match outcome {
         Ok(Reconciled::Gone) => {
             context
                 .metrics

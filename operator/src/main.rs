@@ -83,6 +83,9 @@ struct RunArguments {
     /// Image of the embedded OpenWhisk where a resource names none
     #[arg(long, env = "MILLRACE_IMAGE_WHISK", value_name = "IMAGE")]
     image_whisk: String,
+    /// Image of the job score on several machines where a resource names none
+    #[arg(long, env = "MILLRACE_IMAGE_BALLISTA", value_name = "IMAGE")]
+    image_ballista: String,
     /// Directory with the zips of the actions that come with the operator
     #[arg(
         long,
@@ -175,6 +178,7 @@ fn start(command: Command) -> anyhow::Result<ExitCode> {
                 mongo_wire: arguments.image_mongo_wire,
                 stream: arguments.image_stream,
                 whisk: arguments.image_whisk,
+                ballista: arguments.image_ballista,
             };
             let namespace = arguments
                 .namespace

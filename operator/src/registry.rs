@@ -41,6 +41,8 @@ pub struct Registered {
     pub rules: fn() -> Vec<Rule>,
     /// Kinds of the objects that it makes and must hear of.
     pub owned: fn() -> Vec<ApiResource>,
+    /// Whether resources of other components belong to it, which rest while it is paused.
+    pub has_parts: bool,
     /// What a reconcile of an object, as JSON, would do.
     pub prepare: for<'a> fn(&'a Context, Value) -> Preparing<'a>,
     /// Runs it until told to stop.
@@ -56,6 +58,7 @@ impl Registered {
             crd: C::Kind::crd,
             rules: C::rules,
             owned: C::owned,
+            has_parts: C::HAS_PARTS,
             prepare: |context, object| Box::pin(prepare::<C>(context, object)),
             run: |context, stop| Box::pin(controller::run::<C>(context, stop)),
         }

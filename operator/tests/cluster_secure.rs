@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use cluster_support::{client, forward, millrace};
+use cluster_support::{client, condition, forward, get, make_namespace, millrace, wait};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
@@ -32,38 +32,8 @@ const LIMIT: Duration = Duration::from_secs(420);
 /// The user deletes a namespace and goes on when it is gone.
 const GONE: Duration = Duration::from_secs(120);
 
-fn get(platform: &Platform, arguments: &[&str]) -> Value {
-    let mut all = vec!["get", "-o", "json"];
-    all.extend(arguments);
-    let text = platform.kubectl(&all).unwrap_or_default();
-    serde_json::from_str(&text).unwrap_or_default()
-}
-
-fn wait<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    while started.elapsed() < limit {
-        if let Some(found) = look() {
-            return found;
-        }
-        std::thread::sleep(Duration::from_secs(2));
-    }
-    panic!("{what} did not come within {} s", limit.as_secs());
-}
-
-fn condition<'a>(object: &'a Value, type_: &str) -> &'a str {
-    let conditions = object["status"]["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .find(|condition| condition["type"] == type_)
-        .and_then(|condition| condition["status"].as_str())
-        .unwrap_or_default()
-}
-
 fn make(platform: &Platform) {
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE,
-        "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
-    platform.apply(&namespace.to_string()).unwrap();
+    make_namespace(platform);
     let small = |memory: &str| json!({"memory": memory, "cpu": "10m"});
     let wanted = json!({"apiVersion": "millrace.dev/v1alpha1", "kind": "Platform",
     "metadata": {"name": "s", "namespace": NAMESPACE},
@@ -178,7 +148,10 @@ async fn gateway(platform: &Platform) -> SocketAddr {
     let pods: Api<Pod> = Api::namespaced(client(platform).await, NAMESPACE);
     let gateways = ListParams::default().labels("app.kubernetes.io/name=gateway");
     let gateways = pods.list(&gateways).await.unwrap().items;
-    forward(pods, gateways[0].name_any(), 8080).await
+    // A probe that has its labels may still be going.
+    let own = |pod: &&Pod| pod.metadata.owner_references.is_some();
+    let gateway = gateways.iter().find(own).unwrap().name_any();
+    forward(pods, gateway, 8080).await
 }
 
 /// The status of the gateway's answer to an event.

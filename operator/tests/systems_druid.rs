@@ -10,9 +10,9 @@
 mod druid_support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use druid_support::{BEGIN, Topic, bring_about, event, limits, wanted};
+use druid_support::{BEGIN, Topic, bring_about, counted, event, limits, until, wanted};
 use jiff::Timestamp;
 use millrace_contract::audit::{Action, Change, Entry, Run};
 use millrace_contract::{Alert, AlertDetails, Severity, ZoneAhead, codec};
@@ -24,7 +24,6 @@ use millrace_testkit::{Druid, Kafka};
 use serde_json::{Map, Value};
 
 const EVENTS: usize = 600;
-const LIMIT: Duration = Duration::from_secs(60);
 
 fn alert(n: usize) -> Alert {
     let at = Timestamp::from_second(BEGIN + i64::try_from(n).unwrap()).unwrap();
@@ -58,34 +57,6 @@ fn alert(n: usize) -> Alert {
             ..AlertDetails::default()
         },
     }
-}
-
-/// Asks until an answer is there that holds.
-async fn until<T, F: Future<Output = Option<T>>>(
-    druid: &Druid,
-    what: &str,
-    look: impl Fn() -> F,
-) -> T {
-    let end = Instant::now() + LIMIT;
-    loop {
-        if let Some(found) = look().await {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what}\n{}", druid.tails());
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-async fn counted(druid: &Druid, client: &DruidClient, source: &str, events: usize) {
-    let query = format!("SELECT SUM(events) AS n FROM {source}");
-    let what = format!("{events} events in {source}");
-    until(druid, &what, || async {
-        // Until the first task has told of it there is no such table.
-        let rows = client.sql(&query).await.unwrap_or_default();
-        let n = rows.first()?.get("n")?.as_u64()?;
-        (n == u64::try_from(events).unwrap()).then_some(())
-    })
-    .await;
 }
 
 /// What Druid is asked for, worked out of the events that were sent: by vehicle and minute.

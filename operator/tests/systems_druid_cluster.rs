@@ -14,7 +14,7 @@ mod prometheus_support;
 
 use std::time::{Duration, Instant};
 
-use druid_pods::{LIMIT, Pods, valid};
+use druid_pods::{LIMIT, Pods, servers, valid};
 use druid_support::{Topic, bring_about, event, limits, wanted};
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::codec;
@@ -25,7 +25,7 @@ use millrace_operator::druid::{RoleKind, ValidatedDruid};
 use millrace_operator::ingestion::{Source, Wanted};
 use millrace_operator::monitoring::of_systems;
 use millrace_operator::postgres::build as build_postgres;
-use millrace_operator::remote::druid::{DruidClient, servers};
+use millrace_operator::remote::druid::DruidClient;
 use millrace_operator::remote::ingestion::IngestionChange;
 use millrace_operator::remote::kafka::KafkaAdmin;
 use millrace_testkit::{Hdfs, Kafka, druid, own_loopback, postgres, prometheus, zookeeper};
@@ -102,9 +102,9 @@ async fn hand_over(pods: &mut Pods, client: &DruidClient, asked: &Wanted) {
         let rows = client.sql(handed).await.unwrap_or_default();
         let segments = rows.first()?.get("n")?.as_u64()?;
         let loaded = segments > 0
-            && servers::tasks(&worker).await == Ok(0)
-            && servers::unavailable(&coordinator).await == Ok(0)
-            && servers::to_load(&coordinator).await == Ok(0);
+            && servers().tasks(&worker).await == Ok(0)
+            && servers().unavailable(&coordinator).await == Ok(0)
+            && servers().to_load(&coordinator).await == Ok(0);
         loaded.then_some(())
     })
     .await;
@@ -191,13 +191,13 @@ async fn the_smallest_takes_events_in_hands_them_over_and_answers_after_a_cold_s
     // What the operator sees and does.
     let coordinator = pods.http(RoleKind::Coordinator, 0);
     let worker = pods.http(RoleKind::Worker, 0);
-    let leader = servers::leader(&coordinator).await.unwrap();
+    let leader = servers().leader(&coordinator).await.unwrap();
     assert_eq!(leader, "http://d-coordinator-0.d-nodes.ns.svc:8081");
-    assert_eq!(servers::unavailable(&coordinator).await, Ok(0));
-    assert_eq!(servers::tasks(&worker).await, Ok(1));
+    assert_eq!(servers().unavailable(&coordinator).await, Ok(0));
+    assert_eq!(servers().tasks(&worker).await, Ok(1));
     for enabled in [false, true] {
-        servers::set_enabled(&worker, enabled).await.unwrap();
-        assert_eq!(servers::is_enabled(&worker).await, Ok(enabled));
+        servers().set_enabled(&worker, enabled).await.unwrap();
+        assert_eq!(servers().is_enabled(&worker).await, Ok(enabled));
     }
 
     // What is handed over, historicals answer for: without any worker.
@@ -331,7 +331,7 @@ async fn another_coordinator_leads_by_what_is_in_postgres_and_each_task_is_a_pro
 
     let leads = |pods: &Pods, ordinal: u8| {
         let address = pods.http(RoleKind::Coordinator, ordinal);
-        async move { servers::leader(&address).await.ok() }
+        async move { servers().leader(&address).await.ok() }
     };
     let first = leads(&pods, 0).await.unwrap();
     let (gone, other) = if first.contains("d-coordinator-0") {
@@ -342,7 +342,7 @@ async fn another_coordinator_leads_by_what_is_in_postgres_and_each_task_is_a_pro
     pods.kill(&format!("d-coordinator-{gone}"));
     let address = pods.http(RoleKind::Coordinator, other);
     pods.until("the other leads", || async {
-        let leader = servers::leader(&address).await.ok()?;
+        let leader = servers().leader(&address).await.ok()?;
         leader
             .contains(&format!("d-coordinator-{other}"))
             .then_some(())

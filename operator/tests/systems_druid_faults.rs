@@ -15,13 +15,13 @@ mod druid_support;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use druid_pods::Pods;
 use druid_pods::fleet::Fleet;
-use druid_pods::watch::{Sent, Watched, load, number, watch};
+use druid_pods::watch::{HEAD, Sent, Watched, load, number, watch};
+use druid_pods::{Pods, servers};
 use druid_support::{Topic, bring_about, limits, wanted};
 use millrace_operator::druid::RoleKind;
 use millrace_operator::ingestion::{Keep, Source, Wanted};
-use millrace_operator::remote::druid::{DruidClient, servers};
+use millrace_operator::remote::druid::DruidClient;
 use millrace_operator::remote::kafka::KafkaAdmin;
 use millrace_testkit::{Hdfs, Kafka};
 use serde_json::{Map, Value};
@@ -96,7 +96,7 @@ async fn loaded_twice(pods: &mut Pods, client: &DruidClient) {
             |row: &Map<String, Value>| row["is_available"] == 1 && row["num_replicas"] == 2;
         let loaded = !rows.is_empty()
             && rows.iter().all(is_there)
-            && servers::to_load(&coordinator).await == Ok(0);
+            && servers().to_load(&coordinator).await == Ok(0);
         loaded.then_some(())
     })
     .await;
@@ -112,28 +112,18 @@ async fn row(
     let before = u64::try_from(fleet.taken).unwrap();
     let sent = Mutex::new(Sent::after(before));
     let ((), watched, ()) = tokio::join!(
-        load(topic, fleet, &sent, long),
+        load(
+            async |batch: Vec<Vec<u8>>| {
+                topic.send(batch.into_iter()).await;
+            },
+            fleet,
+            &sent,
+            long
+        ),
         watch(client, before, &sent),
         strike(pods, hdfs, fault, long),
     );
     watched
-}
-
-fn told(fault: Fault, events: usize, watched: &mut Watched) {
-    watched.delays.sort();
-    let delays = &watched.delays;
-    let at = |percent: usize| delays[(delays.len() - 1) * percent / 100].as_secs_f64();
-    println!(
-        "| {} | {events} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
-        fault.name(),
-        watched.answers,
-        watched.failed.as_secs_f64(),
-        watched.short.as_secs_f64(),
-        at(50),
-        at(95),
-        at(100),
-        watched.settled.as_secs_f64(),
-    );
 }
 
 #[tokio::test]
@@ -208,9 +198,7 @@ async fn no_answer_is_wrong_whatever_is_lost() {
     let seconds = std::env::var("MILLRACE_FAULT_SECONDS").ok();
     let long = seconds.map_or(8, |seconds| seconds.parse().unwrap());
     let long = Duration::from_secs(long);
-    println!(
-        "| what | events | answers | failed, s | short, s | p50, s | p95, s | longest, s | settled, s |"
-    );
+    println!("{HEAD}");
     for fault in [
         Fault::Nothing,
         Fault::Historical,
@@ -223,7 +211,7 @@ async fn no_answer_is_wrong_whatever_is_lost() {
         let before = fleet.taken;
         let at = (&topic, &client);
         let mut watched = row(&mut pods, &mut hdfs, at, &mut fleet, (fault, long)).await;
-        told(fault, fleet.taken - before, &mut watched);
+        println!("{}", watched.line(fault.name(), fleet.taken - before));
         fleet.check(&client).await;
         pods.ready(&cluster).await;
         loaded_twice(&mut pods, &client).await;

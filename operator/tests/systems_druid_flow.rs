@@ -21,7 +21,7 @@ use millrace_contract::{Telemetry, codec};
 use millrace_operator::flow::{DruidAt, GatewayAt, Looker, Seen, Token, Wanted, Watched};
 use millrace_operator::ingestion::Source;
 use millrace_operator::platform::crd::StageName;
-use millrace_operator::remote::druid::DruidClient;
+use millrace_operator::remote::druid::{Credentials, DruidClient};
 use millrace_operator::remote::kafka::KafkaAdmin;
 use millrace_testkit::{Druid, Kafka};
 use serde_json::{Value, json};
@@ -123,6 +123,7 @@ async fn a_canary_is_served_when_an_answer_counts_it_and_what_druid_has_not_read
         druid: Some(DruidAt {
             coordinator: druid.coordinator(),
             broker: druid.broker(),
+            credentials: Credentials::default(),
         }),
         canary_every: Some(Duration::from_secs(3600)),
         stuck_after: Duration::ZERO,

@@ -70,6 +70,30 @@ fn ensured(addresses: &[String], wanted: &Directory) -> Result<Vec<Step>, Direct
     }
 }
 
+/// By the log of the NameNode: the name that a client gives, where it came from, and what.
+fn who_opened_a_file_is_told(nodes: &Nodes) {
+    let file = "/millrace/lake/telemetry/file";
+    let read = nodes.dfs_as("ann", &["-cat", file]);
+    assert_eq!(read.unwrap(), "what was written");
+    let log = fs::read_to_string(nodes.home("h-namenode-0").join("start.log")).unwrap();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains(" AUDIT ") && line.contains("ugi=ann "))
+        .collect();
+    let what = format!("cmd=open\tsrc={file}\t");
+    let opened = told.iter().find(|line| line.contains(&what));
+    let opened = opened.unwrap_or_else(|| panic!("{told:?}"));
+    assert!(
+        opened.contains("allowed=true\t") && opened.contains("\tip=/127."),
+        "{opened}"
+    );
+    let looks = ["cmd=getfileinfo", "cmd=listStatus"];
+    assert!(
+        !looks.iter().any(|look| log.contains(look)),
+        "names that were looked at"
+    );
+}
+
 #[test]
 #[ignore = "systems tier"]
 fn one_name_node_founds_once_and_says_why_it_does_not_begin_anew() {
@@ -121,6 +145,7 @@ fn one_name_node_founds_once_and_says_why_it_does_not_begin_anew() {
     assert_eq!(told, "/millrace/lake/telemetry: belongs to archive");
     let put = |to: &str| nodes.dfs_as("archive", &["-put", file.to_str().unwrap(), to]);
     put("/millrace/lake/telemetry/file").unwrap();
+    who_opened_a_file_is_told(&nodes);
     for elsewhere in ["/file", "/millrace/file", "/millrace/lake/file"] {
         let told = put(elsewhere).unwrap_err();
         assert!(told.contains("Permission denied: user=archive"), "{told}");

@@ -16,7 +16,7 @@ use millrace_operator::remote::kafka::{
     Access, ConfigChange, ConfigSource, Isolation, KafkaAdmin, NewTopic, Timeouts, lag,
 };
 use millrace_operator::remote::pipeline::converge;
-use millrace_operator::remote::topic::{Mover, RemoteTopic, WantedTopic, explain};
+use millrace_operator::remote::topic::{BoundSchema, Mover, RemoteTopic, WantedTopic, explain};
 use millrace_operator::topic::crd::TopicSchema;
 use millrace_testkit::Kafka;
 
@@ -323,7 +323,10 @@ async fn records_bind_a_topic_to_its_schema(admin: &KafkaAdmin, access: &Access)
         replication_factor: 1,
         config: BTreeMap::new(),
         managed: Default::default(),
-        rebind: Some((TopicSchema::Alert, TopicSchema::Audit)),
+        rebind: Some((
+            BoundSchema::current(TopicSchema::Alert),
+            BoundSchema::current(TopicSchema::Audit),
+        )),
     };
     let remote = remote(admin, &wanted);
     converge(&remote).await.unwrap();

@@ -8,11 +8,14 @@ use anyhow::Context as _;
 
 use crate::place::{left_out, newest};
 use crate::process::{Server, free_port};
+use crate::volume::Volume;
 
 const START: Duration = Duration::from_secs(60);
 
 /// A running document store on loopback, for one test.
 pub struct DocumentStore {
+    // Taken away before the directory in which it is mounted.
+    volume: Option<Volume>,
     directory: tempfile::TempDir,
     libs: PathBuf,
     port: u16,
@@ -28,6 +31,18 @@ impl DocumentStore {
     /// # Errors
     /// It does not come up, or it is required and missing.
     pub fn start() -> anyhow::Result<Option<Self>> {
+        Self::begin(None)
+    }
+
+    /// The same on a volume of so many mebibytes, which can be filled.
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start), or this user may not mount.
+    pub fn start_on_volume(mebibytes: u32) -> anyhow::Result<Option<Self>> {
+        Self::begin(Some(mebibytes))
+    }
+
+    fn begin(mebibytes: Option<u32>) -> anyhow::Result<Option<Self>> {
         let home = std::env::var_os("MILLRACE_MONGO_WIRE")
             .map(PathBuf::from)
             .or_else(|| newest("mongo-wire-", "home"));
@@ -38,8 +53,18 @@ impl DocumentStore {
             )?;
             return Ok(None);
         };
+        let directory = tempfile::tempdir()?;
+        let volume = match mebibytes {
+            Some(size) => {
+                let data = directory.path().join("data");
+                std::fs::create_dir(&data)?;
+                Some(Volume::on(&data, size)?)
+            }
+            None => None,
+        };
         let mut store = Self {
-            directory: tempfile::tempdir()?,
+            volume,
+            directory,
             libs,
             port: free_port()?,
             server: None,
@@ -52,6 +77,17 @@ impl DocumentStore {
     #[must_use]
     pub fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}", self.port)
+    }
+
+    /// Its volume, if it has one of its own.
+    #[must_use]
+    pub fn volume(&self) -> Option<&Volume> {
+        self.volume.as_ref()
+    }
+
+    /// Whether its process has ended, by itself or by a kill.
+    pub fn has_ended(&mut self) -> bool {
+        self.server.as_mut().is_none_or(Server::has_ended)
     }
 
     /// Ends it by kill -9. Its file stays.

@@ -1,5 +1,5 @@
 //! The real Druid in as few processes as answer questions about what is in Kafka: a coordinator that is the overlord too, an
-//! indexer, a broker; and the ZooKeeper by which they find each other.
+//! indexer, a broker, a historical where one is asked for; and the ZooKeeper by which they find each other.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -48,6 +48,8 @@ struct Ports {
     coordinator: u16,
     indexer: u16,
     broker: u16,
+    /// Of the one that answers for what was handed over, where there is one.
+    historical: Option<u16>,
 }
 
 impl Druid {
@@ -59,6 +61,18 @@ impl Druid {
     /// # Errors
     /// A server does not come up, or it is required and missing.
     pub fn start() -> anyhow::Result<Option<Self>> {
+        Self::begin(false)
+    }
+
+    /// The same with a historical: what tasks hand over can be asked for.
+    ///
+    /// # Errors
+    /// As those of [`start`](Self::start).
+    pub fn start_with_historical() -> anyhow::Result<Option<Self>> {
+        Self::begin(true)
+    }
+
+    fn begin(historical: bool) -> anyhow::Result<Option<Self>> {
         let home = druid()?;
         let (Some(home), Some(zookeeper)) = (home, zookeeper()?) else {
             return Ok(None);
@@ -69,6 +83,7 @@ impl Druid {
             coordinator: free_port()?,
             indexer: free_port()?,
             broker: free_port()?,
+            historical: historical.then(free_port).transpose()?,
         };
         let mut druid = Self {
             directory: tempfile::tempdir()?,
@@ -128,9 +143,17 @@ impl Druid {
     }
 
     /// Name, port, heap, and what is set for it alone.
-    fn roles(&self) -> [(&'static str, u16, &'static str, String); 3] {
+    fn roles(&self) -> Vec<(&'static str, u16, &'static str, String)> {
         let ports = self.ports;
-        [
+        let historical = ports.historical.map(|port| {
+            let segments = self.directory.path().join("loaded");
+            let own = format!(
+                "druid.segmentCache.locations=[{{\"path\": \"{}\", \"maxSize\": 1000000000}}]\n",
+                segments.display()
+            );
+            ("historical", port, "-Xmx128m", own)
+        });
+        let mut roles = vec![
             (
                 "coordinator",
                 ports.coordinator,
@@ -139,6 +162,7 @@ impl Druid {
                  druid.coordinator.asOverlord.overlordService=druid/overlord\n\
                  druid.coordinator.startDelay=PT1S\n\
                  druid.coordinator.period=PT5S\n\
+                 druid.manager.segments.pollDuration=PT2S\n\
                  druid.indexer.queue.startDelay=PT0.5S\n\
                  druid.indexer.runner.type=httpRemote\n\
                  druid.indexer.storage.type=metadata\n"
@@ -162,7 +186,9 @@ impl Druid {
                  druid.sql.planner.awaitInitializationOnStart=false\n"
                     .into(),
             ),
-        ]
+        ];
+        roles.extend(historical);
+        roles
     }
 
     fn common(&self) -> String {

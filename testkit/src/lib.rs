@@ -17,6 +17,7 @@ mod process;
 mod prometheus;
 mod python;
 mod registry;
+mod volume;
 
 pub use apiserver::ApiServer;
 pub use documents::DocumentStore;
@@ -31,3 +32,4 @@ pub use process::{Server, exporting_at, free_port, own_loopback, wait_for_port};
 pub use prometheus::prometheus;
 pub use python::python;
 pub use registry::Registry;
+pub use volume::Volume;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
 
@@ -101,6 +101,68 @@ impl Platform {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// An entry of a Secret.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn secret(&self, name: &str, key: &str) -> anyhow::Result<String> {
+        let entry = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
+        let text = self.kubectl(&["get", "secret", name, "-o", &entry])?;
+        anyhow::ensure!(!text.is_empty(), "Secret {name}: {key} is empty");
+        Ok(text)
+    }
+
+    /// Runs a statement in the database `scores` of a PostgresCluster, as a role of it with a password: by the name of the
+    /// Service and with the certificate looked at, inside the first server's pod, since no policy lets anybody else in. Gives
+    /// the rows without a header, `|` between their fields.
+    ///
+    /// # Errors
+    /// The server refuses; the error carries what it said.
+    pub fn psql(
+        &self,
+        cluster: &str,
+        (role, password): (&str, &str),
+        statement: &str,
+    ) -> anyhow::Result<String> {
+        let host = self.secret(&format!("{cluster}-{role}-binding"), "host")?;
+        let connect = format!(
+            "host={host} hostaddr=127.0.0.1 user={role} dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt connect_timeout=5"
+        );
+        let password = format!("PGPASSWORD={password}");
+        let pod = format!("{cluster}-0");
+        self.kubectl(&[
+            "exec", &pod, "--", "env", &password, "psql", &connect, "-Atc", statement,
+        ])
+    }
+
+    /// Runs a CronJob now, as `kubectl create job` does, and waits until that has succeeded. A run of before goes.
+    ///
+    /// # Errors
+    /// It fails, or has not ended in time; the error carries the end of its log.
+    pub fn run_now(&self, cron_job: &str, limit: Duration) -> anyhow::Result<()> {
+        let name = format!("{cron_job}-now");
+        let (job, from) = (format!("job/{name}"), format!("--from=cronjob/{cron_job}"));
+        self.kubectl(&["delete", &job, "--ignore-not-found", "--timeout=120s"])?;
+        self.kubectl(&["create", "job", &name, &from])?;
+        let states = "go-template={{range .status.conditions}}{{.type}}={{.status}} {{end}}";
+        let started = Instant::now();
+        loop {
+            // One question may get no answer from a busy machine.
+            let told = self.kubectl(&["get", &job, "-o", states]);
+            let told = told.unwrap_or_else(|error| error.to_string());
+            let is = |state: &str| told.split_whitespace().any(|one| one == state);
+            if is("Complete=True") {
+                return Ok(());
+            }
+            if is("Failed=True") || started.elapsed() > limit {
+                let log = self.kubectl(&["logs", &job, "--tail=20"]);
+                let log = log.unwrap_or_else(|error| error.to_string());
+                anyhow::bail!("{job} has not succeeded ({}): {log}", told.trim());
+            }
+            std::thread::sleep(Duration::from_secs(2));
+        }
     }
 
     /// The kubeconfig of the cluster.

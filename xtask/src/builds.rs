@@ -67,6 +67,11 @@ pub fn binaries(context: &Context) -> anyhow::Result<()> {
     for name in BINARIES {
         build.args(["--bin", name]);
     }
+    if context.whole {
+        build.args(["--bin", BALLISTA]);
+    } else {
+        build.args(["--exclude", BALLISTA]);
+    }
     run::logged(&mut build, &log)?;
     actions(context).map(|_| ())
 }
@@ -80,6 +85,9 @@ const BINARIES: &[&str] = &[
     "millrace-stream",
     "millrace-whisk",
 ];
+
+/// The program of engine ballista, and the package that it is in.
+pub const BALLISTA: &str = "millrace-ballista";
 
 /// The OpenWhisk actions as static programs, each zipped as `exec`; gives the directory of zips.
 ///
@@ -260,8 +268,8 @@ fn laid_out(context: &Context, image: &str, part: &str) -> anyhow::Result<PathBu
 /// The base image of PostgreSQL, and the Debian packages in it. The cache goes by the name: other packages need another one.
 /// Patroni's package is content with a client of any store, so that of Kubernetes is named.
 pub const POSTGRES: (&str, &str) = (
-    "postgres-patroni",
-    "ca-certificates,patroni,postgresql-15,python3-kubernetes,tini",
+    "postgres-patroni-audit",
+    "ca-certificates,patroni,postgresql-15,postgresql-15-pgaudit,python3-kubernetes,tini",
 );
 
 /// The root file system of the image of PostgreSQL, unpacked, in which tests run its server.

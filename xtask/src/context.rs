@@ -10,6 +10,11 @@ pub struct Context {
     pub state: PathBuf,
     /// What was downloaded and built, keyed by version; may be deleted at any time.
     pub cache: PathBuf,
+    /// Whether the image for engine `ballista` is built too (`$MILLRACE_BALLISTA` is set, or the cluster tier is run): DataFusion alone
+    /// takes as long to compile as all the rest.
+    pub ballista: bool,
+    /// Whether its program is, as tests need it.
+    pub whole: bool,
 }
 
 impl Context {
@@ -29,10 +34,13 @@ impl Context {
             })?
             .join("millrace");
         std::fs::create_dir_all(&cache)?;
+        let ballista = std::env::var_os("MILLRACE_BALLISTA").is_some_and(|v| !v.is_empty());
         Ok(Self {
             state: root.join(".millrace"),
             root,
             cache,
+            ballista,
+            whole: ballista,
         })
     }
 
@@ -67,6 +75,7 @@ impl Context {
             root: self.root.clone(),
             state: self.state.join("test"),
             cache: self.cache.clone(),
+            ..*self
         }
     }
 

@@ -85,7 +85,13 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
         let zip = format!("{action}.zip");
         operator.push((format!("actions/{zip}"), zips.join(&zip)));
     }
-    Ok(vec![
+    let ballista = context.ballista.then(|| Recipe {
+        name: builds::BALLISTA,
+        directory: builds::BALLISTA,
+        base: "debian",
+        inputs: vec![binary(builds::BALLISTA), binary("millrace-batch")],
+    });
+    let mut recipes = vec![
         Recipe {
             name: "kafka",
             directory: "kafka",
@@ -128,7 +134,7 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
         Recipe {
             name: "postgres",
             directory: "postgres",
-            base: "postgres-patroni",
+            base: builds::POSTGRES.0,
             inputs: Vec::new(),
         },
         Recipe {
@@ -149,7 +155,9 @@ fn recipes(context: &Context) -> anyhow::Result<Vec<Recipe>> {
             base: "debian",
             inputs: vec![binary("millrace-whisk")],
         },
-    ])
+    ];
+    recipes.extend(ballista);
+    Ok(recipes)
 }
 
 fn one(context: &Context, engine: &Engine, prefix: &str, recipe: &Recipe) -> anyhow::Result<Image> {

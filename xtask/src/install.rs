@@ -40,7 +40,8 @@ pub fn operator(context: &Context, cluster: &Cluster, images: &[Image]) -> anyho
                 "postgres" => "images.postgres",
                 "mongo-wire" => "images.mongoWire",
                 "millrace-stream" => "images.stream",
-                _ => "images.whisk",
+                "millrace-whisk" => "images.whisk",
+                _ => "images.ballista",
             };
             format!("{key}={}", image.reference)
         })

@@ -103,6 +103,9 @@ enum Task {
         /// Leave the cluster up: the next run goes on with it, and `down` removes it
         #[arg(long, requires = "only")]
         keep: bool,
+        /// Divide the times of alert rules by this in their drill: how long they hold, their windows, the ages that they name
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(10..=60))]
+        shorten: u32,
     },
     /// Run the benchmarks against their peers and print the ratios
     Bench,
@@ -120,7 +123,11 @@ fn main() -> std::process::ExitCode {
 }
 
 fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
-    let context = Context::find()?;
+    let mut context = Context::find()?;
+    // Tests are of the whole workspace, and what is generated before them is to be built as they are.
+    context.whole |= matches!(task, Task::Test { .. } | Task::Generate { .. });
+    // Its program is built for all tests, and on nodes it runs from its image.
+    context.ballista |= matches!(&task, Task::Test { tier, .. } if tests::on_nodes_too(tier));
     match task {
         Task::Up { target, nodes } => up::up(&context, &target, nodes)?,
         Task::Down { target } => up::down(&context, &target)?,
@@ -132,7 +139,11 @@ fn execute(task: Task) -> anyhow::Result<std::process::ExitCode> {
         }
         Task::Generate { check } => builds::generate(&context, check)?,
         Task::Packages => packages::ensure(&context).map(|_| ())?,
-        Task::Soak { only, keep } => return soak::soak(&context, only, keep),
+        Task::Soak {
+            only,
+            keep,
+            shorten,
+        } => return soak::soak(&context, only, keep, shorten),
         Task::Bench => builds::bench(&context)?,
     }
     Ok(std::process::ExitCode::SUCCESS)

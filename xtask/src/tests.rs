@@ -28,6 +28,18 @@ pub enum Tier {
 
 const ALL: [Tier; 4] = [Tier::Unit, Tier::Api, Tier::Systems, Tier::Cluster];
 
+/// Those that are asked for; all where none is named.
+fn asked(tiers: &[Tier]) -> BTreeSet<Tier> {
+    let tiers: &[Tier] = if tiers.is_empty() { &ALL } else { tiers };
+    tiers.iter().copied().collect()
+}
+
+/// Whether real nodes are among the tiers that are asked for.
+#[must_use]
+pub fn on_nodes_too(tiers: &[Tier]) -> bool {
+    asked(tiers).contains(&Tier::Cluster)
+}
+
 /// An environment variable of a test.
 pub type Variable = (&'static str, String);
 
@@ -36,11 +48,7 @@ pub type Variable = (&'static str, String);
 /// # Errors
 /// A build fails.
 pub fn test(context: &Context, tiers: &[Tier], require: bool) -> anyhow::Result<ExitCode> {
-    let tiers: BTreeSet<Tier> = if tiers.is_empty() {
-        ALL.into()
-    } else {
-        tiers.iter().copied().collect()
-    };
+    let tiers = asked(tiers);
     let steps = Steps::new();
     let mut count = Count::default();
     let mut left_out = Vec::new();

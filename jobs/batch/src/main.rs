@@ -2,39 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use millrace_batch::{analyse, erase, score};
-use tracing_subscriber::EnvFilter;
+use clap::{Parser, Subcommand};
+use millrace_batch::log::LogArgs;
+use millrace_batch::{analyse, erase, postgres, reindex, score};
 
 #[derive(Debug, Parser)]
 #[command(name = "millrace-batch", version, about = "The batch jobs of Millrace", long_about = None)]
 struct Cli {
-    /// How log lines are written; `json` suits pods
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value = "text",
-        env = "MILLRACE_LOG_FORMAT"
-    )]
-    log_format: LogFormat,
-    /// Which log lines are written, in the syntax of tracing's EnvFilter
-    #[arg(
-        long,
-        global = true,
-        default_value = "info",
-        env = "MILLRACE_LOG",
-        value_name = "FILTER"
-    )]
-    log: String,
+    #[command(flatten)]
+    log: LogArgs,
     #[command(subcommand)]
     job: Job,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    Json,
-    Text,
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,18 +23,20 @@ enum Job {
     Analyse(analyse::Args),
     /// Takes the hires of a driver out of the lake, PostgreSQL and MongoDB
     Erase(erase::Args),
+    /// Loads days of the lake into a data source of a Druid, in place of what it has of them
+    Reindex(reindex::Args),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = start_log(&cli) {
+    if let Err(error) = cli.log.start() {
         eprintln!("millrace-batch: {error}");
         return ExitCode::from(2);
     }
     match run(cli.job) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("millrace-batch: {error:#}");
+            eprintln!("millrace-batch: {}", postgres::told(error));
             ExitCode::FAILURE
         }
     }
@@ -68,27 +48,10 @@ fn run(job: Job) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         match job {
-            Job::Score(args) => score::run(args).await,
+            Job::Score(args) => score::run(args, &score::Local).await,
             Job::Analyse(args) => analyse::run(args).await,
             Job::Erase(args) => erase::run(args).await,
+            Job::Reindex(args) => reindex::run(args).await,
         }
     })
-}
-
-// Results go to standard output, so the log does not.
-fn start_log(cli: &Cli) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&cli.log).map_err(|e| {
-        anyhow::anyhow!(
-            "--log: {}: {e}; write for example info,millrace_batch=debug",
-            cli.log
-        )
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match cli.log_format {
-        LogFormat::Json => log.json().flatten_event(true).init(),
-        LogFormat::Text => log.init(),
-    }
-    Ok(())
 }

@@ -4,12 +4,14 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use millrace_contract::duration::Span;
 use millrace_settings::{Binding, Bindings, SettingsError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -151,8 +153,26 @@ impl Access {
     /// Connects.
     ///
     /// # Errors
-    /// It is not there, or lets nobody in.
+    /// It is not there, or lets nobody in: names host, port, database and user.
     pub async fn connect(&self) -> anyhow::Result<Client> {
+        self.open().await.with_context(|| self.place())
+    }
+
+    fn place(&self) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => String::new(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        format!(
+            "{host}:{port}, database {}, user {}",
+            self.config.get_dbname().unwrap_or_default(),
+            self.config.get_user().unwrap_or_default()
+        )
+    }
+
+    async fn open(&self) -> anyhow::Result<Client> {
         match &self.roots {
             None => {
                 let (client, connection) = self.config.connect(tokio_postgres::NoTls).await?;
@@ -171,6 +191,51 @@ impl Access {
             }
         }
     }
+}
+
+/// Why a job failed, on one line: the last one of its log becomes the condition of its BatchJob. With what to do about it, and
+/// where it happened, if PostgreSQL refused something that somebody has to see to.
+#[must_use]
+pub fn told(error: anyhow::Error) -> String {
+    format!("{:#}", with_cure(error)).replace('\n', "; ")
+}
+
+fn with_cure(error: anyhow::Error) -> anyhow::Error {
+    let refused = error.chain().find_map(|e| e.downcast_ref::<DbError>());
+    let told = refused.and_then(|refused| {
+        let cure = cure(refused.code())?;
+        // Of a COPY it names table, line and column.
+        let place = refused.where_().map(|place| format!(" ({place})"));
+        Some(format!("{cure}{}", place.unwrap_or_default()))
+    });
+    match told {
+        Some(told) => error.context(told),
+        None => error,
+    }
+}
+
+fn cure(code: &SqlState) -> Option<&'static str> {
+    if *code == SqlState::DISK_FULL {
+        return Some(
+            "PostgreSQL's volume is full: make it larger (spec.storage.size of its PostgresCluster) or take something away; the \
+             next run takes up what was not done",
+        );
+    }
+    if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        return Some(
+            "PostgreSQL does not let the role do that: make it the owner of the database and of its tables, or make them by hand from tables.sql",
+        );
+    }
+    let changed = [
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::DATATYPE_MISMATCH,
+        SqlState::INVALID_BINARY_REPRESENTATION,
+    ];
+    changed.contains(code).then_some(
+        "a table or view is not as this version makes it: change it back, or run the version that it belongs to; the next run \
+         takes up what was not done",
+    )
 }
 
 #[cfg(test)]
@@ -208,6 +273,10 @@ mod tests {
         assert_eq!(access.config.get_ports(), [6432]);
         assert_eq!(access.config.get_dbname(), Some("fleet"));
         assert_eq!(access.config.get_ssl_mode(), SslMode::Disable);
+        assert_eq!(
+            access.place(),
+            "db.example:6432, database fleet, user score"
+        );
         let (_dir, bindings) = binding(&whole[..4]);
         let error = |bindings: &Bindings| match args.access(bindings) {
             Err(error) => error.to_string(),

@@ -18,10 +18,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use database::{Database, text};
+use fleet::duckdb::{self, ANSWERS, SURVIVAL};
 use jiff::{SignedDuration, Timestamp};
 use life::Life;
 use millrace_contract::{Component, EventKind, VehicleEvent, vehicle_event};
-use millrace_testkit::{data_dir, left_out, python};
+use millrace_testkit::{data_dir, left_out};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
@@ -93,40 +94,18 @@ async fn objects(client: &Client, query: &str) -> Vec<Value> {
         .collect()
 }
 
-fn near(one: &Value, other: &Value, within: f64) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => (one - other).abs() <= within * one.abs().max(1e-3),
-        _ => one == other,
-    }
-}
-
-fn key(answer: &Value) -> String {
-    ["question", "scope", "measure", "method"]
-        .map(|name| answer[name].as_str().unwrap_or("").to_owned())
-        .join("|")
-}
-
-const ANSWERS: &str = "SELECT question, scope, measure, method, estimate, low, high, events, censored FROM analysts.answers";
-const SURVIVAL: &str = "SELECT question, scope, length, at_risk, failed, survival, variance FROM analysts.survival ORDER BY question, scope, length";
-
 fn second_computation(python: &Path, lake: &Lake, gone_after: i64) -> Value {
-    let at = lake.folder.path().join("settings.json");
     let settings = json!({
         "events": lake.files["vehicle-events"], "alerts": lake.files["alerts"], "telemetry": lake.files["telemetry"],
         "roads": lake.folder.path().join("roads.csv"), "gone_after": gone_after, "stands_for": 900,
     });
-    std::fs::write(&at, settings.to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/analyse.py");
-    let output = Command::new(python).arg(script).arg(at).output().unwrap();
-    assert!(output.status.success(), "{}", text(&output));
-    serde_json::from_slice(&output.stdout).unwrap()
+    duckdb::answers(python, &settings)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL and DuckDB"]
 async fn a_fleets_answers_are_those_of_a_second_computation() {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/requirements.txt");
-    let Some(python) = python(&requirements).unwrap() else {
+    let Some(python) = duckdb::python() else {
         return;
     };
     let Some(database) = Database::new().await else {
@@ -175,66 +154,10 @@ async fn a_fleets_answers_are_those_of_a_second_computation() {
 
     let theirs = second_computation(&python, &lake, 10 * 86_400);
     let ours = objects(&database.client, ANSWERS).await;
-    let known: BTreeMap<String, &Value> = ours.iter().map(|answer| (key(answer), answer)).collect();
-    let theirs_answers = theirs["answers"].as_array().unwrap();
-    for answer in theirs_answers {
-        let ours = known
-            .get(&key(answer))
-            .unwrap_or_else(|| panic!("{answer} is missing"));
-        for (field, within) in [
-            ("estimate", 1e-6),
-            ("low", 1e-4),
-            ("high", 1e-4),
-            ("events", 0.0),
-            ("censored", 0.0),
-        ] {
-            assert!(
-                near(&ours[field], &answer[field], within),
-                "{field}: {ours} is not {answer}"
-            );
-        }
-    }
-    // And there is no estimate that the other one does not have.
-    let estimated = ours
-        .iter()
-        .filter(|answer| !answer["estimate"].is_null())
-        .count();
-    assert_eq!(estimated, theirs_answers.len());
-    let questions = ["requests", "engine", "pressure", "roads"];
-    for question in questions {
-        assert!(
-            theirs_answers.iter().any(|a| a["question"] == question),
-            "{question}"
-        );
-    }
-    assert!(known.contains_key("roads|highway / village|ratio|Clopper-Pearson"));
+    duckdb::same_answers(&ours, &theirs);
+    duckdb::answer(&ours, "roads|highway / village|ratio|Clopper-Pearson");
     let steps = objects(&database.client, SURVIVAL).await;
-    let mut curves = theirs["survival"].as_array().unwrap().clone();
-    let place = |step: &Value| (step["question"].to_string(), step["scope"].to_string());
-    curves.sort_by(|a, b| {
-        place(a).cmp(&place(b)).then(
-            a["length"]
-                .as_f64()
-                .unwrap()
-                .total_cmp(&b["length"].as_f64().unwrap()),
-        )
-    });
-    assert_eq!(steps.len(), curves.len());
-    for curve in &curves {
-        let same = |step: &&Value| {
-            place(step) == place(curve) && near(&step["length"], &curve["length"], 1e-9)
-        };
-        let step = steps
-            .iter()
-            .find(same)
-            .unwrap_or_else(|| panic!("{curve} is missing"));
-        for field in ["at_risk", "failed", "survival", "variance"] {
-            assert!(
-                near(&step[field], &curve[field], 1e-6),
-                "{field}: {step} is not {curve}"
-            );
-        }
-    }
+    duckdb::same_survival(&steps, &theirs);
     let left = objects(&database.client, "SELECT * FROM analysts.left_out").await;
     assert_eq!(theirs["left_out"], json!(["car-7"]));
     assert_eq!(left[0]["vehicle"], "car-7");
@@ -250,8 +173,8 @@ async fn a_fleets_answers_are_those_of_a_second_computation() {
     assert_eq!(unreadable[0]["n"], 1);
     println!(
         "{} answers, {} steps of survival alike",
-        theirs_answers.len(),
-        curves.len()
+        theirs["answers"].as_array().unwrap().len(),
+        steps.len()
     );
 
     // The same again reads nothing; all anew gives the same.
@@ -442,11 +365,7 @@ async fn published_lifetimes_have_their_published_figures() {
     );
 
     let ours = objects(&database.client, "SELECT * FROM analysts.answers").await;
-    let found = |wanted: &str| {
-        ours.iter()
-            .find(|a| key(a) == wanted)
-            .unwrap_or_else(|| panic!("{wanted}: {ours:?}"))
-    };
+    let found = |wanted: &str| duckdb::answer(&ours, wanted);
     let is = |answer: &Value, field: &str, value: f64, within: f64| {
         let told = answer[field].as_f64().unwrap();
         assert!(

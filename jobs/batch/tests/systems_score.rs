@@ -12,9 +12,9 @@ mod made;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fleet::duckdb;
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::Telemetry;
-use millrace_testkit::python;
 use serde_json::{Value, json};
 
 const DAY: &str = "2026-11-10";
@@ -39,7 +39,7 @@ fn settings(files: &[PathBuf]) -> Value {
             )
         })
         .collect();
-    let mut settings = fleet::duckdb_settings(files, start(), 3600, &references.into());
+    let mut settings = duckdb::settings(files, start(), 3600, &references.into());
     settings["shift"] = json!(3600);
     settings["shift_break"] = json!(1200);
     settings
@@ -57,13 +57,6 @@ fn lines(output: &std::process::Output) -> Vec<Value> {
         .collect()
 }
 
-fn duckdb(python: &Path, folder: &Path, files: &[PathBuf]) -> Vec<Value> {
-    let at = folder.join("settings.json");
-    std::fs::write(&at, settings(files).to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/score.py");
-    lines(&Command::new(python).arg(script).arg(at).output().unwrap())
-}
-
 fn ours(folder: &Path) -> Vec<Value> {
     std::fs::write(folder.join("config.yaml"), CONFIG).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_millrace-batch"))
@@ -76,18 +69,10 @@ fn ours(folder: &Path) -> Vec<Value> {
     lines(&output)
 }
 
-fn near(one: &Value, other: &Value) -> bool {
-    match (one.as_f64(), other.as_f64()) {
-        (Some(one), Some(other)) => (one - other).abs() <= 1e-6 * one.abs().max(1.0),
-        _ => one == other,
-    }
-}
-
 #[tokio::test]
 #[ignore = "needs DuckDB"]
 async fn a_day_of_mixed_trips_has_the_scores_that_duckdb_computes() {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/duckdb/requirements.txt");
-    let Some(python) = python(&requirements).unwrap() else {
+    let Some(python) = duckdb::python() else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -111,7 +96,8 @@ async fn a_day_of_mixed_trips_has_the_scores_that_duckdb_computes() {
     ));
     let events: Vec<Telemetry> = made::disordered(events, 7);
     let files = fleet::archive(&folder.path().join("lake"), &events).await;
-    let theirs = duckdb(&python, folder.path(), &files);
+    let theirs = duckdb::scores(&python, &settings(&files));
+    let near = |one: &Value, other: &Value| duckdb::near(one, other, 1e-6);
     let ours = ours(folder.path());
     assert!(ours.len() > 150, "{} trips", ours.len());
     assert_eq!(ours.len(), theirs.len());

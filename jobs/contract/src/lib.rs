@@ -19,6 +19,8 @@ pub mod invalid;
 pub mod materialize;
 pub mod metric;
 pub mod pseudonym;
+pub mod reindex;
+pub mod schema;
 pub mod score;
 #[rustfmt::skip]
 pub mod telemetry;

@@ -54,6 +54,21 @@ pub enum LakeError {
         /// What the library said.
         problem: String,
     },
+    /// A file's column is not what the data contract says.
+    #[error(
+        "{path}: column {column} holds {found}, and the data contract has {expected}: only wider types take the place of a \
+         column's; read the lake with the version that wrote this file, or bring the file back from a snapshot where somebody else wrote it"
+    )]
+    Column {
+        /// The file.
+        path: String,
+        /// The column.
+        column: String,
+        /// Its type in the file.
+        found: String,
+        /// Its type in the data contract.
+        expected: String,
+    },
     /// The files' columns do not fit together.
     #[error(
         "column {column}: {one} in one file and {other} in another; only added columns and wider types fit together"
@@ -105,6 +120,17 @@ impl LakeError {
             path: path.to_owned(),
             problem: problem.to_string(),
         }
+    }
+
+    /// A file that should be whole and is not.
+    pub(crate) fn unreadable(path: &str, problem: impl ToString) -> Self {
+        let problem = problem.to_string();
+        Self::parquet(
+            path,
+            format!(
+                "{problem}; the file is damaged: bring it back from a snapshot or the trash of HDFS"
+            ),
+        )
     }
 
     pub(crate) fn parquet(path: &str, problem: impl ToString) -> Self {

@@ -126,7 +126,7 @@ pub fn unify(one: &Schema, other: &Schema) -> Result<SchemaRef, LakeError> {
 }
 
 // The type that holds every value of both, exactly.
-fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
+pub(crate) fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
     use DataType::{
         Binary, Float32, Float64, Int8, Int16, Int32, Int64, LargeBinary, LargeUtf8, Utf8,
     };

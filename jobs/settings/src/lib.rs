@@ -76,14 +76,32 @@ pub fn config_file(named: Option<&Path>) -> Option<PathBuf> {
 /// # Errors
 /// When it cannot be read or does not fit `T`.
 pub fn read_config<T: DeserializeOwned + Default>(path: &Path) -> Result<T, SettingsError> {
-    let text = std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
+    parse_config(path, &config_text(path)?)
+}
+
+/// The text of a configuration file, for those who hand it on.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn config_text(path: &Path) -> Result<String, SettingsError> {
+    std::fs::read_to_string(path).map_err(|source| SettingsError::Read {
         path: path.to_path_buf(),
         source,
-    })?;
+    })
+}
+
+/// Reads the text of one YAML file; an empty text gives the defaults.
+///
+/// # Errors
+/// When it does not fit `T`.
+pub fn parse_config<T: DeserializeOwned + Default>(
+    path: &Path,
+    text: &str,
+) -> Result<T, SettingsError> {
     if text.trim().is_empty() {
         return Ok(T::default());
     }
-    serde_yaml_ng::from_str(&text).map_err(|e| SettingsError::Config {
+    serde_yaml_ng::from_str(text).map_err(|e| SettingsError::Config {
         path: path.to_path_buf(),
         problem: e.to_string(),
     })

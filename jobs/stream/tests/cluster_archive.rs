@@ -15,7 +15,6 @@ mod offer_scene;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use cluster_support::lake::{LIMIT, lake, millrace_lake};
 use cluster_support::{Drives, platform_and_trips, text};
 use jiff::tz::TimeZone;
@@ -122,46 +121,15 @@ fn scores_of(drives: &Drives) -> Vec<(String, f64, f64)> {
 
 /// A statement, by the role that writes scores.
 fn sql(platform: &Platform, statement: &str) -> String {
-    let secret = ["get", "secret/sample-postgres-score-binding", "-o", "json"];
-    let secret: Value = serde_json::from_str(&platform.kubectl(&secret).unwrap()).unwrap();
-    let entry = |key: &str| {
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(text(&secret["data"], key))
-            .unwrap();
-        String::from_utf8(bytes).unwrap()
-    };
-    let password = format!("PGPASSWORD={}", entry("password"));
-    let connect = format!(
-        "host={} hostaddr=127.0.0.1 user=score dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt",
-        entry("host")
-    );
-    let psql = [
-        "exec",
-        "sample-postgres-0",
-        "--",
-        "env",
-        &password,
-        "psql",
-        &connect,
-        "-AtF",
-        ",",
-        "-c",
-        statement,
-    ];
-    platform.kubectl(&psql).unwrap()
+    let password = platform.secret("sample-postgres-score-binding", "password");
+    let score = ("score", password.as_deref().unwrap());
+    let said = platform.psql("sample-postgres", score, statement);
+    said.unwrap()
 }
 
-/// A run of now, as `kubectl create job` makes one from a CronJob; its log is in the failure.
+/// A run of now; its log is in the failure.
 fn run_now(platform: &Platform, cron_job: &str) {
-    let name = format!("{cron_job}-now");
-    let from = format!("--from=cronjob/{cron_job}");
-    platform.kubectl(&["create", "job", &name, &from]).unwrap();
-    let job = format!("job/{name}");
-    let done = ["wait", "--for=condition=Complete", &job, "--timeout=120s"];
-    if let Err(error) = platform.kubectl(&done) {
-        let log = platform.kubectl(&["logs", &job]);
-        panic!("{error}: {log:?}");
-    }
+    platform.run_now(cron_job, LIMIT).unwrap();
 }
 
 /// The command line, by way of a pod of the archive: what that says, and its exit code.
@@ -253,7 +221,7 @@ fn are_scored(platform: &Platform, drives: &Drives) {
     );
     let found: Vec<Vec<&str>> = found
         .lines()
-        .map(|line| line.split(',').collect())
+        .map(|line| line.split('|').collect())
         .collect();
     let expected = scores_of(drives);
     assert_eq!(found.len(), expected.len(), "{found:?}");

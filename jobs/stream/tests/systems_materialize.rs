@@ -14,7 +14,7 @@ use kafka_support::{Job, create_topics, read_all, send, send_alert, wait_until_r
 use millrace_contract::{DeadLetter, Telemetry};
 use millrace_stream::connect::Producer;
 use millrace_stream::gateway::notified::{Notified, Stage};
-use millrace_testkit::{DocumentStore, Kafka};
+use millrace_testkit::{DocumentStore, Kafka, left_out};
 use mongodb::bson::{DateTime, Document, doc};
 use mongodb::{Client, Database};
 
@@ -33,6 +33,10 @@ impl Place {
     async fn new() -> Option<Self> {
         let kafka = Kafka::start().unwrap()?;
         let store = DocumentStore::start().unwrap()?;
+        Some(Self::of(kafka, store).await)
+    }
+
+    async fn of(kafka: Kafka, store: DocumentStore) -> Self {
         let topics = [
             ("telemetry", 3, false),
             ("alerts", 3, false),
@@ -44,12 +48,12 @@ impl Place {
         create_topics(&kafka.bootstrap(), &topics).await;
         let producer = Producer::new(&kafka.bootstrap(), "test").unwrap();
         let directory = tempfile::tempdir().unwrap();
-        Some(Self {
+        Self {
             kafka,
             store,
             directory,
             producer,
-        })
+        }
     }
 
     fn job(&self, name: &str) -> Job {
@@ -160,6 +164,22 @@ fn check_vehicles(found: &BTreeMap<String, Document>) {
     }
 }
 
+async fn misses_its_store(job: &Job) {
+    let until = Instant::now() + LIMIT;
+    // The group may be sharing its partitions out anew meanwhile, which is told as well.
+    loop {
+        let told = job.get("/readyz").unwrap_or_default();
+        if told.0 != 200 && (told.1.contains("mongodb") || told.1.contains("vehicles:")) {
+            break;
+        }
+        assert!(
+            Instant::now() < until,
+            "it does not miss its store: {told:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka and a document store"]
 async fn the_newest_counts_whoever_is_killed() {
@@ -183,19 +203,7 @@ async fn the_newest_counts_whoever_is_killed() {
     for (vehicle, second) in before.iter().skip(before.len() / 2) {
         send(&place.producer, &event(*vehicle, *second)).await;
     }
-    let until = Instant::now() + LIMIT;
-    // The group may be sharing its partitions out anew meanwhile, which is told as well.
-    loop {
-        let told = job.get("/readyz").unwrap_or_default();
-        if told.0 != 200 && (told.1.contains("mongodb") || told.1.contains("vehicles:")) {
-            break;
-        }
-        assert!(
-            Instant::now() < until,
-            "it does not miss its store: {told:?}"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    misses_its_store(&job).await;
     place.store.start_again().unwrap();
     let third = place.job("third");
     let mut killed = false;
@@ -318,5 +326,54 @@ async fn what_is_old_is_removed() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(place.documents("alerts").await.contains_key("young"));
+    job.terminate(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka, a document store and root"]
+async fn a_store_without_room_is_waited_for() {
+    let Some(kafka) = Kafka::start().unwrap() else {
+        return;
+    };
+    let store = match DocumentStore::start_on_volume(64) {
+        Ok(Some(store)) => store,
+        Ok(None) => return,
+        Err(error) => {
+            left_out("a document store without room", &format!("{error:#}")).unwrap();
+            return;
+        }
+    };
+    let mut place = Place::of(kafka, store).await;
+    let job = place.job("job");
+    job.wait_ready(LIMIT).await;
+    let all = disorder();
+    let (before, after) = all.split_at(all.len() / 3);
+    for (vehicle, second) in before {
+        send(&place.producer, &event(*vehicle, *second)).await;
+    }
+    place.wait_until_read().await;
+    let known = place.documents("vehicles").await;
+
+    place.store.volume().unwrap().fill().unwrap();
+    for (vehicle, second) in after {
+        send(&place.producer, &event(*vehicle, *second)).await;
+    }
+    // It tells nobody of a write that is not there, and ends: in a pod it is started again.
+    let until = Instant::now() + LIMIT;
+    while !place.store.has_ended() {
+        assert!(Instant::now() < until, "it serves without its file");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    misses_its_store(&job).await;
+
+    place.store.volume().unwrap().make_room().unwrap();
+    place.store.start_again().unwrap();
+    let found = place.documents("vehicles").await;
+    assert!(known.keys().all(|vehicle| found.contains_key(vehicle)));
+    place.wait_until_read().await;
+    job.wait_ready(LIMIT).await;
+    check_vehicles(&place.documents("vehicles").await);
+    let letters = read_all(&place.kafka.bootstrap(), "dead-letters").await;
+    assert!(letters.is_empty(), "{} were given up", letters.len());
     job.terminate(LIMIT).await;
 }

@@ -3,11 +3,12 @@
 //! a launcher that stands ready; memory with many actions.
 //!
 //! ```sh
-//! cargo build --release -p millrace-whisk --bins --examples && cargo build --release -p millrace-harness --example echo
+//! cargo build --release -p millrace-whisk --bins --examples
+//! cargo rustc --release -p millrace-harness --example echo -- -C target-feature=+crt-static -C strip=symbols
 //! target/release/examples/bench_whisk [SECONDS] [CONNECTIONS] [ACTIONS]
 //! ```
 //!
-//! Loads are bounded in time and stay on loopback.
+//! The action is a static program, as `millrace action build` makes them. Loads are bounded in time and stay on loopback.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -119,8 +120,8 @@ fn tell(name: &str, sorted: &[f64], unit: f64) {
     println!("{name:<24} p50 {p50:.2}, p99 {p99:.2}");
 }
 
-/// From the request to the first answer of an action that has no child, milliseconds: of code that the server has never run, or of a
-/// new version whose code it has unpacked before.
+/// From the request to the first answer of an action that has no child, milliseconds: of code that the server has never run and was
+/// given a moment before, or of a new version of code that it has run.
 async fn starts(whisk: &Asked, program: &[u8], first: bool) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::new();
     // One more than is told: what is unpacked before has to be, once.

@@ -1,5 +1,6 @@
 //! `millrace-whisk`: the embedded OpenWhisk.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use millrace_whisk::auth::{Subject, Subjects};
 use millrace_whisk::kinds::Kinds;
 use millrace_whisk::pods::{Access, Family, PORT, PodSettings, check, own_pod};
-use millrace_whisk::pool::{Launch, Within, launch};
+use millrace_whisk::pool::{Within, child};
 use millrace_whisk::proxy::ProxySettings;
 use millrace_whisk::runs::ToldTo;
 use millrace_whisk::serve::Server;
@@ -32,9 +33,6 @@ enum Command {
     Serve(Box<Serve>),
     /// Run one action behind HTTP, as an image of OpenWhisk does: POST /init, then POST /run for each activation
     Proxy(Proxy),
-    /// Start an action (used by the server itself)
-    #[command(hide = true)]
-    Child(Launch),
 }
 
 #[derive(Debug, clap::Args)]
@@ -167,10 +165,12 @@ enum LogFormat {
 }
 
 fn main() -> ExitCode {
+    let given: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = child(&given) {
+        return code;
+    }
     let arguments = Arguments::parse();
     match arguments.command {
-        // Before anything opens a file: the launcher counts on the first free descriptor.
-        Command::Child(child) => launch(&child),
         Command::Serve(serve) => ended(run(*serve)),
         Command::Proxy(proxy) => ended(run_proxy(proxy)),
     }

@@ -110,7 +110,9 @@ async fn an_accepted_activation_runs_the_code_that_it_was_accepted_for() {
     let server = Server::start(settings).await.unwrap();
     let caller = Caller::of(&server);
     put(&caller, "busy", SCRIPT).await;
-    put(&caller, "late", &SCRIPT.replace("first", "old")).await;
+    // Too large to be unpacked before it is asked for.
+    let old = SCRIPT.replace("first", "old") + &"#".repeat(9 << 20);
+    put(&caller, "late", &old).await;
     let children = data.path().join("run/children");
     let change = async {
         wait_for("the busy one is inside", || {

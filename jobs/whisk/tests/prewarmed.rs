@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
-use common::{Caller, SCRIPT, can_isolate, ends, settings};
+use common::{Caller, SCRIPT, can_isolate, ends, settings, wait_for};
 use millrace_whisk::serve::Server;
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
@@ -166,6 +166,36 @@ async fn launchers_that_are_gone_fail_no_activation() {
     let told = caller.result("b", json!({})).await;
     assert_eq!(told, json!({ "ok": true }));
     assert_eq!(metric(&server, FROM_READY).await, 1);
+    server.stop().await;
+}
+
+/// Where none stands ready, one starts while the code is unpacked.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_cannot_be_unpacked_leaves_no_launcher() {
+    if !can_isolate() {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let server = start(data.path(), 0).await;
+    let caller = Caller::of(&server);
+    let body = json!({ "exec": { "kind": "native:default", "code": "" } });
+    let (status, action) = caller.call(Method::PUT, "actions/a", Some(body)).await;
+    assert_eq!(status, 200, "{action}");
+    let (status, record) = caller.invoke("a", json!({})).await;
+    let told = "Missing main/no code to execute.";
+    assert_eq!(
+        (status, &record["response"]["result"]["error"]),
+        (502, &json!(told)),
+        "{record}"
+    );
+    wait_for("the launcher ends", || {
+        waiting(data.path()).is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(metric(&server, STARTS).await, 0);
+    put(&caller, "b", &[]).await;
+    assert_eq!(caller.result("b", json!({})).await, json!({ "ok": true }));
+    assert_eq!(metric(&server, STARTS).await, 1);
     server.stop().await;
 }
 

@@ -322,6 +322,8 @@ async fn an_action_reaches_nothing_but_its_own() {
         ("write", format!("{directory}/elsewhere"), false),
         ("read", secret.to_owned(), false),
         ("write", secret.to_owned(), false),
+        ("chmod", secret.to_owned(), false),
+        ("chmod", format!("{neighbour}/tmp"), false),
         ("read", "/etc/shadow".to_owned(), false),
         ("list", data.path().display().to_string(), false),
         ("list", neighbour.to_owned(), false),

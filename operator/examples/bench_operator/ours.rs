@@ -36,6 +36,7 @@ impl Operator {
                     "--image-mongo-wire=mongo-wire:1",
                     "--image-stream=stream:1",
                     "--image-whisk=whisk:1",
+                    "--image-ballista=ballista:1",
                 ])
                 .env("KUBECONFIG", world.server.kubeconfig())
                 .env("POD_NAMESPACE", "default"),

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Container, PodTemplateSpec, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, ObjectMeta};
 
 use super::crd::Batch;
 use super::validate::ValidatedBatch;
-use super::{COMPONENT, MEMORY};
+use super::{COMPONENT, MEMORY, ballista};
 use crate::hdfs;
 use crate::job::lake::Place;
 use crate::job::{CONFIG_DIR, GRACE_SECONDS, environment, pod_labels};
@@ -27,6 +28,8 @@ pub fn kinds() -> Vec<ApiResource> {
         ApiResource::erase::<ConfigMap>(&()),
         ApiResource::erase::<NetworkPolicy>(&()),
         ApiResource::erase::<CronJob>(&()),
+        ApiResource::erase::<Service>(&()),
+        ApiResource::erase::<Deployment>(&()),
     ]
 }
 
@@ -38,6 +41,11 @@ pub fn build(job: &ValidatedBatch, place: &Place) -> Result<Resources<Prepared>,
     let mut resources = Resources::new();
     resources.add(&config_map(job)?)?;
     resources.add(&cron_job(job, place)?)?;
+    if let Some(executors) = &job.ballista {
+        resources.add(&ballista::service(job))?;
+        resources.add(&ballista::scheduler(job)?)?;
+        resources.add(&ballista::executors(job, executors, place)?)?;
+    }
     Ok(resources)
 }
 
@@ -75,12 +83,14 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     let container = Container {
         name: job.job.command().into(),
         image: Some(job.image.clone()),
-        // The image is that of the stream jobs, whose entry point is another program.
-        command: Some(vec!["/usr/local/bin/millrace-batch".into()]),
+        // The image of the stream jobs has another program for its entry point.
+        command: Some(vec![program(job).into()]),
         args: Some(arguments(job)),
         env: Some(environment),
         resources: Some(pods::resources(job.resources.as_ref(), MEMORY, "100m")),
         volume_mounts: Some(mounts),
+        // The last line of the log says why a run failed.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
     };
     let mut pod = pods::pod(container, volumes, GRACE_SECONDS);
@@ -105,12 +115,26 @@ fn cron_job(job: &ValidatedBatch, place: &Place) -> Result<CronJob, Error> {
     Ok(pods::cron_job(metadata, &schedule, template))
 }
 
-fn arguments(job: &ValidatedBatch) -> Vec<String> {
-    let command = job.job.command().to_owned();
-    match job.job {
-        Batch::Score => vec![command, format!("--catch-up={}", job.catch_up_days)],
-        Batch::Analyse => vec![command],
+fn program(job: &ValidatedBatch) -> &'static str {
+    match job.ballista {
+        Some(_) => ballista::PROGRAM,
+        None => "/usr/local/bin/millrace-batch",
     }
+}
+
+fn arguments(job: &ValidatedBatch) -> Vec<String> {
+    let mut arguments = vec![job.job.command().to_owned()];
+    match job.job {
+        Batch::Score => arguments.push(format!("--catch-up={}", job.catch_up_days)),
+        Batch::Analyse => (),
+    }
+    if let Some(executors) = &job.ballista {
+        arguments.extend([
+            format!("--scheduler={}", ballista::address(job)),
+            format!("--parts={}", executors.parts.unwrap_or(executors.executors)),
+        ]);
+    }
+    arguments
 }
 
 #[cfg(test)]
@@ -131,6 +155,45 @@ mod tests {
             user: "b".into(),
         };
         insta::assert_snapshot!(build(&job, &place).unwrap().to_yaml().unwrap());
+    }
+
+    #[test]
+    fn the_objects_of_score_with_executors() {
+        let spec = json!({"job": "score", "schedule": "20 2 * * *", "lake": {"hdfs": "h"}, "postgresSecret": "p-score",
+            "engine": "ballista", "ballista": {"executors": 3, "parts": 12, "resources": {"memory": "4Gi"}},
+            "podOverrides": {"spec": {"priorityClassName": "low"}}});
+        let job = valid(spec).unwrap();
+        let place = Place {
+            address: "hdfs://h-namenode-0.ns.svc:8020".into(),
+            root: "/millrace/lake".into(),
+            user: "b".into(),
+        };
+        insta::assert_snapshot!(build(&job, &place).unwrap().to_yaml().unwrap());
+    }
+
+    #[test]
+    fn a_stopped_job_has_no_executors_and_a_part_for_each_otherwise() {
+        let place = Place {
+            address: "hdfs://h-namenode-0.ns.svc:8020".into(),
+            root: "/millrace/lake".into(),
+            user: "b".into(),
+        };
+        let made = |stopped: bool| {
+            let spec = json!({"job": "score", "schedule": "@daily", "lake": {"hdfs": "h"}, "postgresSecret": "p",
+                "engine": "ballista", "stopped": stopped});
+            let job = valid(spec).unwrap();
+            assert_eq!(
+                arguments(&job)[2..],
+                ["--scheduler=b-ballista:50050", "--parts=2"]
+            );
+            let made = build(&job, &place).unwrap();
+            ["b-scheduler", "b-executor"].map(|name| {
+                let made: Deployment = made.get(name).unwrap();
+                made.spec.unwrap().replicas.unwrap()
+            })
+        };
+        assert_eq!(made(false), [1, 2]);
+        assert_eq!(made(true), [0, 0]);
     }
 
     #[test]

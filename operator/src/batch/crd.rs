@@ -28,6 +28,10 @@ use crate::types::{FreeForm, KeyRef, Operation, PodResources, free_form};
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether it runs when its time comes"),
     printcolumn(name = "Degraded", type_ = "string", json_path = ".status.conditions[?(@.type=='Degraded')].message", description = "Why its last run failed", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("!has(self.spec.engine) || self.spec.engine != 'ballista' || self.spec.job == 'score'")
+        .message("spec.engine: ballista computes the job score only; take job score, or leave engine out"),
+    validation = Rule::new("!has(self.spec.ballista) || (has(self.spec.engine) && self.spec.engine == 'ballista')")
+        .message("spec.ballista: is for engine ballista only; set engine: ballista, or remove spec.ballista"),
     validation = Rule::new("size(self.metadata.name) <= 50 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")
         .message("metadata.name: must start with a letter, hold only lower-case letters, digits and '-', and have at most 50 characters, because a CronJob is named after it; choose another name"),
 )]
@@ -62,6 +66,13 @@ pub struct BatchJobSpec {
     /// Whom the job score tells each hire's new score; nobody when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<BatchReport>,
+    /// Who computes: `local`, the run's own pod, when absent. With `ballista` executors compute the days of `score`, each a part of
+    /// the fleet: for fleets that one pod is too small for.
+    #[serde(default, skip_serializing_if = "Engine::is_local")]
+    pub engine: Engine,
+    /// The executors of engine `ballista`; two when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ballista: Option<BatchBallista>,
     /// How often a run that failed is tried again at once.
     #[serde(default = "two")]
     #[schemars(range(min = 0, max = 10))]
@@ -78,7 +89,7 @@ pub struct BatchJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// Memory and CPU of a pod; 1Gi when absent.
+    /// Memory and CPU of a run's pod; 1Gi when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<PodResources>,
     /// How it is run over time. While `stopped` no run begins.
@@ -132,6 +143,58 @@ impl Batch {
             Self::Analyse => "analyse",
         }
     }
+}
+
+/// Who computes the days of a job.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Engine {
+    /// The run's own pod.
+    #[default]
+    Local,
+    /// Executors of Apache DataFusion Ballista.
+    Ballista,
+}
+
+impl Engine {
+    /// Whether it is the default.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        *self == Self::Local
+    }
+}
+
+/// The executors of engine `ballista`.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchBallista {
+    /// How many pods compute. They stay between runs.
+    #[serde(default = "executors")]
+    #[schemars(range(min = 1, max = 64))]
+    pub executors: i32,
+    /// Into how many parts the fleet is divided; as many as there are executors when absent. Of more parts each is smaller and takes
+    /// less memory, and all files of a day are read once for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub parts: Option<i32>,
+    /// Memory and CPU of an executor; 1Gi when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+}
+
+impl Default for BatchBallista {
+    fn default() -> Self {
+        Self {
+            executors: executors(),
+            parts: None,
+            resources: None,
+        }
+    }
+}
+
+fn executors() -> i32 {
+    2
 }
 
 /// Whom scores are told.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::CronJob;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
@@ -10,13 +11,13 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use millrace_contract::Invalid;
 
-use super::COMPONENT;
-use super::build;
 use super::crd::{BatchJob, BatchJobStatus};
 use super::validate::{ValidatedBatch, validate};
+use super::{BALLISTA, COMPONENT, ballista, build};
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, status_of};
 use crate::job::lake::Place;
+use crate::job::{DeploymentState, deployment_state, deployment_trouble};
 use crate::network;
 use crate::pods::{self, Runs};
 use crate::postgres;
@@ -44,6 +45,12 @@ impl Component for BatchJobs {
             &["secrets"],
             &["get", "list", "watch"],
             "See whether the bindings that a job mounts exist, and where they lead.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["pods"],
+            &["list"],
+            "See what keeps pods from being ready.",
         ));
         rules
     }
@@ -102,12 +109,29 @@ impl Component for BatchJobs {
         let place = check_bindings(context, &job).await?;
         let resources = prepared(context, &job, &place).await?;
         let applied = reconcile::apply(context, &job.owner, resources, &build::kinds()).await?;
-        let runs = applied
+        let mut runs = applied
             .get::<CronJob>(&job.owner.name)
             .map(|cron_job| pods::runs(&cron_job, COMPONENT))
             .unwrap_or_default();
-        let status = status(object, &job, runs);
-        Ok(Reconciled::Status(status, Duration::from_secs(300)))
+        if let (Some(trouble), Some(began)) = (&mut runs.trouble, &runs.began)
+            && let Some(words) = pods::words_of_run(context, &job.owner, COMPONENT, began).await
+        {
+            *trouble = format!("{trouble}: {words}");
+        }
+        let mut status = status(object, &job, runs);
+        let mut settled = true;
+        if let Some(asked) = &job.ballista {
+            let executors = applied.get::<Deployment>(&ballista::executors_name(&job.owner.name));
+            let state = executors
+                .map(|made| deployment_state(&made))
+                .unwrap_or_default();
+            settled = state.settled;
+            let wanted = job.operation.replicas(asked.executors);
+            let trouble = deployment_trouble(context, &job.owner, BALLISTA, state).await;
+            tell_executors(object, &mut status, wanted, state, trouble);
+        }
+        let again = Duration::from_secs(if settled { 300 } else { 15 });
+        Ok(Reconciled::Status(status, again))
     }
 }
 
@@ -125,6 +149,17 @@ async fn prepared(
         COMPONENT,
         reach,
     )?;
+    if job.ballista.is_some() {
+        let lake = std::slice::from_ref(&job.lake_secret);
+        let reach = network::reach(context, &job.owner, lake).await?;
+        network::add(
+            &mut resources,
+            &context.settings,
+            &job.owner,
+            BALLISTA,
+            reach,
+        )?;
+    }
     Ok(resources)
 }
 
@@ -157,6 +192,31 @@ async fn check_bindings(context: &Context, job: &ValidatedBatch) -> Result<Place
         .and_then(|()| postgres::external::is_typed(name, secret.as_ref(), "spec.postgresSecret"))
         .map_err(|invalid| missing(&secret, invalid))?;
     Ok(place)
+}
+
+/// Says of a job whose executors are all away that its runs would find nobody to compute. One is enough for a run.
+fn tell_executors(
+    object: &BatchJob,
+    status: &mut BatchJobStatus,
+    wanted: i32,
+    state: DeploymentState,
+    trouble: Option<String>,
+) {
+    if wanted == 0 || state.ready > 0 {
+        return;
+    }
+    let trouble = trouble.unwrap_or_else(|| "they are starting".to_owned());
+    let told = format!("0 of {wanted} executors ready: {trouble}");
+    let generation = object.metadata.generation;
+    let conditions = &mut status.conditions;
+    set_condition(
+        conditions,
+        AVAILABLE,
+        false,
+        "ExecutorsNotReady",
+        &told,
+        generation,
+    );
 }
 
 fn status(object: &BatchJob, job: &ValidatedBatch, runs: Runs) -> BatchJobStatus {

@@ -6,7 +6,7 @@ use millrace_contract::analyse::AnalyseConfig;
 use millrace_contract::score::ScoreConfig;
 use serde_json::Value;
 
-use super::crd::{Batch, BatchJob, BatchLake, BatchReport};
+use super::crd::{Batch, BatchBallista, BatchJob, BatchLake, BatchReport, Engine};
 use crate::context::Images;
 use crate::hdfs;
 use crate::job::lake::{self, Place};
@@ -40,6 +40,8 @@ pub struct ValidatedBatch {
     pub longest_seconds: i64,
     /// So many runs are kept.
     pub history: i32,
+    /// The executors, where they compute.
+    pub ballista: Option<BatchBallista>,
     /// The container image.
     pub image: String,
     /// Memory and CPU of a pod.
@@ -93,6 +95,23 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
             .into());
         }
     };
+    let ballista = match (spec.engine, spec.job) {
+        (Engine::Local, _) => None,
+        (Engine::Ballista, Batch::Score) => Some(spec.ballista.clone().unwrap_or_default()),
+        (Engine::Ballista, Batch::Analyse) => {
+            return Err(Invalid::new(
+                "spec.engine",
+                "ballista",
+                "computes the job score only",
+                "take job score, or leave engine out",
+            )
+            .into());
+        }
+    };
+    let default_image = match ballista {
+        Some(_) => &images.ballista,
+        None => &images.stream,
+    };
     Ok(ValidatedBatch {
         owner: Owner::of(job)?,
         job: spec.job,
@@ -106,7 +125,8 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
         retries: spec.retries,
         longest_seconds: i64::from(spec.longest_minutes) * 60,
         history: spec.history,
-        image: spec.image.clone().unwrap_or_else(|| images.stream.clone()),
+        image: spec.image.as_ref().unwrap_or(default_image).clone(),
+        ballista,
         resources: spec.resources.clone(),
         operation: spec.operation.clone(),
         lake: spec.lake.clone(),

@@ -28,8 +28,9 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-pub use action::child;
 pub use gateway::{Gateway, GatewayError};
+// `millrace action test` starts this program to become an action, as the server does its own.
+pub use millrace_whisk::pool::child;
 pub use reach::{ReachError, Role};
 
 /// The command line.

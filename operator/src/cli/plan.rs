@@ -58,6 +58,9 @@ pub struct Command {
     /// OpenWhisk's image, the same
     #[arg(long, value_name = "IMAGE")]
     image_whisk: Option<String>,
+    /// The image of the job score on several machines, the same
+    #[arg(long, value_name = "IMAGE")]
+    image_ballista: Option<String>,
     /// Directory with the zips of the actions that come with the operator
     #[arg(long, value_name = "DIR")]
     actions_dir: Option<PathBuf>,
@@ -87,6 +90,7 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
         image_mongo_wire: command.image_mongo_wire,
         image_stream: command.image_stream,
         image_whisk: command.image_whisk,
+        image_ballista: command.image_ballista,
         actions_dir: command.actions_dir,
     };
     let settings = plan::settings(&client, &namespace, &given).await?;

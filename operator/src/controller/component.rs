@@ -67,6 +67,9 @@ pub trait Component: Send + Sync + Sized + 'static {
     /// Whether a reconcile is through when it has written its status, so that this is no reason for the next one.
     const DONE_BY_STATUS: bool = false;
 
+    /// Whether resources of other components belong to it, which rest while it is paused.
+    const HAS_PARTS: bool = false;
+
     /// What the operator must be allowed to do for this component.
     fn rules() -> Vec<Rule>;
 
@@ -109,6 +112,16 @@ pub trait Component: Send + Sync + Sized + 'static {
     ) -> impl Future<Output = Result<Preparation, Self::Error>> + Send {
         let _ = (context, object);
         future::ready(Ok(Preparation::unknown()))
+    }
+
+    /// Pauses the resources that belong to the object, or lets them go on; for those that [have them](Component::HAS_PARTS).
+    fn pause(
+        context: &Context,
+        object: &Self::Kind,
+        paused: bool,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        let _ = (context, object, paused);
+        future::ready(Ok(()))
     }
 
     /// Brings the world in line with the object.

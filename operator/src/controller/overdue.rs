@@ -76,4 +76,4 @@ fn held(meta: &ObjectMeta, now: Timestamp) -> Option<(&str, Duration)> {
 
 #[cfg(test)]
 #[path = "overdue_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -19,10 +19,10 @@ use crate::types::moment;
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
 
 /// Method, path and body of each request.
-type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+pub(in crate::controller) type Asked = Arc<Mutex<Vec<(String, Value)>>>;
 
 /// A context whose API server has this object, and beside it only objects that nobody can read.
-fn context(object: Value) -> (Arc<Context>, Asked) {
+pub(in crate::controller) fn context(object: Value) -> (Arc<Context>, Asked) {
     let asked = Asked::default();
     let noted = Arc::clone(&asked);
     let service = tower::service_fn(move |request: Request<Body>| {

@@ -4,21 +4,23 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
-    Affinity, ConfigMap, Container, EnvVar, EnvVarSource, PersistentVolumeClaim,
-    PersistentVolumeClaimVolumeSource, PodAffinity, PodAffinityTerm, PodSpec, Secret,
-    SecretKeySelector, Service, ServiceSpec, Volume, VolumeMount,
+    Affinity, ConfigMap, Container, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource,
+    PodAffinity, PodAffinityTerm, PodSpec, Secret, Service, ServiceSpec, Volume, VolumeMount,
 };
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::api::ApiResource;
 
-use super::files::{self, DATA, FILES, HDFS, PASSWORD, POSTGRES, SEGMENTS};
+use super::files::{self, DATA, FILES, HDFS, KAFKA_SECRETS, PASSWORD, POSTGRES, SEGMENTS};
 use super::roles::{Role, RoleKind};
-use super::validate::{DeepStorage, Hdfs, Metadata, Postgres, ValidatedDruid};
-use super::{COMPONENT, ROLE_LABEL, binding_name};
+use super::security::{CERTIFICATES, KEY_STORE, TRUST_STORE, variable};
+use super::validate::{DeepStorage, Hdfs, Metadata, ValidatedDruid};
+use super::{COMPONENT, HAS_KAFKA_SECRETS, ROLE_LABEL, binding_name};
 use crate::pods::{self, Servers, exporter};
+use crate::reconcile::certificates::{authority_name, certificate_name};
 use crate::reconcile::{Error, Prepared, Resources, fingerprint, storage};
+use crate::remote::druid::Credentials;
 
 /// Name of the volume claim template.
 pub(super) const VOLUME: &str = "data";
@@ -62,6 +64,17 @@ pub fn build(druid: &ValidatedDruid) -> Result<Resources<Prepared>, Error> {
         resources.add(&service(druid, role))?;
     }
     resources.add(&binding(druid))?;
+    let name = &druid.owner.name;
+    let names = [authority_name(name), certificate_name(name)];
+    let made = druid.security.certificate_secrets()?;
+    for (name, data) in names.into_iter().zip(made.into_iter().flatten()) {
+        resources.add(&Secret {
+            metadata: owner.meta(name, COMPONENT),
+            type_: Some("Opaque".into()),
+            data: Some(data),
+            ..Secret::default()
+        })?;
+    }
     for role in &druid.roles {
         resources.add(&pods::disruption_budget(
             owner.meta(role.set.clone(), COMPONENT),
@@ -111,22 +124,34 @@ fn service(druid: &ValidatedDruid, role: &Role) -> Service {
 
 /// Connection details (Service Binding): `uri` leads to what a DruidIngestion asks for.
 fn binding(druid: &ValidatedDruid) -> Secret {
-    let front = match druid.role(RoleKind::Router) {
-        Some(_) => RoleKind::Router,
-        None => RoleKind::Coordinator,
-    };
+    let front = druid.front();
     let (name, namespace) = (&druid.owner.name, &druid.owner.namespace);
+    let mut data = pods::secret_data([
+        ("type", "druid".to_owned()),
+        ("provider", "millrace".to_owned()),
+        ("host", format!("{}.{namespace}.svc", front.set(name))),
+        ("port", front.port().to_string()),
+        ("uri", druid.uri(front)),
+        ("broker-uri", druid.uri(RoleKind::Broker)),
+    ]);
+    let Credentials { login, authorities } = druid.credentials();
+    if let Some((user, password)) = login {
+        data.extend(pods::secret_data([
+            ("username", user),
+            ("password", password),
+        ]));
+    }
+    if let Some(authorities) = authorities {
+        data.extend(pods::secret_data([("certificates", authorities)]));
+    }
+    if !druid.kafka_secrets.is_empty() {
+        let secrets = druid.kafka_secrets.join(",");
+        data.extend(pods::secret_data([(HAS_KAFKA_SECRETS, secrets)]));
+    }
     Secret {
         metadata: druid.owner.meta(binding_name(name), COMPONENT),
         type_: Some("servicebinding.io/druid".into()),
-        data: Some(pods::secret_data([
-            ("type", "druid".to_owned()),
-            ("provider", "millrace".to_owned()),
-            ("host", format!("{}.{namespace}.svc", front.set(name))),
-            ("port", front.port().to_string()),
-            ("uri", druid.uri(front)),
-            ("broker-uri", druid.uri(RoleKind::Broker)),
-        ])),
+        data: Some(data),
         ..Secret::default()
     }
 }
@@ -155,8 +180,7 @@ fn stateful_set(
         service_name: nodes_name(druid),
         selector: selector(druid, role),
         labels,
-        // A new password is read at a start.
-        config: fingerprint(&(Some(files), login)),
+        config: config(druid, files, login),
         annotations: pods::scraped(exporter::PORT, "/metrics"),
         pod: pod(druid, role),
         overrides: overrides
@@ -169,11 +193,31 @@ fn stateful_set(
     Ok(set)
 }
 
+/// Fingerprint of what a server reads at its start alone.
+fn config(
+    druid: &ValidatedDruid,
+    files: &BTreeMap<String, String>,
+    login: Option<&String>,
+) -> String {
+    match &druid.security.certificates {
+        None => fingerprint(&(Some(files), login)),
+        Some(all) => fingerprint(&(Some(files), login, &all.trusted, &all.server.certificate)),
+    }
+}
+
 fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
     let kind = role.kind;
     let mut volumes = vec![pods::config_volume("files", &role.files_name())];
     let mut mounts: Vec<VolumeMount> = vec![pods::read_only_mount("files", FILES)];
-    let mut environment = Vec::new();
+    let mut environment = druid.security.environment(&druid.owner.name, kind);
+    let mut probe = pods::http_probe(kind.ready_at(), kind.port(), 3, 3);
+    if druid.security.certificates.is_some() {
+        probe = pods::https_probe(kind.ready_at(), kind.port(), 3, 3);
+        let stores = [KEY_STORE, TRUST_STORE].map(|key| (key, key));
+        let secret = certificate_name(&druid.owner.name);
+        volumes.push(pods::secret_keys("certificates", &secret, &stores, false));
+        mounts.push(pods::read_only_mount("certificates", CERTIFICATES));
+    }
     if role.storage.is_some() {
         mounts.push(pods::mount(VOLUME, DATA));
     }
@@ -192,7 +236,7 @@ fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
         DeepStorage::Hdfs(_) | DeepStorage::Volume(_) => {}
     }
     if let (Metadata::Postgres(postgres), RoleKind::Coordinator) = (&druid.metadata, kind) {
-        environment.push(password(postgres));
+        environment.push(variable(PASSWORD, &postgres.binding, "password"));
         if postgres.has_authority {
             volumes.push(pods::secret_keys(
                 "postgres",
@@ -202,6 +246,13 @@ fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
             ));
             mounts.push(pods::read_only_mount("postgres", POSTGRES));
         }
+    }
+    // Coordinators look how far a topic goes, and try specifications.
+    let reads_kafka = matches!(kind, RoleKind::Coordinator | RoleKind::Worker);
+    if reads_kafka && !druid.kafka_secrets.is_empty() {
+        let keys = ["password", "client-certificate", "private-key"];
+        volumes.push(pods::secrets_volume("kafka", &druid.kafka_secrets, &keys));
+        mounts.push(pods::read_only_mount("kafka", KAFKA_SECRETS));
     }
     let container = Container {
         name: "druid".into(),
@@ -214,7 +265,7 @@ fn pod(druid: &ValidatedDruid, role: &Role) -> PodSpec {
         ]),
         resources: Some(pods::resources(Some(&role.resources), kind.memory(), "50m")),
         // No liveness: a server that waits for others must not be killed for it, and the JVM ends by itself when it cannot go on.
-        readiness_probe: Some(pods::http_probe(kind.ready_at(), kind.port(), 3, 3)),
+        readiness_probe: Some(probe),
         volume_mounts: Some(mounts),
         ..Container::default()
     };
@@ -260,86 +311,6 @@ fn beside(druid: &ValidatedDruid) -> Affinity {
     }
 }
 
-fn password(postgres: &Postgres) -> EnvVar {
-    EnvVar {
-        name: PASSWORD.into(),
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: postgres.binding.clone(),
-                key: "password".into(),
-                optional: None,
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::super::validate::tests::{large, small, valid};
-    use super::*;
-    use crate::reconcile::restarts::CONFIG;
-
-    // The files have snapshots of their own.
-    fn without_files(druid: &ValidatedDruid) -> String {
-        let built = build(druid).unwrap().to_yaml().unwrap();
-        let parts = built.split("---\n");
-        let rest: Vec<&str> = parts
-            .filter(|part| !part.contains("kind: ConfigMap") && !part.is_empty())
-            .collect();
-        rest.join("---\n")
-    }
-
-    #[test]
-    fn the_objects_of_the_smallest() {
-        insta::assert_snapshot!(without_files(&valid(small())));
-    }
-
-    #[test]
-    fn the_objects_of_several_on_hdfs_and_postgres() {
-        insta::assert_snapshot!(without_files(&valid(large())));
-    }
-
-    fn hash(druid: &ValidatedDruid, kind: RoleKind) -> String {
-        let set: StatefulSet = build(druid).unwrap().get(&kind.set("d")).unwrap();
-        let template = set.spec.unwrap().template.metadata.unwrap();
-        template.annotations.unwrap()[CONFIG].clone()
-    }
-
-    #[test]
-    fn a_new_password_restarts_coordinators_alone() {
-        let before = valid(large());
-        let mut after = before.clone();
-        if let Metadata::Postgres(postgres) = &mut after.metadata {
-            postgres.login = "other".into();
-        }
-        for role in &before.roles {
-            let same = hash(&before, role.kind) == hash(&after, role.kind);
-            assert_eq!(same, role.kind != RoleKind::Coordinator, "{}", role.set);
-        }
-    }
-
-    #[test]
-    fn no_password_stands_in_what_is_built() {
-        assert!(
-            !build(&valid(large()))
-                .unwrap()
-                .to_yaml()
-                .unwrap()
-                .contains("hidden")
-        );
-    }
-
-    #[test]
-    fn a_stopped_cluster_has_no_pods_and_keeps_its_addresses() {
-        let mut spec = small();
-        spec["stopped"] = true.into();
-        let built = build(&valid(spec)).unwrap();
-        for kind in [RoleKind::Coordinator, RoleKind::Worker] {
-            let set: StatefulSet = built.get(&kind.set("d")).unwrap();
-            assert_eq!(set.spec.unwrap().replicas, Some(0));
-        }
-        assert!(built.get::<Service>("d-broker").is_some());
-    }
-}
+#[path = "build_tests.rs"]
+mod tests;

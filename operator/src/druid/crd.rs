@@ -1,6 +1,7 @@
 //! The custom resource DruidCluster.
 
 mod roles;
+mod security;
 mod status;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::hdfs::crd::ZooKeeper;
 use crate::types::{DeletionPolicy, FreeForm, MaintenanceWindow, Storage};
 
 pub use roles::{Brokers, Coordinators, Historicals, Routers, WorkerKind, Workers};
+pub use security::{Authentication, Security};
 pub use status::{DrainStatus, DruidClusterStatus, ReadyStatus};
 
 /// An Apache Druid.
@@ -42,6 +44,12 @@ pub use status::{DrainStatus, DruidClusterStatus, ReadyStatus};
 #[x_kube(
     validation = Rule::new("self.coordinators.replicas == 1 || has(self.metadata.bindingSecret)")
         .message("spec.coordinators.replicas: several coordinators share what they know in a PostgreSQL; set spec.metadata.bindingSecret, or one coordinator"),
+    validation = Rule::new("!has(self.security) || has(self.image)")
+        .message("spec.image: absent beside spec.security: the operator's own image lacks druid-basic-security and simple-client-sslcontext; name one that has them, such as apache/druid:33.0.0, or remove spec.security"),
+    validation = Rule::new("!has(self.security) || !has(self.security.authentication) || self.coordinators.replicas == 1 || has(self.routers)")
+        .message("spec.routers: absent beside several coordinators and spec.security.authentication: one that does not lead sends clients on, who then leave their password behind; add routers"),
+    validation = Rule::new("(has(self.security) == has(oldSelf.security) && (!has(self.security) || self.security == oldSelf.security)) || (has(oldSelf.stopped) && oldSelf.stopped)")
+        .message("spec.security: cannot be changed while servers run, because they would not understand each other on the way; set spec.stopped, change it, and take spec.stopped back"),
 )]
 pub struct DruidClusterSpec {
     /// The ZooKeeper by which the servers find each other and decide which coordinator leads. It cannot be changed.
@@ -69,6 +77,10 @@ pub struct DruidClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
+    /// Who is let in, and whether the way is encrypted. When absent everybody whom NetworkPolicies let through, in plain text. It
+    /// needs an image that has what is asked for: see `image`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
     /// Extensions of Druid that are loaded beside those that are needed, by name; the image must have them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")), extend("x-kubernetes-list-type" = "set"))]
@@ -77,9 +89,15 @@ pub struct DruidClusterSpec {
     /// operator must own are refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "config_schema")]
-    #[x_kube(validation = Rule::new("!self.exists(k, k in ['druid.host', 'druid.service', 'druid.plaintextPort', 'druid.enablePlaintextPort', 'druid.enableTlsPort', 'druid.tlsPort', 'druid.extensions.directory', 'druid.extensions.loadList', 'druid.storage.type', 'druid.storage.storageDirectory', 'druid.segmentCache.locations', 'druid.indexer.runner.type', 'druid.indexer.task.baseDir', 'druid.indexer.task.baseTaskDir', 'druid.worker.capacity', 'druid.worker.ip'] || k.startsWith('druid.zk.') || k.startsWith('druid.discovery.') || k.startsWith('druid.metadata.storage.') || k.startsWith('druid.auth.') || k.startsWith('druid.escalator.') || k.startsWith('druid.indexer.logs.') || k.startsWith('druid.coordinator.asOverlord.'))")
-        .message("names a setting that the operator owns (addresses, ports, ZooKeeper, metadata, storage, extensions, capacity, authentication); remove it from spec.config"))]
+    #[x_kube(validation = Rule::new("!self.exists(k, k in ['druid.host', 'druid.service', 'druid.plaintextPort', 'druid.enablePlaintextPort', 'druid.enableTlsPort', 'druid.tlsPort', 'druid.extensions.directory', 'druid.extensions.loadList', 'druid.storage.type', 'druid.storage.storageDirectory', 'druid.segmentCache.locations', 'druid.indexer.runner.type', 'druid.indexer.task.baseDir', 'druid.indexer.task.baseTaskDir', 'druid.worker.capacity', 'druid.worker.ip'] || k.startsWith('druid.zk.') || k.startsWith('druid.discovery.') || k.startsWith('druid.metadata.storage.') || k.startsWith('druid.auth.') || k.startsWith('druid.escalator.') || k.startsWith('druid.server.https.') || k.startsWith('druid.client.https.') || k.startsWith('druid.indexer.logs.') || k.startsWith('druid.coordinator.asOverlord.'))")
+        .message("names a setting that the operator owns (addresses, ports, ZooKeeper, metadata, storage, extensions, capacity, authentication, certificates); remove it from spec.config"))]
     pub config: BTreeMap<String, String>,
+    /// Secrets of the same namespace with the connection details of a Kafka that asks for a password or a certificate, such as
+    /// `NAME-kafka` of a KafkaUser: coordinators and workers have password and key as files, which DruidIngestions make use of.
+    /// One that is not there yet, and a new password, need no restart; another name here does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")), extend("x-kubernetes-list-type" = "set"))]
+    pub kafka_secrets: Vec<String>,
     /// What is laid over the pods of all roles, in the form of a pod template (`metadata` and `spec`), merged as Kubernetes
     /// does by strategic merge. The container is called `druid`.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]

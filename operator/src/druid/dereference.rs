@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use millrace_contract::Invalid;
 
 use super::binding_name;
-use super::crd::DruidCluster;
+use super::crd::{DruidCluster, Security};
 use super::roles::RoleKind;
+use super::security::{FoundSecurity, users_name};
 use super::validate::{DeepStorage, Found, ValidatedDruid};
 use crate::context::Context;
 use crate::hdfs::crd::HdfsCluster;
@@ -17,7 +19,8 @@ use crate::hdfs::name_node_addresses;
 use crate::ingestion::crd::DruidIngestion;
 use crate::network::{self, Reach};
 use crate::rbac::Rule;
-use crate::reconcile::{self, Error, Owner, storage};
+use crate::reconcile::certificates::{authority_name, certificate_name};
+use crate::reconcile::{Error, Owner, secrets, storage};
 use crate::remote::hdfs::directory::{Directory, ensure};
 use crate::topic::crd::KafkaTopic;
 use crate::types::GROUP;
@@ -38,7 +41,7 @@ pub(super) fn rules() -> Vec<Rule> {
             "",
             &["secrets"],
             &["get"],
-            "Read the connection details of ZooKeeper, HDFS and PostgreSQL of a DruidCluster.",
+            "Read the connection details of ZooKeeper, HDFS and PostgreSQL of a DruidCluster, and its passwords and certificates.",
         ),
         Rule::new(
             GROUP,
@@ -88,21 +91,53 @@ pub(super) async fn dereference(context: &Context, cluster: &DruidCluster) -> Re
             found.templates.insert(name, storage::templates_of(&live));
         }
     }
-    let secrets = context.namespaced::<Secret>(&owner.namespace);
+    let api = context.namespaced::<Secret>(&owner.namespace);
     let read = async |name: Option<String>| match name {
         None => Ok(None),
-        Some(name) => secrets
+        Some(name) => api
             .get_opt(&name)
             .await
             .map_err(Error::doing("reading a binding")),
     };
     let [zookeeper, hdfs, postgres] = bindings(cluster);
     found.zookeeper = read(zookeeper).await?.and_then(|secret| {
-        let servers = reconcile::secrets::text(secret.data.as_ref(), "connection-string");
+        let servers = secrets::text(secret.data.as_ref(), "connection-string");
         servers.map(str::to_owned)
     });
     found.hdfs = read(hdfs).await?;
     found.postgres = read(postgres).await?;
+    if let Some(security) = &cluster.spec.security {
+        found.security = look_at(context, &owner, security).await?;
+    }
+    Ok(found)
+}
+
+/// The passwords and certificates that there are.
+async fn look_at(
+    context: &Context,
+    owner: &Owner,
+    security: &Security,
+) -> Result<FoundSecurity, Error> {
+    let mut found = FoundSecurity {
+        now: Timestamp::now(),
+        ..FoundSecurity::default()
+    };
+    if security.authentication.is_some() {
+        let secret = context
+            .namespaced::<Secret>(&owner.namespace)
+            .get_opt(&users_name(&owner.name))
+            .await
+            .map_err(Error::doing("reading the Secret of the users"))?;
+        // One on its way out is waited for: until it is gone, making another is refused.
+        found.users = secret
+            .filter(|secret| secret.metadata.deletion_timestamp.is_none())
+            .map(|secret| secret.data.unwrap_or_default());
+    }
+    if security.tls {
+        let (authority, certificate) = (authority_name(&owner.name), certificate_name(&owner.name));
+        found.authority = secrets::content(context, owner, &authority).await?;
+        found.certificate = secrets::content(context, owner, &certificate).await?;
+    }
     Ok(found)
 }
 

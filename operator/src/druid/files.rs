@@ -21,6 +21,8 @@ pub(super) const POSTGRES: &str = "/etc/postgres";
 pub(super) const DATA: &str = "/data";
 /// Where the volume that all share is mounted.
 pub(super) const SEGMENTS: &str = "/segments";
+/// Where servers have what they log in to a Kafka by: each Secret is a directory of its name.
+pub const KAFKA_SECRETS: &str = "/etc/kafka-secrets";
 /// The password in PostgreSQL.
 pub(super) const PASSWORD: &str = "MILLRACE_METADATA_PASSWORD";
 /// Where Derby listens, for the coordinator beside it.
@@ -75,7 +77,10 @@ fn common(druid: &ValidatedDruid, role: &Role) -> Settings {
     let mut all = Settings::new();
     let owner = &druid.owner;
     set(&mut all, "druid.service", service(role.kind));
-    set(&mut all, "druid.plaintextPort", role.kind.port());
+    if druid.security.certificates.is_none() {
+        set(&mut all, "druid.plaintextPort", role.kind.port());
+    }
+    all.extend(druid.security.settings(role.kind));
     set(
         &mut all,
         "druid.extensions.directory",
@@ -132,6 +137,7 @@ fn extensions(druid: &ValidatedDruid, kind: RoleKind) -> String {
     if kind == RoleKind::Coordinator && matches!(druid.metadata, Metadata::Postgres(_)) {
         all.push("postgresql-metadata-storage");
     }
+    all.extend(druid.security.extensions());
     for extension in &druid.extensions {
         if !all.contains(&extension.as_str()) {
             all.push(extension);

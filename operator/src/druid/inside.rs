@@ -8,20 +8,31 @@ use super::WORKER_PORT;
 use super::roles::{Node, RoleKind};
 use super::validate::ValidatedDruid;
 use super::view::{View, WorkerView};
-use crate::remote::druid::servers;
+use crate::remote::druid::Servers;
 
 /// Asks the coordinator and all workers at once.
 pub(super) async fn look(druid: &ValidatedDruid) -> View {
-    let coordinator = druid.uri(RoleKind::Coordinator);
+    let servers = match servers(druid) {
+        Ok(servers) => servers,
+        Err(problem) => {
+            tracing::warn!(problem, "a Druid cannot be asked");
+            return View::default();
+        }
+    };
+    // One that does not lead sends clients on, who leave their password behind; a router knows who leads.
+    let coordinator = match druid.security.passwords {
+        None => druid.uri(RoleKind::Coordinator),
+        Some(_) => druid.uri(druid.front()),
+    };
     let nodes = druid.nodes(RoleKind::Worker);
     let workers = nodes.iter().map(|node| async {
-        let at = worker(&node.host);
-        Some((node.pod.clone(), seen(&at).await?))
+        let at = worker(druid, &node.host);
+        Some((node.pod.clone(), seen(&servers, &at).await?))
     });
     let (leader, unavailable, to_load, workers) = future::join4(
-        servers::leader(&coordinator),
-        servers::unavailable(&coordinator),
-        servers::to_load(&coordinator),
+        servers.leader(&coordinator),
+        servers.unavailable(&coordinator),
+        servers.to_load(&coordinator),
         future::join_all(workers),
     )
     .await;
@@ -33,12 +44,16 @@ pub(super) async fn look(druid: &ValidatedDruid) -> View {
     }
 }
 
-fn worker(host: &str) -> String {
-    format!("http://{host}:{WORKER_PORT}")
+fn servers(druid: &ValidatedDruid) -> Result<Servers, String> {
+    Servers::new(druid.scheme(), &druid.credentials())
 }
 
-async fn seen(at: &str) -> Option<WorkerView> {
-    let (enabled, tasks) = future::join(servers::is_enabled(at), servers::tasks(at)).await;
+fn worker(druid: &ValidatedDruid, host: &str) -> String {
+    format!("{}://{host}:{WORKER_PORT}", druid.scheme())
+}
+
+async fn seen(servers: &Servers, at: &str) -> Option<WorkerView> {
+    let (enabled, tasks) = future::join(servers.is_enabled(at), servers.tasks(at)).await;
     Some(WorkerView {
         enabled: enabled.ok()?,
         tasks: tasks.ok()?,
@@ -58,8 +73,13 @@ fn pod_of(address: String) -> String {
 ///
 /// # Errors
 /// Says why it could not be told.
-pub(super) async fn set_enabled(node: &Node, enabled: bool) -> Result<(), String> {
-    servers::set_enabled(&worker(&node.host), enabled).await
+pub(super) async fn set_enabled(
+    druid: &ValidatedDruid,
+    node: &Node,
+    enabled: bool,
+) -> Result<(), String> {
+    let at = worker(druid, &node.host);
+    servers(druid)?.set_enabled(&at, enabled).await
 }
 
 #[cfg(test)]
@@ -70,6 +90,7 @@ mod tests {
     fn a_coordinator_is_known_by_its_pod() {
         for address in [
             "http://d-coordinator-1.d-nodes.ns.svc:8081",
+            "https://d-coordinator-1.d-nodes.ns.svc:8081",
             "d-coordinator-1.d-nodes.ns.svc:8081",
         ] {
             assert_eq!(pod_of(address.into()), "d-coordinator-1");

@@ -1,5 +1,6 @@
 //! DruidCluster: Apache Druid, which answers questions about events in SQL while they come in.
 
+mod asked;
 pub mod build;
 pub mod crd;
 mod dereference;
@@ -11,15 +12,17 @@ mod metrics;
 mod reconcile;
 mod roles;
 mod rolling;
+mod security;
 mod start;
 mod status;
 pub mod validate;
 pub mod view;
 
-pub use files::FILES;
+pub use files::{FILES, KAFKA_SECRETS};
 pub use metrics::METRICS;
 pub use reconcile::Druids;
 pub use roles::{Node, Role, RoleKind};
+pub use security::{FoundSecurity, Passwords, Security, users_name};
 pub use validate::ValidatedDruid;
 
 /// The component's name in labels.
@@ -42,6 +45,9 @@ pub const ROUTER_PORT: i32 = 8888;
 
 /// Whom files in HDFS belong to.
 pub const HDFS_USER: &str = "druid";
+
+/// In the binding of a Druid: the Secrets whose entries its servers have below [`KAFKA_SECRETS`], separated by commas.
+pub const HAS_KAFKA_SECRETS: &str = "kafka-secrets";
 
 /// Name of the Secret with the connection details of a cluster.
 #[must_use]

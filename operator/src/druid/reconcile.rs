@@ -19,7 +19,7 @@ use crate::network;
 use crate::pods;
 use crate::rbac::Rule;
 use crate::reconcile::storage::Volumes;
-use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, storage};
+use crate::reconcile::{self, Error, Owner, Preparation, Prepared, Resources, secrets, storage};
 use crate::zookeeper::crd::ZooKeeperEnsemble;
 
 /// The reconciler of DruidCluster.
@@ -85,7 +85,13 @@ impl Component for Druids {
 
     async fn prepare(context: &Context, cluster: &DruidCluster) -> Result<Preparation, Error> {
         let (druid, resources) = look(context, cluster).await?;
+        // What it holds is made once, by whoever does it: nothing of it is for a plan.
+        let users = druid.security.users(&druid.owner);
         let mut preparation = Preparation::of(druid.owner, resources, build::kinds());
+        preparation.steps.extend(users.map(|secret| {
+            let name = secret.name_any();
+            format!("make Secret {name} with new passwords")
+        }));
         let live = cluster.status.as_ref().and_then(|s| s.storage.as_deref());
         preparation.grow_volumes(live, &cluster.spec.historicals.storage.size);
         Ok(preparation)
@@ -97,6 +103,9 @@ impl Component for Druids {
     ) -> Result<Reconciled<DruidClusterStatus>, Error> {
         let (druid, resources) = look(context, cluster).await?;
         let made = make_place(context, cluster, &druid).await?;
+        if let Some(secret) = druid.security.users(&druid.owner) {
+            secrets::create(context, &druid.owner, &secret).await?;
+        }
         let applied = reconcile::apply(context, &druid.owner, resources, &build::kinds()).await?;
         let volumes = grow(context, &druid).await?;
         let view = inside_of(cluster, &druid).await;

@@ -48,7 +48,7 @@ pub(super) async fn roll(
             continue;
         };
         // One that does not answer is asked again at the next look.
-        if let Err(problem) = inside::set_enabled(node, *enabled).await {
+        if let Err(problem) = inside::set_enabled(druid, node, *enabled).await {
             tracing::warn!(pod, enabled, problem, "a worker could not be told");
         }
     }

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret};
 use millrace_contract::Invalid;
 
-use super::crd::{DruidCluster, DruidClusterSpec, WorkerKind};
-use super::memory::{self, BUFFER, Given, MEBIBYTE, MERGES, Memory, THREADS};
-use super::roles::{Node, Role, RoleKind, Tasks};
-use super::{HDFS_USER, memory::Needs};
+use super::crd::{DruidCluster, DruidClusterSpec};
+use super::memory::Given;
+use super::roles::{Node, Role, RoleKind};
+use super::security::{ADMIN, FoundSecurity, Security};
+use super::{HDFS_USER, asked};
 use crate::context::Images;
 use crate::job::lake;
 use crate::reconcile::secrets;
 use crate::reconcile::{Error, Owner};
-use crate::types::{DeletionPolicy, FreeForm, PodResources, Storage, Windows};
-
-/// Memory of a middle manager itself, in mebibytes: it starts processes and looks after them.
-const MIDDLE_MANAGER: u64 = 256;
+use crate::remote::druid::Credentials;
+use crate::types::{DeletionPolicy, Storage, Windows};
 
 /// What was read of Kubernetes before anything is decided.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +28,8 @@ pub struct Found {
     pub hdfs: Option<Secret>,
     /// The binding of the PostgreSQL.
     pub postgres: Option<Secret>,
+    /// Passwords and certificates.
+    pub security: FoundSecurity,
 }
 
 /// Where segments are kept for good.
@@ -96,8 +97,12 @@ pub struct ValidatedDruid {
     pub deep_storage: DeepStorage,
     /// Where Druid keeps what it knows.
     pub metadata: Metadata,
+    /// Who is let in, and by which certificates servers speak.
+    pub security: Security,
     /// Extensions beside those that are needed.
     pub extensions: Vec<String>,
+    /// Secrets by which tasks log in to a Kafka.
+    pub kafka_secrets: Vec<String>,
     /// Settings in the place of computed ones.
     pub config: BTreeMap<String, String>,
     /// What becomes of data when the cluster is deleted.
@@ -124,7 +129,37 @@ impl ValidatedDruid {
     #[must_use]
     pub fn uri(&self, kind: RoleKind) -> String {
         let (set, namespace) = (kind.set(&self.owner.name), &self.owner.namespace);
-        format!("http://{set}.{namespace}.svc:{}", kind.port())
+        let scheme = self.scheme();
+        format!("{scheme}://{set}.{namespace}.svc:{}", kind.port())
+    }
+
+    /// What servers speak: `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match self.security.certificates {
+            None => "http",
+            Some(_) => "https",
+        }
+    }
+
+    /// The role that clients ask for everything but questions: routers, where there are any.
+    #[must_use]
+    pub fn front(&self) -> RoleKind {
+        match self.role(RoleKind::Router) {
+            Some(_) => RoleKind::Router,
+            None => RoleKind::Coordinator,
+        }
+    }
+
+    /// As whom clients get in, and whom they trust.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        let passwords = self.security.passwords.as_ref();
+        let certificates = self.security.certificates.as_ref();
+        Credentials {
+            login: passwords.map(|all| (ADMIN.to_owned(), all.admin.clone())),
+            authorities: certificates.map(|all| all.trusted.clone()),
+        }
     }
 
     /// The address where questions in SQL are answered.
@@ -178,17 +213,16 @@ pub fn validate(
             "write for example 4, or 64MiB for a size",
         )
     })?;
-    let roles = asked(spec, &metadata)
-        .into_iter()
-        .map(|asked| role(spec, &owner, asked, given, found))
-        .collect::<Result<_, _>>()?;
+    let roles = asked::roles(spec, &owner, &metadata, given, found)?;
     Ok(ValidatedDruid {
+        security: Security::of(spec, &owner, &found.security)?,
         image: spec.image.clone().unwrap_or_else(|| images.druid.clone()),
         roles,
         zookeeper,
         deep_storage,
         metadata,
         extensions: spec.extensions.clone(),
+        kafka_secrets: spec.kafka_secrets.clone(),
         config: spec.config.clone(),
         deletion_policy: spec.deletion_policy,
         stopped: spec.stopped,
@@ -314,158 +348,6 @@ fn deep_storage(
         user: place.user,
         name_nodes,
     }))
-}
-
-/// What the spec asks of a role.
-struct Asked<'a> {
-    kind: RoleKind,
-    replicas: i32,
-    storage: Option<&'a Storage>,
-    resources: Option<&'a PodResources>,
-    overrides: &'a FreeForm,
-}
-
-fn asked<'a>(spec: &'a DruidClusterSpec, metadata: &'a Metadata) -> Vec<Asked<'a>> {
-    let mut all = vec![
-        Asked {
-            kind: RoleKind::Historical,
-            replicas: spec.historicals.replicas,
-            storage: Some(&spec.historicals.storage),
-            resources: spec.historicals.resources.as_ref(),
-            overrides: &spec.historicals.pod_overrides,
-        },
-        Asked {
-            kind: RoleKind::Worker,
-            replicas: spec.workers.replicas,
-            storage: Some(&spec.workers.storage),
-            resources: spec.workers.resources.as_ref(),
-            overrides: &spec.workers.pod_overrides,
-        },
-        Asked {
-            kind: RoleKind::Broker,
-            replicas: spec.brokers.replicas,
-            storage: None,
-            resources: spec.brokers.resources.as_ref(),
-            overrides: &spec.brokers.pod_overrides,
-        },
-    ];
-    all.extend(spec.routers.as_ref().map(|routers| Asked {
-        kind: RoleKind::Router,
-        replicas: routers.replicas,
-        storage: None,
-        resources: routers.resources.as_ref(),
-        overrides: &routers.pod_overrides,
-    }));
-    all.push(Asked {
-        kind: RoleKind::Coordinator,
-        replicas: spec.coordinators.replicas,
-        storage: match metadata {
-            Metadata::Derby(storage) => Some(storage),
-            Metadata::Postgres(_) => None,
-        },
-        resources: spec.coordinators.resources.as_ref(),
-        overrides: &spec.coordinators.pod_overrides,
-    });
-    all
-}
-
-fn role(
-    spec: &DruidClusterSpec,
-    owner: &Owner,
-    asked: Asked<'_>,
-    given: Given,
-    found: &Found,
-) -> Result<Role, Error> {
-    let kind = asked.kind;
-    let memory = asked.resources.and_then(|r| r.memory.clone());
-    let memory = memory.unwrap_or_else(|| kind.memory().into());
-    let field = format!("{}.resources.memory", kind.field());
-    let bytes = memory.bytes().ok_or_else(|| {
-        Invalid::new(
-            &field,
-            &memory.0,
-            "is not a size",
-            "write it like 512Mi or 4Gi",
-        )
-    })?;
-    let limit = bytes / MEBIBYTE;
-    let workers = (kind == RoleKind::Worker).then_some((spec.workers.kind, spec.workers.capacity));
-    let (own, tasks) = divide(kind, workers, limit, given).map_err(|least| {
-        let set: Vec<&str> = [THREADS, MERGES, BUFFER]
-            .into_iter()
-            .filter(|name| spec.config.contains_key(*name))
-            .collect();
-        let with = match set.as_slice() {
-            [] => String::new(),
-            set => format!(" with {} as spec.config has it", set.join(", ")),
-        };
-        let problem = format!("a {}{with} does not start with so little", kind.name());
-        Invalid::new(
-            &field,
-            &memory.0,
-            problem,
-            format!("give at least {least}Mi"),
-        )
-    })?;
-    let of_all = ("spec.podOverrides".to_owned(), spec.pod_overrides.clone());
-    let own_overrides = (
-        format!("{}.podOverrides", kind.field()),
-        asked.overrides.clone(),
-    );
-    let set = kind.set(&owner.name);
-    Ok(Role {
-        kind,
-        replicas: asked.replicas,
-        storage: asked.storage.cloned(),
-        live_templates: found.templates.get(&set).cloned().unwrap_or_default(),
-        resources: PodResources {
-            memory: Some(memory),
-            cpu: asked.resources.and_then(|r| r.cpu.clone()),
-        },
-        memory: own,
-        tasks,
-        pod_overrides: [of_all, own_overrides]
-            .into_iter()
-            .filter(|(_, overrides)| !overrides.is_empty())
-            .collect(),
-        set,
-    })
-}
-
-/// How a pod divides its memory; else the least that it needs, in mebibytes.
-fn divide(
-    kind: RoleKind,
-    workers: Option<(WorkerKind, i32)>,
-    limit: u64,
-    given: Given,
-) -> Result<(Memory, Option<Tasks>), u64> {
-    let needs = kind.needs();
-    let refused = |least: Option<u64>| least.unwrap_or(u64::MAX / MEBIBYTE);
-    if let Some((WorkerKind::MiddleManager, capacity)) = workers {
-        let count = u64::try_from(capacity).unwrap_or(1).max(1);
-        let each = limit.saturating_sub(MIDDLE_MANAGER) / count;
-        let least = memory::least(needs, given).map(|least| least * count + MIDDLE_MANAGER);
-        let each = memory::divide(each, needs, given).ok_or_else(|| refused(least))?;
-        let itself = Needs {
-            heap: 48,
-            queries: false,
-        };
-        let own = memory::divide(MIDDLE_MANAGER, itself, Given::default());
-        let tasks = Tasks {
-            kind: WorkerKind::MiddleManager,
-            capacity,
-            each: Some(each),
-        };
-        return Ok((own.ok_or_else(|| refused(least))?, Some(tasks)));
-    }
-    let own =
-        memory::divide(limit, needs, given).ok_or_else(|| refused(memory::least(needs, given)))?;
-    let tasks = workers.map(|(kind, capacity)| Tasks {
-        kind,
-        capacity,
-        each: None,
-    });
-    Ok((own, tasks))
 }
 
 #[cfg(test)]

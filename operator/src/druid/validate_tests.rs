@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::memory::MEBIBYTE;
 use super::*;
 use crate::pods::secret_data;
 
@@ -53,6 +54,7 @@ pub(crate) fn found() -> Found {
             ("database", "druid".to_owned()),
             ("ca.crt", "PEM".to_owned()),
         ]))),
+        ..Found::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whether what was seen differs from what the status says in anything that matters. Pure.
+//! Whether what was seen differs from what the status says in anything that matters, and how exactly it is told. Pure.
 
 use std::time::Duration;
 
@@ -14,13 +14,41 @@ const FACTOR: i64 = 3;
 const REFRESH: i64 = 300;
 /// An answer whose newest event is older than the last canary by no more is as good as one of now, in seconds: from there on
 /// the rule MillraceAnswersOld counts.
-const LATE: i64 = 120;
+pub(crate) const LATE: i64 = 120;
+/// A consumer whose oldest record waits for longer is behind, in seconds: from there on the rule MillraceLag counts.
+pub(crate) const BEHIND: i64 = 60;
+/// A canary that takes longer to pass a stage is slow, in seconds: from there on the rule MillraceCanarySlow counts.
+pub(crate) const SLOW: i64 = 30;
 /// Where no canaries are sent, vehicles are taken to send something so often, in seconds.
 const USUAL: i64 = 60;
 
 /// Whole seconds.
 pub(super) fn seconds(time: Duration) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Down to 1, 2 or 5 times a power of ten.
+pub(super) fn rounded(number: i64) -> i64 {
+    let mut power = 1_i64;
+    let mut best = 0;
+    loop {
+        for step in [1, 2, 5] {
+            match power.checked_mul(step) {
+                Some(next) if next <= number => best = next,
+                _ => return best,
+            }
+        }
+        match power.checked_mul(10) {
+            Some(next) => power = next,
+            None => return best,
+        }
+    }
+}
+
+/// The same, but what is above a limit of a rule stays above it: rounded down, the alert would come late.
+pub(super) fn rounded_beyond(number: i64, limit: i64) -> i64 {
+    let least = if number > limit { limit + 1 } else { 0 };
+    rounded(number).max(least)
 }
 
 /// Whether nothing has changed that matters. `usual` is how long records wait in each stage on purpose, in seconds.
@@ -54,6 +82,10 @@ fn is_same(before: &FlowStage, now: &FlowStage, short: i64, new: i64) -> bool {
         && before.message.is_some() == now.message.is_some()
         && near(before.lag_seconds, now.lag_seconds, short)
         && near(before.canary_seconds, now.canary_seconds, short)
+        // No rule is about how long records wait for the archive. An alert must not come late, or stay, for want of a writing.
+        && (now.stage == StageName::Archived
+            || (before.lag_seconds > Some(BEHIND)) == (now.lag_seconds > Some(BEHIND))
+                && (before.canary_seconds > Some(SLOW)) == (now.canary_seconds > Some(SLOW)))
         && as_old(before.newest_seconds, now.newest_seconds, new)
         // How many wait for a moment only does not matter. Vehicles that are away are not told how long.
         && (is_short(before.lag_seconds, short) && is_short(now.lag_seconds, short)
@@ -111,4 +143,27 @@ fn moved(
         _ => 0,
     };
     to < from || to - from > canaries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_rounded_down() {
+        for (number, to) in [
+            (0, 0),
+            (1, 1),
+            (4, 2),
+            (9, 5),
+            (10, 10),
+            (499, 200),
+            (i64::MAX, 5_000_000_000_000_000_000),
+        ] {
+            assert_eq!(rounded(number), to, "{number}");
+        }
+        for (number, to) in [(60, 50), (61, 61), (99, 61), (100, 100)] {
+            assert_eq!(rounded_beyond(number, 60), to, "{number}");
+        }
+    }
 }

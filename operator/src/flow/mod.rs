@@ -20,8 +20,11 @@ use jiff::Timestamp;
 use crate::platform::crd::StageName;
 use crate::remote::kafka::KafkaAdmin;
 
+pub use crate::remote::druid::DruidAt;
 pub use gateway::{GatewayAt, GatewayClient, GatewayError, Token};
 pub use look::Looker;
+#[cfg(test)]
+pub(crate) use matters::{BEHIND, LATE, SLOW};
 pub use told::{stuck, told};
 pub use watch::watch;
 
@@ -38,15 +41,6 @@ pub struct Watched {
     pub leads_to_vehicles: bool,
     /// How long records wait here on purpose. No canary waits for the one before to pass such a stage.
     pub usual: Duration,
-}
-
-/// Where a Druid is asked.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct DruidAt {
-    /// The coordinator, which is the overlord too, or a router: `http://host:port`.
-    pub coordinator: String,
-    /// The broker, or a router.
-    pub broker: String,
 }
 
 /// What is to be watched of a platform.

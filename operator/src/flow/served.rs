@@ -42,7 +42,7 @@ impl Answers {
             return;
         }
         self.client = at.map(|at| {
-            let client = DruidClient::new(&at.coordinator, &at.broker, PATIENCE);
+            let client = DruidClient::at(at, PATIENCE);
             (at.clone(), client.map_err(|error| error.to_string()))
         });
     }
@@ -112,6 +112,7 @@ fn answered(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::druid::Credentials;
     use serde_json::json;
 
     fn refused() -> DruidError {
@@ -162,6 +163,7 @@ mod tests {
         let at = DruidAt {
             coordinator: "ftp://d".into(),
             broker: "http://d".into(),
+            credentials: Credentials::default(),
         };
         answers.reach(Some(&at));
         let problem = answers.look("t", None).await.problem.unwrap();

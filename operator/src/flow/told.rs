@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::matters::{is_as_before, seconds};
+use super::matters::{BEHIND, SLOW, is_as_before, rounded, rounded_beyond, seconds};
 use super::{Seen, StageSeen};
 use crate::platform::crd::{FlowCanary, FlowStage, FlowStatus, StageName};
 
@@ -83,7 +83,6 @@ fn oldest_waiting(seen: &StageSeen, at: Timestamp) -> Option<String> {
 }
 
 fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
-    let seconds = |time: Option<Duration>| time.map(|time| rounded(seconds(time)));
     FlowStage {
         stage: seen.watched.stage,
         topic: seen.watched.topic.clone(),
@@ -91,11 +90,13 @@ fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
         end_offset: seen.end,
         committed_offset: seen.committed,
         lag_records: seen.lag.map(rounded),
-        lag_seconds: seconds(seen.lag_time),
+        lag_seconds: seen
+            .lag_time
+            .map(|time| rounded_beyond(seconds(time), BEHIND)),
         oldest_waiting: oldest_waiting(seen, at),
         // The alert compares it with the time between two canaries: rounded down, it would come late.
-        newest_seconds: seen.newest.map(super::matters::seconds),
-        canary_seconds: seconds(seen.canary),
+        newest_seconds: seen.newest.map(seconds),
+        canary_seconds: seen.canary.map(|time| rounded_beyond(seconds(time), SLOW)),
         message: seen
             .problem
             .as_ref()
@@ -105,24 +106,6 @@ fn stage(seen: &StageSeen, at: Timestamp) -> FlowStage {
 
 fn text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// Down to 1, 2 or 5 times a power of ten.
-fn rounded(number: i64) -> i64 {
-    let mut power = 1_i64;
-    let mut best = 0;
-    loop {
-        for step in [1, 2, 5] {
-            match power.checked_mul(step) {
-                Some(next) if next <= number => best = next,
-                _ => return best,
-            }
-        }
-        match power.checked_mul(10) {
-            Some(next) => power = next,
-            None => return best,
-        }
-    }
 }
 
 /// What is told of a canary that is stuck: what is waited for, and why, with the cure.
@@ -213,21 +196,6 @@ mod tests {
     const MINUTE: Option<Duration> = Some(Duration::from_secs(60));
 
     #[test]
-    fn numbers_are_rounded_down() {
-        for (number, to) in [
-            (0, 0),
-            (1, 1),
-            (4, 2),
-            (9, 5),
-            (10, 10),
-            (499, 200),
-            (i64::MAX, 5_000_000_000_000_000_000),
-        ] {
-            assert_eq!(rounded(number), to, "{number}");
-        }
-    }
-
-    #[test]
     fn an_idle_platform_is_written_about_once() {
         let first = told(None, &seen(100, 7, 0, 0, 400), MINUTE);
         // Each minute a canary: the topic grows by it, and nothing else happens for a day.
@@ -281,6 +249,26 @@ mod tests {
         assert_eq!(more.stages[1].lag_seconds, Some(50));
         let over = told(Some(&more), &seen(75, 4_000, 0, 0, 400), MINUTE);
         assert_eq!(over.stages[1].lag_seconds, Some(0));
+    }
+
+    #[test]
+    fn a_limit_of_a_rule_is_written_about_at_once() {
+        let nearly = told(None, &seen(0, 1_000, 9, 59, 30_000), MINUTE);
+        for (lag, canary) in [(60, 30_999), (61, 30_000), (59, 31_000)] {
+            let next = seen(15, 1_000, 9, lag, canary);
+            let is_beyond = lag > 60 || canary >= 31_000;
+            assert_eq!(told(Some(&nearly), &next, MINUTE) != nearly, is_beyond);
+        }
+        let late = told(None, &seen(0, 1_000, 9, 99, 45_000), MINUTE);
+        let stage = &late.stages[1];
+        assert_eq!(
+            (stage.lag_seconds, stage.canary_seconds),
+            (Some(61), Some(31))
+        );
+        assert_ne!(
+            told(Some(&late), &seen(15, 1_000, 9, 60, 45_000), MINUTE),
+            late
+        );
     }
 
     #[test]

@@ -231,6 +231,8 @@ spec:
               value: localhost/millrace-stream:{version}
             - name: MILLRACE_IMAGE_WHISK
               value: localhost/millrace-whisk:{version}
+            - name: MILLRACE_IMAGE_BALLISTA
+              value: localhost/millrace-ballista:{version}
           ports:
             - name: metrics
               containerPort: 8080

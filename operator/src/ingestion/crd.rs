@@ -9,9 +9,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::batch::crd::BatchLake;
 use crate::conditioned;
 use crate::status::Condition;
-use crate::types::DeletionPolicy;
+use crate::types::{DeletionPolicy, PodResources};
 
 /// A data source of a Druid that is fed by a KafkaTopic, with the columns of the data contract.
 #[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
@@ -79,6 +80,12 @@ pub struct DruidIngestionSpec {
     /// The KafkaTopic, in the same namespace, whose records are read. Its schema must be `telemetry` or `alert`.
     #[schemars(length(min = 1, max = 253))]
     pub topic: String,
+    /// The KafkaUser, in the same namespace, that records are read as, where the topic's KafkaCluster has secure listeners. It
+    /// needs Read of the topic, and of the group `druid-` with the name of the data source. The servers of the Druid must have
+    /// its Secret: `spec.kafkaSecrets` of a DruidCluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    pub kafka_user: Option<String>,
     /// Name of the data source, and of its supervisor; the name of this resource when absent. It cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
@@ -122,6 +129,11 @@ pub struct DruidIngestionSpec {
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 7))]
     pub copies: i32,
+    /// Days of the lake that are loaded, each in place of what Druid has of it: after another `signals`, `quantiles` or
+    /// `granularity`, a lost deep storage, or for days that Kafka has no more. They are loaded once; another `from`, `to`,
+    /// `lake`, `dataset` or `revision` loads again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reindex: Option<Reindex>,
     /// Read nothing for now. What has been read is stored and can be asked for.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub suspended: bool,
@@ -167,6 +179,41 @@ fn hour() -> String {
     "1h".into()
 }
 
+/// Days of the lake that are loaded.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("self.from < self.to")
+        .message("reindex.to: no day lies between reindex.from and it; give the day after the last one that is to be loaded"),
+)]
+pub struct Reindex {
+    /// The first day, by event time in UTC, for example `2026-11-01`.
+    #[schemars(
+        length(min = 10, max = 10),
+        regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    )]
+    pub from: String,
+    /// The day after the last one: today (UTC) at the latest, since a day has to be over.
+    #[schemars(
+        length(min = 10, max = 10),
+        regex(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+    )]
+    pub to: String,
+    /// Another number loads the same days again.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub revision: i32,
+    /// The lake.
+    pub lake: BatchLake,
+    /// The dataset in it, as the job archive has it; the topic's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 249))]
+    pub dataset: Option<String>,
+    /// Memory and CPU of the pod that reads the lake; 512Mi when absent. It holds one file of the lake at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<PodResources>,
+}
+
 /// What was seen of an ingestion.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -195,10 +242,51 @@ pub struct DruidIngestionStatus {
     /// Tasks that read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_tasks: Option<i32>,
+    /// How the load of `spec.reindex` stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reindex: Option<ReindexStatus>,
     /// What went wrong last in the supervisor and in its tasks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 6), inner(length(max = 1024)))]
     pub errors: Vec<String>,
+}
+
+/// How a load of days stands.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReindexStatus {
+    /// The Job that loads, or has loaded.
+    #[schemars(length(max = 63))]
+    pub job: String,
+    /// How it stands.
+    pub phase: ReindexPhase,
+    /// Days that were loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<i32>,
+    /// Events that Druid was given of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<i64>,
+    /// What else is to be told: what was left out, or why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+    /// When it was seen to have ended (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub ended: Option<String>,
+}
+
+/// How far a load is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(inline)]
+pub enum ReindexPhase {
+    /// Its Job is there.
+    #[default]
+    Running,
+    /// Its days are loaded.
+    Succeeded,
+    /// A day could not be loaded; those before it are, and what Druid had of the others is still there.
+    Failed,
 }
 
 impl DruidIngestion {

@@ -2,6 +2,7 @@
 
 pub mod columns;
 pub mod crd;
+pub mod reindex;
 pub mod spec;
 
 pub use columns::{NEWEST, Source};

@@ -37,6 +37,8 @@ pub struct Wanted {
     pub topic: String,
     /// How Kafka is reached, as a Kafka consumer takes it.
     pub consumer: BTreeMap<String, String>,
+    /// Changes with what tasks read of files when they log in to Kafka; none where they log in by nothing.
+    pub credentials: Option<String>,
     /// Numbers to take; all when empty.
     pub signals: Vec<String>,
     /// Numbers of which there is a sketch of quantiles.
@@ -98,7 +100,11 @@ impl Wanted {
                 "offsetFetchPeriod": "PT10S",
             },
         });
-        let mark = fingerprint(&spec);
+        // A consumer reads its password once, so that a new one needs a new supervisor.
+        let mark = match &self.credentials {
+            None => fingerprint(&spec),
+            Some(credentials) => fingerprint(&(&spec, credentials)),
+        };
         Ok(
             json!({"type": "kafka", "spec": spec, "context": {MARK: mark}, "suspended": self.suspended}),
         )
@@ -166,6 +172,7 @@ pub(crate) mod tests {
             source: Source::Telemetry,
             topic: "telemetry".into(),
             consumer: BTreeMap::from([("bootstrap.servers".into(), "k:9092".into())]),
+            credentials: None,
             signals: vec!["speed".into()],
             quantiles: vec!["speed".into()],
             query_granularity: "MINUTE",
@@ -208,6 +215,13 @@ pub(crate) mod tests {
         assert_eq!(mark(&first), mark(&second));
         second.tasks = 2;
         assert_ne!(mark(&first), mark(&second));
+        let mut third = wanted();
+        third.credentials = Some("1".into());
+        assert_ne!(mark(&first), mark(&third));
+        assert_eq!(
+            third.supervisor().unwrap()["spec"],
+            first.supervisor().unwrap()["spec"]
+        );
     }
 
     #[test]

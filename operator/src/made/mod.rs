@@ -7,76 +7,46 @@
 //!
 //! Where there is no watch, or it fails, nothing is known, and Kubernetes is asked.
 
+mod index;
 mod seen;
 mod watch;
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::Stream;
-use futures::channel::mpsc::{UnboundedSender, unbounded};
+use futures::channel::mpsc::unbounded;
 use kube::api::DynamicObject;
 use kube::runtime::watcher::Event;
 use serde_json::Value;
 
 use crate::context::resource_version;
 use crate::reconcile::OWNER_LABEL;
-use crate::types::GROUP;
 
+use index::{Index, Listener, Record, Watch};
+use seen::Seen;
 pub use seen::version;
-use seen::{Seen, Summary};
 pub use watch::watch;
 
-/// What was written and is not shown by the watch after this time may be gone again.
-const UNCONFIRMED: Duration = Duration::from_secs(10);
-
 /// The index of what the operator has made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Made {
     index: Mutex<Index>,
     hasher: RandomState,
+    // What the times of records count from.
+    began: Instant,
 }
 
-#[derive(Debug, Default)]
-struct Index {
-    watches: Vec<Watch>,
-    // By owner, the uid of a custom resource.
-    owners: HashMap<u64, Vec<Record>>,
-    // The owner of each object, by watch, namespace and name.
-    names: HashMap<u64, u64>,
-    listeners: Vec<Listener>,
-}
-
-#[derive(Debug)]
-struct Watch {
-    kind: String,
-    scope: Option<String>,
-    epoch: u32,
-    listed: bool,
-    failing: bool,
-}
-
-#[derive(Debug)]
-struct Record {
-    // As in `names`.
-    object: u64,
-    watch: usize,
-    epoch: u32,
-    name: Box<str>,
-    version: u64,
-    resource_version: Option<u64>,
-    // When we wrote it, until the watch shows it.
-    written: Option<Instant>,
-    summary: Option<Summary>,
-}
-
-#[derive(Debug)]
-struct Listener {
-    kind: String,
-    scope: Option<String>,
-    tell: UnboundedSender<Changed>,
+impl Default for Made {
+    fn default() -> Self {
+        Self {
+            index: Mutex::default(),
+            hasher: RandomState::default(),
+            began: Instant::now(),
+        }
+    }
 }
 
 /// A custom resource, one of whose objects has changed.
@@ -91,6 +61,12 @@ pub struct Changed {
 impl Made {
     fn lock(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // The present second, counted from 1.
+    fn second(&self) -> NonZeroU32 {
+        let passed = u32::try_from(self.began.elapsed().as_secs());
+        NonZeroU32::MIN.saturating_add(passed.unwrap_or(u32::MAX))
     }
 
     /// What becomes of the objects of custom resources of this kind, in this namespace or all.
@@ -148,27 +124,32 @@ impl Made {
         let namespace = seen.metadata.namespace.as_deref().unwrap_or_default();
         let mut index = self.lock();
         if let Some(watch) = index.watch_of(kind, namespace) {
-            self.show(&mut index, watch, &seen, Some(Instant::now()));
+            self.show(&mut index, watch, &seen, Some(self.second()));
         }
     }
 
     // Whether this is news.
-    fn show(&self, index: &mut Index, watch: usize, seen: &Seen, written: Option<Instant>) -> bool {
-        let Some((owner, name, object)) = self.keys(watch, seen) else {
+    fn show(
+        &self,
+        index: &mut Index,
+        watch: usize,
+        seen: &Seen,
+        written: Option<NonZeroU32>,
+    ) -> bool {
+        let Some((owner, object)) = self.keys(watch, seen) else {
             return false;
         };
         let before = index.names.insert(object, owner);
         if let Some(former) = before.filter(|former| *former != owner) {
-            index.drop_record(former, watch, name);
+            index.drop_record(former, object);
         }
         let (kind, epoch) = (
             index.watches[watch].kind.clone(),
             index.watches[watch].epoch,
         );
-        let resource_version = resource_version(&seen.metadata);
+        let resource_version = version_number(seen);
         let records = index.owners.entry(owner).or_default();
-        let of_object = |record: &&mut Record| record.watch == watch && *record.name == *name;
-        let record = match records.iter_mut().find(of_object) {
+        let record = match records.iter_mut().find(|record| record.object == object) {
             Some(record) => record,
             None => {
                 // Few, and of ten thousand owners.
@@ -176,12 +157,11 @@ impl Made {
                 records.push(Record {
                     object,
                     watch,
-                    epoch,
-                    name: name.into(),
                     version: 0,
                     resource_version: None,
-                    written,
                     summary: None,
+                    epoch,
+                    written,
                 });
                 let last = records.len() - 1;
                 &mut records[last]
@@ -202,45 +182,51 @@ impl Made {
     }
 
     fn remove(&self, index: &mut Index, watch: usize, seen: &Seen) -> bool {
-        let Some((owner, name, object)) = self.keys(watch, seen) else {
+        let Some((owner, object)) = self.keys(watch, seen) else {
             return false;
         };
         // With the label changed, it is kept under what the label was.
         let owner = index.names.get(&object).copied().unwrap_or(owner);
-        let at = resource_version(&seen.metadata);
-        let newer = index.owners.get(&owner).into_iter().flatten().any(|r| {
-            r.watch == watch && *r.name == *name && at.is_some() && r.resource_version > at
-        });
+        let at = version_number(seen);
+        let mut records = index.owners.get(&owner).into_iter().flatten();
+        let newer = records.any(|r| r.object == object && at.is_some() && r.resource_version > at);
         if newer {
             return false;
         }
         index.names.remove(&object);
-        index.drop_record(owner, watch, name);
+        index.drop_record(owner, object);
         true
     }
 
-    // Owner, name, and what its owner is found by.
-    fn keys<'a>(&self, watch: usize, seen: &'a Seen) -> Option<(u64, &'a str, u64)> {
+    // Owner, and what its owner is found by.
+    fn keys(&self, watch: usize, seen: &Seen) -> Option<(u64, u64)> {
         let meta = &seen.metadata;
         let uid = meta.labels.as_ref()?.get(OWNER_LABEL)?;
-        let name = meta.name.as_deref()?;
-        let object = self
-            .hasher
-            .hash_one((watch, meta.namespace.as_deref(), name));
-        Some((self.hasher.hash_one(uid.as_str()), name, object))
+        let object = self.object(watch, meta.namespace.as_deref(), meta.name.as_deref()?);
+        Some((self.hasher.hash_one(uid.as_str()), object))
     }
 
-    /// The names of the objects of a kind that bear an owner's label; `None` when that is not known.
-    pub(crate) fn names(&self, uid: &str, kind: &str, namespace: &str) -> Option<Vec<String>> {
+    fn object(&self, watch: usize, namespace: Option<&str>, name: &str) -> u64 {
+        self.hasher.hash_one((watch, namespace, name))
+    }
+
+    /// Whether all objects of a kind that bear an owner's label have one of these names; `None` when that is not known.
+    pub(crate) fn has_only<'a>(
+        &self,
+        uid: &str,
+        kind: &str,
+        namespace: &str,
+        names: impl Iterator<Item = &'a str>,
+    ) -> Option<bool> {
         let index = self.lock();
         let watch = index.watch_of(kind, namespace)?;
         index.watches[watch].is_sound().then(|| {
+            let objects: Vec<u64> = names
+                .map(|name| self.object(watch, Some(namespace), name))
+                .collect();
             let records = index.owners.get(&self.hasher.hash_one(uid));
-            let records = records.into_iter().flatten();
-            records
-                .filter(|record| record.watch == watch)
-                .map(|record| record.name.to_string())
-                .collect()
+            let mut records = records.into_iter().flatten();
+            records.all(|record| record.watch != watch || objects.contains(&record.object))
         })
     }
 
@@ -250,7 +236,7 @@ impl Made {
         let Some(watch) = index.watch_of(kind, namespace) else {
             return false;
         };
-        let object = self.hasher.hash_one((watch, Some(namespace), name));
+        let object = self.object(watch, Some(namespace), name);
         index.watches[watch].is_sound() && !index.names.contains_key(&object)
     }
 
@@ -264,13 +250,15 @@ impl Made {
         versions: &[u64],
     ) -> Option<Vec<Value>> {
         let mut summaries = Vec::with_capacity(versions.len());
+        let now = self.second();
         {
             let index = self.lock();
             let records = index.owners.get(&self.hasher.hash_one(uid))?;
             let mut versions = versions.iter();
             for (kind, name) in objects {
                 let watch = index.watch_of(kind, namespace)?;
-                let record = index.sound(records, watch, name)?;
+                let object = self.object(watch, Some(namespace), name);
+                let record = index.sound(records, watch, object, now)?;
                 if versions.next() != Some(&record.version) {
                     return None;
                 }
@@ -285,76 +273,9 @@ impl Made {
     }
 }
 
-impl Watch {
-    fn is_sound(&self) -> bool {
-        self.listed && !self.failing
-    }
-}
-
-impl Index {
-    fn watch_of(&self, kind: &str, namespace: &str) -> Option<usize> {
-        self.watches.iter().position(|watch| {
-            watch.kind == kind
-                && watch
-                    .scope
-                    .as_deref()
-                    .is_none_or(|scope| scope == namespace)
-        })
-    }
-
-    fn sound<'a>(&self, records: &'a [Record], watch: usize, name: &str) -> Option<&'a Record> {
-        let mut found = records.iter();
-        let record = found.find(|record| record.watch == watch && *record.name == *name)?;
-        let confirmed = record.written.is_none_or(|at| at.elapsed() < UNCONFIRMED);
-        (self.watches[watch].is_sound() && confirmed).then_some(record)
-    }
-
-    fn drop_record(&mut self, owner: u64, watch: usize, name: &str) {
-        if let Some(records) = self.owners.get_mut(&owner) {
-            records.retain(|record| record.watch != watch || *record.name != *name);
-            if records.is_empty() {
-                self.owners.remove(&owner);
-            }
-        }
-    }
-
-    // What a new list did not show is gone.
-    fn prune(&mut self, watch: usize) {
-        let epoch = self.watches[watch].epoch;
-        let names = &mut self.names;
-        self.owners.retain(|_, records| {
-            records.retain(|record| {
-                let kept = record.watch != watch || record.epoch == epoch;
-                if !kept {
-                    names.remove(&record.object);
-                }
-                kept
-            });
-            !records.is_empty()
-        });
-    }
-
-    fn tell(&mut self, seen: &Seen) {
-        let meta = &seen.metadata;
-        let mut owners = meta.owner_references.iter().flatten();
-        let group = format!("{GROUP}/");
-        let Some(owner) = owners
-            .find(|owner| owner.controller == Some(true) && owner.api_version.starts_with(&group))
-        else {
-            return;
-        };
-        let namespace = meta.namespace.as_deref().unwrap_or_default();
-        for listener in &self.listeners {
-            let in_scope = listener.scope.as_deref().is_none_or(|s| s == namespace);
-            if listener.kind == owner.kind && in_scope {
-                // A controller that has ended hears nothing.
-                let _ = listener.tell.unbounded_send(Changed {
-                    namespace: namespace.to_owned(),
-                    name: owner.name.clone(),
-                });
-            }
-        }
-    }
+// No object has the version 0.
+fn version_number(seen: &Seen) -> Option<NonZeroU64> {
+    resource_version(&seen.metadata).and_then(NonZeroU64::new)
 }
 
 #[cfg(test)]

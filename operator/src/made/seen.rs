@@ -6,10 +6,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::{ApiResource, DynamicObject};
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::types::without_managed_fields;
+
+/// What most Deployments and Services say of themselves: texts are packed by pointing at what stands here.
+const WORDS: &[u8] = br#"{"metadata":{"generation":2},"spec":{"type":"ClusterIP"},"status":{"loadBalancer":{}}}{"metadata":{"generation":1},"spec":{"replicas":1},"status":{"observedGeneration":1,"replicas":1,"unavailableReplicas":1,"updatedReplicas":1}}{"metadata":{"generation":1},"spec":{"replicas":1},"status":{"availableReplicas":1,"observedGeneration":1,"readyReplicas":1,"replicas":1,"updatedReplicas":1}}"#;
 
 /// An object as a watch reads it: most of its content is left out while it is read.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,7 +59,9 @@ impl Seen {
                     "spec": self.spec,
                     "status": status,
                 });
-                Some(Summary::Text(text.to_string().into_boxed_str()))
+                let text = text.to_string();
+                let packed = compress_prepend_size_with_dict(text.as_bytes(), WORDS);
+                Some(Summary::Packed(packed.into_boxed_slice()))
             }
             _ => None,
         }
@@ -67,15 +73,18 @@ impl Seen {
 pub(super) enum Summary {
     /// Its name only.
     Name,
-    /// JSON.
-    Text(Box<str>),
+    /// JSON, as an LZ4 block with its length before it.
+    Packed(Box<[u8]>),
 }
 
 impl Summary {
     pub(super) fn body(&self, name: &str) -> Value {
         let mut body = match self {
             Self::Name => json!({"metadata": {}}),
-            Self::Text(text) => serde_json::from_str(text).unwrap_or_default(),
+            Self::Packed(packed) => decompress_size_prepended_with_dict(packed, WORDS)
+                .ok()
+                .and_then(|text| serde_json::from_slice(&text).ok())
+                .unwrap_or_default(),
         };
         body["metadata"]["name"] = name.into();
         body
@@ -130,5 +139,30 @@ impl Resource for Seen {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_running_deployment_says_takes_hardly_any_room() {
+        let status = json!({"availableReplicas": 2, "observedGeneration": 3, "readyReplicas": 2, "replicas": 2,
+            "updatedReplicas": 2, "conditions": [{"type": "Available"}]});
+        let object = json!({"metadata": {"name": "d", "generation": 3}, "spec": {"replicas": 2, "selector": {}}, "status": status});
+        let seen: Seen = serde_json::from_value(object).unwrap();
+        let summary = seen.summary("Deployment").unwrap();
+        let body = summary.body("d");
+        assert_eq!(
+            body,
+            json!({"metadata": {"generation": 3, "name": "d"}, "spec": {"replicas": 2},
+                "status": {"availableReplicas": 2, "observedGeneration": 3, "readyReplicas": 2, "replicas": 2, "updatedReplicas": 2}})
+        );
+        let Summary::Packed(packed) = summary else {
+            panic!("not packed");
+        };
+        let text = body.to_string().len();
+        assert!(packed.len() * 2 < text, "{} {text}", packed.len());
     }
 }

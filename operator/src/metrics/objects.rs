@@ -58,7 +58,7 @@ const GAUGES: &[(Gauge, &str, &str)] = &[
     (
         Gauge::LagSeconds,
         "flow_lag_seconds",
-        "How long the oldest of them has waited, rounded",
+        "How long the oldest of them has waited, rounded down to 1, 2 or 5 times a power of ten, but not from above a minute to below it",
     ),
     (
         Gauge::NewestSeconds,
@@ -68,7 +68,7 @@ const GAUGES: &[(Gauge, &str, &str)] = &[
     (
         Gauge::CanarySeconds,
         "flow_canary_seconds",
-        "What the canary took until it had passed a stage, rounded",
+        "What the canary took until it had passed a stage, rounded down to 1, 2 or 5 times a power of ten, but not from above 30 s to below it",
     ),
     (
         Gauge::CanaryStuck,

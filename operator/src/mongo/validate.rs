@@ -149,7 +149,7 @@ pub fn validate(
     // The engine `wire` has no use for certificates, users and a keyfile, and nothing is made of them.
     let certificates = certificates::complete(
         (&found.authority, &found.certificate),
-        &service_name(&owner.name),
+        &[service_name(&owner.name).as_str()],
         (&owner.name, &owner.namespace),
         now,
     )?;

@@ -120,7 +120,7 @@ pub(super) const DASHBOARDS: &[Dashboard] = &[
         panel("Bytes read", "Bps", "{{pod}}", "rate(kafka_server_brokertopicmetrics_bytesout_total[5m])"),
         panel("Requests that failed", "ops", "{{pod}}", "rate(kafka_server_brokertopicmetrics_failedproducerequests_total[5m]) + rate(kafka_server_brokertopicmetrics_failedfetchrequests_total[5m])"),
         panel("Time of a request, 99 of 100", "s", "{{pod}} {{request}}", "kafka_network_requestmetrics_totaltime_99th_seconds"),
-        panel("Idle request handlers", "percentunit", "{{pod}}", "kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent"),
+        panel("Idle request handlers", "percentunit", "{{pod}}", "kafka_server_kafkarequesthandlerpool_brokerrequesthandleravgidlepercent"),
         panel("Memory", "bytes", "{{pod}}", "process_resident_memory_bytes{app_kubernetes_io_name=\"kafka\"}"),
         panel("Time in garbage collection", "percentunit", "{{pod}}", "sum by (pod) (rate(jvm_gc_collection_seconds_sum{app_kubernetes_io_name=\"kafka\"}[5m]))"),
         panel("Records that wait for a stage", "short", "{{stage}} {{group}}", "millrace_operator_flow_lag_records"),

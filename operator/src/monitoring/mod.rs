@@ -9,6 +9,7 @@ mod rules_file;
 mod rules_jobs;
 mod rules_kafka;
 mod rules_platform;
+mod rules_short;
 mod rules_stores;
 
 #[cfg(test)]
@@ -21,6 +22,8 @@ use millrace_contract::metric::Metric;
 use crate::pods::exporter;
 use crate::{druid, kafka, zookeeper};
 
+pub use rules_short::{NoTime, ShortRule, short_rules};
+
 /// What Kafka, ZooKeeper and Druid tell of themselves.
 #[must_use]
 pub fn of_systems() -> Vec<Metric> {
@@ -28,6 +31,12 @@ pub fn of_systems() -> Vec<Metric> {
         .into_iter()
         .flat_map(exporter::metrics)
         .collect()
+}
+
+/// The file of rules with shorter times, as Prometheus reads it.
+#[must_use]
+pub fn short_rules_file(rules: &[ShortRule]) -> String {
+    rules_file::short(rules)
 }
 
 /// The files of it: path below the root, and content.

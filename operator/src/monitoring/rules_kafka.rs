@@ -98,16 +98,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         name: "MillraceKafkaBusy",
         severity: "warning",
-        expr: r#"kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent < 0.2"#,
+        expr: r#"kafka_server_kafkarequesthandlerpool_brokerrequesthandleravgidlepercent < 0.2"#,
         wait: "15m",
         summary: "Request handlers of a broker of Kafka are idle for less than a fifth of the time: clients begin to wait",
         cure: "More CPU, `num.io.threads` in `spec.config`, or more brokers and a rebalance (kafka.md).",
         fires: &[(
-            r#"kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent{namespace="m",app_kubernetes_io_instance="k",pod="k-0"}"#,
+            r#"kafka_server_kafkarequesthandlerpool_brokerrequesthandleravgidlepercent{namespace="m",app_kubernetes_io_instance="k",pod="k-0"}"#,
             "0.9x10 0.1x139",
         )],
         silent: &[(
-            r#"kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent{namespace="m",app_kubernetes_io_instance="k",pod="k-0"}"#,
+            r#"kafka_server_kafkarequesthandlerpool_brokerrequesthandleravgidlepercent{namespace="m",app_kubernetes_io_instance="k",pod="k-0"}"#,
             "0.1x10 0.6x139",
         )],
     },

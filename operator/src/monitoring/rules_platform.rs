@@ -165,16 +165,16 @@ pub(super) const RULES: &[Rule] = &[
         cure: "`millrace flow` shows where the time goes; more replicas or partitions there, or see what it waits for.",
         fires: &[(
             r#"millrace_operator_flow_canary_seconds{object_namespace="m",object="dev",stage="detected",group="g"}"#,
-            "45x150",
+            "10x9 31x140",
         )],
         silent: &[
             (
                 r#"millrace_operator_flow_canary_seconds{object_namespace="m",object="dev",stage="detected",group="g"}"#,
-                "2x150",
+                "31x5 20x144",
             ),
             (
                 r#"millrace_operator_flow_canary_seconds{object_namespace="m",object="dev",stage="archived",group="a"}"#,
-                "600x150",
+                "500x150",
             ),
         ],
     },
@@ -228,16 +228,16 @@ pub(super) const RULES: &[Rule] = &[
         cure: "`millrace flow`; does it get CPU, does what it writes to answer? More replicas help up to the number of partitions.",
         fires: &[(
             r#"millrace_operator_flow_lag_seconds{object_namespace="m",object="dev",stage="detected",group="g"}"#,
-            "0+5x150",
+            "0x9 20x9 50x9 61x119",
         )],
         silent: &[
             (
                 r#"millrace_operator_flow_lag_seconds{object_namespace="m",object="dev",stage="detected",group="g"}"#,
-                "90x5 10x144",
+                "61x5 50x144",
             ),
             (
                 r#"millrace_operator_flow_lag_seconds{object_namespace="m",object="dev",stage="archived",group="a"}"#,
-                "900x150",
+                "1000x150",
             ),
         ],
     },

@@ -107,6 +107,22 @@ fn series_of_tests_are_ones_that_are_exported() {
     }
 }
 
+/// Else a status that is not written would keep an alert back.
+#[test]
+fn the_flow_is_told_anew_where_a_rule_about_it_begins() {
+    use crate::flow::{BEHIND, LATE, SLOW};
+    for (name, begins) in [
+        ("MillraceLag", format!("> {BEHIND}")),
+        ("MillraceCanarySlow", format!("> {SLOW}")),
+        ("MillraceAnswersOld", format!("({LATE} + ")),
+    ] {
+        let rule = rules::all().find(|rule| rule.name == name).unwrap();
+        assert!(rule.expr.contains(&begins), "{name}: {}", rule.expr);
+        let only_archive_is_left_out = rule.expr.contains("{stage!=\"archived\"}");
+        assert_eq!(only_archive_is_left_out, name != "MillraceAnswersOld");
+    }
+}
+
 #[test]
 fn names_of_rules_and_dashboards_are_used_once() {
     let rules: BTreeSet<_> = rules::all().map(|rule| rule.name).collect();

@@ -1,6 +1,11 @@
 //! The one table of who may speak to whom.
 
+use crate::batch::{
+    BALLISTA as BALLISTA_COMPONENT, EXECUTOR_PORT as BALLISTA_EXECUTOR,
+    SCHEDULER_PORT as BALLISTA_SCHEDULER,
+};
 use crate::druid::{BROKER_PORT, COORDINATOR_PORT, ROUTER_PORT, WORKER_PORT};
+use crate::ingestion::reindex::{COMPONENT as REINDEX_COMPONENT, ROWS_PORT};
 use crate::job::{HTTP_PORT, HTTPS_PORT, METRICS_PORT, MQTT_PORT, MQTTS_PORT};
 use crate::mongo::{BACKUP_COMPONENT, PORT as MONGO_PORT};
 use crate::openwhisk::{
@@ -54,6 +59,9 @@ const DISPATCH: Peer = Peer::Component("dispatch");
 const ARCHIVE: Peer = Peer::Component("archive");
 const LAKE_MAINTENANCE: Peer = Peer::Component("lake-maintenance");
 const BATCH: Peer = Peer::Component("batch");
+const REINDEX: Peer = Peer::Component(REINDEX_COMPONENT);
+/// Scheduler and executors of a batch job with engine ballista.
+const BALLISTA: Peer = Peer::Component(BALLISTA_COMPONENT);
 const OPENWHISK: Peer = Peer::Component("openwhisk");
 /// The controller of an Apache OpenWhisk, which has the name of the embedded server: that one runs code of users itself.
 const CONTROLLER: Peer = Peer::Part("openwhisk", ROLE_LABEL, CONTROLLER_ROLE);
@@ -79,6 +87,9 @@ const KAFKA_NODES: &[i32] = &[9091, 9092, 9093];
 /// Listeners of Kafka that the operator administers it by.
 const KAFKA_ADMIN: &[i32] = &[9091, 9092, 9093, 9094];
 const KAFKA_EXTERNAL: &[i32] = &[9095];
+const SCHEDULER: &[i32] = &[BALLISTA_SCHEDULER];
+/// Tasks are asked for at the scheduler, and results fetched from executors.
+const BALLISTA_PORTS: &[i32] = &[BALLISTA_SCHEDULER, BALLISTA_EXECUTOR];
 /// ZooKeeper for its clients.
 const ZOOKEEPER_CLIENTS: &[i32] = &[2181];
 /// ZooKeeper for its own servers.
@@ -102,6 +113,9 @@ const SQL_ARCHIVE: &[i32] = &[POSTGRES_ARCHIVE_PORT];
 const DOCUMENTS: &[i32] = &[MONGO_PORT];
 /// Brokers, and routers in front of everything.
 const DRUID_CLIENTS: &[i32] = &[BROKER_PORT, ROUTER_PORT];
+/// Coordinators, which are overlords too, and routers in front of them.
+const DRUID_TASKS: &[i32] = &[COORDINATOR_PORT, ROUTER_PORT];
+const ROWS: &[i32] = &[ROWS_PORT];
 /// Coordinators, brokers, workers and routers, which the operator asks.
 const DRUID_TOLD: &[i32] = &[COORDINATOR_PORT, BROKER_PORT, WORKER_PORT, ROUTER_PORT];
 
@@ -172,6 +186,15 @@ pub const EDGES: &[Edge] = &[
         "files that are compacted",
     ),
     edge(BATCH, HDFS, HDFS_CLIENTS, "files of the lake to read"),
+    edge(BATCH, BALLISTA, SCHEDULER, "days that executors compute"),
+    edge(
+        BALLISTA,
+        BALLISTA,
+        BALLISTA_PORTS,
+        "tasks and their results",
+    ),
+    edge(BALLISTA, HDFS, HDFS_CLIENTS, "files of the lake to read"),
+    edge(REINDEX, HDFS, HDFS_CLIENTS, "days of the lake to read"),
     edge(Peer::Clients, HDFS, HDFS_CLIENTS, "clients of users"),
     edge(
         Peer::Operator,
@@ -247,6 +270,13 @@ pub const EDGES: &[Edge] = &[
     edge(DRUID, KAFKA, KAFKA_CLIENTS, "records to take in"),
     edge(DRUID, HDFS, HDFS_CLIENTS, "segments"),
     edge(DRUID, POSTGRES, SQL, "what Druid knows"),
+    edge(
+        REINDEX,
+        DRUID,
+        DRUID_TASKS,
+        "tasks that load days of the lake",
+    ),
+    edge(DRUID, REINDEX, ROWS, "rows of these days"),
     edge(Peer::Clients, DRUID, DRUID_CLIENTS, "questions of users"),
     edge(
         Peer::Operator,

@@ -2,6 +2,7 @@
 //! numbers: it knows no Kubernetes, and the time is given.
 
 mod authority;
+pub mod keystore;
 mod rotation;
 
 pub use authority::{Authority, Issued, Request, is_good, not_after};

@@ -5,6 +5,7 @@
 //! is there by a dry run each. Custom resources among it are looked into in the same way.
 
 mod documents;
+mod pause;
 mod restart;
 mod settings;
 mod tell;
@@ -133,8 +134,7 @@ fn look_into<'a>(
         let component = component(registry, &forecast.would);
         if let Some(component) = component {
             if forecast.would["spec"]["paused"] == true {
-                let told = "spec.paused is true: nothing is done until it is false";
-                planned.waiting.push(told.into());
+                pause::rest(&mut planned, &forecast.live, component.has_parts);
             } else {
                 parts(context, registry, component, forecast.would, &mut planned).await;
             }
@@ -171,6 +171,7 @@ async fn parts(
             Ok((forecasts, pending)) => {
                 planned.pending.extend(pending);
                 for one in forecasts {
+                    let one = pause::wake(one);
                     planned.parts.push(look_into(context, registry, one).await);
                 }
             }

@@ -36,6 +36,8 @@ pub struct Given {
     pub image_stream: Option<String>,
     /// Image of OpenWhisk.
     pub image_whisk: Option<String>,
+    /// Image of the job score on several machines.
+    pub image_ballista: Option<String>,
     /// Where the zips of the built-in actions are.
     pub actions_dir: Option<PathBuf>,
 }
@@ -51,7 +53,8 @@ impl Given {
             "mongodb" => &self.image_mongodb,
             "mongo-wire" => &self.image_mongo_wire,
             "stream" => &self.image_stream,
-            _ => &self.image_whisk,
+            "whisk" => &self.image_whisk,
+            _ => &self.image_ballista,
         };
         given.clone()
     }
@@ -60,7 +63,7 @@ impl Given {
 /// It cannot be found out how the operator was started.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-druid, --image-postgres, --image-mongodb, --image-mongo-wire, --image-stream and --image-whisk"
+    "the operator's Deployment: {problem}; name its namespace by --operator-namespace, or give --image-kafka, --image-zookeeper, --image-hadoop, --image-druid, --image-postgres, --image-mongodb, --image-mongo-wire, --image-stream, --image-whisk and --image-ballista"
 )]
 pub struct SettingsError {
     problem: String,

@@ -99,8 +99,8 @@ pub use whisk::{PlatformApache, PlatformOpenWhisk, PlatformWhiskMode};
         .message("spec.druid: given without spec.kafka: it has nothing to take in; add spec.kafka or remove spec.druid"),
     validation = Rule::new("!has(self.druid) || has(self.druid.external) || has(self.druid.segments) || has(self.hdfs)")
         .message("spec.druid.segments: absent without spec.hdfs: segments are kept nowhere; give a volume in spec.druid.segments, or add spec.hdfs"),
-    validation = Rule::new("!has(self.druid) || !has(self.kafka) || !has(self.kafka.listeners) || !has(self.kafka.listeners.secure)")
-        .message("spec.druid: given beside spec.kafka.listeners.secure: Druid shows passwords of Kafka to everybody who may read its supervisors, and has none in this version; remove spec.druid, or make a Platform without secure listeners"),
+    validation = Rule::new("!has(self.druid) || !has(self.druid.external) || !has(self.kafka) || !has(self.kafka.listeners) || !has(self.kafka.listeners.secure)")
+        .message("spec.druid.external: given beside spec.kafka.listeners.secure: a Druid that somebody else runs has no password of this Kafka; remove external, or make DruidIngestions of your own whose binding has the key kafka-secrets"),
     validation = Rule::new("!has(oldSelf.mongo) || has(self.mongo)")
         .message("spec.mongo: absent: taking it out would take the documents away from those who use them; put it back, or delete the Platform"),
     validation = Rule::new("!has(oldSelf.kafka) || has(self.kafka)")
@@ -169,7 +169,8 @@ pub struct PlatformSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub maintenance_windows: Vec<MaintenanceWindow>,
-    /// Stop reconciling the platform: its components stay as they are, and each has a `paused` of its own.
+    /// Stop reconciling the platform and all its parts: what runs goes on, and nothing of it is changed until this is
+    /// taken back. A part that somebody has paused by its own `paused` stays paused then.
     #[serde(default, skip_serializing_if = "crate::types::is_false")]
     pub paused: bool,
 }

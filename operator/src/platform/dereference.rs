@@ -101,11 +101,7 @@ async fn druid_at(
         .get_opt(&name)
         .await
         .map_err(Error::doing("reading the binding of the Druid"))?;
-    let at = addresses(&name, secret.as_ref(), "spec.druid").ok();
-    Ok(at.map(|(coordinator, broker)| DruidAt {
-        coordinator,
-        broker,
-    }))
+    Ok(addresses(&name, secret.as_ref(), "spec.druid").ok())
 }
 
 /// Whether a volume of the platform's Kafka is so full that nothing more is to be written.

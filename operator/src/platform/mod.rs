@@ -7,6 +7,7 @@ mod exposure;
 mod external;
 mod flow;
 mod foreign;
+mod pause;
 mod profile;
 mod progress;
 mod racks;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::ApiResource;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{Patch, PatchParams};
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
@@ -18,11 +18,11 @@ use super::exposure;
 use super::state::{component, fault, pending_restarts, waiting_on};
 use super::validate::{ValidatedPlatform, validate};
 use super::zones::{self, Verdict};
-use super::{progress, racks};
+use super::{pause, progress, racks};
 use crate::context::{Context, MANAGER};
 use crate::controller::{Component, ControllerOf, Reconciled, managed, status_of};
 use crate::rbac::Rule;
-use crate::reconcile::{self, Batch, Error, Owner, Preparation};
+use crate::reconcile::{self, Batch, Error, Owner, Preparation, secrets};
 use crate::status::{AVAILABLE, DEGRADED, PROGRESSING, is_true, set_condition};
 
 /// So many restarts are told at once, as the definition has it.
@@ -35,6 +35,7 @@ impl Component for Platforms {
     type Kind = Platform;
     type Error = Error;
     const NAME: &'static str = "platform";
+    const HAS_PARTS: bool = true;
 
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("platforms");
@@ -138,13 +139,17 @@ impl Component for Platforms {
         Ok(preparation)
     }
 
+    async fn pause(context: &Context, object: &Platform, paused: bool) -> Result<(), Error> {
+        pause::pause(context, &Owner::of(object)?, paused).await
+    }
+
     async fn reconcile(
         context: &Context,
         object: &Platform,
     ) -> Result<Reconciled<PlatformStatus>, Error> {
         let (platform, zones) = look(context, object).await?;
         if let Some(secret) = build::gateway_secret(&platform) {
-            create_secret(context, &platform.owner, &secret).await?;
+            secrets::create(context, &platform.owner, &secret).await?;
         }
         complete_secret(context, &platform).await?;
         let (prepared, held_back) = build::build(&platform)?;
@@ -231,28 +236,6 @@ async fn look(context: &Context, object: &Platform) -> Result<(ValidatedPlatform
         None => Verdict::default(),
     };
     Ok((platform, zones))
-}
-
-/// Creates and does not apply: when somebody was quicker, their keys stay, and the next look finds them.
-async fn create_secret(context: &Context, owner: &Owner, secret: &Secret) -> Result<(), Error> {
-    let api = context.namespaced::<Secret>(&owner.namespace);
-    let params = PostParams {
-        field_manager: Some(MANAGER.into()),
-        ..PostParams::default()
-    };
-    let made = api
-        .create(&params, secret)
-        .await
-        .map_err(Error::doing("making the gateway's Secret"))?;
-    context.metrics.count_write("Secret");
-    tracing::info!(
-        kind = "Secret",
-        name = made.name_any(),
-        namespace = owner.namespace,
-        owner = owner.name,
-        "made"
-    );
-    Ok(())
 }
 
 /// Adds tokens to a Secret that a former version made. A merge: whatever else is in it stays.

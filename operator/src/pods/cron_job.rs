@@ -1,6 +1,6 @@
 //! CronJobs: what they have in common, and what is known of their runs. Pure.
 
-use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec};
+use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, Job, JobSpec, JobTemplateSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
@@ -57,6 +57,15 @@ pub fn cron_job(
     }
 }
 
+/// Whether a Job says this of itself: `Complete` or `Failed`.
+#[must_use]
+pub fn job_is(job: &Job, condition: &str) -> bool {
+    let status = job.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|one| one.type_ == condition && one.status == "True")
+}
+
 /// What is known of the runs of a CronJob.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Runs {
@@ -76,7 +85,6 @@ pub fn runs(cron_job: &CronJob, component: &str) -> Runs {
     let Some(status) = &cron_job.status else {
         return Runs::default();
     };
-    let text = |time: &Time| time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let (began, succeeded) = (&status.last_schedule_time, &status.last_successful_time);
     let is_over = status.active.as_ref().is_none_or(Vec::is_empty);
     let failed = match (began, succeeded) {
@@ -88,15 +96,19 @@ pub fn runs(cron_job: &CronJob, component: &str) -> Runs {
     let trouble = began.as_ref().filter(|_| failed && is_over).map(|began| {
         format!(
             "CronJob {name}: its run of {} did not succeed; see the log of its pods (kubectl logs -l app.kubernetes.io/name={component})",
-            text(began)
+            rfc_3339(began)
         )
     });
     Runs {
-        began: began.as_ref().map(text),
+        began: began.as_ref().map(rfc_3339),
         under_way: !is_over,
-        succeeded: succeeded.as_ref().map(text),
+        succeeded: succeeded.as_ref().map(rfc_3339),
         trouble,
     }
+}
+
+pub(super) fn rfc_3339(time: &Time) -> String {
+    time.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 #[cfg(test)]

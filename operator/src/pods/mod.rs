@@ -13,8 +13,9 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{
     Capabilities, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, HTTPGetAction,
-    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
-    SecurityContext, TCPSocketAction, TopologySpreadConstraint, Volume, VolumeMount,
+    HTTPHeader, PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile,
+    SecretVolumeSource, SecurityContext, TCPSocketAction, TopologySpreadConstraint, Volume,
+    VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -24,13 +25,13 @@ use crate::context::Context;
 use crate::reconcile::Owner;
 use crate::types::{PodResources, Quantity};
 
-pub use cron_job::{Runs, Schedule, cron_job, runs};
+pub use cron_job::{Runs, Schedule, cron_job, job_is, runs};
 pub use parts::{
     add_container, disruption_budget, env_of_pod, names_of_pods, node_name, port, scraped,
-    secret_keys, service_port,
+    secret_keys, secrets_volume, service_port,
 };
 pub use stateful_set::{Servers, stateful_set};
-pub use trouble::{final_words, trouble};
+pub use trouble::{final_words, result, trouble, words_of_run};
 
 /// The user and group that every container runs as.
 pub const USER: i64 = 1000;
@@ -185,6 +186,20 @@ pub fn http_probe(path: &str, port: i32, period: i32, failures: i32) -> Probe {
         timeout_seconds: Some(2),
         ..Probe::default()
     }
+}
+
+/// The same by TLS: nobody checks the certificate, and the server is told a name that it has.
+#[must_use]
+pub fn https_probe(path: &str, port: i32, period: i32, failures: i32) -> Probe {
+    let mut probe = http_probe(path, port, period, failures);
+    if let Some(get) = &mut probe.http_get {
+        get.scheme = Some("HTTPS".into());
+        get.http_headers = Some(vec![HTTPHeader {
+            name: "Host".into(),
+            value: "localhost".into(),
+        }]);
+    }
+    probe
 }
 
 /// A probe that connects.

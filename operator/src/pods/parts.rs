@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, EnvVarSource, KeyToPath, ObjectFieldSelector, PodSpec,
-    SecretVolumeSource, Service, ServicePort, ServiceSpec, Volume,
+    ProjectedVolumeSource, SecretProjection, SecretVolumeSource, Service, ServicePort, ServiceSpec,
+    Volume, VolumeProjection,
 };
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -132,6 +133,35 @@ pub fn secret_keys(volume: &str, secret: &str, keys: &[(&str, &str)], optional: 
             default_mode: Some(0o440),
             items: Some(items.collect()),
             optional: optional.then_some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// One volume of these keys of several Secrets, each in a directory of the Secret's name. What is not there yet comes as soon as
+/// it is.
+#[must_use]
+pub fn secrets_volume(volume: &str, secrets: &[String], keys: &[&str]) -> Volume {
+    let source = |secret: &String| {
+        let items = keys.iter().map(|key| KeyToPath {
+            key: (*key).to_owned(),
+            path: format!("{secret}/{key}"),
+            mode: None,
+        });
+        VolumeProjection {
+            secret: Some(SecretProjection {
+                name: secret.clone(),
+                items: Some(items.collect()),
+                optional: Some(true),
+            }),
+            ..VolumeProjection::default()
+        }
+    };
+    Volume {
+        name: volume.into(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(secrets.iter().map(source).collect()),
         }),
         ..Volume::default()
     }

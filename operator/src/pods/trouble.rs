@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt;
 use kube::api::ListParams;
 
+use super::cron_job::rfc_3339;
 use crate::context::Context;
 use crate::reconcile::Owner;
 
@@ -84,12 +85,40 @@ pub async fn final_words(context: &Context, owner: &Owner, component: &str) -> O
     final_words_of(&pods(context, owner, component).await?)
 }
 
+/// The same of a run that began at `since` (RFC 3339, in seconds and UTC): what was said by runs before is not of this one.
+pub async fn words_of_run(
+    context: &Context,
+    owner: &Owner,
+    component: &str,
+    since: &str,
+) -> Option<String> {
+    let mut pods = pods(context, owner, component).await?;
+    pods.retain(|pod| is_of_run(pod, since));
+    final_words_of(&pods)
+}
+
+fn is_of_run(pod: &Pod, since: &str) -> bool {
+    let created = pod.metadata.creation_timestamp.as_ref();
+    // In one form the order of texts is that of times.
+    created.is_some_and(|time| rfc_3339(time).as_str() >= since)
+}
+
+/// What the last pod that succeeded left as its result, if one is there. Not being able to ask is no reason to fail.
+pub async fn result(context: &Context, owner: &Owner, component: &str) -> Option<String> {
+    last_line(&pods(context, owner, component).await?, "Succeeded")
+}
+
 fn final_words_of(pods: &[Pod]) -> Option<String> {
-    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
-    let failed = pods
+    last_line(pods, "Failed")
+}
+
+/// The last line that the newest of those pods said at its end that are in this phase.
+fn last_line(pods: &[Pod], phase: &str) -> Option<String> {
+    let phase_of = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
+    let ended = pods
         .iter()
-        .filter(|pod| phase(pod).as_deref() == Some("Failed"));
-    let last = failed.max_by_key(|pod| pod.metadata.creation_timestamp.clone())?;
+        .filter(|pod| phase_of(pod).as_deref() == Some(phase));
+    let last = ended.max_by_key(|pod| pod.metadata.creation_timestamp.clone())?;
     let mut containers = last.status.as_ref()?.container_statuses.iter().flatten();
     containers.find_map(|container| {
         let said = container
@@ -143,6 +172,10 @@ mod tests {
         ];
         assert_eq!(final_words_of(&pods).as_deref(), Some("the end"));
         assert_eq!(final_words_of(&pods[2..]), None);
+        assert_eq!(last_line(&pods, "Succeeded").as_deref(), Some("good"));
+        let of_run = |pod: &Pod| is_of_run(pod, "2026-03-01T00:00:02Z");
+        let of_run: Vec<bool> = pods.iter().map(of_run).collect();
+        assert_eq!(of_run, [true, false, true]);
     }
 
     #[test]

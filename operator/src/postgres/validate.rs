@@ -200,7 +200,7 @@ pub fn validate(
     }
     let certificates = certificates::complete(
         (&found.authority, &found.certificate),
-        &primary_name(&owner.name),
+        &[primary_name(&owner.name).as_str()],
         (&owner.name, &owner.namespace),
         now,
     )?;

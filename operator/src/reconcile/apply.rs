@@ -1,5 +1,6 @@
 //! Server-side apply of what was built, and removal of what is no longer built.
 
+use futures::future::try_join_all;
 use kube::api::{Api, ApiResource, DynamicObject, GetParams, Patch, PatchParams};
 use serde_json::Value;
 
@@ -11,7 +12,6 @@ use super::owner::Owner;
 use super::resources::{Applied, Entry, Prepared, Resources, body_of, digest};
 use crate::context::{Context, MANAGER, is_status};
 use crate::made;
-use crate::rbac::Rule;
 
 /// What can go wrong while objects are applied.
 #[derive(Debug, thiserror::Error)]
@@ -72,13 +72,16 @@ pub async fn apply(
     context.cache.set_settled(&owner.key(), None);
     let mut live = Vec::with_capacity(entries.len());
     let mut seen = Vec::with_capacity(entries.len());
-    for entry in &entries {
-        let found = read(context, owner, entry).await?;
-        seen.push(match &found {
-            Some(found) => Some(see(context, owner, entry, body_of(found)).await?),
-            None => None,
-        });
-        live.push(found);
+    // Two looks at once halve the time that a reconcile waits for them. More would keep more connections.
+    for pair in entries.chunks(2) {
+        let looks = pair.iter().map(|entry| read(context, owner, entry));
+        for (entry, found) in pair.iter().zip(try_join_all(looks).await?) {
+            seen.push(match &found {
+                Some(found) => Some(see(context, owner, entry, body_of(found)).await?),
+                None => None,
+            });
+            live.push(found);
+        }
     }
     let pending = approval::hold(
         &mut entries,
@@ -361,18 +364,6 @@ fn version_of(object: &DynamicObject) -> u64 {
         Some(generation) => digest(&(&meta.uid, generation)),
         None => digest(&meta.resource_version),
     }
-}
-
-/// What the operator must be allowed to do to apply a kind.
-#[must_use]
-pub fn rules(kinds: &[ApiResource], why: &str) -> Vec<Rule> {
-    kinds
-        .iter()
-        .map(|kind| {
-            let verbs = ["get", "list", "watch", "create", "patch", "delete"];
-            Rule::new(&kind.group, &[&kind.plural], &verbs, why)
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -38,6 +38,9 @@ pub const BUILT_BY: &str = "millrace.dev/built-by";
 pub const CERTIFICATES: &str = "millrace.dev/certificates";
 /// What a file of a ConfigMap is called that running pods are told by: it never waits, and restarts nobody.
 pub const LIVE: &str = "live.";
+/// On a workload whose pods hold nothing and work for runs that are tried again: its restarts wait for nobody, so that it is never
+/// of another version than the runs are.
+pub const FREE: &str = "millrace.dev/restarts-freely";
 /// So many differences are named.
 const NAMED: usize = 4;
 /// So many restarts are told at once, as the definitions have it; the others follow when these are done.
@@ -183,6 +186,7 @@ pub(super) fn hold(
 
 fn is_workload(entry: &Entry) -> bool {
     matches!(entry.resource.kind.as_str(), "StatefulSet" | "Deployment")
+        && entry.body["metadata"]["annotations"].get(FREE).is_none()
 }
 
 /// The ConfigMaps that a pod template refers to, as volumes or for its environment.
@@ -363,3 +367,24 @@ fn reason(former: &Value, built: &Value) -> String {
 #[cfg(test)]
 #[path = "approval_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod free_tests {
+    use k8s_openapi::api::apps::v1::Deployment;
+    use kube::api::ApiResource;
+
+    use super::*;
+
+    #[test]
+    fn what_restarts_freely_waits_for_nobody() {
+        let waits = |annotations: Value| {
+            is_workload(&Entry {
+                resource: ApiResource::erase::<Deployment>(&()),
+                name: "k".into(),
+                body: json!({"metadata": {"annotations": annotations}}),
+            })
+        };
+        assert!(waits(json!({})) && waits(Value::Null));
+        assert!(!waits(json!({FREE: "true"})));
+    }
+}

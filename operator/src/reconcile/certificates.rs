@@ -35,14 +35,14 @@ pub struct Certificates {
     pub server: Issued,
 }
 
-/// Keeps what is good, and makes what is missing, ends soon, or was issued by another authority. `service` is what clients
-/// connect to.
+/// Keeps what is good, and makes what is missing, ends soon, or was issued by another authority. `services` is what clients
+/// connect to; the certificate is called after the first.
 ///
 /// # Errors
 /// No random numbers.
 pub fn complete(
     (authority, server): (&Data, &Data),
-    service: &str,
+    services: &[&str],
     (cluster, namespace): (&str, &str),
     now: Timestamp,
 ) -> Result<Certificates, Error> {
@@ -54,7 +54,7 @@ pub fn complete(
         Some(kept) => kept,
         None => Authority::make(&format!("{cluster} {namespace}"), now).map_err(failed)?,
     };
-    let request = request(service, cluster, namespace);
+    let request = request(services, cluster, namespace);
     let known = read(server, "ca.crt").unwrap_or_default();
     let same_authority = known.starts_with(&authority.certificate);
     let kept = read(server, "tls.crt")
@@ -87,19 +87,22 @@ fn first(text: &str) -> &str {
     text.find(END).map_or("", |at| &text[..at + END.len()])
 }
 
-fn request(service: &str, cluster: &str, namespace: &str) -> Request {
-    let names = [
-        service.to_owned(),
-        format!("{service}.{namespace}"),
-        format!("{service}.{namespace}.svc"),
+fn request(services: &[&str], cluster: &str, namespace: &str) -> Request {
+    let mut names = BTreeSet::from([
         // A replica or the server itself, by the name of its pod.
         format!("*.{cluster}-nodes.{namespace}.svc"),
         // By a forwarded port.
         "localhost".into(),
-    ];
+    ]);
+    for service in services {
+        names.insert((*service).to_owned());
+        names.insert(format!("{service}.{namespace}"));
+        names.insert(format!("{service}.{namespace}.svc"));
+    }
+    let first = services.first().unwrap_or(&cluster);
     Request {
-        common_name: format!("{service}.{namespace}"),
-        names: BTreeSet::from(names),
+        common_name: format!("{first}.{namespace}"),
+        names,
     }
 }
 
@@ -148,9 +151,9 @@ mod tests {
     fn what_is_good_is_kept_and_made_anew_before_its_end() {
         let now: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
         let none = Data::new();
-        let first = complete((&none, &none), "p-primary", ("p", "ns"), now).unwrap();
+        let first = complete((&none, &none), &["p-primary"], ("p", "ns"), now).unwrap();
         let (ca, server) = (first.authority_data(), first.server_data());
-        let again = |at| complete((&ca, &server), "p-primary", ("p", "ns"), at).unwrap();
+        let again = |at| complete((&ca, &server), &["p-primary"], ("p", "ns"), at).unwrap();
         assert_eq!(again(now).server, first.server);
         let later = again(now + days(310));
         assert_eq!(later.authority, first.authority);
@@ -158,7 +161,7 @@ mod tests {
         let last = again(now + days(3650 - 400));
         assert_ne!(last.authority, first.authority);
         // Who takes the authority away gets another one, and a certificate of it.
-        let other = complete((&none, &server), "p-primary", ("p", "ns"), now).unwrap();
+        let other = complete((&none, &server), &["p-primary"], ("p", "ns"), now).unwrap();
         assert_ne!(other.authority, first.authority);
         assert_ne!(other.server, first.server);
         // Servers that show the former certificate are trusted until the next one is made.
@@ -168,7 +171,7 @@ mod tests {
         );
         assert_eq!(other.trusted, both);
         let (ca, server) = (other.authority_data(), other.server_data());
-        let then = |at| complete((&ca, &server), "p-primary", ("p", "ns"), at).unwrap();
+        let then = |at| complete((&ca, &server), &["p-primary"], ("p", "ns"), at).unwrap();
         assert_eq!(then(now).trusted, both);
         assert_eq!(then(now).server, other.server);
         assert_eq!(then(now + days(310)).trusted, other.authority.certificate);

@@ -23,7 +23,7 @@ pub mod roll;
 pub mod secrets;
 pub mod storage;
 
-pub use apply::{ApplyError, apply, apply_each, ensure, rules};
+pub use apply::{ApplyError, apply, apply_each, ensure};
 pub use approval::PendingRestart;
 pub use cache::Cache;
 pub use difference::{Difference, difference, differences};
@@ -31,4 +31,4 @@ pub use error::Error;
 pub use forecast::{Forecast, Verb, compare, forecast};
 pub use owner::{OWNER_LABEL, Owner, OwnerError, key, parts};
 pub use preparation::{Batch, Preparation};
-pub use resources::{Applied, Prepared, Resources, fingerprint};
+pub use resources::{Applied, Prepared, Resources, fingerprint, rules};

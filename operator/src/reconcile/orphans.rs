@@ -22,9 +22,11 @@ pub(super) async fn remove_orphans(
         name: name.to_owned(),
         source: Box::new(source),
     };
-    let known = context.made.names(&owner.uid, &kind.kind, &owner.namespace);
-    let is_kept = |name: &str| keep.iter().any(|(k, n)| *k == kind.kind && n == name);
-    if known.is_some_and(|names| names.iter().all(|name| is_kept(name))) {
+    let of_kind = keep.iter().filter(|(k, _)| *k == kind.kind);
+    let kept: Vec<&str> = of_kind.map(|(_, name)| name.as_str()).collect();
+    let (uid, namespace) = (&owner.uid, &owner.namespace);
+    let names = kept.iter().copied();
+    if context.made.has_only(uid, &kind.kind, namespace, names) == Some(true) {
         return Ok(());
     }
     let api: Api<PartialObjectMeta<DynamicObject>> =
@@ -41,7 +43,7 @@ pub(super) async fn remove_orphans(
             continue;
         };
         // The label may have been copied by somebody; the owner reference is what counts.
-        if is_kept(&name)
+        if kept.contains(&name.as_str())
             || !owner.owns(&object.metadata)
             || object.metadata.deletion_timestamp.is_some()
         {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::approval::PendingRestart;
+use crate::rbac::Rule;
 
 /// Marks resources as built and not yet sent.
 #[derive(Debug)]
@@ -180,6 +181,18 @@ pub(super) fn digest(content: &impl Serialize) -> u64 {
     let digest = Sha256::digest(&bytes);
     let first = digest.iter().take(8);
     first.fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// What the operator must be allowed to do to apply a kind.
+#[must_use]
+pub fn rules(kinds: &[ApiResource], why: &str) -> Vec<Rule> {
+    kinds
+        .iter()
+        .map(|kind| {
+            let verbs = ["get", "list", "watch", "create", "patch", "delete"];
+            Rule::new(&kind.group, &[&kind.plural], &verbs, why)
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::PostParams;
 
 use super::{Error, Owner};
-use crate::context::Context;
+use crate::context::{Context, MANAGER};
 
 /// A Secret as it was found.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +100,31 @@ pub fn complete(
         }
     }
     Ok(Some(data))
+}
+
+/// Creates a Secret and does not apply it: when somebody was quicker, theirs stays, and the next look finds it.
+///
+/// # Errors
+/// It could not be created; there may be one by now.
+pub async fn create(context: &Context, owner: &Owner, secret: &Secret) -> Result<(), Error> {
+    let api = context.namespaced::<Secret>(&owner.namespace);
+    let params = PostParams {
+        field_manager: Some(MANAGER.into()),
+        ..PostParams::default()
+    };
+    let made = api
+        .create(&params, secret)
+        .await
+        .map_err(Error::doing("making a Secret"))?;
+    context.metrics.count_write("Secret");
+    tracing::info!(
+        kind = "Secret",
+        name = made.name_any(),
+        namespace = owner.namespace,
+        owner = owner.name,
+        "made"
+    );
+    Ok(())
 }
 
 fn random() -> Result<[u8; 32], Error> {

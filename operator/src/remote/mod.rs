@@ -21,6 +21,7 @@ pub mod release;
 pub mod resident;
 pub mod rule;
 pub mod topic;
+mod transport;
 pub mod trigger;
 pub mod user;
 pub mod zookeeper;

@@ -4,7 +4,7 @@ use super::{FULL_SHARE, GIBIBYTE, Load, MEBIBYTE, Pods, cpu, float, units, up_to
 
 /// What an archived event takes of its bytes as JSON, in columns and compressed.
 pub const ARCHIVED_SHARE: f64 = 0.25;
-/// Events of a second of a pod of the archive: a twentieth of the backlog measured on HDFS.
+/// Events of a second of a pod of the archive: about a fortieth of the backlog measured on HDFS.
 pub const EVENTS_PER_ARCHIVE: f64 = 20_000.0;
 /// More than that on the volume of a DataNode takes long to copy elsewhere.
 const BYTES_PER_DATA_NODE: f64 = 8_796_093_022_208.0;

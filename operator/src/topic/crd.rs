@@ -54,6 +54,13 @@ pub use crate::types::DeletionPolicy;
         description = "What its records are"
     ),
     printcolumn(
+        name = "Version",
+        type_ = "integer",
+        json_path = ".status.schemaVersion",
+        description = "Version of the schema that it is bound to",
+        priority = 1
+    ),
+    printcolumn(
         name = "Available",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Available')].status",
@@ -111,7 +118,7 @@ pub struct KafkaTopicSpec {
     #[schemars(schema_with = "config_schema")]
     pub config: BTreeMap<String, String>,
     /// What the records are: a schema of the data contract. No reader of one schema understands records of another, so it
-    /// can be changed only while the topic holds no record.
+    /// can be changed only while the topic holds no record. Nor does such a topic go back to a former version of its schema.
     pub schema: TopicSchema,
     /// What happens to the topic and its records when this resource is deleted.
     #[serde(default)]
@@ -185,6 +192,36 @@ impl TopicSchema {
             Self::Audit => "audit",
         }
     }
+
+    /// Its version in the data contract, if it has one.
+    #[must_use]
+    pub fn version(self) -> Option<i64> {
+        millrace_contract::schema::version(self.name()).map(i64::from)
+    }
+
+    /// SHA-256 of its JSON Schema, if it has one.
+    #[must_use]
+    pub fn fingerprint(self) -> Option<String> {
+        millrace_contract::schema::fingerprint(self.name()).map(str::to_owned)
+    }
+}
+
+/// A schema that is asked for, and that the topic cannot be bound to.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedSchema {
+    /// The schema.
+    pub schema: TopicSchema,
+    /// Its version in the data contract of the operator; absent of a schema without versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<i64>,
+    /// SHA-256 of its JSON Schema, in hexadecimal; absent of a schema without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub fingerprint: Option<String>,
+    /// Why: field, value and cure.
+    #[schemars(length(max = 4096))]
+    pub reason: String,
 }
 
 /// What was seen of a topic.
@@ -222,6 +259,16 @@ pub struct KafkaTopicStatus {
     /// The schema that the topic is bound to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema: Option<TopicSchema>,
+    /// Version of that schema that the topic is bound to; absent of a schema without versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_version: Option<i64>,
+    /// SHA-256 of its JSON Schema in that version, in hexadecimal, as `sha256sum` prints it; absent of a schema without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub schema_fingerprint: Option<String>,
+    /// The schema that is asked for and refused: the topic stays bound to the one above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_schema: Option<RefusedSchema>,
 }
 
 impl KafkaTopic {

@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use kube::api::{Patch, PatchParams};
+use kube::config::Kubeconfig;
 use millrace_operator::kafka::{Kafka, crd::KafkaCluster};
 use millrace_operator::reconcile::PendingRestart;
 use serde_json::{Value, json};
@@ -51,7 +52,22 @@ fn approved_by_command(scene: &Scene, waiting: &PendingRestart) {
     assert_eq!(code, 1);
     let says = "kafkacluster/other: no restart of it waits";
     assert!(error.contains(says), "{error}");
-    let (code, out, error) = scene.millrace(&["approve", "kafkacluster/k"]);
+    let context = Kubeconfig::read_from(&scene.kubeconfig).unwrap();
+    let context = context.current_context.unwrap();
+    let (code, out, error) = scene.millrace(&["approve", "-A", "--contexts", &context]);
+    assert_eq!(code, 0, "{error}");
+    let mut lines = out.lines();
+    let heads: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    let all = ["CONTEXT", "NAMESPACE", "RESOURCE", "RESTARTS", "BECAUSE"];
+    assert_eq!(heads, all, "{out}");
+    let begins = [context.as_str(), scene.namespace.as_str(), "KafkaCluster/k"];
+    let found = lines.any(|line| line.split_whitespace().take(3).eq(begins));
+    assert!(found, "{out}");
+    let several = format!("{context},absent");
+    let (code, out, error) = scene.millrace(&["approve", "k", "--contexts", &several]);
+    assert_eq!((code, out.as_str()), (1, ""), "nothing is approved");
+    assert!(error.contains("--contexts: absent"), "{error}");
+    let (code, out, error) = scene.millrace(&["approve", "k"]);
     assert_eq!(
         (code, out.as_str()),
         (0, "KafkaCluster/k: approved\n"),

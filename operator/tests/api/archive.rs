@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::support::Scene;
 
-async fn secret(scene: &Scene, name: &str, data: Value) {
+pub async fn secret(scene: &Scene, name: &str, data: Value) {
     let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
     let api = scene.api::<Secret>();
     let params = PatchParams::apply("user").force();

@@ -126,6 +126,40 @@ pub async fn a_druid_waits_for_its_zookeeper_and_shares_a_volume(scene: &Scene) 
     );
 }
 
+pub async fn a_druid_that_asks_has_passwords_that_outlive_it(scene: &Scene) {
+    assert!(scene.make::<ZooKeepers>("z", json!({})).await);
+    let mut spec = small();
+    spec["image"] = json!("apache/druid:33.0.0");
+    spec["security"] = json!({"authentication": "basic", "tls": true});
+    assert!(scene.make::<Druids>("d", spec.clone()).await);
+    let secrets = scene.api::<Secret>();
+    let users = secrets.get("d-users").await.unwrap();
+    assert_eq!(users.metadata.owner_references, None);
+    let users = users.data.unwrap();
+    let binding = secrets.get("d-binding").await.unwrap().data.unwrap();
+    assert_eq!(binding["password"], users["admin-password"]);
+    assert!(binding["uri"].0.starts_with(b"https://"));
+    for name in ["d-ca", "d-certificate"] {
+        assert!(scene.exists::<Secret>(name).await, "{name}");
+    }
+    let writes = scene.writes();
+    assert!(scene.look::<Druids>("d").await);
+    assert_eq!(scene.writes(), writes, "what is there is kept");
+
+    // While it is stopped it may be opened again: the passwords, which Druid keeps, stay.
+    spec["stopped"] = json!(true);
+    assert!(scene.make::<Druids>("d", spec.clone()).await);
+    spec.as_object_mut().unwrap().remove("security");
+    assert!(scene.make::<Druids>("d", spec).await);
+    for (name, stays) in [("d-ca", false), ("d-certificate", false), ("d-users", true)] {
+        assert_eq!(scene.exists::<Secret>(name).await, stays, "{name}");
+    }
+    let kept = secrets.get("d-users").await.unwrap().data.unwrap();
+    assert_eq!(kept, users);
+    let binding = secrets.get("d-binding").await.unwrap().data.unwrap();
+    assert!(!binding.contains_key("password"));
+}
+
 pub async fn a_platform_has_a_druid_here_or_elsewhere(scene: &Scene) {
     let spec = json!({"kafka": {}, "druid": {"segments": {"size": "1Gi"}}});
     assert!(scene.make::<Platforms>("p", spec).await);

@@ -9,10 +9,12 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::ResourceExt;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
-use millrace_operator::ingestion::crd::DruidIngestion;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use millrace_operator::ingestion::crd::{DruidIngestion, ReindexPhase, ReindexStatus};
 use millrace_operator::remote::ingestion::Ingestions;
 use serde_json::{Value, json};
 
@@ -215,4 +217,122 @@ pub async fn the_last_good_specification_of_an_ingestion_goes_on(scene: &Scene) 
     assert!(scene.look::<Ingestions>("i").await);
     assert!(ingestions.get_opt("i").await.unwrap().is_none());
     assert_eq!(sent(), None);
+}
+
+async fn jobs(scene: &Scene) -> Vec<String> {
+    let jobs = scene.api::<Job>().list(&ListParams::default()).await;
+    let there = jobs.unwrap().items.into_iter();
+    there
+        .filter(|job| job.metadata.deletion_timestamp.is_none())
+        .map(|job| job.name_any())
+        .collect()
+}
+
+async fn load(scene: &Scene) -> Option<ReindexStatus> {
+    let ingestion = scene.api::<DruidIngestion>().get("i").await.unwrap();
+    ingestion.status.unwrap().reindex
+}
+
+/// As the controller of Kubernetes leaves a Job behind.
+async fn end(scene: &Scene, job: &str, conditions: &[&str]) {
+    let at = "2026-11-28T01:30:00Z";
+    let ends: Vec<Value> = conditions
+        .iter()
+        .map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": at, "lastProbeTime": at}))
+        .collect();
+    let mut status = json!({"startTime": at, "conditions": ends});
+    if conditions.contains(&"Complete") {
+        (status["completionTime"], status["succeeded"]) = (json!(at), json!(1));
+    } else {
+        status["failed"] = json!(1);
+    }
+    scene.set_status::<Job>(job, status).await;
+}
+
+pub async fn days_of_the_lake_are_loaded_once(scene: &Scene) {
+    let played = Shared::new(Mutex::new(Played {
+        rules: json!([]),
+        ..Played::default()
+    }));
+    let uri = druid(Arc::clone(&played)).await;
+    secret(scene, "d", "uri", &uri).await;
+    secret(scene, "k-binding", "bootstrap-servers", "k:9092").await;
+    let topic =
+        json!({"kafka": "k", "partitions": 1, "schema": "telemetry", "topicName": "telemetry"});
+    scene.apply("KafkaTopic", "t", topic).await.unwrap();
+    let degraded = async || scene.condition::<DruidIngestion>("i", "Degraded").await;
+    let mut spec = json!({"binding": "d", "topic": "t",
+        "reindex": {"from": "2026-01-05", "to": "2999-01-01", "lake": {"bindingSecret": "lake"}}});
+
+    // What cannot be loaded does not hold the supervisor back.
+    assert!(scene.make::<Ingestions>("i", spec.clone()).await);
+    let told = degraded().await.2;
+    assert!(
+        told.contains("spec.reindex.to: 2999-01-01: the day"),
+        "{told}"
+    );
+    spec["reindex"]["to"] = json!("2026-01-08");
+    assert!(scene.make::<Ingestions>("i", spec.clone()).await);
+    let told = degraded().await.2;
+    assert!(
+        told.contains("spec.reindex.lake.bindingSecret: lake: "),
+        "{told}"
+    );
+    let available = scene.condition::<DruidIngestion>("i", "Available").await;
+    assert_eq!(available.1, "SupervisorThere");
+    assert!(jobs(scene).await.is_empty());
+
+    let lake = json!({"type": "hdfs", "uri": "hdfs://ns/data"});
+    crate::archive::secret(scene, "lake", lake).await;
+    assert!(scene.look::<Ingestions>("i").await);
+    let first = jobs(scene).await;
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert!(scene.exists::<ConfigMap>("i-reindex").await);
+    assert!(scene.exists::<NetworkPolicy>("i-reindex").await);
+    let progress = scene.condition::<DruidIngestion>("i", "Progressing").await;
+    assert_eq!(
+        (progress.0.as_str(), progress.1.as_str()),
+        ("True", "Reindexing")
+    );
+    assert_eq!(degraded().await.0, "False");
+    let writes = scene.writes();
+    assert!(scene.look::<Ingestions>("i").await);
+    assert_eq!(scene.writes(), writes, "a second look writes nothing");
+    // Another build of the operator has another image, and repeats nothing.
+    assert!(scene.upgraded("2").look::<Ingestions>("i").await);
+    assert_eq!(jobs(scene).await, first);
+
+    // One that failed is told until another one is asked for.
+    end(scene, &first[0], &["FailureTarget", "Failed"]).await;
+    for _ in 0..2 {
+        assert!(scene.look::<Ingestions>("i").await);
+        let told = degraded().await.2;
+        assert!(told.contains("spec.reindex.revision"), "{told}");
+    }
+    assert_eq!(load(scene).await.unwrap().phase, ReindexPhase::Failed);
+    spec["reindex"]["revision"] = json!(1);
+    assert!(scene.make::<Ingestions>("i", spec.clone()).await);
+    let second = jobs(scene).await;
+    assert_eq!(second.len(), 1, "the former one went: {second:?}");
+    assert_ne!(first, second);
+    end(scene, &second[0], &["SuccessCriteriaMet", "Complete"]).await;
+    assert!(scene.look::<Ingestions>("i").await);
+    let done = load(scene).await.unwrap();
+    assert_eq!(
+        (done.job, done.phase),
+        (second[0].clone(), ReindexPhase::Succeeded)
+    );
+    assert_eq!(degraded().await.0, "False");
+
+    // Once it has ended it is not made again, though Kubernetes has taken its Job away.
+    let api = scene.api::<Job>();
+    api.delete(&second[0], &DeleteParams::background())
+        .await
+        .unwrap();
+    assert!(scene.look::<Ingestions>("i").await);
+    assert!(jobs(scene).await.is_empty());
+    spec.as_object_mut().unwrap().remove("reindex");
+    assert!(scene.make::<Ingestions>("i", spec).await);
+    assert!(!scene.exists::<NetworkPolicy>("i-reindex").await);
+    assert_eq!(load(scene).await, None);
 }

@@ -9,6 +9,7 @@
 
 mod approval;
 mod archive;
+mod batch;
 
 mod certificate;
 mod changes;
@@ -34,6 +35,7 @@ mod mongo;
 mod openwhisk;
 mod own_action;
 mod ownership;
+mod paused;
 mod plan;
 mod platform;
 mod postgres;
@@ -118,6 +120,8 @@ fn the_operator_against_a_real_api_server() {
             archive::an_archive_waits_for_its_file_system,
             archive::an_archive_runs_beside_its_compaction,
             archive::a_platform_has_a_lake,
+            batch::a_run_that_failed_says_why,
+            batch::executors_come_and_go_with_the_engine,
             links::good_and_bad_triggers_and_rules,
             links::links_wait_for_their_openwhisk_and_let_go_with_it,
             links::links_are_made_corrected_and_removed,
@@ -129,11 +133,14 @@ fn the_operator_against_a_real_api_server() {
             runs::how_runs_went_is_told,
             openwhisk::an_openwhisk_goes_over_to_apache_and_back,
             druid::a_druid_waits_for_its_zookeeper_and_shares_a_volume,
+            druid::a_druid_that_asks_has_passwords_that_outlive_it,
             druid::a_platform_has_a_druid_here_or_elsewhere,
             ingestion::the_last_good_specification_of_an_ingestion_goes_on,
+            ingestion::days_of_the_lake_are_loaded_once,
             changes::changes_of_specs_are_told_with_their_field_manager,
             topic::records_bind_a_topic_to_its_schema,
             topic::a_cluster_hears_how_many_copies_a_topic_asks_for,
+            topic::a_topic_tells_which_version_of_its_schema_it_has,
             user::users_need_a_secure_cluster,
             user::users_are_made_corrected_and_removed,
             samples::samples_are_accepted,
@@ -177,6 +184,7 @@ fn the_operator_against_a_real_api_server() {
             plan::a_new_platform_is_planned_down_to_its_objects,
             plan::nothing_is_left_to_do_after_a_reconcile,
             plan::another_image_lists_the_pods_that_restart,
+            plan::a_pause_and_its_end_are_planned_with_the_parts,
             cli::a_platform_is_told_with_its_parts_and_what_is_missing,
             cli::a_drain_is_asked_for_and_taken_back,
             cli::a_cluster_without_nodes_holds_nothing,
@@ -188,6 +196,8 @@ fn the_operator_against_a_real_api_server() {
             external::what_does_not_go_together_is_refused,
             flow::a_flow_that_cannot_be_read_is_told_once,
             stopped::a_platform_goes_to_zero_in_order_and_comes_back,
+            paused::a_platform_rests_with_its_parts,
+            paused::a_platform_paused_by_a_former_version_rests_with_its_parts_too,
         );
         failed
     });

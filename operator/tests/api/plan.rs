@@ -7,10 +7,11 @@ use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use millrace_operator::kafka::Kafka;
 use millrace_operator::openwhisk::Whisks;
+use millrace_operator::openwhisk::crd::OpenWhisk;
 use millrace_operator::plan::{Apply, Planned, Summary, plan, summary};
 use millrace_operator::platform::Platforms;
 use millrace_operator::registry::registry;
@@ -146,8 +147,8 @@ async fn pod(scene: &Scene, name: &str, labels: Value) {
         .unwrap();
 }
 
-pub async fn another_image_lists_the_pods_that_restart(scene: &Scene) {
-    assert!(scene.make::<Kafka>("k", cluster(None)).await);
+// The first pod of a StatefulSet.
+async fn first_pod(scene: &Scene, set: &str) {
     // Nobody else makes it here, and a pod needs one.
     let account: ServiceAccount =
         serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
@@ -155,9 +156,14 @@ pub async fn another_image_lists_the_pods_that_restart(scene: &Scene) {
         .api::<ServiceAccount>()
         .create(&PostParams::default(), &account)
         .await;
-    let set = scene.api::<StatefulSet>().get("k").await.unwrap();
-    let labels = set.spec.unwrap().selector.match_labels.unwrap();
-    pod(scene, "k-0", json!(labels)).await;
+    let live = scene.api::<StatefulSet>().get(set).await.unwrap();
+    let labels = live.spec.unwrap().selector.match_labels.unwrap();
+    pod(scene, &format!("{set}-0"), json!(labels)).await;
+}
+
+pub async fn another_image_lists_the_pods_that_restart(scene: &Scene) {
+    assert!(scene.make::<Kafka>("k", cluster(None)).await);
+    first_pod(scene, "k").await;
     pod(scene, "other-0", json!({"app.kubernetes.io/name": "other"})).await;
     let before = versions(scene).await;
 
@@ -188,6 +194,52 @@ pub async fn another_image_lists_the_pods_that_restart(scene: &Scene) {
     assert_eq!((sums.code(), sums.pending, sums.restarts), (0, 1, 0));
     assert_eq!(waits.pending[0].workload, "StatefulSet/k");
     assert_eq!(versions(scene).await, before, "a plan writes nothing");
+}
+
+pub async fn a_pause_and_its_end_are_planned_with_the_parts(scene: &Scene) {
+    let platform = |image: &str, paused: bool| {
+        let spec = json!({"kafka": {"image": image}, "openwhisk": {}, "paused": paused});
+        document("Platform", "p", spec)
+    };
+    let spec = |paused: bool| platform("kafka:1", paused)["spec"].clone();
+    assert!(scene.make::<Platforms>("p", spec(false)).await);
+    assert!(scene.look::<Kafka>("p-kafka").await);
+    assert!(scene.look::<Whisks>("p-whisk").await);
+    first_pod(scene, "p-kafka").await;
+    // One part its user has paused.
+    let by_user = PatchParams {
+        field_manager: Some("user".to_owned()),
+        ..PatchParams::default()
+    };
+    let own = Patch::Merge(json!({"spec": {"paused": true}}));
+    let whisks = scene.api::<OpenWhisk>();
+    whisks.patch("p-whisk", &by_user, &own).await.unwrap();
+
+    let pausing = planned(scene, platform("kafka:1", true)).await;
+    assert_eq!(pausing.steps, ["set spec.paused of all its parts"]);
+    assert!(pausing.parts.is_empty(), "{pausing:#?}");
+    assert!(scene.make::<Platforms>("p", spec(true)).await);
+    let before = versions(scene).await;
+    let resting = planned(scene, platform("kafka:9", true)).await;
+    let sums = sum(&resting);
+    assert_eq!((sums.steps, sums.restarts), (0, 0), "{resting:#?}");
+
+    let waking = planned(scene, platform("kafka:9", false)).await;
+    assert_eq!(versions(scene).await, before, "a plan writes nothing");
+    let parts = parts(&waking);
+    let cluster = &parts["KafkaCluster/p-kafka"];
+    let mut changed = cluster.fields.iter();
+    assert!(
+        changed.any(|field| field.path == "spec.paused"),
+        "{cluster:#?}"
+    );
+    let restarts = &parts["StatefulSet/p-kafka"].restarts;
+    let pods: Vec<&str> = restarts.iter().map(|r| r.pod.as_str()).collect();
+    assert_eq!(pods, ["p-kafka-0"]);
+    assert_eq!(sum(&waking).restarts, 1);
+    let whisk = &parts["OpenWhisk/p-whisk"];
+    assert!(whisk.waiting[0].contains("spec.paused"), "{whisk:#?}");
+    assert!(whisk.parts.is_empty(), "{whisk:#?}");
 }
 
 pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
@@ -224,6 +276,8 @@ pub async fn the_command_ends_with_the_code_that_a_script_needs(scene: &Scene) {
             "stream:1",
             "--image-whisk",
             "whisk:1",
+            "--image-ballista",
+            "ballista:1",
             "-f",
             file.to_str().unwrap(),
         ];

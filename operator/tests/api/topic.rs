@@ -78,6 +78,10 @@ pub async fn records_bind_a_topic_to_its_schema(scene: &Scene) {
     let (_, reason, message) = scene.condition::<KafkaTopic>("t", "Degraded").await;
     assert_eq!(reason, "Refused");
     assert!(message.contains("put audit back"), "{message}");
+    let status = scene.api::<KafkaTopic>().get("t").await.unwrap().status;
+    let refused = status.unwrap().refused_schema.unwrap();
+    assert_eq!((refused.schema.name(), refused.version), ("alert", Some(1)));
+    assert!(message.contains(&refused.reason), "{message} {refused:?}");
     // The rest is done, and the topic works.
     let config = admin.topic_config("t").await.unwrap();
     assert_eq!(config["retention.ms"].value.as_deref(), Some("1000"));
@@ -88,6 +92,60 @@ pub async fn records_bind_a_topic_to_its_schema(scene: &Scene) {
     assert_eq!(scene.writes(), writes, "a further look writes nothing");
     assert!(scene.make::<Topics>("t", of("audit")).await);
     assert_eq!(bound(scene).await, is("audit", false));
+    let status = scene.api::<KafkaTopic>().get("t").await.unwrap().status;
+    assert_eq!(status.unwrap().refused_schema, None);
+
+    // A later operator bound it to a later version: this one leaves it so.
+    scene
+        .set_status::<KafkaTopic>("t", json!({"schemaVersion": 2}))
+        .await;
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(bound(scene).await, is("audit", true));
+    let status = scene.api::<KafkaTopic>().get("t").await.unwrap().status;
+    let status = status.unwrap();
+    assert_eq!(status.schema_version, Some(2));
+    let refused = status.refused_schema.unwrap();
+    assert_eq!((refused.schema.name(), refused.version), ("audit", Some(1)));
+    assert!(refused.reason.contains("version 2"), "{refused:?}");
+    let writes = scene.writes();
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(scene.writes(), writes, "a further look writes nothing");
+    // A former one bound it to a former version: that is no matter.
+    scene
+        .set_status::<KafkaTopic>("t", json!({"schemaVersion": 0}))
+        .await;
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(bound(scene).await, is("audit", false));
+    let status = scene.api::<KafkaTopic>().get("t").await.unwrap().status;
+    let status = status.unwrap();
+    assert_eq!(
+        (status.schema_version, status.refused_schema),
+        (Some(1), None)
+    );
+}
+
+pub async fn a_topic_tells_which_version_of_its_schema_it_has(scene: &Scene) {
+    // Before there is a Kafka, too.
+    let of = |schema: &str| json!({"kafka": "k", "partitions": 1, "schema": schema});
+    assert!(scene.make::<Topics>("t", of("telemetry")).await);
+    let status = scene.api::<KafkaTopic>().get("t").await.unwrap().status;
+    let status = status.unwrap();
+    let version = i64::from(millrace_contract::telemetry::VERSION);
+    assert_eq!(status.schema_version, Some(version));
+    let fingerprint = millrace_contract::schema::fingerprint("telemetry");
+    assert_eq!(status.schema_fingerprint.as_deref(), fingerprint);
+    assert_eq!(status.refused_schema, None);
+    let writes = scene.writes();
+    assert!(scene.look::<Topics>("t").await);
+    assert_eq!(scene.writes(), writes, "a further look writes nothing");
+    // What only the jobs read has no versions.
+    assert!(scene.make::<Topics>("u", of("notified")).await);
+    let status = scene.api::<KafkaTopic>().get("u").await.unwrap().status;
+    let status = status.unwrap();
+    assert_eq!(
+        (status.schema_version, status.schema_fingerprint),
+        (None, None)
+    );
 }
 
 pub async fn a_cluster_hears_how_many_copies_a_topic_asks_for(scene: &Scene) {

@@ -2,12 +2,15 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client};
 use millrace_testkit::Platform;
+use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpListener;
 
@@ -31,9 +34,64 @@ pub fn millrace(
     }
 }
 
+/// Makes the namespace of a test that brings a platform of its own.
+pub fn make_namespace(platform: &Platform) {
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": platform.namespace,
+        "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}});
+    platform.apply(&namespace.to_string()).unwrap();
+}
+
+/// Removes it, as the user does, with all that a run may have left. Nothing of it stays.
+pub fn remove_namespace(platform: &Platform) {
+    let arguments = [
+        "delete",
+        "namespace",
+        platform.namespace.as_str(),
+        "--ignore-not-found",
+        "--timeout=600s",
+    ];
+    platform.kubectl(&arguments).unwrap();
+}
+
+/// What `kubectl get` says, as JSON; nothing where there is nothing.
+pub fn get(platform: &Platform, arguments: &[&str]) -> Value {
+    let mut all = vec!["get", "-o", "json"];
+    all.extend(arguments);
+    let text = platform.kubectl(&all).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Waits until `look` gives something.
+pub fn wait<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    while started.elapsed() < limit {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    panic!("{what} did not come within {} s", limit.as_secs());
+}
+
+/// The status of a condition; empty where it is not told.
+pub fn condition<'a>(object: &'a Value, type_: &str) -> &'a str {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .find(|condition| condition["type"] == type_)
+        .and_then(|condition| condition["status"].as_str())
+        .unwrap_or_default()
+}
+
 /// A client of the Kubernetes that the platform is on.
 pub async fn client(platform: &Platform) -> Client {
-    let kubeconfig = Kubeconfig::read_from(platform.kubeconfig()).unwrap();
+    client_by(platform.kubeconfig()).await
+}
+
+/// A client of the Kubernetes that a kubeconfig leads to.
+pub async fn client_by(kubeconfig: &Path) -> Client {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
     Client::try_from(config.unwrap()).unwrap()

@@ -25,6 +25,7 @@ pub const NAMESPACE: &str = "drill";
 pub const LIMIT: Duration = Duration::from_secs(900);
 
 /// The cluster that `cargo xtask soak` made.
+#[derive(Clone)]
 pub struct Nodes {
     kubeconfig: String,
     hyperkube: String,
@@ -101,10 +102,10 @@ impl Nodes {
         self.wait(&what, LIMIT, || self.try_kubectl(arguments).ok())
     }
 
-    /// Applies an object.
+    /// Applies an object, whoever else has changed it.
     pub fn apply(&self, object: &Value) {
         let mut child = self
-            .command(&["apply", "--server-side", "-f", "-"])
+            .command(&["apply", "--server-side", "--force-conflicts", "-f", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()

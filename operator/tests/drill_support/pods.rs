@@ -1,10 +1,60 @@
 //! Pods: those of a cluster, how their processes are killed, and those of a drill itself.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use super::{LIMIT, NAMESPACE, Nodes};
+
+/// A process of a pod, as this machine sees it.
+pub struct Process {
+    pid: String,
+    command: Vec<u8>,
+}
+
+impl Process {
+    fn words(&self) -> impl Iterator<Item = &[u8]> {
+        self.command.split(|byte| *byte == 0)
+    }
+
+    /// Whether one word of its command line is this one.
+    pub fn has_word(&self, word: &str) -> bool {
+        self.words().any(|one| one == word.as_bytes())
+    }
+
+    /// Whether it only holds the namespaces of its pod.
+    pub fn is_pause(&self) -> bool {
+        self.words()
+            .next()
+            .is_some_and(|program| program.ends_with(b"pause"))
+    }
+
+    /// Sends it a signal, as `kill` has it; whether that was still possible.
+    pub fn signal(&self, signal: &str) -> bool {
+        let status = Command::new("kill")
+            .args([signal, &self.pid])
+            .stderr(Stdio::null())
+            .status();
+        status.unwrap().success()
+    }
+}
+
+/// The processes of the pod with this uid, those of all its containers. Control groups are named after it; a pod of another
+/// cluster on this machine may have the same name.
+pub fn processes(uid: &str) -> Vec<Process> {
+    let wanted = format!("/pod{uid}/");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| {
+            let path = entry.path();
+            let groups = std::fs::read_to_string(path.join("cgroup")).ok()?;
+            groups.contains(&wanted).then(|| Process {
+                pid: entry.file_name().to_string_lossy().into_owned(),
+                command: std::fs::read(path.join("cmdline")).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
 
 /// How far a pod is from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,22 +106,10 @@ impl Nodes {
     /// Kills the process of a pod that has this word in its command line, with SIGKILL and from outside: a pod's first
     /// process cannot be killed from inside it.
     pub fn kill(&self, pod: &str, word: &str) {
-        // Control groups are named after the pod's uid; a pod of another cluster on this machine may have the same name.
         let seen = self.wait_get("pod", pod);
-        let wanted = format!("/pod{}/", seen["metadata"]["uid"].as_str().unwrap());
-        let mut killed = 0;
-        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let path = entry.path();
-            let groups = std::fs::read_to_string(path.join("cgroup")).unwrap_or_default();
-            let command = std::fs::read(path.join("cmdline")).unwrap_or_default();
-            let mut words = command.split(|byte| *byte == 0);
-            if !groups.contains(&wanted) || !words.any(|one| one == word.as_bytes()) {
-                continue;
-            }
-            let pid = entry.file_name().to_string_lossy().into_owned();
-            let status = Command::new("kill").args(["-9", &pid]).status().unwrap();
-            killed += u32::from(status.success());
-        }
+        let all = processes(seen["metadata"]["uid"].as_str().unwrap());
+        let of_word = all.iter().filter(|process| process.has_word(word));
+        let killed = of_word.filter(|process| process.signal("-9")).count();
         assert_eq!(killed, 1, "{pod} has no process {word}, or several");
     }
 

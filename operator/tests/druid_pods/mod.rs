@@ -18,6 +18,7 @@ use millrace_operator::druid::crd::DruidCluster;
 use millrace_operator::druid::validate::{Found, validate};
 use millrace_operator::druid::{RoleKind, ValidatedDruid};
 use millrace_operator::pods::secret_data;
+use millrace_operator::remote::druid::{Credentials, Servers};
 use millrace_operator::remote::hdfs::directory::{Directory, ensure};
 use millrace_operator::zookeeper;
 use millrace_testkit::{Hdfs, Server, druid, exporting_at, own_loopback};
@@ -52,6 +53,11 @@ pub fn valid(spec: Value, found: Found) -> ValidatedDruid {
         ..found
     };
     validate(&cluster, &found, &images()).unwrap()
+}
+
+/// How a cluster that asks nobody who he is is asked.
+pub fn servers() -> Servers {
+    Servers::new("http", &Credentials::default()).unwrap()
 }
 
 pub struct Pods {
@@ -146,6 +152,11 @@ impl Pods {
         format!("http://{}:{}", self.address(&pod), kind.port())
     }
 
+    /// Where the certificates of a pod are.
+    pub fn certificates(&self, pod: &str) -> PathBuf {
+        self.home(pod).join("certificates")
+    }
+
     fn home(&self, pod: &str) -> PathBuf {
         self.directory.path().join(pod)
     }
@@ -162,6 +173,7 @@ impl Pods {
             .replace("tmpdir=/tmp ", &format!("tmpdir={home}/tmp "))
             .replace("/opt/druid/", &format!("{}/", self.druid.display()))
             .replace("/etc/postgres", &format!("{home}/postgres"))
+            .replace("/etc/druid-certificates", &format!("{home}/certificates"))
             .replace("/etc/hdfs", &format!("{home}/hdfs"))
             .replace(
                 "derby://127.0.0.1",
@@ -176,11 +188,21 @@ impl Pods {
             let files: ConfigMap = built.get(&role.files_name()).unwrap();
             for node in role.nodes(&cluster.owner) {
                 let mut files = files.data.clone().unwrap();
+                let settings = files.get_mut("runtime.properties").unwrap();
                 // In a pod it has all addresses to itself.
-                *files.get_mut("runtime.properties").unwrap() += "druid.bindOnHost=true\n";
+                *settings += "druid.bindOnHost=true\n";
+                // It comes with the upstream image only; servers are reached by TLS without it.
+                *settings = settings.replace(",\"simple-client-sslcontext\"", "");
                 let start = files.get_mut("start.sh").unwrap();
                 *start = exporting_at(start, &self.address(&node.pod));
                 self.write(&node.pod, files);
+                if let Some(secret) = built.get::<Secret>("d-certificate") {
+                    let at = self.certificates(&node.pod);
+                    fs::create_dir_all(&at).unwrap();
+                    for (name, content) in secret.data.unwrap() {
+                        fs::write(at.join(name), content.0).unwrap();
+                    }
+                }
             }
         }
         let built = zookeeper::build(&ensemble()).unwrap();

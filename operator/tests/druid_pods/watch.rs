@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 
 use super::LIMIT;
 use super::fleet::Fleet;
-use crate::druid_support::Topic;
 
 /// Events of one request, and the pause after it.
 const BATCH: usize = 50;
@@ -36,14 +35,19 @@ impl Sent {
     }
 }
 
-/// Sends for so long.
-pub async fn load(topic: &Topic<'_>, fleet: &mut Fleet, sent: &Mutex<Sent>, long: Duration) {
+/// Sends for so long, by what ends when a batch is stored.
+pub async fn load(
+    send: impl AsyncFn(Vec<Vec<u8>>),
+    fleet: &mut Fleet,
+    sent: &Mutex<Sent>,
+    long: Duration,
+) {
     let end = Instant::now() + long;
     while Instant::now() < end {
         let batch = fleet.take(BATCH);
         let all = u64::try_from(fleet.taken).unwrap();
         sent.lock().unwrap().offered = all;
-        topic.send(batch.into_iter()).await;
+        send(batch).await;
         sent.lock().unwrap().stored.push((all, Instant::now()));
         tokio::time::sleep(PAUSE).await;
     }
@@ -62,6 +66,28 @@ pub struct Watched {
     pub delays: Vec<Duration>,
     /// From the last request until an answer counted all.
     pub settled: Duration,
+}
+
+/// The head of the table whose lines [`Watched::line`] gives.
+pub const HEAD: &str = "| what | events | answers | failed, s | short, s | p50, s | p95, s | longest, s | settled, s |";
+
+impl Watched {
+    /// A line of the table.
+    pub fn line(&mut self, what: &str, events: usize) -> String {
+        self.delays.sort();
+        let delays = &self.delays;
+        let at = |percent: usize| delays[(delays.len() - 1) * percent / 100].as_secs_f64();
+        format!(
+            "| {what} | {events} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            self.answers,
+            self.failed.as_secs_f64(),
+            self.short.as_secs_f64(),
+            at(50),
+            at(95),
+            at(100),
+            self.settled.as_secs_f64(),
+        )
+    }
 }
 
 /// The one number of an answer.

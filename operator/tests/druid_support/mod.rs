@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use jiff::Timestamp;
@@ -19,11 +19,16 @@ use millrace_operator::remote::druid::DruidClient;
 use millrace_operator::remote::ingestion::{
     IngestionChange, IngestionError, RemoteIngestion, WantedIngestion,
 };
-use millrace_operator::remote::kafka::{Connection, Credentials, KafkaAdmin, NewTopic, Timeouts};
+use millrace_operator::remote::kafka::{
+    Connection, Credentials, KafkaAdmin, NewTopic, ResponseError, Timeouts, TopicView,
+};
 use millrace_operator::remote::pipeline::{Outcome, converge};
+use millrace_testkit::Druid;
 
 /// 2026-01-05T08:00:00Z
 pub const BEGIN: i64 = 1_767_600_000;
+
+const LIMIT: Duration = Duration::from_secs(180);
 
 pub fn limits() -> Timeouts {
     Timeouts {
@@ -53,44 +58,56 @@ impl Topic<'_> {
 
     /// Stores them, and gives the offset of the first.
     pub async fn send(&self, values: impl Iterator<Item = Vec<u8>>) -> i64 {
-        let record = |value: Vec<u8>| Record {
-            transactional: false,
-            control: false,
-            delete_horizon: false,
-            partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
-            producer_id: NO_PRODUCER_ID,
-            producer_epoch: NO_PRODUCER_EPOCH,
-            timestamp_type: TimestampType::Creation,
-            offset: 0,
-            sequence: NO_SEQUENCE,
-            timestamp: Timestamp::now().as_millisecond(),
-            key: None,
-            value: Some(value.into()),
-            headers: Default::default(),
-        };
-        let mut records: Vec<Record> = values.map(record).collect();
-        // Records make one batch while both count up by one.
-        for (n, record) in (0..).zip(&mut records) {
-            (record.offset, record.sequence) = (i64::from(n), NO_SEQUENCE + n);
-        }
-        let options = RecordEncodeOptions {
-            version: 2,
-            compression: Compression::None,
-        };
-        let mut batch = BytesMut::new();
-        RecordBatchEncoder::encode(&mut batch, &records, &options).unwrap();
-        let batch = batch.freeze();
         let topic = self.admin.topic(self.name).await.unwrap().unwrap();
         let mut connection = Connection::open(self.bootstrap, &Credentials::default(), &limits())
             .await
             .unwrap();
+        store(&mut connection, &topic, values).await
+    }
+}
+
+/// Stores records in the first partition of a topic, as soon as somebody leads it, and gives the offset of the first.
+pub async fn store(
+    connection: &mut Connection,
+    topic: &TopicView,
+    values: impl Iterator<Item = Vec<u8>>,
+) -> i64 {
+    let record = |value: Vec<u8>| Record {
+        transactional: false,
+        control: false,
+        delete_horizon: false,
+        partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
+        producer_id: NO_PRODUCER_ID,
+        producer_epoch: NO_PRODUCER_EPOCH,
+        timestamp_type: TimestampType::Creation,
+        offset: 0,
+        sequence: NO_SEQUENCE,
+        timestamp: Timestamp::now().as_millisecond(),
+        key: None,
+        value: Some(value.into()),
+        headers: Default::default(),
+    };
+    let mut records: Vec<Record> = values.map(record).collect();
+    // Records make one batch while both count up by one.
+    for (n, record) in (0..).zip(&mut records) {
+        (record.offset, record.sequence) = (i64::from(n), NO_SEQUENCE + n);
+    }
+    let options = RecordEncodeOptions {
+        version: 2,
+        compression: Compression::None,
+    };
+    let mut batch = BytesMut::new();
+    RecordBatchEncoder::encode(&mut batch, &records, &options).unwrap();
+    let batch = batch.freeze();
+    let end = Instant::now() + LIMIT;
+    loop {
         let build = |version: i16| {
-            let partition = PartitionProduceData::default().with_records(Some(batch));
+            let partition = PartitionProduceData::default().with_records(Some(batch.clone()));
             let data = TopicProduceData::default().with_partition_data(vec![partition]);
             let data = if version >= 13 {
                 data.with_topic_id(topic.id)
             } else {
-                let name = StrBytes::from_static_str(self.name);
+                let name = StrBytes::from_string(topic.name.clone());
                 data.with_name(TopicName(name))
             };
             ProduceRequest::default()
@@ -103,9 +120,43 @@ impl Topic<'_> {
             .await
             .unwrap();
         let stored = &answer.responses[0].partition_responses[0];
-        assert_eq!(stored.error_code, 0);
-        stored.base_offset
+        match ResponseError::try_from_code(stored.error_code) {
+            None => return stored.base_offset,
+            Some(ResponseError::NotLeaderOrFollower) if Instant::now() < end => {
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+            Some(error) => panic!("{error:?}"),
+        }
     }
+}
+
+/// Asks until an answer is there that holds.
+pub async fn until<T, F: Future<Output = Option<T>>>(
+    druid: &Druid,
+    what: &str,
+    look: impl Fn() -> F,
+) -> T {
+    let end = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what}\n{}", druid.tails());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Asks until answers count so many events in a data source.
+pub async fn counted(druid: &Druid, client: &DruidClient, source: &str, events: usize) {
+    let query = format!("SELECT SUM(events) AS n FROM {source}");
+    let what = format!("{events} events in {source}");
+    until(druid, &what, || async {
+        // Until the first task has told of it there is no such table.
+        let rows = client.sql(&query).await.unwrap_or_default();
+        let n = rows.first()?.get("n")?.as_u64()?;
+        (n == u64::try_from(events).unwrap()).then_some(())
+    })
+    .await;
 }
 
 /// Three vehicles for some minutes; not each event has each number, and times are of whole microseconds.
@@ -137,6 +188,7 @@ pub fn wanted(source: Source, name: &str, bootstrap: &str) -> Wanted {
         source,
         topic: name.to_owned(),
         consumer: BTreeMap::from([("bootstrap.servers".into(), bootstrap.to_owned())]),
+        credentials: None,
         signals: Vec::new(),
         quantiles: match source {
             Source::Telemetry => vec!["speed".into()],

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 /// How long is waited for what Prometheus is to see.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The file that says which pods there are.
+const PODS: &str = "pods.json";
+
 /// A panel of a dashboard.
 pub struct Panel {
     /// Titles of the dashboard and of the panel.
@@ -59,16 +62,27 @@ pub fn scrape_targets(targets: &[String]) -> String {
 /// The configuration that docs/monitoring.md gives, with `more` settings of the job. Debian builds its Prometheus without
 /// the discovery of Kubernetes: a file says of these pods what that would.
 pub fn documented(home: &Path, pods: &[Pod], more: &str) -> String {
-    let file = home.join("pods.json");
-    let found = pods.iter().flat_map(discovered).collect::<Vec<_>>();
-    std::fs::write(&file, serde_json::to_vec(&found).unwrap()).unwrap();
+    discover(home, pods);
+    let file = home.join(PODS);
     let page = std::fs::read_to_string(repository_root().join("docs/monitoring.md")).unwrap();
     let begin = page.find("scrape_configs:").unwrap();
     let text = page[begin..].split("rule_files:").next().unwrap();
     let discovery = "kubernetes_sd_configs: [{role: pod}]";
     assert!(text.contains(discovery), "{text}");
-    let by_file = format!("{more}file_sd_configs: [{{files: [{}]}}]", file.display());
+    let by_file = format!(
+        "{more}file_sd_configs: [{{files: [{}], refresh_interval: 5s}}]",
+        file.display()
+    );
     text.replace(discovery, &by_file)
+}
+
+/// Says which pods there are, to a Prometheus that runs too.
+pub fn discover(home: &Path, pods: &[Pod]) {
+    let found = pods.iter().flat_map(discovered).collect::<Vec<_>>();
+    // It may look at any moment, and has to see all of it.
+    let fresh = home.join(format!("{PODS}.new"));
+    std::fs::write(&fresh, serde_json::to_vec(&found).unwrap()).unwrap();
+    std::fs::rename(&fresh, home.join(PODS)).unwrap();
 }
 
 /// A pod as `role: pod` finds it: a target for each of its ports, with what it says of itself in labels.
@@ -124,8 +138,19 @@ impl Prometheus {
 
     /// The same as often as said.
     pub fn start_every(programs: &Path, home: &Path, scrape: &str, every: &str) -> Self {
-        let config = home.join("prometheus.yml");
         let rules = repository_root().join("helm/millrace-operator/monitoring/rules.yaml");
+        Self::start_with(programs, home, scrape, every, &rules)
+    }
+
+    /// The same with a file of rules.
+    pub fn start_with(
+        programs: &Path,
+        home: &Path,
+        scrape: &str,
+        every: &str,
+        rules: &Path,
+    ) -> Self {
+        let config = home.join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: {every}, scrape_timeout: {every}, evaluation_interval: {every}}}\nrule_files: [{}]\n{scrape}",
             rules.display()

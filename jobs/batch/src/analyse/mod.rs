@@ -22,7 +22,7 @@ use millrace_settings::{Bindings, LakeArgs, config_file, read_config};
 use tokio_postgres::Transaction;
 
 use crate::postgres::PostgresArgs;
-use crate::read::fetch;
+use crate::read::{Part, fetch};
 
 /// Flags of `analyse`.
 #[derive(Debug, clap::Args)]
@@ -104,10 +104,10 @@ enum Kind {
 }
 
 /// A day in UTC, and the files that hold it.
-struct Day {
-    date: Date,
-    hours: Vec<Vec<FileEntry>>,
-    content: Content,
+pub(crate) struct Day {
+    pub(crate) date: Date,
+    pub(crate) hours: Vec<Vec<FileEntry>>,
+    pub(crate) content: Content,
 }
 
 struct Lake<'a, S: Storage> {
@@ -151,7 +151,7 @@ impl<S: Storage> Lake<'_, S> {
     ) -> anyhow::Result<i64> {
         let mut found = events::Found::default();
         for files in &day.hours {
-            for batch in fetch(self.storage, layout, files, events::NAMES).await? {
+            for batch in fetch(self.storage, layout, files, events::NAMES, Part::WHOLE).await? {
                 found.take_events(&batch)?;
             }
         }
@@ -167,7 +167,7 @@ impl<S: Storage> Lake<'_, S> {
     ) -> anyhow::Result<i64> {
         let mut found = events::Found::default();
         for files in &day.hours {
-            for batch in fetch(self.storage, layout, files, events::NAMES).await? {
+            for batch in fetch(self.storage, layout, files, events::NAMES, Part::WHOLE).await? {
                 found.take_alerts(&batch)?;
             }
         }
@@ -183,7 +183,7 @@ impl<S: Storage> Lake<'_, S> {
     ) -> anyhow::Result<i64> {
         let mut fleet = days::Fleet::default();
         for files in &day.hours {
-            for batch in fetch(self.storage, layout, files, days::NAMES).await? {
+            for batch in fetch(self.storage, layout, files, days::NAMES, Part::WHOLE).await? {
                 fleet.take(&batch)?;
             }
         }
@@ -192,8 +192,8 @@ impl<S: Storage> Lake<'_, S> {
     }
 }
 
-// Hours by their day. An hour of UTC is of one day.
-fn days_of(live: &BTreeMap<Hour, Vec<FileEntry>>) -> Vec<Day> {
+/// Hours by their day. An hour of UTC is of one day.
+pub(crate) fn days_of(live: &BTreeMap<Hour, Vec<FileEntry>>) -> Vec<Day> {
     let mut days: BTreeMap<Date, Vec<Vec<FileEntry>>> = BTreeMap::new();
     for (hour, files) in live {
         let Ok(start) = jiff::Timestamp::from_microsecond(hour.start_micros()) else {

@@ -42,9 +42,32 @@ pub struct Args {
     /// A dataset of the lake that names hires; may be given several times
     #[arg(long, value_name = "NAME", default_values = ["telemetry", "vehicle-events", "alerts"])]
     dataset: Vec<String>,
+    /// The user of HDFS that a dataset belongs to, where that is another one than the lake's; may be given several times
+    #[arg(long, value_name = "DATASET=USER", value_parser = owner)]
+    owner: Vec<(String, String)>,
     /// Stores that there are not; may be given several times
     #[arg(long, value_enum, value_name = "STORE")]
     without: Vec<Store>,
+}
+
+impl Args {
+    /// The lake, as the user who may write a dataset.
+    fn lake_of(&self, dataset: &str) -> LakeArgs {
+        let mut lake = self.lake.clone();
+        if let Some((_, user)) = self.owner.iter().find(|(of, _)| of == dataset) {
+            lake.hdfs_user = Some(user.clone());
+        }
+        lake
+    }
+}
+
+fn owner(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((dataset, user)) if !dataset.is_empty() && !user.is_empty() => {
+            Ok((dataset.to_owned(), user.to_owned()))
+        }
+        _ => Err("is not DATASET=USER; write for example telemetry=archive".to_owned()),
+    }
 }
 
 /// A store.
@@ -87,8 +110,8 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let there = |store| !args.without.contains(&store);
     let mut removed = Vec::new();
     if there(Store::Lake) {
-        let storage = args.lake.open(&bindings()?, None, None)?;
         for dataset in &args.dataset {
+            let storage = args.lake_of(dataset).open(&bindings()?, None, None)?;
             removed.push(of_lake(&storage, dataset, &hires).await.with_context(|| {
                 format!("the lake's dataset {dataset}; what was done stays done, run it again")
             })?);
@@ -138,4 +161,33 @@ async fn of_lake<S: Storage>(
         count: hours,
         how: "hours written anew: rows stay and name no hire; former files are removed, not in the trash",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn a_dataset_is_written_as_its_owner() {
+        let given = ["x", "--driver=d", "--hdfs-user=score"];
+        let owners = ["--owner=telemetry=archive", "--owner=alerts=lake-alerts"];
+        let cli = Cli::try_parse_from(given.into_iter().chain(owners)).unwrap();
+        let user = |dataset: &str| cli.args.lake_of(dataset).hdfs_user.unwrap();
+        assert_eq!(user("telemetry"), "archive");
+        assert_eq!(user("alerts"), "lake-alerts");
+        assert_eq!(user("vehicle-events"), "score");
+        for wrong in ["telemetry", "=archive", "telemetry="] {
+            assert!(
+                owner(wrong).unwrap_err().contains("DATASET=USER"),
+                "{wrong}"
+            );
+        }
+    }
 }

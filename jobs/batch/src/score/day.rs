@@ -14,7 +14,7 @@ use millrace_lake::{LakeError, Storage};
 
 use super::columns::NAMES;
 use super::fleet::{Fleet, FleetTrip};
-use crate::read::fetch;
+use crate::read::{Part, fetch};
 
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
@@ -60,7 +60,7 @@ impl Day {
         })
     }
 
-    /// Computes the day's trips.
+    /// Computes the day's trips of the vehicles of a part, by vehicle and start.
     ///
     /// # Errors
     /// A file that counts cannot be read, or is not what its record says. Nothing was computed then.
@@ -70,12 +70,13 @@ impl Day {
         layout: &Layout,
         config: &ScoreConfig,
         zone: &TimeZone,
+        part: Part,
     ) -> Result<Vec<FleetTrip>, LakeError> {
         let mut fleet = Fleet::new(config, self.span);
         // The next hour is fetched while this one is computed.
         let hours = stream::iter(&self.files)
             .map(|(hour, files)| async move {
-                let batches = fetch(storage, layout, files, NAMES).await?;
+                let batches = fetch(storage, layout, files, NAMES, part).await?;
                 Ok::<_, LakeError>((*hour, batches))
             })
             .buffered(2);

@@ -8,7 +8,7 @@ pub mod store;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use jiff::civil::Date;
@@ -19,11 +19,15 @@ use millrace_contract::score::ScoreConfig;
 use millrace_lake::layout::{Hour, Layout};
 use millrace_lake::reader::Records;
 use millrace_lake::record::FileEntry;
-use millrace_settings::{Bindings, LakeArgs, config_file, read_config};
+use millrace_lake::storage::Place;
+use millrace_settings::{
+    Bindings, DEFAULT_CONFIG, LakeArgs, config_file, config_text, parse_config,
+};
 use serde_json::json;
 use twox_hash::XxHash3_128;
 
 use crate::postgres::PostgresArgs;
+use crate::read::Part;
 use day::Day;
 use fleet::FleetTrip;
 use report::ReportArgs;
@@ -58,17 +62,75 @@ pub struct Args {
     print: bool,
 }
 
-/// Does what is asked.
+/// What days are computed from.
+#[derive(Debug)]
+pub struct Source<'a> {
+    /// The lake.
+    pub storage: &'a Place,
+    /// Where the dataset lies in it.
+    pub layout: &'a Layout,
+    /// The definition.
+    pub config: &'a ScoreConfig,
+    /// The text that the definition was read from, for those who compute elsewhere.
+    pub text: &'a str,
+    /// The time zone of days.
+    pub zone: &'a TimeZone,
+}
+
+/// Who computes the trips of days.
+pub trait Engine {
+    /// The trips of a day, by vehicle and start.
+    ///
+    /// # Errors
+    /// A file that counts cannot be read, or whoever computes is away.
+    fn trips(
+        &self,
+        day: &Day,
+        source: &Source<'_>,
+    ) -> impl Future<Output = anyhow::Result<Vec<FleetTrip>>>;
+}
+
+/// This process.
+#[derive(Debug, Clone, Copy)]
+pub struct Local;
+
+impl Engine for Local {
+    async fn trips(&self, day: &Day, source: &Source<'_>) -> anyhow::Result<Vec<FleetTrip>> {
+        let Source {
+            storage,
+            layout,
+            config,
+            zone,
+            ..
+        } = *source;
+        let trips = day.trips(storage, layout, config, zone, Part::WHOLE);
+        Ok(trips.await?)
+    }
+}
+
+/// The configuration that this text of a file holds, checked. An empty text is that of the defaults.
+///
+/// # Errors
+/// It does not fit, or cannot work.
+pub fn configuration(path: &Path, text: &str) -> anyhow::Result<(ScoreConfig, TimeZone)> {
+    let config: ScoreConfig = parse_config(path, text)?;
+    config.validate()?;
+    let zone = config.time_zone()?;
+    Ok((config, zone))
+}
+
+/// Does what is asked, with the days computed by `engine`.
 ///
 /// # Errors
 /// The lake or PostgreSQL cannot be used; days that are done stay done, the others are as they were.
-pub async fn run(args: Args) -> anyhow::Result<()> {
-    let config = match config_file(args.config.as_deref()) {
-        Some(path) => read_config(&path)?,
-        None => ScoreConfig::default(),
+pub async fn run(args: Args, engine: &impl Engine) -> anyhow::Result<()> {
+    let file = config_file(args.config.as_deref());
+    let text = match &file {
+        Some(path) => config_text(path)?,
+        None => String::new(),
     };
-    config.validate()?;
-    let zone = config.time_zone()?;
+    let path = file.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+    let (config, zone) = configuration(path, &text)?;
     let report = args.report.open()?;
     let bindings = || match &args.service_binding_root {
         Some(root) => Bindings::read(root),
@@ -79,9 +141,16 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let records = Records::read(&storage, &layout).await?;
     let live = records.live();
     let days = days(&args, &zone, &live)?;
+    let source = Source {
+        storage: &storage,
+        layout: &layout,
+        config: &config,
+        text: &text,
+        zone: &zone,
+    };
     if args.print {
         for day in &days {
-            let trips = day.trips(&storage, &layout, &config, &zone).await?;
+            let trips = engine.trips(day, &source).await?;
             print(&config, day.date, &trips)?;
         }
         return Ok(());
@@ -106,7 +175,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             tracing::info!(day = %day.date, "scored already, and nothing has changed");
             continue;
         }
-        let trips = day.trips(&storage, &layout, &config, &zone).await?;
+        let trips = engine.trips(&day, &source).await?;
         store::replace(
             &mut client,
             &config,

@@ -63,7 +63,7 @@ pub async fn prepare(client: &Client) -> anyhow::Result<()> {
     client
         .batch_execute(include_str!("tables.sql"))
         .await
-        .context("the schema millrace cannot be made: let the user own the database, or make it by hand from tables.sql")?;
+        .context("the schema millrace cannot be made")?;
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-"""Computes scores of trips with DuckDB: python score.py SETTINGS.json prints one line of JSON for each trip."""
+"""Computes scores with DuckDB: python score.py SETTINGS.json prints one line of JSON for each trip, or with "by" for each of what
+trips add up to: "by": ["hire"], or of a week ["vehicle", "hire"]."""
 
 import json
 import pathlib
@@ -8,6 +9,11 @@ import sys
 import duckdb
 
 settings = json.loads(pathlib.Path(sys.argv[1]).read_text())
+
+SUMS = (
+    "distance_m watched_s driving_s engine_s harsh_accelerations harsh_brakings harsh_turns turning_distance_m speeding_s"
+    " idling_s fuel_l fuel_reference_l fuel_distance_m night_s long_shift_s"
+).split()
 
 
 def literal(value):
@@ -28,6 +34,17 @@ def put_in(match):
 
 sql = (pathlib.Path(__file__).parent / "score.sql").read_text()
 sql = re.sub(r"\$([a-z_]+)\b", put_in, sql)
+by = settings.get("by")
+if by:
+    # The parts are those of a trip in which all of it was driven.
+    steps, parts = sql.split("CREATE TABLE parts AS")
+    keys = ", ".join(by)
+    columns = [keys, "min(started) AS started", "count(*) AS trips"] + [f"sum({name}) AS {name}" for name in SUMS]
+    if "vehicle" not in by:
+        columns.append("min(vehicle) AS vehicle")
+    hired = "WHERE hire IS NOT NULL" if by == ["hire"] else ""
+    added = f"CREATE TABLE added AS SELECT {', '.join(columns)} FROM trips {hired} GROUP BY {keys};\n"
+    sql = steps + added + "CREATE TABLE parts AS" + parts.replace("FROM trips;", "FROM added;")
 connection = duckdb.connect(config={"threads": 2})
 result = connection.execute(sql)
 names = [column[0] for column in result.description]

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{Field, Schema};
 use jiff::{SignedDuration, Timestamp};
 use millrace_contract::{Telemetry, codec};
 use millrace_lake::commit::{Commit, Step};
@@ -14,7 +17,10 @@ use millrace_lake::rows::{Raw, Rows, Shape, hour};
 use millrace_lake::storage::Local;
 use millrace_testkit::{data_dir, left_out};
 use millrace_trips::{TripArguments, TripOptions};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+#[path = "../duckdb/mod.rs"]
+pub mod duckdb;
 
 /// Recorded sets that tell a speed, with the endings of their files.
 const SETS: [(&str, &str); 4] = [
@@ -109,6 +115,33 @@ pub async fn archive_values(
     paths
 }
 
+/// A commit of one file whose columns are as `change` makes them, by name, of those that the archive writes. Its events lie in
+/// one hour, and in a partition that the others do not use.
+pub async fn archive_changed(
+    root: &Path,
+    events: &[Telemetry],
+    change: impl Fn(&str, &ArrayRef) -> ArrayRef,
+) {
+    let (storage, layout) = (Local::new(root), Layout::new("telemetry").unwrap());
+    let source = Source::new("telemetry", PARTITIONS);
+    let values: Vec<Vec<u8>> = events.iter().map(codec::encode).collect();
+    let values: Vec<&[u8]> = values.iter().map(Vec::as_slice).collect();
+    let mut hours = by_hour(&source, 0, &values);
+    let (hour, mut rows) = hours.pop_first().unwrap();
+    assert!(hours.is_empty(), "events of several hours");
+    let batch = rows.finish().unwrap();
+    let names = batch.schema();
+    let names = names.fields().iter().map(|field| field.name());
+    let changed = |(name, column): (&String, &ArrayRef)| (name.clone(), change(name, column));
+    let columns: Vec<(String, ArrayRef)> = names.zip(batch.columns()).map(changed).collect();
+    let fields = columns.iter();
+    let fields = fields.map(|(name, column)| Field::new(name, column.data_type().clone(), true));
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let columns = columns.into_iter().map(|(_, column)| column).collect();
+    let batch = RecordBatch::try_new(schema, columns).unwrap();
+    put(&storage, &layout, &source, 0, vec![(hour, batch)]).await;
+}
+
 async fn commit(
     storage: &Local,
     layout: &Layout,
@@ -116,6 +149,12 @@ async fn commit(
     start: i64,
     values: &[&[u8]],
 ) -> CommitRecord {
+    let hours = by_hour(source, start, values).into_iter();
+    let batches = hours.map(|(hour, mut rows)| (hour, rows.finish().unwrap()));
+    put(storage, layout, source, start, batches.collect()).await
+}
+
+fn by_hour(source: &Source, start: i64, values: &[&[u8]]) -> BTreeMap<Hour, Rows> {
     let shape = Shape::of_topic(&source.topic);
     let mut hours: BTreeMap<Hour, Rows> = BTreeMap::new();
     for (offset, value) in (start..).zip(values) {
@@ -131,15 +170,26 @@ async fn commit(
             .or_insert_with(|| Rows::new(shape, shape.schema(), source.partition))
             .push(&raw, &parsed);
     }
+    hours
+}
+
+/// A commit of one file for each of these batches.
+async fn put(
+    storage: &Local,
+    layout: &Layout,
+    source: &Source,
+    start: i64,
+    batches: Vec<(Hour, RecordBatch)>,
+) -> CommitRecord {
+    let rows: usize = batches.iter().map(|(_, batch)| batch.num_rows()).sum();
     let mut files = Vec::new();
-    for (number, (hour, mut rows)) in hours.into_iter().enumerate() {
+    for (number, (hour, batch)) in batches.into_iter().enumerate() {
         let staged = format!("{}/{number:04}.parquet", layout.staging(source, start, "w"));
         let path = layout.data(hour, source, start, number);
-        let schema = shape.schema();
-        let mut file = ParquetFile::create(storage, staged, path, hour, schema, 1 << 22)
+        let mut file = ParquetFile::create(storage, staged, path, hour, batch.schema(), 1 << 22)
             .await
             .unwrap();
-        file.write(&rows.finish().unwrap()).await.unwrap();
+        file.write(&batch).await.unwrap();
         files.push(file.close().await.unwrap());
     }
     let record = CommitRecord {
@@ -147,7 +197,7 @@ async fn commit(
         topic: source.topic.clone(),
         partition: source.partition,
         start_offset: start,
-        end_offset: start + i64::try_from(values.len()).unwrap(),
+        end_offset: start + i64::try_from(rows).unwrap(),
         missing: None,
         content: millrace_lake::content::Content::total(files.iter().map(|file| &file.content)),
         files,
@@ -168,15 +218,5 @@ pub fn duckdb_settings(
     utc_offset: i64,
     references: &Value,
 ) -> Value {
-    let start = start.as_microsecond();
-    json!({
-        "files": files, "start": start, "end": start + 86_400_000_000_i64, "utc_offset": utc_offset,
-        "trip_gap": 300, "longest_step": 3, "implausible": 12.0, "acceleration": 3.0, "braking": 3.5, "turning": 4.0,
-        "course_from": 10.0, "driving_from": 5.0, "speed_limit": 130.0, "tolerance": 5.0, "engine_from": 400.0,
-        "idle_after": 120, "night_from": 23 * 60, "night_to": 5 * 60, "shift": 16200, "shift_break": 2700,
-        "air_fuel_ratio": 14.7, "fuel_density": 745.0, "least": 5000.0, "references": references,
-        "worst_acceleration": 60.0, "worst_braking": 60.0, "worst_turning": 60.0, "worst_speeding": 0.2,
-        "worst_idling": 0.3, "worst_economy": 1.0, "worst_night": 0.5, "worst_long_shift": 0.25,
-        "weights": [15.0, 20.0, 15.0, 25.0, 5.0, 10.0, 5.0, 5.0],
-    })
+    duckdb::settings(files, start, utc_offset, references)
 }

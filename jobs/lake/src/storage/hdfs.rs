@@ -41,6 +41,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Hdfs {
     client: Client,
+    address: String,
     root: String,
     replication: Option<u32>,
     timeout: Duration,
@@ -72,6 +73,7 @@ impl Hdfs {
         })?;
         Ok(Self {
             client,
+            address: settings.address.clone(),
             root: settings.root.trim_end_matches('/').to_owned(),
             replication: settings.replication,
             timeout: settings.timeout.unwrap_or(LONGEST),
@@ -102,9 +104,12 @@ impl Hdfs {
         call: impl Future<Output = hdfs_native::Result<T>>,
     ) -> Result<T, StorageError> {
         let answer = within(self.timeout, doing, path, call).await;
-        answer.map_err(|error| StorageError {
-            problem: with_cure(&self.root, doing, path, error.problem),
-            ..error
+        answer.map_err(|error| {
+            let mut problem = with_cure(&self.root, doing, path, error.problem);
+            if error.kind == StorageKind::Away {
+                problem = format!("{}: {problem}", self.address);
+            }
+            StorageError { problem, ..error }
         })
     }
 }

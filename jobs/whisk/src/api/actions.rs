@@ -158,6 +158,7 @@ async fn put(api: &Api, mut call: Call<'_>, name: FullName) -> Result<Reply, Api
             })
         })?;
         engine.forget(&name);
+        engine.unpack_ahead(Arc::clone(&action));
         let text = match (code, action.exec.code()) {
             (Some(text), _) => Some(text),
             (None, Some(code)) => Some(engine.actions.code(&code.digest)?),

@@ -130,6 +130,16 @@ impl Engine {
         }
     }
 
+    /// Unpacks the code of an action that runs as a child, in the background. To be called within a runtime.
+    pub fn unpack_ahead(self: &Arc<Self>, action: Arc<Action>) {
+        let engine = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Exec::Code { code, .. } = &action.exec {
+                engine.pool.unpack_ahead(code, &engine.actions).await;
+            }
+        });
+    }
+
     /// Accepts an invocation: it is written down, and runs from now on whoever waits for it.
     ///
     /// Returns its id, and where its record arrives.

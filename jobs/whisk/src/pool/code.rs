@@ -1,7 +1,7 @@
 //! From an action's code as text to files that can be run.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Cursor, Read as _, Write as _};
+use std::io::{self, BufWriter, Cursor, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -19,6 +19,9 @@ const LARGEST_UNPACKED: u64 = 256 * 1024 * 1024;
 
 /// So many files may be in it.
 const MOST_FILES: usize = 65_536;
+
+/// Files are written in pieces of so many bytes.
+const PIECE: usize = 64 * 1024;
 
 /// The code cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +74,7 @@ pub fn unpack(text: &str, binary: bool, directory: &Path) -> Result<(), CodeErro
     let unpacked = match bytes.as_slice() {
         [b'P', b'K', 3, 4, ..] => unzip(&bytes, Target::new(&temporary)),
         [0x1f, 0x8b, ..] => untar(&bytes, Target::new(&temporary)),
-        _ => write(&temporary.join(PROGRAM), &bytes, 0o755).map_err(CodeError::from),
+        _ => program(&temporary.join(PROGRAM), &bytes).map_err(CodeError::from),
     };
     let placed = unpacked.and_then(|()| Ok(fs::rename(&temporary, directory)?));
     if placed.is_err() {
@@ -141,18 +144,14 @@ impl<'a> Target<'a> {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent)?;
         }
-        let mut bytes = Vec::new();
-        content.take(self.room + 1).read_to_end(&mut bytes)?;
-        self.room = self
-            .room
-            .checked_sub(bytes.len() as u64)
-            .ok_or(CodeError::TooLarge)?;
+        // In pieces: a file may be as large as all of them, which is more than the server has memory for.
+        let mut file = BufWriter::with_capacity(PIECE, File::create(path)?);
+        let written = io::copy(&mut content.take(self.room + 1), &mut file)?;
+        self.room = self.room.checked_sub(written).ok_or(CodeError::TooLarge)?;
+        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         let executable = executable || name == Path::new(PROGRAM);
-        Ok(write(
-            &path,
-            &bytes,
-            if executable { 0o755 } else { 0o644 },
-        )?)
+        let mode = if executable { 0o755 } else { 0o644 };
+        Ok(file.set_permissions(Permissions::from_mode(mode))?)
     }
 
     fn finish(self) -> Result<(), CodeError> {
@@ -164,10 +163,10 @@ impl<'a> Target<'a> {
     }
 }
 
-fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn program(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(mode))
+    file.set_permissions(Permissions::from_mode(0o755))
 }
 
 #[cfg(test)]

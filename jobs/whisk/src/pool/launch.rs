@@ -11,18 +11,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetStatus, Scope, path_beneath_rules,
-};
+use clap::Parser as _;
 use rustix::io::{Errno, FdFlags, fcntl_setfd, read, retry_on_intr};
 use rustix::process::{
     Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit, setsid,
 };
-
 use serde::{Deserialize, Serialize};
 
+use super::calls;
+use super::confine::Domain;
 use crate::settings::Isolation;
+
+/// The first argument of a program that starts as a launcher.
+pub const LAUNCHER: &str = "child";
 
 /// The pipe for answers, inside the child's writable directory: an action may open it again by number.
 pub const ANSWERS: &str = "answers";
@@ -39,42 +40,12 @@ pub const FAULT: &str = "fault ";
 /// Exit status after a fault.
 const FAULT_STATUS: u8 = 125;
 
-/// What every program may read and execute: what it is linked with and runs on.
-const PROGRAMS: [&str; 10] = [
-    "/bin",
-    "/usr/bin",
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/lib64",
-    "/usr/libexec",
-    "/usr/share/zoneinfo",
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
-];
-
-/// What every program may read: names, time zone, certificates, and devices without a memory.
-const FILES: [&str; 12] = [
-    "/etc/resolv.conf",
-    "/etc/hosts",
-    "/etc/nsswitch.conf",
-    "/etc/host.conf",
-    "/etc/gai.conf",
-    "/etc/services",
-    "/etc/ssl",
-    "/etc/ld.so.cache",
-    "/etc/localtime",
-    "/dev/zero",
-    "/dev/urandom",
-    "/dev/random",
-];
-
-/// The newest rules that this program knows; older kernels get as many of them as they have.
-const RULES: ABI = ABI::V6;
+/// A program that is open for writing is tried again, after pauses that double up to this.
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a launcher knows when it starts.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
-pub struct Launch {
+#[derive(Debug, Clone, PartialEq, Eq, clap::Parser)]
+struct Launch {
     /// The child's own directory, with `tmp` and the pipe for answers in it
     #[arg(long)]
     pub directory: PathBuf,
@@ -97,83 +68,25 @@ pub struct Order {
     pub environment: Vec<(String, String)>,
 }
 
-/// Whether this kernel can isolate at all.
-pub fn landlock_available() -> bool {
-    Ruleset::default()
-        .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_all(ABI::V1))
-        .and_then(Ruleset::create)
-        .is_ok()
-}
-
-/// Something that an isolated action may do after all, because the kernel is too old to keep it from that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unconfined {
-    /// Its name in metrics.
-    pub what: &'static str,
-    /// What that means.
-    pub means: &'static str,
-    /// The first version of Linux that confines it.
-    pub linux: &'static str,
-}
-
-/// What this kernel's Landlock does not confine, but a newer one's does. What none does yet (`chmod`) is in `docs/openwhisk.md`.
-pub fn unconfined() -> Vec<Unconfined> {
-    let strict = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
-    let file = |access: AccessFs| strict().handle_access(access).and_then(Ruleset::create);
-    let scope = |scope: Scope| strict().scope(scope).and_then(Ruleset::create);
-    let tcp = strict()
-        .handle_access(AccessNet::BindTcp)
-        .and_then(Ruleset::create);
-    let gaps = [
-        (
-            file(AccessFs::Truncate).is_ok(),
-            Unconfined {
-                what: "truncate",
-                means: "an action can empty any file that the server can write",
-                linux: "6.2",
-            },
-        ),
-        (
-            tcp.is_ok(),
-            Unconfined {
-                what: "tcp-bind",
-                means: "an action can listen on TCP ports",
-                linux: "6.7",
-            },
-        ),
-        (
-            file(AccessFs::IoctlDev).is_ok(),
-            Unconfined {
-                what: "device-ioctl",
-                means: "an action can send control requests to the devices that it may open",
-                linux: "6.10",
-            },
-        ),
-        (
-            scope(Scope::Signal).is_ok(),
-            Unconfined {
-                what: "signals",
-                means: "an action can signal, and so end, its neighbours and the server",
-                linux: "6.12",
-            },
-        ),
-        (
-            scope(Scope::AbstractUnixSocket).is_ok(),
-            Unconfined {
-                what: "abstract-sockets",
-                means: "an action can connect to abstract sockets of other programs of its pod",
-                linux: "6.12",
-            },
-        ),
-    ];
-    gaps.into_iter()
-        .filter_map(|(confined, gap)| (!confined).then_some(gap))
-        .collect()
+/// What a program does that was started as a launcher; `None` for all other command lines. To be called before anything opens a
+/// file, for the launcher counts on the first free descriptor, and before other arguments are read: an activation waits for it.
+#[must_use]
+pub fn child(arguments: &[OsString]) -> Option<ExitCode> {
+    let (_, rest) = arguments.split_first()?;
+    if rest.first()?.to_str()? != LAUNCHER {
+        return None;
+    }
+    match Launch::try_parse_from(rest) {
+        Ok(told) => Some(launch(&told)),
+        Err(error) => {
+            eprintln!("{error}");
+            Some(ExitCode::FAILURE)
+        }
+    }
 }
 
 /// Waits for the order, binds this process and becomes the action; returns only when that fails or no order comes.
-pub fn launch(launch: &Launch) -> ExitCode {
+fn launch(launch: &Launch) -> ExitCode {
     // Before it waits for anything: without the server nobody would ever open the pipe's other end.
     if let Err(fault) = tie_to_server(launch.server) {
         eprintln!("{fault}");
@@ -190,8 +103,10 @@ pub fn launch(launch: &Launch) -> ExitCode {
             return ExitCode::from(FAULT_STATUS);
         }
     };
-    let fault = match prepare(launch, &answers).and_then(|()| order()) {
-        Ok(Some(order)) => bind(launch, &order, &mut answers),
+    let told =
+        prepare(launch, &answers).and_then(|domain| Ok(order()?.map(|order| (domain, order))));
+    let fault = match told {
+        Ok(Some((domain, order))) => bind(domain, &order, &mut answers),
         // It is not needed any more.
         Ok(None) => return ExitCode::SUCCESS,
         Err(fault) => Fault::Ours(fault),
@@ -224,15 +139,15 @@ enum Fault {
 }
 
 /// Binds this process and becomes the action; what it returns went wrong.
-fn bind(launch: &Launch, order: &Order, answers: &mut File) -> Fault {
-    match confine(launch, order) {
+fn bind(domain: Option<Domain>, order: &Order, answers: &mut File) -> Fault {
+    match confine(domain, order) {
         Err(fault) => Fault::Ours(fault),
         Ok(()) => become_action(order, answers),
     }
 }
 
-/// What can be done before it is known for which action.
-fn prepare(launch: &Launch, answers: &File) -> Result<(), String> {
+/// All that can be done before it is known for which action: who waits for an action waits for the rest only.
+fn prepare(launch: &Launch, answers: &File) -> Result<Option<Domain>, String> {
     if answers.as_raw_fd() != 3 {
         return Err(format!(
             "the pipe for answers got number {} instead of 3",
@@ -246,7 +161,15 @@ fn prepare(launch: &Launch, answers: &File) -> Result<(), String> {
     limit(Resource::Core, 0)?;
     limit(Resource::Nofile, 1024)?;
     limit(Resource::Fsize, 64 * 1024 * 1024)?;
-    std::env::set_current_dir(&launch.directory).map_err(|error| format!("own directory: {error}"))
+    std::env::set_current_dir(&launch.directory)
+        .map_err(|error| format!("own directory: {error}"))?;
+    match launch.isolation {
+        Isolation::Landlock => {
+            calls::refuse()?;
+            Domain::prepare(&launch.directory).map(Some)
+        }
+        Isolation::None => Ok(None),
+    }
 }
 
 /// Waits for the line on standard input; none when that is closed instead. Reads past the buffer of the library, for what
@@ -266,12 +189,9 @@ fn order() -> Result<Option<Order>, String> {
         .map_err(|error| format!("an order that is none: {error}"))
 }
 
-fn confine(launch: &Launch, order: &Order) -> Result<(), String> {
+fn confine(domain: Option<Domain>, order: &Order) -> Result<(), String> {
     limit(Resource::As, order.address_space)?;
-    match launch.isolation {
-        Isolation::Landlock => isolate(launch, Path::new(&order.code)),
-        Isolation::None => Ok(()),
-    }
+    domain.map_or(Ok(()), |domain| domain.enter(Path::new(&order.code)))
 }
 
 /// Lowers a bound; it cannot be raised again.
@@ -288,42 +208,6 @@ fn limit(resource: Resource, bound: u64) -> Result<(), String> {
     .map_err(|error| format!("bound of {resource:?}: {error}"))
 }
 
-fn isolate(launch: &Launch, code: &Path) -> Result<(), String> {
-    let scratch = launch.directory.join(SCRATCH);
-    let own = [launch.directory.as_path(), code];
-    let run = AccessFs::from_read(RULES);
-    let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let write = AccessFs::from_all(RULES) & !AccessFs::Execute;
-    let null = AccessFs::ReadFile | AccessFs::WriteFile;
-    let restrict = || -> Result<RulesetStatus, landlock::RulesetError> {
-        let status = Ruleset::default()
-            .handle_access(AccessFs::from_all(RULES))?
-            // Actions connect; none listens.
-            .handle_access(AccessNet::BindTcp)?
-            // Neither the server nor a neighbour can be signalled or reached by an abstract socket.
-            .scope(Scope::from_all(RULES))?
-            .create()?
-            .add_rules(path_beneath_rules(own, run))?
-            .add_rules(path_beneath_rules(existing(&PROGRAMS), run))?
-            .add_rules(path_beneath_rules(existing(&FILES), read))?
-            .add_rules(path_beneath_rules(existing(&["/dev/null"]), null))?
-            .add_rules(path_beneath_rules([scratch.as_path()], write))?
-            .restrict_self()?;
-        Ok(status.ruleset)
-    };
-    match restrict() {
-        Ok(RulesetStatus::NotEnforced) => {
-            Err("this kernel has no Landlock, so nothing keeps the action apart".to_owned())
-        }
-        Ok(_) => Ok(()),
-        Err(error) => Err(format!("Landlock: {error}")),
-    }
-}
-
-fn existing<'a>(paths: &'a [&'a str]) -> impl Iterator<Item = &'a Path> {
-    paths.iter().map(Path::new).filter(|path| path.exists())
-}
-
 fn become_action(order: &Order, answers: &mut File) -> Fault {
     let program = Path::new(&order.code).join("exec");
     let fault = executable(&program).err();
@@ -333,7 +217,7 @@ fn become_action(order: &Order, answers: &mut File) -> Fault {
     if let Some(fault) = fault {
         return Fault::Program(fault);
     }
-    let mut tries = 0;
+    let mut pause = Duration::from_micros(100);
     loop {
         let mut command = Command::new(&program);
         command.arg0(OsStr::new("exec"));
@@ -343,11 +227,11 @@ fn become_action(order: &Order, answers: &mut File) -> Fault {
         let error = command.exec();
         // A neighbour that is just being started may still hold the file open for writing, for microseconds.
         let busy = error.raw_os_error() == Some(Errno::TXTBSY.raw_os_error());
-        if !busy || tries == 20 {
+        if !busy || pause > LONGEST_PAUSE {
             return Fault::Program(error.to_string());
         }
-        tries += 1;
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(pause);
+        pause *= 2;
     }
 }
 
@@ -381,6 +265,18 @@ mod tests {
         let line = serde_json::to_string(&order).unwrap();
         assert!(!line.contains('\n'), "{line}");
         assert_eq!(serde_json::from_str::<Order>(&line).unwrap(), order);
+    }
+
+    #[test]
+    fn only_a_launcher_is_a_child() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        for other in [
+            &["millrace"][..],
+            &["millrace", "plan"],
+            &["millrace", "action", "child"],
+        ] {
+            assert!(child(&words(other)).is_none(), "{other:?}");
+        }
     }
 
     #[test]

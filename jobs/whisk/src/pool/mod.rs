@@ -1,11 +1,14 @@
 //! The pool of children: warm ones are used again, new ones started within bounds of memory and number.
 
 mod answer;
+mod calls;
 mod code;
+mod confine;
 mod disk;
 mod launch;
 mod lease;
 mod logs;
+mod process;
 mod shelf;
 mod slots;
 mod start;
@@ -18,6 +21,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::action::{Action, Code};
 use crate::metrics::Metrics;
 use crate::name::FullName;
@@ -25,10 +30,12 @@ use crate::pods::PodError;
 use crate::settings::{Isolation, PoolSettings};
 use crate::store::{ActionStore, StoreError};
 use slots::Slots;
+use start::Launcher;
 use unpacked::Codes;
 
 pub use code::{CodeError, unpack};
-pub use launch::{Launch, Unconfined, landlock_available, launch, unconfined};
+pub use confine::{Unconfined, landlock_available, unconfined};
+pub use launch::child;
 pub use lease::Lease;
 pub use logs::{Log, Stream, line, parts};
 pub use shelf::{Instance, Shelf, Within};
@@ -42,8 +49,12 @@ const WATCH_PERIOD: Duration = Duration::from_millis(200);
 /// How often idle children are looked for.
 const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
-/// Unpacked code stays so long after its last child: the next one may come soon. Above the bound of the disk it goes at once.
-const UNUSED: Duration = Duration::from_secs(60);
+/// Unpacked code stays so long after its last child: the next one may come soon, and starts sooner. Above the bound of the disk it
+/// goes at once.
+const UNUSED: Duration = Duration::from_secs(600);
+
+/// Code of no more bytes of text than this is unpacked before anybody asks for it.
+const LARGEST_AHEAD: usize = 8 * 1024 * 1024;
 
 /// No child could be had.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +90,8 @@ pub struct Pool {
     codes: Codes,
     shelf: Arc<Shelf<Worker>>,
     slots: Arc<Slots>,
+    /// Code is unpacked ahead one after the other.
+    ahead: Semaphore,
     watch: Arc<Watch>,
     metrics: Arc<Metrics>,
 }
@@ -129,6 +142,7 @@ impl Pool {
             codes,
             shelf: Shelf::new(within, Arc::clone(&metrics), count, promised),
             slots,
+            ahead: Semaphore::new(1),
             watch: Arc::clone(&watch),
             metrics,
         });
@@ -168,6 +182,23 @@ impl Pool {
         self.shelf.lease(action, start).await
     }
 
+    /// Unpacks the code of a new or changed action, so that its first start does not wait for that: unless another's is just being
+    /// unpacked so, it is large, or half of what all children may have of the disk is taken. Then, and when it cannot be unpacked,
+    /// the start sees to it.
+    pub async fn unpack_ahead(&self, code: &Code, store: &ActionStore) {
+        let Ok(_alone) = self.ahead.try_acquire() else {
+            return;
+        };
+        let half = self.settings.disk.saturating_mul(1024 * 1024) / 2;
+        let taken = self.watch.disk().saturating_add(self.codes.known());
+        if code.length > LARGEST_AHEAD || taken >= half {
+            return;
+        }
+        if let Err(error) = self.codes.hold(code, || store.code(&code.digest)).await {
+            tracing::debug!(%error, "code is not unpacked ahead");
+        }
+    }
+
     async fn start(
         &self,
         action: &Action,
@@ -176,6 +207,12 @@ impl Pool {
         environment: Vec<(String, String)>,
         number: u64,
     ) -> Result<Worker, PoolError> {
+        // Where none stands ready a launcher starts while the code is unpacked.
+        let fresh = if self.slots.is_empty() {
+            Some(self.launcher(number)?)
+        } else {
+            None
+        };
         let held = self.codes.hold(code, || store.code(&code.digest)).await?;
         let start = Start {
             code: &held.path,
@@ -184,7 +221,7 @@ impl Pool {
             timeout: Duration::from_millis(action.limits.timeout),
         };
         self.metrics.starts.inc();
-        let worker = self.begin(&start, number).await;
+        let worker = self.begin(&start, fresh, number).await;
         // Also after a failure: a launcher was taken.
         self.slots.fill();
         let worker = worker?;
@@ -192,8 +229,17 @@ impl Pool {
         Ok(worker)
     }
 
-    /// A prewarmed launcher becomes the child; a new one does when there is none, or when it has ended.
-    async fn begin(&self, start: &Start<'_>, number: u64) -> Result<Worker, PoolError> {
+    /// The launcher that was started for it becomes the child, else a prewarmed one, or a new one when there is none or when it has
+    /// ended.
+    async fn begin(
+        &self,
+        start: &Start<'_>,
+        fresh: Option<Launcher>,
+        number: u64,
+    ) -> Result<Worker, PoolError> {
+        if let Some(fresh) = fresh {
+            return Ok(fresh.begin(start, &self.watch).await?);
+        }
         if let Some(launcher) = self.slots.take() {
             match launcher.begin(start, &self.watch).await {
                 Ok(worker) => {
@@ -204,8 +250,14 @@ impl Pool {
                 Err(error) => tracing::warn!(%error, "a prewarmed launcher failed"),
             }
         }
+        let fresh = self.launcher(number)?;
+        Ok(fresh.begin(start, &self.watch).await?)
+    }
+
+    /// Starts a launcher for the child of this number.
+    fn launcher(&self, number: u64) -> Result<Launcher, StartError> {
         let directory = self.directory.join(format!("child-{number}"));
-        Ok(Worker::start(directory, start, &self.settings, &self.watch).await?)
+        Ok(Launcher::start(directory, &self.settings, &self.watch)?)
     }
 
     /// Keeps what all children take of the disk within its bound: what nobody needs just now goes first, then the child that

@@ -73,6 +73,11 @@ impl Slots {
         }
     }
 
+    /// Whether none stands ready.
+    pub fn is_empty(&self) -> bool {
+        self.lock().ready.is_empty()
+    }
+
     /// Starts as many as are missing, in the background. To be called within a runtime, whose threads stay as long as the server:
     /// a launcher ends with the thread that started it.
     pub fn fill(self: &Arc<Self>) {

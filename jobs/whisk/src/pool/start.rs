@@ -15,7 +15,7 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep_until};
 
 use crate::pool::code::PROGRAM;
-use crate::pool::launch::{ANSWERS, FAULT, Order, READY, SCRATCH};
+use crate::pool::launch::{ANSWERS, FAULT, LAUNCHER, Order, READY, SCRATCH};
 use crate::pool::logs::Log;
 use crate::pool::shelf::Instance;
 use crate::pool::watch::Watch;
@@ -68,7 +68,7 @@ impl Launcher {
         let answers = OpenOptions::new().read_write(true).open_receiver(&pipe)?;
         let mut command = Command::new(&settings.launcher);
         command
-            .arg("child")
+            .arg(LAUNCHER)
             .arg("--directory")
             .arg(&directory)
             .args(["--isolation", isolation_name(settings)])

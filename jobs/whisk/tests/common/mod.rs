@@ -31,6 +31,7 @@ while read -r line; do
     *'"read":"'*) take read; can head -c 1 "$v" ;;
     *'"list":"'*) take list; can ls "$v" ;;
     *'"write":"'*) take write; can sh -c ': > "$0"' "$v" ;;
+    *'"chmod":"'*) take chmod; can chmod 600 "$v" ;;
     *'"signal":"'*) take signal; can kill -0 "$v" ;;
     *'"log":"'*) take log; echo "out $v"; echo "err $v" >&2; echo '{"logged":true}' >&3 ;;
     *'"flood"'*) head -c 3000000 /dev/zero | tr '\0' 'x' | fold -w 99; echo '{}' >&3 ;;

@@ -7,14 +7,11 @@ mod lock;
 mod new;
 mod test;
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use millrace_whisk::pool::{Launch, launch};
+use clap::Subcommand;
 use serde_json::{Map, Value};
 
 use super::Place;
@@ -38,28 +35,6 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
         Command::Build(command) => build::run(&command, place.output, out).map(|()| 0),
         Command::Test(command) => test::run(&command, place.output, out).await,
         Command::Deploy(command) => deploy::run(place, &command, out).await.map(|()| 0),
-    }
-}
-
-/// This program as `millrace action test` starts it to become an action, as the server's own program does. `None` for all
-/// other command lines. To be called before anything opens a file: the launcher counts on the first free descriptor.
-#[must_use]
-pub fn child(arguments: &[OsString]) -> Option<ExitCode> {
-    #[derive(Parser)]
-    struct Child {
-        #[command(flatten)]
-        launch: Launch,
-    }
-    let (_, rest) = arguments.split_first()?;
-    if rest.first()?.to_str()? != "child" {
-        return None;
-    }
-    match Child::try_parse_from(rest) {
-        Ok(child) => Some(launch(&child.launch)),
-        Err(error) => {
-            eprintln!("{error}");
-            Some(ExitCode::FAILURE)
-        }
     }
 }
 
@@ -97,17 +72,5 @@ mod tests {
             object("--params", &format!("@{}", file.display())).unwrap()["b"],
             2
         );
-    }
-
-    #[test]
-    fn only_a_launcher_is_a_child() {
-        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
-        for other in [
-            &["millrace"][..],
-            &["millrace", "plan"],
-            &["millrace", "action", "child"],
-        ] {
-            assert!(child(&words(other)).is_none(), "{other:?}");
-        }
     }
 }

@@ -33,7 +33,7 @@ pub fn fixed(hdfs: &ValidatedHdfs, role: &Role) -> BTreeMap<String, String> {
             "hdfs-site.xml".into(),
             sites::site(&settings::hdfs(hdfs, role), &hdfs.hdfs_site),
         ),
-        ("log4j.properties".into(), LOGGING.into()),
+        ("log4j.properties".into(), logging(role)),
         ("start.sh".into(), scripts::start(hdfs, role)),
     ]);
     if role.kind == RoleKind::NameNode {
@@ -89,6 +89,14 @@ pub fn client(hdfs: &ValidatedHdfs) -> BTreeMap<String, String> {
     ])
 }
 
+fn logging(role: &Role) -> String {
+    let audit = match role.kind {
+        RoleKind::NameNode => AUDIT,
+        RoleKind::JournalNode | RoleKind::DataNode => "",
+    };
+    format!("{LOGGING}{audit}")
+}
+
 /// Logging: warnings to standard error, so that the output of tools is their own.
 const LOGGING: &str = "log4j.rootLogger=WARN,console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
@@ -99,3 +107,28 @@ log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
 log4j.logger.org.apache.hadoop.ha.ZKFailoverController=INFO
 log4j.logger.org.apache.hadoop.ha.ActiveStandbyElector=INFO
 ";
+/// Who opens which file, and who changes what: a line for each in the log of the NameNode that is asked. Looks at names and
+/// folders are not among them (`dfs.namenode.audit.log.debug.cmdlist`).
+const AUDIT: &str =
+    "log4j.logger.org.apache.hadoop.hdfs.server.namenode.FSNamesystem.audit=INFO,audit
+log4j.additivity.org.apache.hadoop.hdfs.server.namenode.FSNamesystem.audit=false
+log4j.appender.audit=org.apache.log4j.ConsoleAppender
+log4j.appender.audit.target=System.err
+log4j.appender.audit.layout=org.apache.log4j.PatternLayout
+log4j.appender.audit.layout.ConversionPattern=%d{ISO8601} AUDIT %m%n
+";
+
+#[cfg(test)]
+mod tests {
+    use super::super::validate::tests::{ha, valid};
+    use super::*;
+
+    #[test]
+    fn name_nodes_alone_tell_who_reads() {
+        let hdfs = valid(ha());
+        let tells = |role: &Role| fixed(&hdfs, role)["log4j.properties"].contains("AUDIT");
+        assert!(tells(&hdfs.name_nodes));
+        assert!(!tells(&hdfs.data_nodes));
+        assert!(!tells(hdfs.journal_nodes.as_ref().unwrap()));
+    }
+}

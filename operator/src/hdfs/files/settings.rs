@@ -157,6 +157,11 @@ fn name_node(hdfs: &ValidatedHdfs) -> Settings {
         ("dfs.namenode.avoid.write.stale.datanode", "true".into()),
         // DataNodes that are to go are looked at more often than each half minute.
         ("dfs.namenode.decommission.interval", "10s".into()),
+        // Each client looks at names all the time, and nothing of a file is known by that.
+        (
+            "dfs.namenode.audit.log.debug.cmdlist",
+            "getfileinfo,listStatus,contentSummary,checkAccess,datanodeReport,safemode_get".into(),
+        ),
     ]);
     if hdfs.racks.is_some() {
         // By default a DataNode whose rack could not be learned is in the default one until its NameNode ends. It registers

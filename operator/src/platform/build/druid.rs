@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use millrace_contract::topics;
 
 use super::hdfs::name_nodes;
+use super::users::User;
 use super::{meta, part};
 use crate::druid::binding_name;
 use crate::druid::crd::{
@@ -16,6 +17,7 @@ use crate::ingestion::crd::{DruidIngestion, DruidIngestionSpec, Granularity};
 use crate::platform::crd::{PlatformDruid, PlatformDruidServers};
 use crate::platform::profile::or_profile;
 use crate::platform::validate::ValidatedPlatform;
+use crate::remote::user::binding_name as user_secret;
 use crate::types::{DeletionPolicy, FreeForm, Operation, PodResources};
 use crate::zookeeper::crd::{ZooKeeperEnsemble, ZooKeeperEnsembleSpec};
 
@@ -135,7 +137,12 @@ pub(super) fn cluster(platform: &ValidatedPlatform, druid: &PlatformDruid) -> Dr
                 pod_overrides: FreeForm::new(),
             }),
             image: druid.image.clone(),
+            security: druid.security.clone(),
             extensions: Vec::new(),
+            kafka_secrets: user(platform)
+                .iter()
+                .map(|user| user_secret(user))
+                .collect(),
             config: druid.config.clone(),
             pod_overrides: FreeForm::new(),
             maintenance_windows: Vec::new(),
@@ -145,6 +152,11 @@ pub(super) fn cluster(platform: &ValidatedPlatform, druid: &PlatformDruid) -> Dr
         },
         status: None,
     }
+}
+
+/// Whom Druid logs in to Kafka as, where that asks.
+fn user(platform: &ValidatedPlatform) -> Option<String> {
+    platform.has_users().then(|| User::Druid.name(platform))
 }
 
 fn deep_storage(platform: &ValidatedPlatform, druid: &PlatformDruid) -> DeepStorage {
@@ -186,6 +198,7 @@ pub(super) fn ingestions(
         spec: DruidIngestionSpec {
             binding: binding.clone(),
             topic: part(platform, topic),
+            kafka_user: user(platform),
             data_source: Some(topic.to_owned()),
             signals: Vec::new(),
             quantiles,
@@ -200,6 +213,7 @@ pub(super) fn ingestions(
             } else {
                 historicals.clamp(1, 2)
             },
+            reindex: None,
             suspended: false,
             deletion_policy: DeletionPolicy::Delete,
             paused: false,
@@ -222,6 +236,7 @@ mod tests {
     use super::super::super::validate::validate;
     use super::super::build;
     use super::*;
+    use crate::user::crd::KafkaUser;
     use serde_json::{Value, json};
 
     fn made(spec: Value) -> crate::reconcile::Resources<crate::reconcile::Prepared> {
@@ -309,6 +324,25 @@ mod tests {
         assert!(alone.get::<ZooKeeperEnsemble>("p-zookeeper").is_some());
         let spec = alone.get::<DruidCluster>("p-druid").unwrap().spec;
         assert_eq!(spec.coordinators.replicas, 1, "there is no PostgreSQL");
+    }
+
+    #[test]
+    fn where_kafka_asks_druid_logs_in_as_a_user_of_its_own() {
+        let of =
+            |kafka: Value| made(json!({"kafka": kafka, "druid": {"segments": {"size": "2Gi"}}}));
+        let secure = of(json!({"listeners": {"secure": {}}}));
+        assert!(secure.get::<KafkaUser>("p-druid").is_some());
+        let cluster = secure.get::<DruidCluster>("p-druid").unwrap();
+        assert_eq!(cluster.spec.kafka_secrets, ["p-druid-kafka"]);
+        for name in ["p-telemetry", "p-alerts"] {
+            let ingestion = secure.get::<DruidIngestion>(name).unwrap();
+            assert_eq!(ingestion.spec.kafka_user.as_deref(), Some("p-druid"));
+        }
+        let plain = of(json!({}));
+        let cluster = plain.get::<DruidCluster>("p-druid").unwrap();
+        assert!(cluster.spec.kafka_secrets.is_empty());
+        let ingestion = plain.get::<DruidIngestion>("p-alerts").unwrap();
+        assert_eq!(ingestion.spec.kafka_user, None);
     }
 
     #[test]

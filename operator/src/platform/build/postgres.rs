@@ -13,19 +13,43 @@ const SCORES: &str = "scores";
 pub(super) const SCORE: &str = "score";
 /// The role that reads what analysts ask for.
 const ANALYST: &str = "analyst";
+/// The role whose rights say which reads are told; nobody logs in by it.
+const AUDITED: &str = "audited";
+/// The schema of the tables that name hires.
+const OF_HIRES: &str = "millrace";
 /// The least memory of one of several servers, with Patroni beside it.
 const LEAST: &str = "384Mi";
 
+/// What a read by a right that this role has is told by, and with the address of the client.
+const AUDIT: [(&str, &str); 3] = [
+    ("shared_preload_libraries", "pgaudit"),
+    ("pgaudit.role", AUDITED),
+    ("log_line_prefix", "%m [%p] %q%u@%d %h "),
+];
+
 pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformPostgres) -> PostgresCluster {
     let sizes = &platform.sizes;
-    let (databases, roles) = if wanted.databases.is_empty() && wanted.roles.is_empty() {
+    let (databases, mut roles) = if wanted.databases.is_empty() && wanted.roles.is_empty() {
         (
             vec![scores()],
-            vec![role(SCORE, None), role(ANALYST, Some(SCORES))],
+            // Not that of scores, which are of hires: what leads to persons is not for analysts.
+            vec![role(SCORE, None), role(ANALYST, Some("analysts"))],
         )
     } else {
         (wanted.databases.clone(), wanted.roles.clone())
     };
+    let mut parameters = wanted.parameters.clone();
+    if wanted.audit_reads {
+        let audited = role(AUDITED, Some(OF_HIRES));
+        roles.push(Role {
+            login: false,
+            ..audited
+        });
+        for (name, value) in AUDIT {
+            let name = name.to_owned();
+            parameters.entry(name).or_insert_with(|| value.to_owned());
+        }
+    }
     let members = wanted.members.unwrap_or(1);
     let mut resources = or_profile(wanted.resources.as_ref(), &sizes.postgres);
     let asked = wanted.resources.as_ref().and_then(|r| r.memory.as_ref());
@@ -47,7 +71,7 @@ pub(super) fn cluster(platform: &ValidatedPlatform, wanted: &PlatformPostgres) -
                 .unwrap_or_else(|| sizes.postgres_storage.clone()),
             storage_growth: wanted.storage_growth.clone(),
             resources: Some(resources),
-            parameters: wanted.parameters.clone(),
+            parameters,
             databases,
             roles,
             backup: wanted.backup.clone(),
@@ -69,11 +93,11 @@ fn scores() -> Database {
     }
 }
 
+/// A role of the database of scores, which may read this schema of it.
 fn role(name: &str, reads: Option<&str>) -> Role {
-    let reads = reads.map(|database| ReadOnly {
-        database: database.to_owned(),
-        // Not that of scores, which are of hires: what leads to persons is not for analysts.
-        schemas: vec!["analysts".into()],
+    let reads = reads.map(|schema| ReadOnly {
+        database: SCORES.to_owned(),
+        schemas: vec![schema.to_owned()],
     });
     Role {
         name: name.into(),
@@ -124,6 +148,19 @@ mod tests {
         assert_eq!(spec.storage.size, "2Gi".into());
         let own = made(json!({"databases": [{"name": "own"}]})).unwrap().spec;
         assert_eq!((own.databases.len(), own.roles.len()), (1, 0));
+    }
+
+    #[test]
+    fn reads_are_told_where_that_is_asked_for() {
+        let spec = made(json!({"auditReads": true, "parameters": {"work_mem": "8MB"}}));
+        let spec = spec.unwrap().spec;
+        let audited = spec.roles.last().unwrap();
+        assert_eq!((audited.name.as_str(), audited.login), ("audited", false));
+        assert_eq!(audited.read_only[0].schemas, ["millrace"]);
+        for (name, value) in AUDIT.into_iter().chain([("work_mem", "8MB")]) {
+            assert_eq!(spec.parameters[name], value);
+        }
+        assert!(made(json!({})).unwrap().spec.parameters.is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::gateway::{gateway_secret_name, gateway_url};
 use super::{meta, part};
-use crate::batch::crd::{Batch, BatchJob, BatchJobSpec, BatchLake, BatchReport};
+use crate::batch::crd::{Batch, BatchJob, BatchJobSpec, BatchLake, BatchReport, Engine};
 use crate::platform::crd::{PlatformHdfs, PlatformPostgres, PlatformScore};
 use crate::platform::validate::ValidatedPlatform;
 use crate::postgres::role_binding_name;
@@ -44,6 +44,8 @@ pub(super) fn job(
             }),
             catch_up_days: wanted.catch_up_days,
             config: wanted.config.clone(),
+            engine: Engine::Local,
+            ballista: None,
             retries: 2,
             longest_minutes: 360,
             history: 2,

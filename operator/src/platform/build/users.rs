@@ -31,6 +31,8 @@ pub(super) enum User {
     Materialize,
     /// Controller and invokers of an Apache OpenWhisk.
     OpenWhisk,
+    /// What Druid takes in.
+    Druid,
 }
 
 impl User {
@@ -47,6 +49,7 @@ impl User {
             Self::Archive => "archive",
             Self::Materialize => "materialize",
             Self::OpenWhisk => "whisk",
+            Self::Druid => "druid",
         }
     }
 }
@@ -66,6 +69,7 @@ pub(super) fn users(platform: &ValidatedPlatform) -> Vec<KafkaUser> {
         (User::Archive, platform.archive.is_some()),
         (User::Materialize, platform.materialize.is_some()),
         (User::OpenWhisk, whisk::has_invokers(platform)),
+        (User::Druid, platform.druid.is_some()),
     ];
     wanted
         .into_iter()
@@ -162,6 +166,13 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
             rules.push(prefixed(topic(&own, &[Read, Write, Create, Describe])));
             rules.push(prefixed(group(&own, &[Read])));
         }
+        User::Druid => {
+            rules.extend([topics::TELEMETRY, topics::ALERTS].map(|name| topic(name, &[Read])));
+            rules.push(AclRule {
+                pattern_type: PatternType::Prefix,
+                ..group("druid-", &[Read])
+            });
+        }
         User::Archive => {
             if let Some(ValidatedArchive { config, .. }) = &platform.archive {
                 rules.push(topic(&config.topic, &[Read]));
@@ -209,7 +220,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn of(kafka: Value) -> ValidatedPlatform {
-        let spec = json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "hdfs": {}, "archive": {}, "mongo": {}, "materialize": {}});
+        let spec = json!({"kafka": kafka, "gateway": {}, "openwhisk": {}, "detect": {}, "warnings": {}, "hdfs": {}, "archive": {}, "mongo": {}, "materialize": {}, "druid": {}});
         validate(&platform(spec), live(None)).unwrap()
     }
 
@@ -238,10 +249,11 @@ mod tests {
                 "p-detect",
                 "p-dispatch",
                 "p-archive",
-                "p-materialize"
+                "p-materialize",
+                "p-druid"
             ]
         );
-        let [gateway, detect, dispatch, archive, materialize] = &users[..] else {
+        let [gateway, detect, dispatch, archive, materialize, druid] = &users[..] else {
             panic!("{users:?}");
         };
         use Operation::{Read, Write};
@@ -257,6 +269,8 @@ mod tests {
         assert!(may(materialize, Topic, "notified", Read));
         assert!(may(materialize, Group, "materialize-alerts", Read));
         assert!(!may(materialize, Topic, "vehicle-credentials", Read));
+        assert!(may(druid, Topic, "telemetry", Read) && may(druid, Group, "druid-alerts", Read));
+        assert!(!may(druid, Topic, "telemetry", Write) && !may(druid, Topic, "drivers", Read));
         assert!(!may(archive, Topic, "telemetry", Write) && !may(archive, Topic, "alerts", Read));
     }
 

@@ -6,15 +6,19 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 use super::outside::External;
-use crate::druid::crd::WorkerKind;
+use crate::druid::crd::{Security, WorkerKind};
 use crate::types::{PodResources, Storage};
 
 /// What people ask about the last minute of the fleet in SQL.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.segments) || has(self.metadataSecret) || has(self.coordinators) || has(self.brokers) || has(self.historicals) || has(self.workers) || has(self.routers) || has(self.config))")
-        .message("spec.druid.external: given beside image, segments, metadataSecret, coordinators, brokers, historicals, workers, routers or config: these are of a Druid that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.image) || has(self.security) || has(self.segments) || has(self.metadataSecret) || has(self.coordinators) || has(self.brokers) || has(self.historicals) || has(self.workers) || has(self.routers) || has(self.config))")
+        .message("spec.druid.external: given beside image, security, segments, metadataSecret, coordinators, brokers, historicals, workers, routers or config: these are of a Druid that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.security) || has(self.image)")
+        .message("spec.druid.image: absent beside spec.druid.security: the operator's own image lacks druid-basic-security and simple-client-sslcontext; name one that has them, such as apache/druid:33.0.0, or remove security"),
+    validation = Rule::new("has(self.security) == has(oldSelf.security) && (!has(self.security) || self.security == oldSelf.security)")
+        .message("spec.druid.security: cannot be changed while servers run, because they would not understand each other on the way; put it back as it was, or take spec.druid out first"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.druid.external: cannot be added or removed later: what was taken in would stay behind in the former Druid; put the field back as it was, or take spec.druid out first"),
     validation = Rule::new("has(self.segments) == has(oldSelf.segments)")
@@ -28,6 +32,9 @@ pub struct PlatformDruid {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
+    /// Who is let in, and whether the way is encrypted, see `spec.security` of a DruidCluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
     /// A volume where segments are kept for good, for development. In the HDFS of the platform, `spec.hdfs`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub segments: Option<Storage>,

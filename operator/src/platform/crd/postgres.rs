@@ -13,12 +13,14 @@ use crate::types::{PodResources, Storage, StorageGrowth};
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.external) || !(has(self.members) || has(self.synchronous) || has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.parameters) || has(self.databases) || has(self.roles) || has(self.backup) || has(self.bootstrap))")
-        .message("spec.postgres.external: given beside members, synchronous, image, storage, storageGrowth, resources, parameters, databases, roles, backup or bootstrap: these are of a PostgreSQL that runs here; remove them, or remove external"),
+    validation = Rule::new("!has(self.external) || !(has(self.members) || has(self.synchronous) || has(self.image) || has(self.storage) || has(self.storageGrowth) || has(self.resources) || has(self.parameters) || has(self.databases) || has(self.roles) || has(self.backup) || has(self.bootstrap) || has(self.auditReads))")
+        .message("spec.postgres.external: given beside members, synchronous, image, storage, storageGrowth, resources, parameters, databases, roles, backup, bootstrap or auditReads: these are of a PostgreSQL that runs here; remove them, or remove external"),
     validation = Rule::new("has(self.members) && self.members > 1 || !has(self.synchronous)")
         .message("spec.postgres.synchronous: one server has nobody to wait for; remove it, or give members: 3"),
     validation = Rule::new("has(self.members) && self.members > 1 || !has(oldSelf.members) || oldSelf.members == 1")
         .message("spec.postgres.members: 1: several servers do not become one again, which could be one that lacks something; give 2, or make a new Platform"),
+    validation = Rule::new("!(has(self.auditReads) && self.auditReads && (has(self.databases) || has(self.roles)))")
+        .message("spec.postgres.auditReads: given beside databases or roles: which tables name hires is known of the default database alone; remove databases and roles, or remove auditReads and write its role and settings as docs/postgres.md says"),
     validation = Rule::new("has(self.external) == has(oldSelf.external)")
         .message("spec.postgres.external: cannot be added or removed later: the databases would stay behind in the former PostgreSQL; put the field back as it was, or make a new Platform"),
     validation = Rule::new("!has(self.bootstrap) || has(oldSelf.bootstrap)")
@@ -63,6 +65,10 @@ pub struct PlatformPostgres {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub roles: Vec<Role>,
+    /// Each read of the tables that name hires is told in the log of the server: who, from where and by which statement. The
+    /// image must have pgaudit, as the operator's default has. A change restarts the server.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub audit_reads: bool,
     /// Base backups by schedule and an archive of the log. None when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<Backup>,

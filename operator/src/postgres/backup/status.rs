@@ -152,12 +152,7 @@ pub(in crate::postgres) fn restoring(
     job: Option<&Job>,
     words: Option<String>,
 ) -> Restoring {
-    let is = |kind: &str| {
-        let status = job.and_then(|job| job.status.as_ref());
-        let conditions = status.and_then(|status| status.conditions.as_ref());
-        let mut conditions = conditions.into_iter().flatten();
-        conditions.any(|condition| condition.type_ == kind && condition.status == "True")
-    };
+    let is = |condition: &str| job.is_some_and(|job| pods::job_is(job, condition));
     let name = job.and_then(|job| job.metadata.name.as_deref());
     let failed = is("Failed").then(|| {
         let name = name.unwrap_or_default();

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::DruidError;
 use super::model::{FailedTask, Newest, Sampled, Supervisor, SupervisorState};
+use super::way::{Credentials, DruidAt, Way};
 use crate::ingestion::NEWEST;
 use crate::url::percent_encoded;
 
@@ -23,7 +24,7 @@ const COMPACTION: &str = "/druid/coordinator/v1/config/compaction";
 /// A client of one Druid.
 #[derive(Clone, Debug)]
 pub struct DruidClient {
-    http: reqwest::Client,
+    way: Way,
     /// Of the process that is coordinator and overlord.
     coordinator: String,
     /// Of the broker.
@@ -31,25 +32,42 @@ pub struct DruidClient {
 }
 
 impl DruidClient {
-    /// A client of the coordinator (which is the overlord too) and the broker, each `http://host:port`. Both may be a router.
+    /// A client of the coordinator (which is the overlord too) and the broker, each `http://host:port`, of a Druid that asks
+    /// nobody who he is. Both may be a router.
     ///
     /// # Errors
     /// [`DruidError::Address`].
     pub fn new(coordinator: &str, broker: &str, timeout: Duration) -> Result<Self, DruidError> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(3))
-            .timeout(timeout)
-            // The server is in the cluster; a proxy of the operator's environment does not know it.
-            .no_proxy()
-            .build()
-            .map_err(|error| DruidError::Address {
-                value: coordinator.to_owned(),
-                problem: error.to_string(),
-            })?;
+        let at = DruidAt {
+            coordinator: coordinator.to_owned(),
+            broker: broker.to_owned(),
+            credentials: Credentials::default(),
+        };
+        Self::at(&at, timeout)
+    }
+
+    /// A client of the Druid that is described so.
+    ///
+    /// # Errors
+    /// [`DruidError::Address`].
+    pub fn at(at: &DruidAt, timeout: Duration) -> Result<Self, DruidError> {
+        let wrong = |value: &str, problem: String| DruidError::Address {
+            value: value.to_owned(),
+            problem,
+        };
+        let (scheme, coordinator) = base(&at.coordinator)?;
+        let (of_broker, broker) = base(&at.broker)?;
+        if of_broker != scheme {
+            let problem =
+                format!("the coordinator speaks {scheme}, and both are asked the same way");
+            return Err(wrong(&at.broker, problem));
+        }
+        let way = Way::new(&scheme, &at.credentials, timeout)
+            .map_err(|problem| wrong(&at.coordinator, problem))?;
         Ok(Self {
-            http,
-            coordinator: base(coordinator)?,
-            broker: base(broker)?,
+            way,
+            coordinator,
+            broker,
         })
     }
 
@@ -277,20 +295,13 @@ impl DruidClient {
         body: Option<&Value>,
         asked: &str,
     ) -> Result<T, DruidError> {
-        let mut request = self.http.request(method, url);
-        if let Some(body) = body {
-            request = request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(body.to_string());
-        }
-        let failed = |error: reqwest::Error| DruidError::Unreachable {
+        let body = body.map(|body| body.to_string().into_bytes());
+        let sent = self.way.ask(method, url.to_owned(), body).await;
+        let (status, bytes) = sent.map_err(|problem| DruidError::Unreachable {
             address: self.coordinator.clone(),
             asked: asked.to_owned(),
-            problem: crate::controller::chain(&error.without_url()),
-        };
-        let answer = request.send().await.map_err(failed)?;
-        let status = answer.status();
-        let bytes = answer.bytes().await.map_err(failed)?;
+            problem,
+        })?;
         if !status.is_success() {
             return Err(DruidError::refused(asked, status.as_u16(), &bytes));
         }
@@ -304,7 +315,8 @@ impl DruidClient {
     }
 }
 
-fn base(uri: &str) -> Result<String, DruidError> {
+/// The scheme of an address, and the address without what ends it.
+fn base(uri: &str) -> Result<(String, String), DruidError> {
     let wrong = |problem: String| DruidError::Address {
         value: uri.to_owned(),
         problem,
@@ -312,7 +324,7 @@ fn base(uri: &str) -> Result<String, DruidError> {
     let base = uri.trim().trim_end_matches('/');
     let parsed = reqwest::Url::parse(base).map_err(|error| wrong(error.to_string()))?;
     match parsed.scheme() {
-        "http" => Ok(base.to_owned()),
+        scheme @ ("http" | "https") => Ok((scheme.to_owned(), base.to_owned())),
         other => Err(wrong(format!("scheme {other} is not spoken here"))),
     }
 }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 #[derive(Debug, thiserror::Error)]
 pub enum DruidError {
     /// The address is not one that can be called.
-    #[error("{value:?} is not the address of a Druid: {problem}; give http://host:port")]
+    #[error(
+        "{value:?} is not the address of a Druid: {problem}; give http://host:port or https://host:port"
+    )]
     Address {
         /// What was given.
         value: String,

@@ -3,8 +3,11 @@
 mod client;
 mod error;
 mod model;
-pub mod servers;
+mod servers;
+mod way;
 
 pub use client::DruidClient;
 pub use error::DruidError;
 pub use model::{FailedTask, Newest, Sampled, Supervisor, SupervisorState};
+pub use servers::Servers;
+pub use way::{Credentials, DruidAt};

@@ -5,12 +5,14 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::ApiResource;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use millrace_contract::Invalid;
 
 use super::change::{IngestionChange, WantedIngestion};
+use super::reindex::{follow, kinds, under_way};
 use super::remote::{IngestionError, RemoteIngestion};
 use super::resolve;
 use super::status::{Seen, seen};
@@ -18,13 +20,14 @@ use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Failure, Reconciled, affected};
 use crate::ingestion::crd::{DruidIngestion, DruidIngestionStatus};
 use crate::rbac::Rule;
-use crate::reconcile::Preparation;
+use crate::reconcile::{self, Preparation};
 use crate::remote::druid::{DruidClient, DruidError};
 use crate::remote::pipeline::{Remote as _, converge, plan};
 use crate::remote::release::{self, Lives};
 use crate::remote::resident::{self, KubernetesError, LOOK, Resident};
 use crate::topic::crd::{DeletionPolicy, KafkaTopic};
 use crate::types::GROUP;
+use crate::user::crd::KafkaUser;
 
 /// Stands while the supervisor is to go with its resource.
 pub const FINALIZER: &str = "millrace.dev/druid-ingestion";
@@ -76,6 +79,9 @@ pub enum Trouble {
     /// Druid cannot be asked, or failed.
     #[error(transparent)]
     Druid(#[from] IngestionError),
+    /// The load of `spec.reindex` could not be looked after.
+    #[error(transparent)]
+    Reindex(#[from] reconcile::Error),
     /// The supervisor cannot be ended yet.
     #[error("the supervisor cannot be ended: {source}; the resource is let go after {} s", release::TIME_LIMIT.as_secs())]
     Removal {
@@ -99,6 +105,7 @@ impl Failure for Trouble {
                 "DruidUnreachable"
             }
             Self::Druid(_) => "DruidFailed",
+            Self::Reindex(error) => error.reason(),
             Self::Removal { .. } => "RemovalFailed",
         }
     }
@@ -109,6 +116,7 @@ impl Failure for Trouble {
             Self::Refused(_) => resident::RESYNC,
             Self::Kubernetes(_) | Self::Removal { .. } => Duration::from_secs(3),
             Self::Druid(_) => Duration::from_secs(10),
+            Self::Reindex(error) => error.retry_after(),
         }
     }
 
@@ -127,8 +135,22 @@ impl Component for Ingestions {
     const NAME: &'static str = "druidingestion";
     const HANDLES_DELETION: bool = true;
 
+    fn owned() -> Vec<ApiResource> {
+        kinds()
+    }
+
     fn rules() -> Vec<Rule> {
         let mut rules = Rule::own_kind("druidingestions");
+        rules.extend(reconcile::rules(
+            &kinds(),
+            "Make, correct and remove the objects of a component.",
+        ));
+        rules.push(Rule::new(
+            "",
+            &["pods"],
+            &["list"],
+            "See what keeps pods from being ready.",
+        ));
         rules.push(Rule::new(
             GROUP,
             &["druidingestions"],
@@ -137,7 +159,7 @@ impl Component for Ingestions {
         ));
         rules.push(Rule::new(
             GROUP,
-            &["kafkatopics"],
+            &["kafkatopics", "kafkausers"],
             &["get", "list", "watch"],
             "Read what is referred to.",
         ));
@@ -241,17 +263,44 @@ async fn look(context: &Context, object: &DruidIngestion) -> Result<Looked, Kube
         Ok(client) => client,
         Err(waiting) => return Ok(Looked::Waits(waiting)),
     };
-    let kafka = topic.binding_secret();
+    let user = match &spec.kafka_user {
+        None => None,
+        Some(name) => {
+            let users = context.namespaced::<KafkaUser>(&namespace);
+            let user = users.get_opt(name).await;
+            let user = user.map_err(KubernetesError::doing("read the KafkaUser"))?;
+            if user.is_none() {
+                return Ok(Looked::Waits(Invalid::new(
+                    "spec.kafkaUser",
+                    name,
+                    "there is no KafkaUser of that name in the namespace",
+                    "create it, or name one that exists",
+                )));
+            }
+            user
+        }
+    };
+    let kafka = resolve::kafka_secret(object, &topic);
     let kafka = secret(&secrets, &kafka, "read the binding of the Kafka").await?;
     if kafka.is_none() {
+        let (field, value, problem) = match &spec.kafka_user {
+            Some(user) => ("spec.kafkaUser", user, "it has no Secret yet"),
+            None => ("spec.topic", &spec.topic, "its Kafka has no binding yet"),
+        };
         return Ok(Looked::Waits(Invalid::new(
-            "spec.topic",
-            &spec.topic,
-            "its Kafka has no binding yet",
+            field,
+            value,
+            problem,
             "nothing to do: this resource follows as soon as it has",
         )));
     }
-    Ok(match resolve::wanted(object, &topic, kafka.as_ref()) {
+    let found = resolve::Found {
+        topic,
+        user,
+        kafka,
+        druid,
+    };
+    Ok(match resolve::wanted(object, &found) {
         Ok(wanted) => Looked::Ready(client, Box::new(wanted)),
         Err(invalid) => Looked::Wrong(invalid),
     })
@@ -274,7 +323,7 @@ async fn bring_about(
     wanted: &WantedIngestion,
 ) -> Result<Reconciled<DruidIngestionStatus>, Trouble> {
     let remote = RemoteIngestion { client, wanted };
-    let (observed, made, refused) = match converge(&remote).await {
+    let (observed, made, mut refused) = match converge(&remote).await {
         Ok(outcome) => (outcome.observed, outcome.made, outcome.refused),
         Err(IngestionError::Trial(problem)) => {
             let cure = "correct the specification, or what is in the topic";
@@ -295,6 +344,15 @@ async fn bring_about(
         };
         resident::tell(context, object, reason, &change.to_string()).await;
     }
+    // Columns that Druid has refused are not loaded.
+    let good = refused.is_empty().then_some(&wanted.supervisor);
+    let (load, wrong) = follow(context, object, good).await?;
+    refused.extend(wrong);
+    let runs = load.as_ref().and_then(under_way);
+    let status = DruidIngestionStatus {
+        reindex: load,
+        ..status
+    };
     let state = client.state(&wanted.name).await?;
     let failed = client.failed_tasks(&wanted.name).await?;
     let all = Seen {
@@ -303,7 +361,11 @@ async fn bring_about(
         failed,
         refused,
     };
-    Ok(seen(object, status, all))
+    let seen = seen(object, status, all);
+    Ok(match runs {
+        Some(told) => resident::goes_on(object, seen, "Reindexing", &told, resident::RESYNC),
+        None => seen,
+    })
 }
 
 async fn delete(

@@ -2,12 +2,9 @@
 
 mod activations;
 mod links;
-mod transport;
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -15,8 +12,8 @@ use serde_json::Value;
 use super::error::WhiskError;
 use super::model::{ActionPut, ActionRecord, Activation, Invocation, Invoked};
 use crate::remote::code::Roots;
+use crate::remote::transport::{Request, Transport, basic};
 use crate::url::percent_encoded;
-use transport::{Request, Transport};
 
 /// Most that a server lists at once.
 const LIST_MAX: usize = 200;
@@ -70,7 +67,7 @@ impl WhiskClient {
         Ok(WhiskClient {
             transport: Transport::new(parsed.scheme(), timeout, roots).map_err(wrong)?,
             base: base.to_owned(),
-            authorization: format!("Basic {}", STANDARD.encode(format!("{user}:{key}"))),
+            authorization: basic(user, key),
         })
     }
 
@@ -204,7 +201,7 @@ impl WhiskClient {
         Request {
             method,
             url: format!("{}{path}", self.base),
-            authorization: self.authorization.clone(),
+            authorization: Some(self.authorization.clone()),
             body,
             timeout: None,
         }

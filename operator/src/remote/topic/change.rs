@@ -5,12 +5,10 @@ use std::fmt;
 
 use millrace_contract::Invalid;
 
+use super::schema::BoundSchema;
 use crate::remote::kafka::{ConfigEntry, ConfigSource, NewTopic, TopicView};
 use crate::remote::pipeline::Plan;
 use crate::topic::crd::TopicSchema;
-
-/// What another schema is refused by.
-pub(super) const SCHEMA_FIELD: &str = "spec.schema";
 
 /// How many copies in sync a partition must have to take records that all of them have to acknowledge.
 const MIN_IN_SYNC: &str = "min.insync.replicas";
@@ -28,8 +26,9 @@ pub struct WantedTopic {
     pub config: BTreeMap<String, String>,
     /// Settings that were ours before: those that left `config` are unset.
     pub managed: BTreeSet<String>,
-    /// The schema that it is bound to, and the one that is asked for, where these differ.
-    pub rebind: Option<(TopicSchema, TopicSchema)>,
+    /// The schema that it is bound to, and the one that is asked for, where readers of this one do not understand records
+    /// of the former.
+    pub rebind: Option<(BoundSchema, BoundSchema)>,
 }
 
 /// A topic as it is.
@@ -174,31 +173,19 @@ pub fn diff(wanted: &WantedTopic, observed: Option<&ObservedTopic>) -> Plan<Topi
     plan
 }
 
-/// A record is read by the schema that its topic is bound to, and no schema of the data contract understands records of
-/// another one: so a topic can be bound anew while it holds none.
+/// A record is read by the schema that its topic is bound to. No schema of the data contract understands records of
+/// another one, nor has to understand those of a later version: so a topic can be bound anew while it holds none.
 fn compare_schema(wanted: &WantedTopic, observed: &ObservedTopic, plan: &mut Plan<TopicChange>) {
-    let Some((from, to)) = wanted.rebind else {
+    let Some((from, to)) = &wanted.rebind else {
         return;
     };
     if observed.holds_records {
-        plan.refused.push(Invalid::new(
-            SCHEMA_FIELD,
-            to.name(),
-            format!(
-                "the topic holds records of schema {}, which no reader of {} understands",
-                from.name(),
-                to.name()
-            ),
-            format!(
-                "put {} back, or make a KafkaTopic with another spec.topicName",
-                from.name()
-            ),
-        ));
-    } else {
+        plan.refused.push(to.refusal(from));
+    } else if from.schema != to.schema {
         plan.changes.push(TopicChange::Bind {
             topic: wanted.name.clone(),
-            from,
-            to,
+            from: from.schema,
+            to: to.schema,
         });
     }
 }

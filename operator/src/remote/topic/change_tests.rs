@@ -122,7 +122,8 @@ fn what_kafka_cannot_do_is_refused_with_a_cure_while_the_rest_is_done() {
 #[test]
 fn a_topic_with_records_stays_bound_to_its_schema() {
     let mut wanted = wanted();
-    wanted.rebind = Some((TopicSchema::Alert, TopicSchema::Audit));
+    let current = BoundSchema::current;
+    wanted.rebind = Some((current(TopicSchema::Alert), current(TopicSchema::Audit)));
     let mut now = observed(6, 1, &AS_WANTED);
     assert_eq!(
         diff(&wanted, Some(&now)).to_string(),
@@ -133,6 +134,24 @@ fn a_topic_with_records_stays_bound_to_its_schema() {
         diff(&wanted, Some(&now)).to_string(),
         "topic alerts: schema: alert → audit"
     );
+}
+
+#[test]
+fn a_topic_with_records_goes_back_to_no_former_version() {
+    let mut wanted = wanted();
+    let now_known = BoundSchema::current(TopicSchema::Alert);
+    let later = BoundSchema {
+        version: now_known.version.map(|version| version + 1),
+        ..now_known.clone()
+    };
+    wanted.rebind = Some((later, now_known));
+    let mut now = observed(6, 1, &AS_WANTED);
+    let plan = diff(&wanted, Some(&now));
+    assert!(plan.changes.is_empty(), "{plan}");
+    assert_eq!(plan.refused[0].field, "spec.schema");
+    // Of the same name: nothing changes that a Kafka could tell.
+    now.holds_records = false;
+    assert!(diff(&wanted, Some(&now)).is_settled());
 }
 
 #[test]

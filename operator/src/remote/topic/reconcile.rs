@@ -11,6 +11,7 @@ use super::change::{TopicChange, WantedTopic};
 use super::factor::Mover;
 use super::home::Home;
 use super::remote::{RemoteTopic, explain};
+use super::schema::BoundSchema;
 use super::status;
 use crate::context::Context;
 use crate::controller::{Component, ControllerOf, Reconciled, status_of};
@@ -59,7 +60,7 @@ impl Resident for KafkaTopic {
     fn disown(status: &mut KafkaTopicStatus) {
         // What this resource once set belongs to the owner now.
         (status.topic_id, status.managed_config) = (None, Vec::new());
-        status.asked_replication_factor = None;
+        (status.asked_replication_factor, status.refused_schema) = (None, None);
     }
 }
 
@@ -132,7 +133,14 @@ impl Component for Topics {
             ControlFlow::Continue(status) => status,
             ControlFlow::Break(settled) => return Ok(settled),
         };
-        status.schema = Some(topic.schema());
+        if status.schema.is_none() {
+            status::bind(&mut status, topic.schema());
+        }
+        // What it is bound to, and what was refused, is so until Kafka can be asked.
+        let asked = topic.spec.schema;
+        let differs = rebind(topic, &status).is_some();
+        let before = status.refused_schema.take();
+        status.refused_schema = before.filter(|refused| refused.schema == asked && differs);
         match kafka.reach(context, &namespace).await? {
             Ok(admin) => bring_about(context, topic, status, &admin, kafka.mover()).await,
             Err(waiting) => Ok(resident::wait_for_home(topic, status, &waiting)),
@@ -186,8 +194,15 @@ fn wanted(topic: &KafkaTopic, status: &KafkaTopicStatus) -> WantedTopic {
             .iter()
             .cloned()
             .collect::<BTreeSet<_>>(),
-        rebind: (topic.schema() != topic.spec.schema).then(|| (topic.schema(), topic.spec.schema)),
+        rebind: rebind(topic, status),
     }
+}
+
+/// What the topic is bound to and what is asked for, where a topic with records cannot follow.
+fn rebind(topic: &KafkaTopic, status: &KafkaTopicStatus) -> Option<(BoundSchema, BoundSchema)> {
+    let bound = BoundSchema::recorded(status)?;
+    let asked = BoundSchema::current(topic.spec.schema);
+    (!asked.reads(&bound)).then_some((bound, asked))
 }
 
 async fn delete(

@@ -43,18 +43,32 @@ public final class Server {
 
     /** Whoever is told that a write is done finds it again after the process was killed. */
     private static final class Durable extends H2Backend {
+        private final MVStore store;
+
         Durable(MVStore store) {
             super(store);
+            this.store = store;
             version(Version.TOLD);
         }
 
         @Override
         public Document handleMessage(MongoMessage message) {
-            Document answer = super.handleMessage(message);
-            if (!READS.contains(message.getDocument().keySet().iterator().next())) {
-                commit();
+            try {
+                Document answer = super.handleMessage(message);
+                if (!READS.contains(message.getDocument().keySet().iterator().next())) {
+                    commit();
+                }
+                return answer;
+            } finally {
+                // A write that failed closes the file for good. Nobody is told anything then: who has started this process
+                // starts it again, with what was acknowledged.
+                if (store.isClosed()) {
+                    System.err.println(
+                            "the file of documents cannot be written any more: give its volume more room, or take something"
+                                    + " away; this server ends, and goes on with what it has acknowledged");
+                    Runtime.getRuntime().halt(1);
+                }
             }
-            return answer;
         }
     }
 

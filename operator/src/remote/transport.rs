@@ -1,11 +1,19 @@
-//! How requests reach an OpenWhisk: by http inside a cluster, by https elsewhere.
+//! How requests reach a server that is asked by HTTP with a password: in plain text inside a cluster, else by TLS.
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use ureq::Agent;
 
 use crate::remote::code::{Roots, agent};
+
+/// The name and the password in the form of a header.
+#[must_use]
+pub(super) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
 
 /// An answer is no larger than code in base64 and what is said of it.
 const LARGEST: u64 = 64 * 1024 * 1024;
@@ -14,8 +22,8 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 pub(super) struct Request {
     pub(super) method: Method,
     pub(super) url: String,
-    /// The value of the header. Never shown.
-    pub(super) authorization: String,
+    /// The value of the header, where the server asks who one is. Never shown.
+    pub(super) authorization: Option<String>,
     /// JSON.
     pub(super) body: Option<Vec<u8>>,
     /// How long it may take, where it is not as long as others.
@@ -63,9 +71,10 @@ impl Transport {
 }
 
 async fn by_http(http: &reqwest::Client, request: Request) -> Result<(u16, Vec<u8>), String> {
-    let mut built = http
-        .request(request.method, request.url)
-        .header(reqwest::header::AUTHORIZATION, request.authorization);
+    let mut built = http.request(request.method, request.url);
+    if let Some(authorization) = request.authorization {
+        built = built.header(reqwest::header::AUTHORIZATION, authorization);
+    }
     if let Some(timeout) = request.timeout {
         built = built.timeout(timeout);
     }
@@ -85,10 +94,13 @@ async fn by_http(http: &reqwest::Client, request: Request) -> Result<(u16, Vec<u
     reason = "the error is told in words one call further up"
 )]
 fn by_https(agent: &Agent, request: Request) -> Result<(u16, Vec<u8>), ureq::Error> {
-    let built = ureq::http::Request::builder()
+    let posts = request.method == Method::POST;
+    let mut built = ureq::http::Request::builder()
         .method(request.method)
-        .uri(request.url)
-        .header("authorization", request.authorization);
+        .uri(request.url);
+    if let Some(authorization) = request.authorization {
+        built = built.header("authorization", authorization);
+    }
     let timeout = request.timeout;
     let mut answer = match request.body {
         Some(body) => {
@@ -105,6 +117,8 @@ fn by_https(agent: &Agent, request: Request) -> Result<(u16, Vec<u8>), ureq::Err
                 None => agent.run(built)?,
             }
         }
+        // Who posts nothing says that it is nothing.
+        None if posts => agent.run(built.body(Vec::new())?)?,
         None => agent.run(built.body(())?)?,
     };
     let status = answer.status().as_u16();
