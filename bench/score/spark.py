@@ -5,6 +5,7 @@ then {"warm_seconds": …} of that run.
 """
 
 import json
+import os
 import pathlib
 import re
 import sys
@@ -170,6 +171,8 @@ def compute(spark, settings):
 
 def main():
     settings = json.loads(pathlib.Path(sys.argv[1]).read_text())
+    # Else it listens on the machine's network.
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     builder = SparkSession.builder.master("local[2]").appName("score")
     for key, value in {
         "spark.driver.memory": "4g",

@@ -5,6 +5,7 @@ that of the last, and the highest resident memory of the JVM in MB.
 """
 
 import argparse
+import os
 import pathlib
 import time
 from datetime import datetime, timedelta
@@ -28,6 +29,8 @@ def arguments():
 
 def session(jars):
     jars = ",".join(str(jar) for jar in sorted(pathlib.Path(jars).glob("*.jar")))
+    # Else it listens on the machine's network.
+    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     builder = SparkSession.builder.master("local[*]").appName("archive")
     for key, value in {
         "spark.jars": jars,
