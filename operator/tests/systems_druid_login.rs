@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use druid_support::{bring_about, counted, event, store, until, wanted};
-use kafka_support::{SecureKafka, limits, login, write};
+use kafka_support::{SecureKafka, limits, login, topic, write};
 use millrace_contract::codec;
 use millrace_operator::druid::KAFKA_SECRETS;
 use millrace_operator::ingestion::{Source, Wanted};
@@ -23,7 +23,7 @@ use millrace_operator::remote::druid::DruidClient;
 use millrace_operator::remote::ingestion::{IngestionChange, IngestionError, consumer};
 use millrace_operator::remote::kafka::{
     Access, Acl, AclOperation, AclPattern, AclPermission, AclResource, Connection, Credentials,
-    KafkaAdmin, KafkaError, NewTopic, TopicView,
+    KafkaAdmin, KafkaError, TopicView,
 };
 use millrace_operator::remote::pipeline::converge;
 use millrace_operator::remote::user::{News, Password, RemoteUser, WantedUser};
@@ -33,23 +33,6 @@ const EVENTS: usize = 300;
 const USER: &str = "cars";
 const FIRST: &str = "the-first-of-two-passwords";
 const SECOND: &str = "the-second-of-two-passwords";
-
-async fn topic(admin: &KafkaAdmin, name: &str) -> TopicView {
-    let new = NewTopic {
-        name: name.into(),
-        partitions: 1,
-        replication_factor: 1,
-        config: BTreeMap::new(),
-    };
-    admin.create_topic(&new).await.unwrap();
-    for _ in 0..600 {
-        match admin.topic(name).await.unwrap() {
-            Some(view) if !view.partitions.is_empty() => return view,
-            _ => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-    panic!("{name} did not come");
-}
 
 async fn send(way_in: &Access, topic: &TopicView, events: std::ops::Range<usize>) {
     let credentials = Credentials {
@@ -115,7 +98,7 @@ async fn records_of_a_kafka_that_asks_are_read_by_a_password_that_no_supervisor_
     };
     let way_in = Access::from_secret(&kafka.admin).unwrap();
     let admin = KafkaAdmin::connect(&way_in, limits()).unwrap();
-    let telemetry = topic(&admin, "telemetry").await;
+    let telemetry = topic(&admin, "telemetry", Duration::from_secs(60)).await;
     send(&way_in, &telemetry, 0..EVENTS).await;
     let_in(&admin, FIRST, 8200, News::First).await;
 

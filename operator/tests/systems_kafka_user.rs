@@ -9,39 +9,21 @@
 
 mod kafka_support;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::ByteString;
-use kafka_support::{Data, SecureKafka, limits, login, write};
+use kafka_support::{Data, SecureKafka, limits, login, topic, write};
 use millrace_operator::pki::Authority;
 use millrace_operator::remote::kafka::scram::Mechanism;
 use millrace_operator::remote::kafka::{
     Access, Acl, AclOperation, AclPattern, AclPermission, AclResource, Credential, Isolation,
-    KafkaAdmin, KafkaError, NewTopic, Quotas, ResponseError, TopicView,
+    KafkaAdmin, KafkaError, Quotas, ResponseError, TopicView,
 };
 use millrace_operator::remote::pipeline::converge;
 use millrace_operator::remote::user::{News, Password, RemoteUser, UserChange, WantedUser, Why};
 
 fn admin(data: &Data) -> KafkaAdmin {
     KafkaAdmin::connect(&Access::from_secret(data).unwrap(), limits()).unwrap()
-}
-
-async fn topic(admin: &KafkaAdmin, name: &str) -> TopicView {
-    let new = NewTopic {
-        name: name.into(),
-        partitions: 1,
-        replication_factor: 1,
-        config: BTreeMap::new(),
-    };
-    admin.create_topic(&new).await.unwrap();
-    for _ in 0..100 {
-        match admin.topic(name).await.unwrap() {
-            Some(view) if !view.partitions.is_empty() => return view,
-            _ => tokio::time::sleep(Duration::from_millis(100)).await,
-        }
-    }
-    panic!("{name} did not come");
 }
 
 fn rule(name: &str, operation: AclOperation) -> Acl {
@@ -85,7 +67,10 @@ async fn users_get_in_by_their_password_and_do_what_rules_let() {
     };
     // A topic is made over TLS in both directions, by the operator's own Secret.
     let admin = admin(&kafka.admin);
-    let (alerts, other) = (topic(&admin, "alerts").await, topic(&admin, "other").await);
+    let (alerts, other) = (
+        topic(&admin, "alerts", Duration::from_secs(10)).await,
+        topic(&admin, "other", Duration::from_secs(10)).await,
+    );
     certificates_are_told_apart(&kafka).await;
 
     let alice = |password: &str| login(&kafka.binding, "alice", password);

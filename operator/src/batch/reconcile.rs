@@ -60,11 +60,8 @@ impl Component for BatchJobs {
     }
 
     fn refers(job: &BatchJob) -> Vec<String> {
-        let lake = &job.spec.lake;
-        let of_cluster = lake.hdfs.as_deref().map(crate::hdfs::binding_name);
-        let secret = of_cluster.or_else(|| lake.binding_secret.clone());
-        secret
-            .into_iter()
+        let lake = job.spec.lake.secret();
+        lake.into_iter()
             .chain([job.spec.postgres_secret.clone()])
             .collect()
     }

@@ -63,12 +63,35 @@ impl ValidatedBatch {
     /// # Errors
     /// The Secret is not there, or leads to no HDFS.
     pub fn place(&self, secret: Option<&Secret>) -> Result<Place, Invalid> {
-        let (name, field) = match &self.lake.hdfs {
-            Some(hdfs) => (hdfs, "spec.lake.hdfs"),
-            None => (&self.lake_secret, "spec.lake.bindingSecret"),
+        self.lake.place(secret, "spec.lake", &self.owner.name)
+    }
+}
+
+impl BatchLake {
+    /// The Secret that leads there: of the `HdfsCluster` where one is named.
+    #[must_use]
+    pub fn secret(&self) -> Option<String> {
+        let of_cluster = self.hdfs.as_deref().map(hdfs::binding_name);
+        of_cluster.or_else(|| self.binding_secret.clone())
+    }
+
+    /// Where it is, by its Secret, for a job of this name. `field` is where it is asked for.
+    ///
+    /// # Errors
+    /// The Secret is not there, or leads to no HDFS.
+    pub fn place(
+        &self,
+        secret: Option<&Secret>,
+        field: &str,
+        owner: &str,
+    ) -> Result<Place, Invalid> {
+        let (name, key) = match &self.hdfs {
+            Some(hdfs) => (Some(hdfs), "hdfs"),
+            None => (self.binding_secret.as_ref(), "bindingSecret"),
         };
-        let found = lake::check(name, secret, field)?;
-        Ok(found.place(self.lake.path.clone(), None, &self.owner.name))
+        let name = name.map(String::as_str).unwrap_or_default();
+        let found = lake::check(name, secret, &format!("{field}.{key}"))?;
+        Ok(found.place(self.path.clone(), None, owner))
     }
 }
 
@@ -82,19 +105,14 @@ pub fn validate(job: &BatchJob, images: &Images) -> Result<ValidatedBatch, Error
         Batch::Score => check_score(&spec.config, "spec.config")?,
         Batch::Analyse => check_analyse(&spec.config, "spec.config")?,
     }
-    let lake_secret = match (&spec.lake.hdfs, &spec.lake.binding_secret) {
-        (Some(hdfs), _) => hdfs::binding_name(hdfs),
-        (None, Some(secret)) => secret.clone(),
-        (None, None) => {
-            return Err(Invalid::new(
-                "spec.lake",
-                "",
-                "leads nowhere",
-                "set lake.hdfs or lake.bindingSecret",
-            )
-            .into());
-        }
-    };
+    let lake_secret = spec.lake.secret().ok_or_else(|| {
+        Invalid::new(
+            "spec.lake",
+            "",
+            "leads nowhere",
+            "set lake.hdfs or lake.bindingSecret",
+        )
+    })?;
     let ballista = match (spec.engine, spec.job) {
         (Engine::Local, _) => None,
         (Engine::Ballista, Batch::Score) => Some(spec.ballista.clone().unwrap_or_default()),

@@ -24,7 +24,8 @@ use millrace_operator::kafka::build::build;
 use millrace_operator::kafka::crd::KafkaCluster;
 use millrace_operator::kafka::validate::{Found, validate};
 use millrace_operator::remote::kafka::{
-    Access, Connection, Credentials, KafkaError, ResponseError, Timeouts, TopicView,
+    Access, Connection, Credentials, KafkaAdmin, KafkaError, NewTopic, ResponseError, Timeouts,
+    TopicView,
 };
 use millrace_testkit::{Server, exporting_at, left_out, own_loopback};
 use serde_json::json;
@@ -157,6 +158,25 @@ pub fn login(binding: &Data, username: &str, password: &str) -> Access {
         data.insert(key.into(), ByteString(value.as_bytes().to_vec()));
     }
     Access::from_secret(&data).unwrap()
+}
+
+/// A topic of one partition, as soon as it has it; `within` bounds the wait.
+pub async fn topic(admin: &KafkaAdmin, name: &str, within: Duration) -> TopicView {
+    let new = NewTopic {
+        name: name.into(),
+        partitions: 1,
+        replication_factor: 1,
+        config: BTreeMap::new(),
+    };
+    admin.create_topic(&new).await.unwrap();
+    let end = Instant::now() + within;
+    loop {
+        match admin.topic(name).await.unwrap() {
+            Some(view) if !view.partitions.is_empty() => return view,
+            _ => tokio::time::sleep(Duration::from_millis(100)).await,
+        }
+        assert!(Instant::now() < end, "{name} did not come");
+    }
 }
 
 /// Logs in and writes a record, as a client does: again while nobody leads the partition. Gives the broker's answer.

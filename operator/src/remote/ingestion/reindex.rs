@@ -8,13 +8,10 @@ use millrace_contract::Invalid;
 use serde_json::Value;
 
 use super::resolve;
-use crate::batch::crd::BatchLake;
 use crate::context::Context;
-use crate::hdfs;
 use crate::ingestion::crd::{DruidIngestion, Reindex, ReindexPhase, ReindexStatus};
 pub(super) use crate::ingestion::reindex::kinds;
 use crate::ingestion::reindex::{COMPONENT, Load, build, config, job_name, phase, stands, trouble};
-use crate::job::lake;
 use crate::network;
 use crate::pods;
 use crate::reconcile::{self, Error, Owner, Resources};
@@ -116,10 +113,11 @@ async fn begin(
         Ok(druid) => druid,
         Err(invalid) => return Ok(Some(invalid)),
     };
-    let (named, field, secret) = lake_of(&asked.lake);
+    let secret = asked.lake.secret().unwrap_or_default();
     let found = read(&secrets, &secret).await?;
-    let place = match lake::check(&named, found.as_ref(), field) {
-        Ok(found) => found.place(asked.lake.path.clone(), None, &owner.name),
+    let field = "spec.reindex.lake";
+    let place = match asked.lake.place(found.as_ref(), field, &owner.name) {
+        Ok(place) => place,
         Err(invalid) => return Ok(Some(invalid)),
     };
     let mut resources = build(&Load {
@@ -155,19 +153,4 @@ fn plain(druid: DruidAt) -> Result<DruidAt, Invalid> {
         "Druid is asked by TLS, and the Job that loads days speaks plain text only",
         "leave spec.reindex out, or let spec.binding lead to an address of http://",
     ))
-}
-
-/// What is named, where, and the Secret that it comes to.
-fn lake_of(lake: &BatchLake) -> (String, &'static str, String) {
-    match (&lake.hdfs, &lake.binding_secret) {
-        (Some(hdfs), _) => (
-            hdfs.clone(),
-            "spec.reindex.lake.hdfs",
-            hdfs::binding_name(hdfs),
-        ),
-        (None, secret) => {
-            let secret = secret.clone().unwrap_or_default();
-            (secret.clone(), "spec.reindex.lake.bindingSecret", secret)
-        }
-    }
 }
