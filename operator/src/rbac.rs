@@ -28,6 +28,13 @@ impl Rule {
         }
     }
 
+    /// The rule of who tells why pods are not ready.
+    #[must_use]
+    pub fn looks_at_pods() -> Self {
+        let why = "See what keeps pods from being ready.";
+        Self::new("", &["pods"], &["list"], why)
+    }
+
     /// The rules for a custom resource that the operator reconciles.
     #[must_use]
     pub fn own_kind(plural: &str) -> Vec<Self> {

@@ -11,6 +11,7 @@ mod evidence;
 mod files;
 mod images;
 mod install;
+mod lanes;
 mod memory;
 mod packages;
 mod report;

@@ -57,8 +57,7 @@ pub fn run(command: &mut Command, count: &mut Count) -> anyhow::Result<()> {
         for line in BufReader::new(out).lines() {
             let line = line?;
             println!("{line}");
-            name(&line, &mut listed, count);
-            closing(&line, count);
+            read(&line, &mut listed, count);
         }
     }
     let status = child.wait()?;
@@ -66,6 +65,21 @@ pub fn run(command: &mut Command, count: &mut Count) -> anyhow::Result<()> {
         anyhow::bail!("{:?} ended with {status}", command.get_program());
     }
     Ok(())
+}
+
+/// Counts what a test program said that has ended.
+#[must_use]
+pub fn of(said: &str) -> Count {
+    let (mut count, mut listed) = (Count::default(), Vec::new());
+    for line in said.lines() {
+        read(line, &mut listed, &mut count);
+    }
+    count
+}
+
+fn read(line: &str, listed: &mut Vec<String>, count: &mut Count) {
+    name(line, listed, count);
+    closing(line, count);
 }
 
 /// Reads the last list of failures before a closing line; what tests print stands in a list of its own before it.
@@ -140,20 +154,11 @@ failures:
 
 test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s";
 
-    fn counted(lines: &str) -> Count {
-        let (mut count, mut listed) = (Count::default(), Vec::new());
-        for line in lines.lines() {
-            name(line, &mut listed, &mut count);
-            closing(line, &mut count);
-        }
-        count
-    }
-
     #[test]
     fn what_passes_alone_is_told_by_name() {
-        let mut count = counted(FAILED);
+        let mut count = of(FAILED);
         assert_eq!(count.named, ["a".to_owned(), "b::c".to_owned()].into());
-        let again = counted(
+        let again = of(
             "failures:\n    a\ntest result: FAILED. 1 passed; 1 failed; 0 ignored; finished in 0.02s",
         );
         assert_eq!(count.settle(&again), ["b::c"]);
@@ -162,8 +167,8 @@ test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; 
 
     #[test]
     fn what_did_not_run_again_has_failed() {
-        let mut count = counted(FAILED);
-        let again = counted("test result: ok. 1 passed; 0 failed; 0 ignored; finished in 0.02s");
+        let mut count = of(FAILED);
+        let again = of("test result: ok. 1 passed; 0 failed; 0 ignored; finished in 0.02s");
         assert_eq!(count.settle(&again), [""; 0]);
         assert_eq!((count.passed, count.failed), (1, 2));
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the tiers, what each needs, and one closing line.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
 
@@ -11,7 +11,7 @@ use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::steps::Steps;
 use crate::tally::{self, Count};
-use crate::{Target, access, builds, cluster, evidence, images, install, packages, run, up};
+use crate::{Target, access, builds, cluster, evidence, images, install, lanes, packages, run, up};
 
 /// A tier of tests, by what it needs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Debug)]
@@ -177,35 +177,17 @@ fn unit(context: &Context, steps: &Steps, require: bool, count: &mut Count) -> a
 /// With more failures than this it is not the lanes.
 const MOST_ALONE: usize = 3;
 
-/// The systems tier in three lanes that take about as long. Its tests wait for servers most of the time, and each has ports and
-/// files of its own.
-const LANES: [&str; 3] = ["systems_[acghm]*", "systems_[de]*", "systems_[!acdeghm]*"];
-
 fn systems(
     context: &Context,
     steps: &Steps,
     require: bool,
     count: &mut Count,
 ) -> anyhow::Result<()> {
-    let ended = thread::scope(|scope| {
-        let lanes = LANES.map(|lane| {
-            scope.spawn(move || {
-                let mut count = Count::default();
-                let lane = Selection::of(lane, lane);
-                let result = ignored(context, steps, &lane, require, &[], &mut count);
-                (count, result)
-            })
-        });
-        lanes.map(thread::ScopedJoinHandle::join)
+    let mut all = Count::default();
+    let outcome = steps.step("systems", || {
+        let settings = servers(context, require)?;
+        lanes::run(context, "systems_", &settings, &mut all)
     });
-    let (mut all, mut outcome) = (Count::default(), Ok(()));
-    for lane in ended {
-        let Ok((counted, result)) = lane else {
-            anyhow::bail!("a lane ended by a panic");
-        };
-        all.add(counted);
-        outcome = outcome.and(result);
-    }
     let again = alone(context, steps, require, &mut all);
     count.add(all);
     outcome.and(again)
@@ -283,23 +265,31 @@ pub fn ignored(
             // Its table is what it is run for.
             command.arg("--nocapture");
         }
-        command.env("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?);
-        command.env("MILLRACE_ZOOKEEPER", builds::zookeeper_libs(context)?);
-        command.env("MILLRACE_MONGO_WIRE", builds::mongo_wire(context)?);
-        command.env("MILLRACE_DRUID", builds::druid_libs(context)?);
-        command.env("MILLRACE_HADOOP", builds::hadoop_libs(context)?);
-        command.env("MILLRACE_POSTGRES", builds::postgres_root(context)?);
-        command.env(
-            "MILLRACE_HYPERKUBE",
-            builds::cluster(context)?.join("hyperkube"),
-        );
-        command.env("MILLRACE_TARGET_DIR", context.target());
+        command.envs(servers(context, require)?);
         command.envs(variables.iter().map(|(k, v)| (*k, v.as_str())));
-        if require {
-            command.env("MILLRACE_REQUIRE", "1");
-        }
         tally::run(&mut command, count)
     })
+}
+
+/// Where tests find the servers that they start, and what else they are told.
+fn servers(context: &Context, require: bool) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    let mut settings = vec![
+        ("MILLRACE_KAFKA_LIBS", builds::kafka_libs(context)?),
+        ("MILLRACE_ZOOKEEPER", builds::zookeeper_libs(context)?),
+        ("MILLRACE_MONGO_WIRE", builds::mongo_wire(context)?),
+        ("MILLRACE_DRUID", builds::druid_libs(context)?),
+        ("MILLRACE_HADOOP", builds::hadoop_libs(context)?),
+        ("MILLRACE_POSTGRES", builds::postgres_root(context)?),
+        (
+            "MILLRACE_HYPERKUBE",
+            builds::cluster(context)?.join("hyperkube"),
+        ),
+        ("MILLRACE_TARGET_DIR", context.target()),
+    ];
+    if require {
+        settings.push(("MILLRACE_REQUIRE", "1".into()));
+    }
+    Ok(settings)
 }
 
 /// The local cluster's own checks, then the platform end to end on a cluster made for it.

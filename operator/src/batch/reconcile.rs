@@ -35,23 +35,14 @@ impl Component for BatchJobs {
     const NAME: &'static str = "batch";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("batchjobs");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("batchjobs", &build::kinds());
         rules.push(Rule::new(
             "",
             &["secrets"],
             &["get", "list", "watch"],
             "See whether the bindings that a job mounts exist, and where they lead.",
         ));
-        rules.push(Rule::new(
-            "",
-            &["pods"],
-            &["list"],
-            "See what keeps pods from being ready.",
-        ));
+        rules.push(Rule::looks_at_pods());
         rules
     }
 

@@ -31,11 +31,7 @@ impl Component for Druids {
     const NAME: &'static str = "druid";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("druidclusters");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("druidclusters", &build::kinds());
         rules.extend(storage::rules());
         rules.push(storage::single_rule());
         rules.extend(dereference::rules());

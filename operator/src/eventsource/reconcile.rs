@@ -34,11 +34,7 @@ impl Component for EventSources {
     const DONE_BY_STATUS: bool = true;
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("eventsources");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("eventsources", &build::kinds());
         rules.push(Rule::new(
             crate::types::GROUP,
             &["eventsources"],
@@ -57,12 +53,7 @@ impl Component for EventSources {
             &["get"],
             "See whether a binding is of a system outside, which the pods must reach.",
         ));
-        rules.push(Rule::new(
-            "",
-            &["pods"],
-            &["list"],
-            "See what keeps pods from being ready.",
-        ));
+        rules.push(Rule::looks_at_pods());
         rules
     }
 

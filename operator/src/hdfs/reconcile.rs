@@ -37,11 +37,7 @@ impl Component for Hdfs {
     const NAME: &'static str = "hdfs";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("hdfsclusters");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("hdfsclusters", &build::kinds());
         rules.extend(storage::rules());
         rules.extend(dereference::rules());
         rules

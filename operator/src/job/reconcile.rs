@@ -36,11 +36,7 @@ impl Component for Jobs {
     const DONE_BY_STATUS: bool = true;
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("streamjobs");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("streamjobs", &build::kinds());
         rules.push(Rule::new(
             "",
             &["secrets"],
@@ -53,12 +49,7 @@ impl Component for Jobs {
             &["get", "list", "watch"],
             "Make the directory that a job writes into.",
         ));
-        rules.push(Rule::new(
-            "",
-            &["pods"],
-            &["list"],
-            "See what keeps pods from being ready.",
-        ));
+        rules.push(Rule::looks_at_pods());
         rules
     }
 

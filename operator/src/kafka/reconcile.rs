@@ -34,11 +34,7 @@ impl Component for Kafka {
     const NAME: &'static str = "kafka";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("kafkaclusters");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("kafkaclusters", &build::kinds());
         rules.extend(storage::rules());
         rules.extend(dereference::rules());
         rules.extend(volume::rules());

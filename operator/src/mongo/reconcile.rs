@@ -31,11 +31,7 @@ impl Component for Mongo {
     const NAME: &'static str = "mongo";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("mongoclusters");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("mongoclusters", &build::kinds());
         rules.extend(storage::rules());
         rules.push(storage::single_rule());
         rules

@@ -34,11 +34,7 @@ impl Component for Whisks {
     const NAME: &'static str = "openwhisk";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("openwhisks");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("openwhisks", &build::kinds());
         rules.extend(storage::rules());
         rules.extend(apache::rules());
         rules

@@ -42,11 +42,7 @@ impl Component for Postgres {
     const NAME: &'static str = "postgres";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("postgresclusters");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("postgresclusters", &build::kinds());
         rules.extend(storage::rules());
         rules.push(storage::single_rule());
         rules.push(Rule::new(

@@ -31,4 +31,4 @@ pub use error::Error;
 pub use forecast::{Forecast, Verb, compare, forecast};
 pub use owner::{OWNER_LABEL, Owner, OwnerError, key, parts};
 pub use preparation::{Batch, Preparation};
-pub use resources::{Applied, Prepared, Resources, fingerprint, rules};
+pub use resources::{Applied, Prepared, Resources, component_rules, fingerprint, rules};

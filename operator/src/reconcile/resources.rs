@@ -195,6 +195,15 @@ pub fn rules(kinds: &[ApiResource], why: &str) -> Vec<Rule> {
         .collect()
 }
 
+/// The rules for a custom resource, called `plural`, of which the operator makes objects of these kinds.
+#[must_use]
+pub fn component_rules(plural: &str, kinds: &[ApiResource]) -> Vec<Rule> {
+    let mut all = Rule::own_kind(plural);
+    let why = "Make, correct and remove the objects of a component.";
+    all.extend(rules(kinds, why));
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,11 +37,7 @@ impl Component for ZooKeepers {
     const NAME: &'static str = "zookeeper";
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("zookeeperensembles");
-        rules.extend(reconcile::rules(
-            &build::kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
+        let mut rules = reconcile::component_rules("zookeeperensembles", &build::kinds());
         rules.extend(storage::rules());
         rules
     }

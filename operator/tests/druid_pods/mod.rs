@@ -42,6 +42,15 @@ fn ensemble() -> zookeeper::ValidatedZooKeeper {
     zookeeper::validate::validate(&ensemble, None, &images()).unwrap()
 }
 
+/// Makes a directory, by asking again until a busy NameNode has answered in time.
+async fn made(hdfs: &Hdfs, directory: &Directory) {
+    let begin = Instant::now();
+    while let Err(error) = ensure(&[hdfs.http()], directory).await {
+        assert!(begin.elapsed() < LIMIT, "{error}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 /// A cluster of this spec; what it refers to is found as `found` says.
 pub fn valid(spec: Value, found: Found) -> ValidatedDruid {
     let cluster: DruidCluster =
@@ -121,7 +130,7 @@ impl Pods {
             owner: "druid".into(),
             permission: "755".into(),
         };
-        ensure(&[hdfs.http()], &directory).await.unwrap();
+        made(hdfs, &directory).await;
         let mut pods = Self::new(home, zookeeper, net, &cluster);
         for name in ["core-site.xml", "hdfs-site.xml"] {
             let text = fs::read_to_string(hdfs.settings().join(name)).unwrap();

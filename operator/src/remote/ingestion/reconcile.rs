@@ -140,17 +140,8 @@ impl Component for Ingestions {
     }
 
     fn rules() -> Vec<Rule> {
-        let mut rules = Rule::own_kind("druidingestions");
-        rules.extend(reconcile::rules(
-            &kinds(),
-            "Make, correct and remove the objects of a component.",
-        ));
-        rules.push(Rule::new(
-            "",
-            &["pods"],
-            &["list"],
-            "See what keeps pods from being ready.",
-        ));
+        let mut rules = reconcile::component_rules("druidingestions", &kinds());
+        rules.push(Rule::looks_at_pods());
         rules.push(Rule::new(
             GROUP,
             &["druidingestions"],
