@@ -128,7 +128,7 @@ impl Platform {
     ) -> anyhow::Result<String> {
         let host = self.secret(&format!("{cluster}-{role}-binding"), "host")?;
         let connect = format!(
-            "host={host} hostaddr=127.0.0.1 user={role} dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt connect_timeout=5"
+            "host={host} hostaddr=127.0.0.1 user={role} dbname=scores sslmode=verify-full sslrootcert=/etc/millrace-certificate/ca.crt connect_timeout=60"
         );
         let password = format!("PGPASSWORD={password}");
         let pod = format!("{cluster}-0");

@@ -12,7 +12,7 @@ pub mod scan;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -34,6 +34,8 @@ pub const NAMESPACE: &str = "fleet-day";
 pub const PLATFORM: &str = "f";
 /// Two cores start fifteen containers one after the other, five of them of Java.
 pub const LIMIT: Duration = Duration::from_secs(1800);
+/// For so long a server may be too busy to answer.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The file of stretches, under the root of the lake.
 const ROADS: &str = "roads/day.csv";
 /// What offers ask for: rule, least score, least distance in km.
@@ -168,7 +170,15 @@ impl Scene {
     /// The rows of a query as objects, by PostgreSQL itself.
     pub fn objects(&self, role: &str, query: &str) -> Vec<Value> {
         let query = format!("SELECT row_to_json(q)::text FROM ({query}) q");
-        let rows = self.sql(role, &query).unwrap();
+        let started = Instant::now();
+        let rows = loop {
+            match self.sql(role, &query) {
+                Ok(rows) => break rows,
+                // A busy machine may not let it in at once.
+                Err(error) => assert!(started.elapsed() < PATIENCE, "{error:#}"),
+            }
+            std::thread::sleep(Duration::from_secs(2));
+        };
         let rows = rows.lines().filter(|line| !line.is_empty());
         rows.map(|line| serde_json::from_str(line).unwrap())
             .collect()
@@ -231,13 +241,13 @@ impl Scene {
 
     /// Waits until a consumer group has read all of a topic.
     pub async fn wait_read(&self, group: &str, topic: &str) {
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         loop {
             let lag = self.broker().await.lag(group, topic).await;
-            if lag == 0 {
+            if lag == Some(0) {
                 return;
             }
-            assert!(started.elapsed() < LIMIT, "{group}: {lag} of {topic}");
+            assert!(started.elapsed() < LIMIT, "{group}: {lag:?} of {topic}");
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     }
