@@ -139,16 +139,14 @@ impl Program {
             self.name,
             began.elapsed().as_secs_f64()
         );
-        // Its own words on standard error are of use only where it failed.
-        if !output.status.success() {
-            eprintln!("{}", String::from_utf8_lossy(&output.stderr));
-            anyhow::ensure!(
-                counted.failed > 0,
-                "{} ended with {}",
-                self.name,
-                output.status
-            );
-        }
+        // What was left out is told there.
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        anyhow::ensure!(
+            output.status.success() || counted.failed > 0,
+            "{} ended with {}",
+            self.name,
+            output.status
+        );
         Ok(counted)
     }
 }

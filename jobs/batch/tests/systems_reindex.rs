@@ -134,19 +134,16 @@ async fn until<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Waits until the Broker answers so: it learns of what was loaded by and by.
-async fn answers(druid: &Druid, expected: &BTreeMap<(String, String), Row>) {
-    let end = Instant::now() + LIMIT;
-    loop {
+/// What a Broker answers that has not known the data source before: it learns of it by and by.
+async fn found_anew(
+    druid: &Druid,
+    expected: &BTreeMap<(String, String), Row>,
+) -> BTreeMap<(String, String), Row> {
+    until(druid, "all rows", || async {
         let found = found(druid).await;
-        if found == *expected {
-            return;
-        }
-        if Instant::now() > end {
-            assert_eq!(found, *expected, "{}", druid.tails());
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+        (found.len() == expected.len()).then_some(found)
+    })
+    .await
 }
 
 /// Waits until what counts of so many days is loaded, and newer than `after`. Gives the newest version.
@@ -230,7 +227,7 @@ async fn days_take_the_place_of_what_druid_has_of_them_or_leave_it() {
     let why = done["why"].as_str().unwrap();
     assert!(why.starts_with("2026-01-07: "), "{why}");
     let first = loaded(druid, 2, "").await;
-    answers(druid, &expected).await;
+    assert_eq!(found_anew(druid, &expected).await, expected);
     let columns = sql(
         druid,
         "SELECT COLUMN_NAME AS name FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'telemetry'",
@@ -243,7 +240,7 @@ async fn days_take_the_place_of_what_druid_has_of_them_or_leave_it() {
     // Again is the same.
     scene.succeeds(&config);
     let second = loaded(druid, 2, &first).await;
-    answers(druid, &expected).await;
+    assert_eq!(found(druid).await, expected);
 
     // All that Druid had is lost.
     let url = format!(
@@ -258,7 +255,7 @@ async fn days_take_the_place_of_what_druid_has_of_them_or_leave_it() {
     .await;
     scene.succeeds(&config);
     let third = loaded(druid, 2, &second).await;
-    answers(druid, &expected).await;
+    assert_eq!(found_anew(druid, &expected).await, expected);
 
     a_day_that_cannot_be_read(&scene, &files, &third).await;
 
@@ -267,7 +264,7 @@ async fn days_take_the_place_of_what_druid_has_of_them_or_leave_it() {
     wrong["dataSchema"]["metricsSpec"][0]["type"] = json!("nonsense");
     let said = scene.fails(&wrong);
     assert!(said.contains("Druid did not take the task"), "{said}");
-    answers(druid, &expected).await;
+    assert_eq!(found(druid).await, expected);
 }
 
 /// The days before it are loaded, and of it what was there stays.
@@ -288,10 +285,10 @@ async fn a_day_that_cannot_be_read(scene: &Scene, files: &[PathBuf], before: &st
     let name = damaged.file_name().unwrap().to_string_lossy();
     assert!(said.contains(&*name), "{said}");
     loaded(druid, 1, before).await;
-    answers(druid, &expected()).await;
+    assert_eq!(found(druid).await, expected());
     // Once it is there again it is loaded.
     std::fs::write(damaged, bytes).unwrap();
     scene.succeeds(&config);
     loaded(druid, 2, before).await;
-    answers(druid, &expected()).await;
+    assert_eq!(found(druid).await, expected());
 }
