@@ -38,7 +38,7 @@ use kube::{Api, Client};
 use millrace_operator::monitoring::{ShortRule, short_rules, short_rules_file};
 use millrace_testkit::prometheus;
 use pod_proxy::proxy;
-use prometheus_support::{Prometheus, discover, documented};
+use prometheus_support::{Panel, Prometheus, discover, documented, panels};
 use tokio::runtime::Runtime;
 
 /// How often pods are scraped and rules worked out.
@@ -109,6 +109,24 @@ fn run_all(scene: &Scene, table: &Table, only: &str) {
     }
 }
 
+/// Each panel about Druid, and about the flow up to it, had data while the drill went on, also without the 0 that it shows where
+/// nobody tells.
+fn druid_panels_had_data(prometheus: &Prometheus, table: &Table) {
+    let all = panels().into_iter();
+    let of_druid: Vec<_> = all
+        .filter(|panel| panel.title.contains("Millrace: Druid"))
+        .collect();
+    assert!(of_druid.len() >= 18, "{}", of_druid.len());
+    let had_none = |panel: &Panel| {
+        let query = panel.query.split(" or 0 *").next().unwrap_or_default();
+        let ever = format!("count_over_time(({query})[3h:30s])");
+        prometheus.ask(&ever).unwrap().is_empty()
+    };
+    for panel in of_druid.into_iter().filter(had_none) {
+        table.failed("its panel", &panel.title, "it never had data");
+    }
+}
+
 #[test]
 #[ignore = "drill"]
 fn each_rule_fires_for_a_real_fault_and_is_silent_after_it() {
@@ -155,6 +173,9 @@ fn each_rule_fires_for_a_real_fault_and_is_silent_after_it() {
     run_all(&scene, &table, &only);
     table.wait_silent(SILENT);
     drop((driving, looking, telling));
+    if only.is_empty() {
+        druid_panels_had_data(&scene.prometheus, &table);
+    }
     let failed = table.failures();
     assert!(failed.is_empty(), "rows that failed: {failed:#?}");
 }

@@ -111,9 +111,9 @@ fn topics() -> Vec<Value> {
         topic(
             "flushed",
             "k",
-            24,
+            60,
             1,
-            json!({"flush.messages": "1", "retention.bytes": "4194304", "segment.bytes": "2097152"}),
+            json!({"flush.messages": "1", "retention.bytes": "2097152", "segment.bytes": "1048576"}),
         ),
         topic("junk", "d-kafka", 1, 1, json!({})),
     ]

@@ -149,9 +149,9 @@ const QUESTIONS: &[Row] = &[
         well: &[DRUID],
     },
     Row {
-        fault: "tasks of Druid whose input is not there",
+        fault: "tasks of Druid whose input is no JSON",
         fires: &[one("MillraceDruidTasksFail", "\"dataSource\":\"drill\"")],
-        provoke: rows_druid::tasks_without_input,
+        provoke: rows_druid::unreadable_input,
         late: None,
         well: &[DRUID],
     },
@@ -259,7 +259,7 @@ pub const ALONE: &[Row] = &[
         well: &[DRUID],
     },
     Row {
-        fault: "three clients write 3000 records a second each to a Kafka with one thread for requests, which flushes each record",
+        fault: "three clients write 10,000 records a second each to a Kafka with one thread for requests, which flushes each record",
         fires: &[one("MillraceKafkaBusy", OF_K)],
         provoke: rows_kafka::busy,
         late: None,

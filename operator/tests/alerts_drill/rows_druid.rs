@@ -18,8 +18,8 @@ const CLUSTER: (&str, &str) = ("druidcluster", "d-druid");
 /// Segments are handed over by then.
 const HANDED_OVER: Duration = Duration::from_secs(420);
 /// Askers at once, for whom the broker plans with all that it has.
-const ASKERS: usize = 4;
-const SUPERVISOR: &str = "/druid/indexer/v1/supervisor/telemetry";
+const ASKERS: usize = 8;
+const INGESTION: (&str, &str) = ("druidingestion", "d-telemetry");
 
 /// Questions that have a millisecond, and may gather one byte.
 pub fn impossible_questions(scene: &Scene) -> Fault {
@@ -37,14 +37,11 @@ pub fn impossible_questions(scene: &Scene) -> Fault {
     Fault::since(at, move |_| drop(asking))
 }
 
-/// Tasks whose input is not there: segments of a data source that has none, and a folder.
-pub fn tasks_without_input(scene: &Scene) -> Fault {
+/// Tasks whose input is no JSON, of which none may be passed over. They have to run: one that is refused before, as a
+/// compaction of nothing is, is in no metric of Druid.
+pub fn unreadable_input(scene: &Scene) -> Fault {
     let coordinator = scene.door(COORDINATOR, 8081);
-    let compaction = json!({
-        "type": "compact", "dataSource": "drill",
-        "ioConfig": {"type": "compact", "inputSpec": {"type": "interval", "interval": "2020-01-01/2021-01-01"}},
-    });
-    let files = json!({
+    let task = json!({
         "type": "index_parallel",
         "spec": {
             "dataSchema": {
@@ -54,17 +51,15 @@ pub fn tasks_without_input(scene: &Scene) -> Fault {
             },
             "ioConfig": {
                 "type": "index_parallel", "inputFormat": {"type": "json"},
-                "inputSource": {"type": "local", "baseDir": "/nowhere", "filter": "*.json"},
+                "inputSource": {"type": "inline", "data": "no JSON"},
             },
-            "tuningConfig": {"type": "index_parallel", "maxNumConcurrentSubTasks": 1},
+            "tuningConfig": {"type": "index_parallel", "maxNumConcurrentSubTasks": 1, "maxParseExceptions": 0},
         },
     });
     let at = Instant::now();
     for number in 0..4 {
-        for task in [&compaction, &files] {
-            let (status, told) = coordinator.post("/druid/indexer/v1/task", task).unwrap();
-            assert_eq!(status, 200, "task {number}: {told}");
-        }
+        let (status, told) = coordinator.post("/druid/indexer/v1/task", &task).unwrap();
+        assert_eq!(status, 200, "task {number}: {told}");
     }
     Fault::past(at)
 }
@@ -105,35 +100,32 @@ fn override_brokers(scene: &Scene, pods: &Value) {
     scene.nodes.patch(CLUSTER, &change);
 }
 
-/// Lets the supervisor hand over what it has read, and waits until the historical answers for some of it.
+/// Lets what is read rest until the historical answers for some of it: what rests hands over what it has.
 fn hand_over(scene: &Scene) {
     let broker = scene.door(BROKER, 8082);
     let loaded = json!({"query": "SELECT COUNT(*) AS n FROM sys.segments WHERE datasource = 'telemetry' \
         AND is_published = 1 AND is_available = 1 AND is_realtime = 0"});
-    let tell = |what: &str| {
-        let coordinator = scene.door(COORDINATOR, 8081);
-        coordinator.post(&format!("{SUPERVISOR}/{what}"), &json!({}))
+    let segments = || {
+        let (_, text) = broker.post("/druid/v2/sql", &loaded).ok()?;
+        let rows: Value = serde_json::from_str(&text).ok()?;
+        rows[0]["n"].as_u64()
     };
-    let mut told = None;
-    scene
-        .nodes
-        .wait("segments that are handed over", HANDED_OVER, || {
-            let (_, text) = broker.post("/druid/v2/sql", &loaded).ok()?;
-            let rows: Value = serde_json::from_str(&text).ok()?;
-            let segments = rows[0]["n"].as_u64()?;
-            // Told again from time to time: the operator, who wants it to read, resumes it.
-            if segments == 0
-                && told.is_none_or(|at: Instant| at.elapsed() > Duration::from_secs(90))
-            {
-                told = Some(Instant::now());
-                let _ = tell("suspend");
-            }
-            (segments > 0).then_some(())
+    let limit = HANDED_OVER;
+    let there = scene.nodes.wait("an answer of Druid", limit, segments);
+    if there == 0 {
+        let rest = |rests: Value| {
+            let change = json!({"spec": {"suspended": rests}});
+            scene.nodes.patch(INGESTION, &change);
+        };
+        rest(json!(true));
+        scene.nodes.wait("segments handed over", limit, || {
+            segments().filter(|count| *count > 0)
         });
-    if told.is_some() {
-        let (status, answer) = tell("resume").unwrap();
-        // It may have been resumed already.
-        assert!(status < 500, "{status}: {answer}");
+        rest(Value::Null);
+        scene.nodes.wait("a supervisor that reads", limit, || {
+            let seen = scene.nodes.get(INGESTION.0, INGESTION.1)?;
+            (seen["status"]["state"] == "RUNNING").then_some(())
+        });
     }
 }
 

@@ -23,9 +23,14 @@ pub fn bad_input(scene: &Scene) -> Fault {
     let car = scene.car("wrong");
     let at = Instant::now();
     let wrong = json!([{"vehicle": car.vehicle, "sequence": 0, "time": "yesterday"}]);
-    let (status, told) = car.tell(&wrong).unwrap();
-    assert_eq!(status, 400, "{told}");
-    Fault::past(at)
+    let sending = Repeat::every(Duration::from_secs(3), move || {
+        // Where Kafka is slow to take the dead letter it is 503.
+        match car.tell(&wrong) {
+            Ok((400 | 503, _)) => {}
+            other => eprintln!("no telemetry: {other:?}"),
+        }
+    });
+    Fault::since(at, move |_| drop(sending))
 }
 
 /// Vehicles that never connect are to be told something, for two seconds each time.
@@ -117,7 +122,7 @@ pub fn no_states(scene: &Scene) -> Fault {
     largest_state(scene, &json!(TOO_FEW));
     // A canary waits for detection by then. No other one follows for long: it keeps what it took.
     std::thread::sleep(Duration::from_secs(30));
-    flow(scene, 600);
+    flow(scene, 3600);
     Fault::since(at, |scene| largest_state(scene, &Value::Null))
 }
 

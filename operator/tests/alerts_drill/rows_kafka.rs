@@ -36,7 +36,7 @@ pub fn two_nodes(scene: &Scene) -> Fault {
 /// The second volume of a node is full to the last byte, while clients write.
 pub fn volume_full(scene: &Scene) -> Fault {
     let writer = "fill";
-    scene.produce(writer, "k", "filled", &["--rate", "200", "--size", "1000"]);
+    scene.produce(writer, "k", "filled", &["--rate", "1000", "--size", "1000"]);
     let at = Instant::now();
     let fill = format!(
         "n=$(df --output=avail -B1 {SECOND} | tail -n 1); fallocate -l \"$n\" {SECOND}/ballast || true; \
@@ -56,7 +56,12 @@ pub fn busy(scene: &Scene) -> Fault {
     let writers = ["busy-1", "busy-2", "busy-3"];
     let at = Instant::now();
     for writer in writers {
-        scene.produce(writer, "k", "flushed", &["--rate", "3000", "--size", "100"]);
+        scene.produce(
+            writer,
+            "k",
+            "flushed",
+            &["--rate", "10000", "--size", "100"],
+        );
     }
     Fault::since(at, move |scene| {
         for writer in writers {

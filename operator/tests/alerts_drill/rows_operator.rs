@@ -48,6 +48,9 @@ pub fn name_taken(scene: &Scene) -> Fault {
 
 /// A workload is changed by hand, and the marks that say what it was built from are taken off, as an incomplete restore would.
 pub fn without_marks(scene: &Scene) -> Fault {
+    // An approval of a run before, of the same template.
+    let none = json!({"metadata": {"annotations": {"millrace.dev/approve-restart": null}}});
+    scene.nodes.patch(SPARE, &none);
     let memory = format!("{}Mi", 520 + fresh() % 50);
     let change = json!({
         "metadata": {"annotations": {"millrace.dev/restart-mark": null, "millrace.dev/sent-template": null}},

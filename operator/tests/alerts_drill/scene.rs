@@ -18,13 +18,13 @@ use crate::drill_support::pods::{Client as DrillPod, processes};
 use crate::drill_support::{LIMIT, NAMESPACE, Nodes, fresh};
 use crate::prometheus_support::Prometheus;
 
-/// Pods of the jobs of the Platform.
+/// Pods of the jobs of the Platform. Those of the archive's upkeep are its instances too.
 pub const GATEWAY: &str = "app.kubernetes.io/instance=d-gateway";
 pub const DETECT: &str = "app.kubernetes.io/instance=d-detect";
-pub const ARCHIVE: &str = "app.kubernetes.io/instance=d-archive";
+pub const ARCHIVE: &str = "app.kubernetes.io/instance=d-archive,app.kubernetes.io/name=archive";
 
 /// What is killed and killed again is looked for so often: a server does not come up in so short a time.
-const KILL_EVERY: Duration = Duration::from_millis(250);
+const KILL_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Scene {
     pub nodes: Nodes,

@@ -105,9 +105,13 @@ pub async fn forward(pods: Api<Pod>, pod: String, port: u16) -> SocketAddr {
         while let Ok((mut here, _)) = listener.accept().await {
             let (pods, pod) = (pods.clone(), pod.clone());
             tokio::spawn(async move {
-                let mut forwarded = pods.portforward(&pod, &[port]).await.unwrap();
-                let mut there = forwarded.take_stream(port).unwrap();
-                let _ = copy_bidirectional(&mut here, &mut there).await;
+                // Where the pod is away, the connection ends without an answer.
+                let Ok(mut forwarded) = pods.portforward(&pod, &[port]).await else {
+                    return;
+                };
+                if let Some(mut there) = forwarded.take_stream(port) {
+                    let _ = copy_bidirectional(&mut here, &mut there).await;
+                }
             });
         }
     });

@@ -214,7 +214,10 @@ impl Client<'_> {
             volumes.push(json!({"name": "files", "configMap": {"name": map}}));
             mounts.push(json!({"name": "files", "mountPath": path}));
         }
-        let mut env = vec![json!({"name": "SERVICE_BINDING_ROOT", "value": "/bindings"})];
+        let mut env = Vec::new();
+        if !self.bindings.is_empty() {
+            env.push(json!({"name": "SERVICE_BINDING_ROOT", "value": "/bindings"}));
+        }
         env.extend(
             self.env
                 .iter()
