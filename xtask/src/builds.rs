@@ -102,6 +102,7 @@ pub fn actions(context: &Context) -> anyhow::Result<PathBuf> {
         "Cargo.toml",
         "jobs/actions",
         "jobs/contract",
+        "jobs/documents",
         "jobs/harness",
     ]
     .map(|p| context.root.join(p));

@@ -1,49 +1,27 @@
 //! What actions look up and write down in MongoDB.
 
+mod access;
+
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use millrace_contract::driver::{
-    DRIVERS, HIRES, OFFER_RULES, OFFERS, OPEN_OFFERS, Offer, OfferRule, Profile,
+    DRIVERS, HIRES, OFFER_RULES, OFFERS, OPEN_OFFERS, Offer, OfferRule, Profile, RULE_MANAGER,
 };
 use mongodb::bson::{DateTime, Document, deserialize_from_document, doc, serialize_to_document};
 use mongodb::error::{ErrorKind, WriteFailure};
-use mongodb::options::{ClientOptions, Credential, Tls, TlsOptions, WriteConcern};
-use mongodb::sync::{Client, Collection, Database};
-use serde::Deserialize;
+use mongodb::sync::{Collection, Database};
 
 use crate::error::ActionError;
-use crate::secret::{Scrubber, Secret};
+use crate::secret::Scrubber;
 
-/// Within this time a server is found, or the attempt has failed.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The database where nobody says otherwise.
-const DATABASE: &str = "millrace";
+pub use access::DocumentsParams;
+
 /// A unique index has the key already.
 const DUPLICATE_KEY: i32 = 11000;
 /// Whoever claims for the same driver at the same time is another activation: few attempts are enough.
 const ATTEMPTS: usize = 5;
-
-/// Where MongoDB is and how to log in.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub struct DocumentsParams {
-    /// `mongodb://HOST:PORT/…`.
-    pub mongodb_uri: Secret,
-    /// Who logs in; nobody does when absent.
-    pub mongodb_username: Option<String>,
-    /// The password.
-    pub mongodb_password: Secret,
-    /// Certificates (PEM) of the authorities to trust.
-    pub mongodb_ca: Option<String>,
-    /// The database; `millrace` when absent.
-    pub mongodb_database: Option<String>,
-    /// The database of what leads to persons; the former with `-identity` when absent.
-    pub mongodb_identity_database: Option<String>,
-}
 
 /// Whose the open offer of a driver is.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,13 +33,15 @@ pub enum Claim {
 }
 
 /// The databases.
+#[derive(Clone)]
 pub struct Documents {
     documents: Database,
     identity: Database,
 }
 
-/// The client of this process, and what it was made of: activations come one after the other, with the same parameters.
-static CLIENT: Mutex<Option<(DocumentsParams, Client)>> = Mutex::new(None);
+/// The databases by the client of this process, and what they were made of: activations come one after the other, with the
+/// same parameters.
+static OPEN: Mutex<Option<(DocumentsParams, Documents)>> = Mutex::new(None);
 
 impl Documents {
     /// The databases, by the client that this process has, if it is of the same parameters.
@@ -69,25 +49,22 @@ impl Documents {
     /// # Errors
     /// [`ActionError::Input`] naming the parameter.
     pub fn open(params: &DocumentsParams, scrubber: &mut Scrubber) -> Result<Self, ActionError> {
-        scrubber.hide(params.mongodb_uri.expose());
-        scrubber.hide(params.mongodb_password.expose());
-        let mut known = CLIENT.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = match &*known {
-            Some((of, client)) if of == params => client.clone(),
-            _ => {
-                let client = client(params)?;
-                known.insert((params.clone(), client)).1.clone()
-            }
+        for secret in [&params.mongodb_uri, &params.mongodb_password] {
+            scrubber.hide(secret.expose().trim());
+        }
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, documents)) = &*open
+            && of == params
+        {
+            return Ok(documents.clone());
+        }
+        let (documents, identity) = access::databases(params)?;
+        let made = Self {
+            documents,
+            identity,
         };
-        let name = params.mongodb_database.as_deref().unwrap_or(DATABASE);
-        let identity = match &params.mongodb_identity_database {
-            Some(identity) => identity.clone(),
-            None => format!("{name}-identity"),
-        };
-        Ok(Self {
-            documents: client.database(name),
-            identity: client.database(&identity),
-        })
+        *open = Some((params.clone(), made.clone()));
+        Ok(made)
     }
 
     fn persons(&self, collection: &str) -> Collection<Document> {
@@ -131,7 +108,9 @@ impl Documents {
         for found in collection.find(doc! {}).run().map_err(away)? {
             let mut found = found.map_err(away)?;
             let name = found.get_str("_id").unwrap_or_default().to_owned();
-            found.remove("_id");
+            for own in ["_id", RULE_MANAGER] {
+                found.remove(own);
+            }
             let read = deserialize_from_document::<OfferRule>(found).map_err(|e| e.to_string());
             let checked = read.and_then(|rule| match rule.validate() {
                 Ok(()) => Ok(rule),
@@ -253,43 +232,6 @@ impl Documents {
         let updated = offers.update_one(doc! {"_id": id}, change).run();
         updated.map(drop).map_err(away)
     }
-}
-
-fn client(params: &DocumentsParams) -> Result<Client, ActionError> {
-    let refused = |problem: &str| {
-        // The address may hold a password.
-        let cure = "bind the uri of the binding of MongoDB, mongodb://HOST:PORT/…";
-        ActionError::input("mongodb_uri", "***", problem, cure)
-    };
-    let uri = params.mongodb_uri.expose();
-    if !uri.starts_with("mongodb://") {
-        return Err(refused("is no mongodb:// address"));
-    }
-    let mut options = ClientOptions::parse(uri)
-        .run()
-        .map_err(|_| refused("cannot be read"))?;
-    options.app_name = Some("millrace-actions".to_owned());
-    options.server_selection_timeout = Some(PATIENCE);
-    options.connect_timeout = Some(PATIENCE);
-    options
-        .write_concern
-        .get_or_insert(WriteConcern::majority());
-    if let Some(username) = &params.mongodb_username {
-        let password = params.mongodb_password.expose().to_owned();
-        let credential = Credential::builder()
-            .username(username.clone())
-            .password(password);
-        options.credential = Some(credential.build());
-    }
-    if let Some(pem) = &params.mongodb_ca {
-        // The driver reads authorities from a file alone.
-        let path = std::env::temp_dir().join("mongodb-ca.pem");
-        let written = std::fs::File::create(&path).and_then(|mut f| f.write_all(pem.as_bytes()));
-        written.map_err(|error| ActionError::Documents(format!("{}: {error}", path.display())))?;
-        let tls = TlsOptions::builder().ca_file_path(path).build();
-        options.tls = Some(Tls::Enabled(tls));
-    }
-    Client::with_options(options).map_err(|_| refused("cannot be used"))
 }
 
 fn date(time: Timestamp) -> DateTime {

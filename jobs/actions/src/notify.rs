@@ -185,7 +185,7 @@ fn of_the_driver(input: &mut NotifyInput, scrubber: &mut Scrubber) -> Result<(),
     };
     let mut away_since = AWAY_SINCE.lock().unwrap_or_else(PoisonError::into_inner);
     let is_away = away_since.is_some_and(|since| since.elapsed() < AWAY);
-    if is_away || input.documents.mongodb_uri.expose().is_empty() {
+    if is_away || !input.documents.is_given() {
         return Ok(());
     }
     let documents = Documents::open(&input.documents, scrubber)?;

@@ -148,7 +148,10 @@ async fn nothing_of_an_erased_driver_is_found() {
             (*vehicle, event.to_string().into_bytes())
         })
         .collect();
-    fleet::archive_values(&lake, "vehicle-events", &hired, 0).await;
+    // One of a name that nobody knows.
+    for dataset in ["vehicle-events", "of-my-own"] {
+        fleet::archive_values(&lake, dataset, &hired, 0).await;
+    }
     let batch = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_millrace-batch"))
             .args(arguments)
@@ -215,8 +218,8 @@ async fn nothing_of_an_erased_driver_is_found() {
     .await;
 
     let needles = [&ERASED[..], &[DRIVER, "gone@example.com"]].concat();
-    let datasets = ["telemetry", "vehicle-events"];
-    assert!(scan_lake(&lake, &datasets, &needles).len() >= 2);
+    let datasets = ["telemetry", "vehicle-events", "of-my-own"];
+    assert!(scan_lake(&lake, &datasets, &needles).len() >= 3);
     let found = scan_postgres(&database, &needles).await;
     assert!(
         found.iter().any(|table| table == "millrace.trip_scores"),
@@ -250,6 +253,7 @@ async fn nothing_of_an_erased_driver_is_found() {
             .unwrap()
     };
     assert!(count("lake: telemetry") >= 1 && count("postgresql: millrace.trip_scores") >= 1);
+    assert_eq!(count("lake: of-my-own"), 1);
     assert_eq!((count("mongodb: hires"), count("mongodb: alerts")), (3, 1));
 
     assert_eq!(scan_lake(&lake, &datasets, &needles), [""; 0]);
@@ -282,4 +286,54 @@ async fn nothing_of_an_erased_driver_is_found() {
         .iter()
         .filter_map(|(_, rewrite)| rewrite.held.as_ref());
     assert!(Content::total(held).rows > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a document store"]
+async fn databases_that_are_named_are_gone_through() {
+    let Some(store) = DocumentStore::start().unwrap() else {
+        return;
+    };
+    let client = Client::with_uri_str(store.uri()).await.unwrap();
+    let hired = doc! {"_id": "car-0", "hire": ERASED[0], "revision": 1_i64};
+    let known = doc! {"_id": ERASED[0], "driver": DRIVER};
+    put(&client, "fleet", "vehicles", hired.clone()).await;
+    put(&client, "persons", "hires", known.clone()).await;
+    // Nobody has named these.
+    put(&client, "other", "vehicles", hired).await;
+    put(&client, "other-identity", "hires", known).await;
+    let hire = format!("--hire={}", ERASED[0]);
+    let output = Command::new(env!("CARGO_BIN_EXE_millrace-batch"))
+        .args(["erase", "--driver", DRIVER, &hire])
+        .args([
+            "--without=lake",
+            "--without=postgres",
+            "--database=fleet=persons",
+        ])
+        .env("MILLRACE_MONGODB", store.uri())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let report = String::from_utf8(output.stdout).unwrap();
+    assert!(report.contains("mongodb: fleet.vehicles"), "{report}");
+    assert!(report.contains("mongodb: persons.hires"), "{report}");
+    let left = async |database: &str, collection: &str| {
+        let collection = client.database(database).collection::<Document>(collection);
+        let all: Vec<Document> = collection
+            .find(doc! {})
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap();
+        all
+    };
+    let vehicles = left("fleet", "vehicles").await;
+    assert_eq!(
+        (vehicles.len(), vehicles[0].contains_key("hire")),
+        (1, false)
+    );
+    assert!(left("persons", "hires").await.is_empty());
+    assert!(left("other", "vehicles").await[0].contains_key("hire"));
+    assert_eq!(left("other-identity", "hires").await.len(), 1);
 }

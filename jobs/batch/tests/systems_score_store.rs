@@ -12,13 +12,23 @@ mod made;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
 use database::{Database, text};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
 use millrace_contract::Telemetry;
+use millrace_contract::driver::HireScore;
+use millrace_lake::layout::{Hour, Layout};
+use millrace_lake::record::Withdrawn;
+use millrace_lake::retain;
+use millrace_lake::storage::Local;
 use millrace_testkit::free_port;
+use tokio::net::TcpListener;
 
 struct Place {
     database: Database,
@@ -44,7 +54,7 @@ impl Place {
     }
 
     fn start(&self) -> Timestamp {
-        self.day.to_zoned(TimeZone::UTC).unwrap().timestamp()
+        midnight(self.day)
     }
 
     fn score(&self, more: &[&str]) -> Output {
@@ -71,6 +81,26 @@ impl Place {
         let row = self.database.client.query_one(&query, &[]).await.unwrap();
         (row.get(0), row.get(1), row.get(2))
     }
+
+    /// The days that are scored.
+    async fn days(&self) -> Vec<Date> {
+        let query = "SELECT day FROM millrace.score_runs ORDER BY day";
+        let rows = self.database.client.query(query, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// The number of trips of a day, and the sum of their scores.
+    async fn trips_of(&self, day: Date) -> (i64, f64) {
+        let query =
+            "SELECT count(*), coalesce(sum(score), 0) FROM millrace.trip_scores WHERE day = $1";
+        let row = self.database.client.query_one(query, &[&day]).await;
+        let row = row.unwrap();
+        (row.get(0), row.get(1))
+    }
+}
+
+fn midnight(day: Date) -> Timestamp {
+    day.to_zoned(TimeZone::UTC).unwrap().timestamp()
 }
 
 fn fleet_of(start: Timestamp, seeds: std::ops::Range<u64>) -> Vec<Telemetry> {
@@ -202,4 +232,137 @@ async fn what_goes_wrong_is_told_and_changes_nothing() {
         }
     });
     assert_eq!(place.sums("trip_scores").await, good);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn a_day_that_was_missed_is_found_however_old_it_is() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let ago = |days: i64| place.day.checked_sub((days - 2).days()).unwrap();
+    let (too_old, missed, latest) = (ago(40), ago(12), ago(2));
+    let on = |day: Date, seeds| fleet_of(midnight(day), seeds);
+    let events = [on(too_old, 0..1), on(missed, 0..2), on(latest, 0..2)].concat();
+    let files = fleet::archive(&place.lake(), &events).await;
+
+    // The file of a day cannot be read: it is named, and other days are scored.
+    let of_missed = format!("date={missed}/");
+    let is_of_missed = |file: &&PathBuf| file.display().to_string().contains(&of_missed);
+    let victim = files.iter().find(is_of_missed).unwrap();
+    let whole = std::fs::read(victim).unwrap();
+    std::fs::write(victim, &whole[..whole.len() - 1]).unwrap();
+    let output = place.score(&["--catch-up", "14"]);
+    let told = text(&output);
+    let name = victim.file_name().unwrap().to_string_lossy();
+    assert!(!output.status.success() && told.contains(&*name), "{told}");
+    assert_eq!(place.days().await, [latest]);
+
+    // Once it is back the day is found, although it is older than what a run catches up by now.
+    std::fs::write(victim, &whole).unwrap();
+    let log = place.scored(&["--catch-up", "7"]);
+    assert_eq!(place.days().await, [missed, latest]);
+    assert!(log.contains("before the first run"), "{log}");
+    let first = place.trips_of(missed).await;
+
+    // So is telemetry that comes late.
+    fleet::archive_from(&place.lake(), &on(missed, 6..7), 1_000_000).await;
+    place.scored(&[]);
+    let grown = place.trips_of(missed).await;
+    assert!(grown.0 > first.0, "{first:?} {grown:?}");
+
+    // A new definition is for the latest days.
+    let config = place.directory.path().join("config.yaml");
+    std::fs::write(&config, "braking: 2\n").unwrap();
+    let config = config.display().to_string();
+    let before = place.trips_of(latest).await;
+    place.scored(&["--config", &config]);
+    assert_ne!(place.trips_of(latest).await, before);
+    assert_eq!(place.trips_of(missed).await, grown);
+
+    // What is left of a day after a retirement is not the day.
+    let (storage, layout) = (Local::new(place.lake()), Layout::new("telemetry").unwrap());
+    let hour = Hour::parse(&format!("date={missed}/hour=04")).unwrap();
+    let retired = retain::retire(&storage, &layout, hour, Withdrawn::Removed).await;
+    assert!(retired.unwrap().is_some());
+    place.scored(&[]);
+    place.scored(&["--day", &missed.to_string()]);
+    assert_eq!(place.trips_of(missed).await, grown);
+    assert_eq!(place.days().await, [missed, latest]);
+}
+
+/// Where a gateway is that takes two scores at once, and none of one hire.
+async fn gateway(refused: &Arc<Mutex<String>>, taken: &Arc<Mutex<Vec<String>>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (refused, taken) = (Arc::clone(refused), Arc::clone(taken));
+    let take = move |body: String| async move {
+        let scores: Vec<HireScore> = serde_json::from_str(&body).unwrap();
+        let refused = refused.lock().unwrap().clone();
+        if scores.len() > 2 || scores.iter().any(|score| score.hire == refused) {
+            return StatusCode::BAD_REQUEST;
+        }
+        let hires = scores.into_iter().map(|score| score.hire);
+        taken.lock().unwrap().extend(hires);
+        StatusCode::OK
+    };
+    let app = Router::new().route("/v1/hire-scores", post(take));
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn a_score_that_is_refused_holds_up_no_other_and_is_not_lost() {
+    let Some(place) = Place::new().await else {
+        return;
+    };
+    let (refused, taken) = (Arc::default(), Arc::default());
+    let url = gateway(&refused, &taken).await;
+    let token = place.directory.path().join("token");
+    std::fs::write(&token, "secret").unwrap();
+    let (day, token) = (place.day.to_string(), token.display().to_string());
+    let told = ["--report-to", &url, "--report-token-file", &token];
+    fleet::archive(&place.lake(), &fleet_of(place.start(), 0..6)).await;
+    place.scored(&[]);
+    let client = &place.database.client;
+    let query = "SELECT hire FROM millrace.hire_scores WHERE score IS NOT NULL";
+    let rows = client.query(query, &[]).await.unwrap();
+    let mut hires: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    hires.sort_unstable();
+    assert!(hires.len() > 5, "{hires:?}");
+    refused.lock().unwrap().clone_from(&hires[0]);
+
+    let output = place.score(&[&told[..], &["--day", &day]].concat());
+    let log = text(&output);
+    assert!(!output.status.success(), "{log}");
+    assert!(log.contains("scores refused: 1, others told:"), "{log}");
+    let sorted = || {
+        let mut taken: Vec<String> = taken.lock().unwrap().clone();
+        taken.sort_unstable();
+        taken
+    };
+    assert_eq!(sorted(), &hires[1..]);
+    let untold = "SELECT hire, refused FROM millrace.hire_scores_untold";
+    let row = client.query_one(untold, &[]).await.unwrap();
+    assert_eq!(row.get::<_, String>(0), hires[0]);
+    assert!(row.get::<_, String>(1).contains("400"));
+    // All are scored all the same.
+    assert_eq!(place.days().await, [place.day]);
+
+    // Each run sends it again.
+    assert!(!place.score(&told).status.success());
+    assert_eq!(sorted(), &hires[1..]);
+    refused.lock().unwrap().clear();
+    place.scored(&told);
+    assert_eq!(sorted(), hires);
+    assert!(client.query(untold, &[]).await.unwrap().is_empty());
+
+    // A day that has changed for one vehicle is new to that vehicle's hires only.
+    taken.lock().unwrap().clear();
+    fleet::archive_from(&place.lake(), &fleet_of(place.start(), 6..7), 1_000_000).await;
+    place.scored(&told);
+    let new = sorted();
+    let is_new = |hire: &String| hire.starts_with("car-6-");
+    assert!(!new.is_empty() && new.iter().all(is_new), "{new:?}");
 }

@@ -12,6 +12,9 @@ use crate::Invalid;
 
 /// The collection of rules by which offers are made, in the database of documents.
 pub const OFFER_RULES: &str = "offer_rules";
+/// The field of a rule's document that says on whose behalf `materialize` put it there. Rules without it are somebody
+/// else's.
+pub const RULE_MANAGER: &str = "managedBy";
 /// The collection of drivers by pseudonym, in the database of what leads to persons.
 pub const HIRES: &str = "hires";
 /// The collection of profiles, in the same.

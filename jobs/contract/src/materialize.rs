@@ -30,8 +30,11 @@ pub struct MaterializeConfig {
     pub session_timeout: Span,
     /// The longest wait before another try while MongoDB is away.
     pub longest_wait: Span,
-    /// Rules of offers that are put into MongoDB, by name. Others that are there stay.
+    /// Rules of offers that are put into MongoDB, by name. Those of the same manager that are no longer among them are
+    /// removed, others stay.
     pub offer_rules: BTreeMap<String, OfferRule>,
+    /// On whose behalf rules of offers are put there: marks them, so that they can be told from those of others.
+    pub offer_rules_manager: String,
     /// Where records go that cannot be read, or that MongoDB refuses.
     pub dead_letter_topic: String,
 }
@@ -77,6 +80,7 @@ impl Default for MaterializeConfig {
             session_timeout: Span::seconds(10),
             longest_wait: Span::seconds(30),
             offer_rules: BTreeMap::new(),
+            offer_rules_manager: "materialize".to_owned(),
             dead_letter_topic: topics::DEAD_LETTERS.to_owned(),
         }
     }
@@ -91,6 +95,7 @@ impl MaterializeConfig {
         let named = [
             ("group", &self.group),
             ("deadLetterTopic", &self.dead_letter_topic),
+            ("offerRulesManager", &self.offer_rules_manager),
         ];
         if let Some((field, _)) = named.into_iter().find(|(_, text)| text.trim().is_empty()) {
             return Err(Invalid::new(
@@ -162,6 +167,12 @@ impl MaterializeConfig {
     }
 }
 
+/// The database of what leads to persons: the one that is named, else that of the other documents with `-identity`.
+#[must_use]
+pub fn identity_database(named: Option<&str>, documents: &str) -> String {
+    named.map_or_else(|| format!("{documents}-identity"), str::to_owned)
+}
+
 /// Checks the name of a database of MongoDB: less than it would take, and safe in every file system.
 ///
 /// # Errors
@@ -194,6 +205,7 @@ mod tests {
         assert_eq!(invalid(no_topics), Some("topics".to_owned()));
         for (field, value) in [
             ("group", serde_json::json!(" ")),
+            ("offerRulesManager", serde_json::json!("")),
             ("database", serde_json::json!("admin")),
             ("records", serde_json::json!(0)),
             ("keep", serde_json::json!("0s")),

@@ -19,6 +19,7 @@ use std::fmt;
 
 use crate::error::LakeError;
 use crate::layout::{Layout, Source};
+use crate::reader;
 use crate::record::{self, CommitRecord, FileEntry, Record};
 use crate::storage::{Storage, StorageFile as _, StorageKind, put};
 
@@ -304,6 +305,22 @@ pub async fn resume<S: Storage>(
         published,
         removed,
     })
+}
+
+/// Gives what was committed its names, in all sources of a dataset: afterwards those who look at folders see it, whether its
+/// writer runs, waits for the storage, or is gone. Gives how many files got theirs.
+///
+/// # Errors
+/// The storage fails, or a record cannot be understood.
+pub async fn publish_committed<S: Storage>(
+    storage: &S,
+    layout: &Layout,
+) -> Result<usize, LakeError> {
+    let mut published = 0;
+    for source in reader::sources(storage, layout).await? {
+        published += resume(storage, layout, &source).await?.published;
+    }
+    Ok(published)
 }
 
 /// Removes the staging of writers that began before `end`: their place in the chain is taken, so that they are fenced,

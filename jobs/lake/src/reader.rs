@@ -8,7 +8,7 @@ use crate::error::LakeError;
 use crate::layout::{DataName, Hour, Layout, Source};
 use crate::record::{self, CommitRecord, FileEntry, Offsets, RewriteRecord};
 use crate::rewrite;
-use crate::storage::Storage;
+use crate::storage::{Entry, Storage, StorageKind};
 
 /// Something that should not be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -223,6 +223,34 @@ impl Records {
     }
 }
 
+/// The datasets of a lake: the folders under its root in which something was archived, and those that this user may not look
+/// into.
+///
+/// # Errors
+/// The storage fails.
+pub async fn datasets<S: Storage>(storage: &S) -> Result<Vec<Entry>, LakeError> {
+    let mut datasets = Vec::new();
+    for entry in storage.list("").await? {
+        if !entry.folder {
+            continue;
+        }
+        // Others put folders there, too: files of roads, segments.
+        let Ok(layout) = Layout::new(&entry.name) else {
+            continue;
+        };
+        let is_archived = match storage.list(&layout.commits()).await {
+            Ok(commits) => !commits.is_empty(),
+            // Its owner may.
+            Err(error) if error.kind == StorageKind::Refused => true,
+            Err(error) => return Err(error.into()),
+        };
+        if is_archived {
+            datasets.push(entry);
+        }
+    }
+    Ok(datasets)
+}
+
 /// The sources of a dataset.
 ///
 /// # Errors
@@ -297,7 +325,7 @@ pub async fn locate<S: Storage>(
 
 /// The data files in an hour's folder that count, found by their names: without reading all records.
 ///
-/// A file that was committed and not yet published is not among them.
+/// A file that was committed and not yet published is not among them: see [`crate::commit::publish_committed`].
 ///
 /// # Errors
 /// The storage fails, or a record cannot be understood.

@@ -20,6 +20,8 @@ pub const KEY: &str = "kafka_key";
 pub const SOURCE: &str = "source";
 /// Column of the kind of event, `ce_type`. Not in telemetry.
 pub const TYPE: &str = "type";
+/// Column of the record's headers, as JSON. Not in telemetry.
+pub const HEADERS: &str = "headers";
 /// Column of the event time.
 pub const TIME: &str = "time";
 /// Column of the record's value as it was, where the other columns do not say all of it.
@@ -69,7 +71,7 @@ pub fn plain() -> SchemaRef {
     fields.extend([
         Field::new(TYPE, DataType::Utf8, true),
         Field::new(TIME, utc(TimeUnit::Microsecond), true),
-        Field::new("headers", DataType::Utf8, true),
+        Field::new(HEADERS, DataType::Utf8, true),
         Field::new(RAW, DataType::Binary, true),
     ]);
     Arc::new(Schema::new(fields))

@@ -4,14 +4,17 @@
 mod model;
 
 use arrow_array::cast::AsArray as _;
+use bytes::Bytes;
 use futures::executor::block_on;
 use millrace_lake::Storage as _;
+use millrace_lake::commit::{Step, publish_committed};
 use millrace_lake::compact::compact;
 use millrace_lake::erase::erase;
 use millrace_lake::parquet_file;
-use millrace_lake::storage::Memory;
+use millrace_lake::reader;
+use millrace_lake::storage::{Memory, put};
 use millrace_lake::verify::verify;
-use model::hours::{SETTINGS, commit, erased, lake, layout, seen};
+use model::hours::{SETTINGS, commit, commit_until, erased, lake, layout, seen};
 use model::worker::{Work, Worker};
 use proptest::prelude::*;
 
@@ -65,6 +68,38 @@ fn no_file_names_the_hire_and_no_row_is_lost() {
     block_on(compact(&storage, &layout(), hour, &SETTINGS, async |_| {})).unwrap();
     let report = block_on(verify(&storage, &layout(), None, None)).unwrap();
     assert_eq!((report.findings, seen(&storage).rows), (Vec::new(), 30));
+}
+
+#[test]
+fn what_is_committed_and_not_published_is_erased_too() {
+    let (storage, hour, _) = lake();
+    // Nobody sees its hour by the folders yet.
+    commit_until(&storage, model::hour(1), 20, Step::Publish);
+    let hours = || block_on(reader::hours(&storage, layout().dataset())).unwrap();
+    assert_eq!(hours(), [hour]);
+    assert!(named(&storage, "gone") > 8);
+    let publish = || block_on(publish_committed(&storage, &layout())).unwrap();
+    assert_eq!(publish(), 1);
+    for hour in hours() {
+        block_on(erase(&storage, &layout(), hour, &erased()))
+            .unwrap()
+            .unwrap();
+    }
+    assert_eq!(named(&storage, "gone"), 0);
+    let report = block_on(verify(&storage, &layout(), None, None)).unwrap();
+    assert_eq!((report.findings, seen(&storage).rows), (Vec::new(), 25));
+    assert_eq!(publish(), 0);
+}
+
+#[test]
+fn a_dataset_is_a_folder_in_which_something_was_archived() {
+    let (storage, _, _) = lake();
+    for other in ["roads/day.csv", "_tmp/_commits/x", "note.txt"] {
+        block_on(put(&storage, other, Bytes::from_static(b"x"))).unwrap();
+    }
+    let found = block_on(reader::datasets(&storage)).unwrap();
+    let names: Vec<&str> = found.iter().map(|entry| entry.name.as_str()).collect();
+    assert_eq!(names, ["telemetry"]);
 }
 
 proptest! {

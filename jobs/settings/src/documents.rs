@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mongodb::options::{ClientOptions, Credential, ServerApi, Tls, TlsOptions, WriteConcern};
+use millrace_documents::MongoBinding;
+use mongodb::options::ClientOptions;
 use mongodb::{Client, Database};
 
 use crate::{Binding, Bindings, Secret, SettingsError};
 
 /// Within this time a server is found, or the attempt has failed.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The database where neither the job nor the binding names one.
-const DATABASE: &str = "millrace";
 
 /// Flags that say where MongoDB is.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -29,12 +28,12 @@ pub struct DocumentsAccess {
     database: Option<String>,
 }
 
-/// What of a binding is needed.
+/// What is needed to get in.
 struct Login {
     uri: Secret,
-    credential: Option<Credential>,
+    binding: MongoBinding,
+    /// A file with certificates of the authorities to trust.
     ca: Option<PathBuf>,
-    database: Option<String>,
 }
 
 /// Why there is no client.
@@ -71,24 +70,9 @@ impl DocumentsArgs {
 
 impl DocumentsAccess {
     fn login(&self) -> Result<Login, SettingsError> {
-        let binding = self.binding.as_deref().map(Binding::read).transpose()?;
-        let entry = |key: &str| {
-            let binding = binding.as_ref();
-            binding.and_then(|b| b.get(key)).filter(|v| !v.is_empty())
-        };
-        let address = || {
-            let host = entry("host")?;
-            Some(format!(
-                "mongodb://{host}:{}",
-                entry("port").unwrap_or("27017")
-            ))
-        };
-        let uri = self
-            .uri
-            .clone()
-            .or_else(|| entry("uri").map(str::to_owned))
-            .or_else(address);
-        let Some(uri) = uri else {
+        let folder = self.binding.as_deref().map(Binding::read).transpose()?;
+        let binding = MongoBinding::read(|name| folder.as_ref().and_then(|b| b.get(name)));
+        let Some(uri) = self.uri.clone().or_else(|| binding.address()) else {
             return Err(SettingsError::Missing {
                 name: "mongodb".to_owned(),
                 cure: "give --mongodb URI, MILLRACE_MONGODB or a binding of type mongodb with the entry uri or host under \
@@ -96,19 +80,11 @@ impl DocumentsAccess {
                     .to_owned(),
             });
         };
-        let credential = entry("username").map(|username| {
-            Credential::builder()
-                .username(username.to_owned())
-                .password(entry("password").map(str::to_owned))
-                .source(entry("authSource").map(str::to_owned))
-                .build()
-        });
-        let ca = binding.as_ref().map(|b| b.folder().join("ca.crt"));
+        let ca = folder.as_ref().map(|b| b.folder().join("ca.crt"));
         Ok(Login {
             uri: Secret::new(&uri),
-            credential,
-            ca: ca.filter(|ca| ca.is_file()),
-            database: entry("database").map(str::to_owned),
+            ca: ca.filter(|_| binding.authority().is_some()),
+            binding,
         })
     }
 
@@ -117,30 +93,14 @@ impl DocumentsAccess {
     /// # Errors
     /// The settings are not usable any more.
     pub async fn database(&self) -> Result<Database, DocumentsError> {
-        let login = self.login()?;
-        let mut options = ClientOptions::parse(login.uri.expose())
+        let Login { uri, binding, ca } = self.login()?;
+        let mut options = ClientOptions::parse(uri.expose())
             .await
-            .map_err(|error| DocumentsError::Address(redacted(&error, &login.uri)))?;
-        options.app_name = Some("millrace".to_owned());
-        options.server_selection_timeout = Some(PATIENCE);
-        options.connect_timeout = Some(PATIENCE);
-        // What is told as written survives the loss of a member.
-        let majority = WriteConcern::majority();
-        options.write_concern.get_or_insert(majority);
-        options.server_api = None::<ServerApi>;
-        if let Some(credential) = login.credential {
-            options.credential = Some(credential);
-        }
-        if let Some(ca) = login.ca {
-            let tls = TlsOptions::builder().ca_file_path(ca).build();
-            options.tls = Some(Tls::Enabled(tls));
-        }
-        let asked = self.database.clone().or(login.database);
-        let name = asked
-            .or_else(|| options.default_database.clone())
-            .unwrap_or_else(|| DATABASE.to_owned());
+            .map_err(|error| DocumentsError::Address(redacted(&error, &uri)))?;
+        binding.complete(&mut options, "millrace", PATIENCE, ca);
+        let name = binding.database(self.database.as_deref(), &options);
         let client = Client::with_options(options)
-            .map_err(|error| DocumentsError::Address(redacted(&error, &login.uri)))?;
+            .map_err(|error| DocumentsError::Address(redacted(&error, &uri)))?;
         Ok(client.database(&name))
     }
 }
@@ -185,6 +145,9 @@ mod tests {
                 .name(),
             "own"
         );
+        put("database", "");
+        put("uri", "mongodb://m/of-the-address\n");
+        assert_eq!(found.database().await.unwrap().name(), "of-the-address");
         put("uri", "mongodb://a:secret@[::/x\n");
         let refused = found.database().await.unwrap_err().to_string();
         assert!(!refused.contains("secret"), "{refused}");

@@ -111,6 +111,10 @@ fn event(vehicle: u64, n: u64) -> Telemetry {
     let value = |scale: u64| f64::from(u32::try_from(vehicle + n * scale).unwrap() % 100);
     event.speed = Some(value(1));
     event.fuel_level = (n % 7 == vehicle % 7).then(|| value(3));
+    event.model = (n % 9 == vehicle % 9).then(|| format!("model-{n}"));
+    if n % 4 == vehicle % 4 {
+        (event.latitude, event.longitude) = (Some(value(2) / 2.0), Some(value(5)));
+    }
     event.hire = Some(format!("hire-{}", n / 20));
     event
 }
@@ -159,6 +163,16 @@ fn check_vehicles(found: &BTreeMap<String, Document>) {
             last(&|e| e.fuel_level),
             "car-{vehicle}"
         );
+        let newest = |tells: fn(&Telemetry) -> bool| {
+            let mut events = (0..EVENTS).rev().map(|n| event(vehicle, n));
+            events.find(tells).unwrap()
+        };
+        let model = newest(|e| e.model.is_some()).model;
+        assert_eq!(document.get_str("model").ok(), model.as_deref());
+        let located = newest(|e| e.latitude.is_some());
+        let (latitude, longitude) = (located.latitude.unwrap(), located.longitude.unwrap());
+        let position = doc! {"type": "Point", "coordinates": [longitude, latitude]};
+        assert_eq!(document.get_document("position").unwrap(), &position);
         let hire = format!("hire-{}", (EVENTS - 1) / 20);
         assert_eq!(document.get_str("hire").unwrap(), hire);
     }

@@ -1,181 +1,29 @@
 //! From a driver's profile and a hire's score to an offer: a real gateway, a real Kafka, `materialize`, a real server of
-//! MongoDB's wire protocol, and the action itself. Who has agreed and drove well enough gets one, once.
+//! MongoDB's wire protocol, and the action itself. Who has agreed and drove well enough gets one, once. Warnings are in the
+//! language of the profile.
 // Helpers outside of test functions count as production code for clippy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod kafka_support;
+mod offer_support;
 mod support;
 
-use std::collections::BTreeSet;
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
-use kafka_support::{Job, wait_until_read};
+use futures::TryStreamExt as _;
 use millrace_actions::Context;
-use millrace_actions::offer::{Made, OfferInput, action};
-use millrace_contract::driver::{HireScore, Offer};
-use millrace_contract::topics;
+use millrace_actions::offer::{Made, action};
+use millrace_contract::driver::{HireScore, Offer, OfferRule};
+use millrace_contract::{Notification, topics};
+use millrace_stream::materialize::store::put_rules;
 use millrace_testkit::{DocumentStore, Kafka};
 use mongodb::Client;
 use mongodb::bson::{Document, doc};
+use offer_support::{LIMIT, Scene, made};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use support::{ADMIN, DRIVERS, EVENTS, Gateway, NOTIFY, all, create_topics, event};
-
-const LIMIT: Duration = Duration::from_secs(60);
-const RULES: &str = r#"
-window: 100ms
-offerRules:
-  silver: {leastScore: 80, reward: {percent: 5}, text: {en: "Good: {score}."}}
-  gold: {leastScore: 90, leastDistanceKm: 50, reward: {percent: 10}, text: {en: "Well driven: {score}.", de: "Gut gefahren: {score}."}}
-"#;
-
-/// A receiver outside: takes each event, but refuses the first attempt at each as one that is starting does.
-struct Receiver {
-    url: String,
-    taken: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Receiver {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&taken);
-        std::thread::spawn(move || {
-            let mut refused = BTreeSet::new();
-            for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let mut text = Vec::new();
-                let mut buffer = [0; 4096];
-                let body = loop {
-                    let read = stream.read(&mut buffer).unwrap_or_default();
-                    text.extend_from_slice(&buffer[..read]);
-                    let whole = String::from_utf8_lossy(&text).into_owned();
-                    if let Some((head, body)) = whole.split_once("\r\n\r\n") {
-                        let length = head.to_lowercase().lines().find_map(|line| {
-                            line.strip_prefix("content-length: ")?.parse::<usize>().ok()
-                        });
-                        if read == 0 || body.len() >= length.unwrap_or_default() {
-                            break body.to_owned();
-                        }
-                    }
-                    if read == 0 {
-                        break String::new();
-                    }
-                };
-                let Ok(event) = serde_json::from_str::<Value>(&body) else {
-                    continue;
-                };
-                let id = event["data"]["id"].as_str().unwrap().to_owned();
-                let status = if refused.insert(id) {
-                    "503 Starting"
-                } else {
-                    "204 Taken"
-                };
-                if status.starts_with("204") {
-                    kept.lock().unwrap().push(event);
-                }
-                let _ = write!(
-                    stream,
-                    "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                );
-            }
-        });
-        Self { url, taken }
-    }
-}
-
-struct Scene {
-    kafka: Kafka,
-    store: DocumentStore,
-    gateway: Gateway,
-    receiver: Receiver,
-    materialize: Job,
-    _directory: tempfile::TempDir,
-}
-
-impl Scene {
-    async fn new() -> Option<Self> {
-        let kafka = Kafka::start().unwrap()?;
-        let store = DocumentStore::start().unwrap()?;
-        create_topics(&kafka.bootstrap()).await;
-        let gateway = Gateway::start(&kafka.bootstrap(), "").await;
-        let directory = tempfile::tempdir().unwrap();
-        let config = directory.path().join("config.yaml");
-        std::fs::write(&config, RULES).unwrap();
-        let log = directory.path().join("materialize.log");
-        let uri = store.uri();
-        let more = ["--mongodb", uri.as_str()];
-        let materialize = Job::start("materialize", &kafka.bootstrap(), &config, &log, &more);
-        materialize.wait_ready(LIMIT).await;
-        Some(Self {
-            kafka,
-            store,
-            gateway,
-            receiver: Receiver::start(),
-            materialize,
-            _directory: directory,
-        })
-    }
-
-    async fn agree(&self, driver: &str, language: &str, offers: bool) -> StatusCode {
-        let profile = json!({"driver": driver, "language": language, "mail": "ann@example.com", "offers": offers});
-        let request = self
-            .gateway
-            .client
-            .put(self.gateway.url("/v1/driver-profiles"));
-        let response = request
-            .bearer_auth(DRIVERS)
-            .body(profile.to_string())
-            .send()
-            .await
-            .unwrap();
-        response.status()
-    }
-
-    /// Drives a hire, so that the gateway knows who hides behind it. Gives its pseudonym.
-    async fn drive(&self, vehicle: &str, driver: &str, hire: &str) -> String {
-        let token = self.gateway.enrol(vehicle).await;
-        let body = event(vehicle, 1, &json!({"driver": driver, "hire": hire}));
-        let (status, answer) = self.gateway.post(vehicle, &token, body.to_string()).await;
-        assert_eq!(status, StatusCode::OK, "{answer}");
-        let records = all(&self.kafka.bootstrap(), topics::TELEMETRY).await;
-        let own = records
-            .iter()
-            .rfind(|record| record.key_text() == Some(vehicle));
-        let telemetry: Value =
-            serde_json::from_slice(own.unwrap().payload.as_ref().unwrap()).unwrap();
-        telemetry["hire"].as_str().unwrap().to_owned()
-    }
-
-    fn input(&self, hire: &str, score: f64, distance_km: f64) -> OfferInput {
-        serde_json::from_value(json!({
-            "event": {"hire": hire, "score": score, "distance_km": distance_km, "trips": 4,
-                "first_day": "2026-11-01", "last_day": "2026-11-05", "scored_at": "2026-11-06T02:20:00Z"},
-            "mongodb_uri": self.store.uri(), "gateway_url": self.gateway.url(""), "notify_token": NOTIFY,
-            "channels": ["webhook"], "webhook_url": self.receiver.url,
-            "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        }))
-        .unwrap()
-    }
-
-    async fn offer(&self, hire: &str, score: f64, distance_km: f64) -> Made {
-        let input = self.input(hire, score, distance_km);
-        let made = tokio::task::spawn_blocking(move || action(input, &Context::default()));
-        made.await.unwrap().unwrap()
-    }
-
-    async fn count(&self, collection: &str) -> u64 {
-        let client = Client::with_uri_str(self.store.uri()).await.unwrap();
-        let collection = client
-            .database("millrace-identity")
-            .collection::<Document>(collection);
-        collection.count_documents(doc! {}).await.unwrap()
-    }
-}
+use support::{ADMIN, DRIVERS, EVENTS, Gateway, NOTIFY, all, create_topics};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a real Kafka and a document store"]
@@ -193,12 +41,7 @@ async fn who_agreed_and_drove_well_is_made_one_offer() {
     let ann = scene.drive("car-1", "D-Ann", "H-1").await;
     let ann_again = scene.drive("car-2", "D-Ann", "H-2").await;
     let bob = scene.drive("car-3", "D-Bob", "H-3").await;
-    for (group, topic) in [
-        ("materialize-hires", topics::HIRES),
-        ("materialize-drivers", topics::DRIVERS),
-    ] {
-        wait_until_read(&bootstrap, group, topic, LIMIT).await;
-    }
+    scene.wait_until_known().await;
     // Who drives is nowhere by name.
     for (topic, _) in topics::ALL {
         for record in all(&bootstrap, topic).await {
@@ -247,7 +90,79 @@ async fn who_agreed_and_drove_well_is_made_one_offer() {
         .collect();
     assert_eq!(offers.len(), 1);
     assert_eq!(offers[0].reward, json!({"percent": 10}));
+
+    // Told nobody at its time, and its score sent again when it is over.
+    let change = doc! {"$set": {"expires_at": "2026-01-01T00:00:00Z"}, "$unset": {"told_at": ""}};
+    let written = scene.persons("offers").await;
+    written.update_one(doc! {}, change).await.unwrap();
+    let late = reason(scene.offer(&ann, 92.5, 400.0).await);
+    let expired = "it has expired before it was told".to_owned();
+    assert_eq!(late, (made.offer, expired));
+    assert_eq!(scene.receiver.taken.lock().unwrap().len(), 1);
     scene.materialize.terminate(LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka and a document store"]
+async fn a_binding_leads_the_action_to_where_the_job_keeps_its_documents() {
+    let Some(scene) = Scene::at("/fleet").await else {
+        return;
+    };
+    scene.agree("D-Ann", "en", true).await;
+    let ann = scene.drive("car-1", "D-Ann", "H-1").await;
+    scene.wait_until_known().await;
+    let offer = scene.offer(&ann, 92.5, 400.0).await;
+    assert_eq!(offer.rule.as_deref(), Some("gold"));
+    // The same by other entries.
+    let uri = scene.store.uri();
+    let address = uri.strip_prefix("mongodb://").unwrap();
+    let (host, port) = address.rsplit_once(':').unwrap();
+    for access in [
+        json!({"mongodb_host": host, "mongodb_port": port, "mongodb_database": "fleet"}),
+        json!({"mongodb_uri": uri, "mongodb_database": "fleet", "mongodb_identity_database": "fleet-identity"}),
+    ] {
+        let again = made(scene.input_by(&access, &ann, 92.5, 400.0)).await;
+        assert_eq!(again.reason.as_deref(), Some("it was told before"));
+        assert_eq!(again.offer, offer.offer);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Kafka and a document store"]
+async fn a_driver_is_warned_in_the_language_of_their_profile() {
+    let Some(mut scene) = Scene::new().await else {
+        return;
+    };
+    scene.agree("D-Ann", "de-AT", false).await;
+    let ann = scene.drive("car-1", "D-Ann", "H-1").await;
+    let bob = scene.drive("car-2", "D-Bob", "H-2").await;
+    scene.wait_until_known().await;
+    let (of_ann, of_bob) = (
+        scene.warn("car-1", &ann, "fr").await,
+        scene.warn("car-2", &bob, "fr").await,
+    );
+    assert_eq!(of_ann.delivered, ["vehicle"]);
+    assert_eq!(
+        (of_ann.language.as_str(), of_bob.language.as_str()),
+        ("de", "fr")
+    );
+    let records = all(&scene.kafka.bootstrap(), topics::NOTIFICATIONS).await;
+    let told = |vehicle: &str| {
+        let all = records.iter().filter_map(|record| record.payload.as_ref());
+        let mut all = all.map(|payload| serde_json::from_slice::<Notification>(payload).unwrap());
+        let told = all.find(|told| told.vehicle == vehicle).unwrap();
+        (told.language, told.text)
+    };
+    assert_eq!(told("car-1"), ("de".to_owned(), of_ann.text));
+    assert_eq!(told("car-2"), ("fr".to_owned(), of_bob.text));
+
+    // No warning waits for a store that is away.
+    scene.store.kill();
+    let of_ann = scene.warn("car-1", &ann, "en").await;
+    assert_eq!(
+        (of_ann.delivered, of_ann.language),
+        (vec!["vehicle".to_owned()], "en".to_owned())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,13 +180,7 @@ async fn of_many_at_once_one_is_made() {
                 .await,
         );
     }
-    let bootstrap = scene.kafka.bootstrap();
-    for (group, topic) in [
-        ("materialize-hires", topics::HIRES),
-        ("materialize-drivers", topics::DRIVERS),
-    ] {
-        wait_until_read(&bootstrap, group, topic, LIMIT).await;
-    }
+    scene.wait_until_known().await;
     // Each hire twice, all at once.
     let runs: Vec<_> = hires
         .iter()
@@ -307,6 +216,51 @@ async fn of_many_at_once_one_is_made() {
         assert!(Instant::now() < until, "it does not find its store again");
     }
     assert_eq!(scene.count("offers").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a document store"]
+async fn a_rule_that_is_taken_out_goes_and_those_of_others_stay() {
+    let Some(store) = DocumentStore::start().unwrap() else {
+        return;
+    };
+    let client = Client::with_uri_str(store.uri()).await.unwrap();
+    let database = client.database("millrace");
+    let rules = database.collection::<Document>("offer_rules");
+    let of = |names: &[&str]| -> BTreeMap<String, OfferRule> {
+        let rule = json!({"leastScore": 80, "reward": {}, "text": {"en": "well done"}});
+        let rule: OfferRule = serde_json::from_value(rule).unwrap();
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), rule.clone()))
+            .collect()
+    };
+    // By hand, and before rules said whose they are.
+    let unmarked = [doc! {"_id": "by-hand"}, doc! {"_id": "gold"}];
+    rules.insert_many(unmarked).await.unwrap();
+    put_rules(&database, "ns/other", &of(&["silver"]))
+        .await
+        .unwrap();
+    let all = of(&["bronze", "gold"]);
+    assert_eq!(put_rules(&database, "ns/own", &all).await.unwrap(), 0);
+    assert_eq!(rules.count_documents(doc! {}).await.unwrap(), 4);
+    let left = of(&["bronze"]);
+    assert_eq!(put_rules(&database, "ns/own", &left).await.unwrap(), 1);
+    assert_eq!(put_rules(&database, "ns/own", &left).await.unwrap(), 0);
+    assert_eq!(put_rules(&database, "ns/own", &of(&[])).await.unwrap(), 1);
+    let names: Vec<Document> = rules
+        .find(doc! {})
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    let mut names: Vec<&str> = names
+        .iter()
+        .map(|rule| rule.get_str("_id").unwrap())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["by-hand", "silver"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -369,15 +323,29 @@ async fn an_erased_driver_is_not_known_any_more() {
         .map(|h| h.as_str().unwrap())
         .collect();
     assert_eq!(hires, BTreeSet::from([first.as_str(), second.as_str()]));
-    let (status, finished) = ask("/v1/erasures/finish", ADMIN).await;
-    assert_eq!((status, &finished["hires"]), (StatusCode::OK, &json!(2)));
-    let bootstrap = scene.kafka.bootstrap();
-    for (group, topic) in [
-        ("materialize-hires", topics::HIRES),
-        ("materialize-drivers", topics::DRIVERS),
-    ] {
-        wait_until_read(&bootstrap, group, topic, LIMIT).await;
-    }
+    let finish = async |hires: &Value| {
+        let body = json!({"driver": "D-Ann", "hires": hires}).to_string();
+        let path = "/v1/erasures/finish";
+        let (status, finished) = scene.gateway.post_to(path, ADMIN, body).await;
+        assert_eq!(status, StatusCode::OK, "{finished}");
+        finished
+    };
+    // What was not erased stays known, and what was driven since the erasure began.
+    let refused = finish(&json!({})).await;
+    assert_eq!(refused["hires"], 0);
+    assert_eq!(refused["left"].as_array().unwrap().len(), 2);
+    let (status, begun) = ask("/v1/erasures/begin", ADMIN).await;
+    assert_eq!(status, StatusCode::OK, "{begun}");
+    scene.drive("car-5", "D-Ann", "H-1").await;
+    let refused = finish(&begun["hires"]).await;
+    assert_eq!(refused["left"], json!([first]));
+    let (_, begun) = ask("/v1/erasures/begin", ADMIN).await;
+    let finished = finish(&begun["hires"]).await;
+    assert_eq!(
+        (&finished["hires"], &finished["left"]),
+        (&json!(2), &json!([]))
+    );
+    scene.wait_until_known().await;
     assert_eq!(
         (scene.count("hires").await, scene.count("drivers").await),
         (1, 1)

@@ -214,6 +214,9 @@ pub struct SecretParameter {
     pub name: String,
     /// The key of a Secret in the same namespace that holds the value, as text.
     pub secret_ref: KeyRef,
+    /// Leave the parameter out where the Secret has no such key. The Secret itself has to be there.
+    #[serde(default, skip_serializing_if = "crate::types::is_false")]
+    pub optional: bool,
 }
 
 /// Limits of one activation.

@@ -54,8 +54,9 @@ pub struct BatchJobSpec {
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = crate::names::object())]
     pub postgres_secret: String,
-    /// Of `score`: so many days before a run are looked at; those whose telemetry or definition has changed are done. `analyse`
-    /// looks at all days of the lake and loads those that have changed.
+    /// Of `score`: the first run looks back so many days, and a new definition has so many scored anew. Telemetry that was never
+    /// scored or has changed is found however old, from the first run's first day on. `analyse` looks at all days of the lake and
+    /// loads those that have changed.
     #[serde(default = "week")]
     #[schemars(range(min = 1, max = 366))]
     pub catch_up_days: i32,

@@ -1,34 +1,33 @@
 //! `millrace erase`: a driver who wants to be forgotten.
 //!
-//! The gateway alone knows which hires were theirs. These are taken out of the lake, PostgreSQL and MongoDB by a Job in the
-//! cluster; then the gateway removes what led to them. What lies in Kafka until its time is over is told.
+//! The gateway alone knows which hires were theirs. What names these and is still on its way into a store is waited for; then a
+//! Job in the cluster takes them out of the lake, PostgreSQL and MongoDB, and the gateway removes what led to them. What lies in
+//! Kafka until its time is over is told.
 
+mod pending;
+mod stores;
 mod waits;
 mod work;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::CronJob;
-use k8s_openapi::api::core::v1::PodTemplateSpec;
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::gateway::Method;
 use super::{Gateway, Output, Place, Role, reach, table};
-use crate::job::crd::{JobLakeStatus, StreamJob};
-use crate::mongo;
 use crate::platform::crd::Platform;
+use pending::Readers;
+use stores::{BATCH_JOBS, Store, Stores, left_alone};
 use waits::{Waiting, waits};
-use work::{arguments, bind, carry_out_alone, job};
+use work::{Runs, arguments, carry_out, job};
 
-/// StreamJobs of a platform that write into its lake, by what their names end in.
-const ARCHIVES: [&str; 3] = ["archive", "lake-events", "lake-alerts"];
-
-/// Batch jobs of a platform that know the way to its stores, by what the names of their CronJobs end in.
-const BATCH_JOBS: [&str; 2] = ["score", "analyse"];
+/// Who drives all the time would be gone after for ever.
+const MOST_ROUNDS: usize = 3;
 
 /// Takes out of all stores what leads to a person
 #[derive(Clone, Debug, Args)]
@@ -46,15 +45,37 @@ enum What {
         /// Do it; without, it is only told what would be done
         #[arg(long)]
         yes: bool,
+        /// A store that is left alone: it holds nothing of drivers, or they were erased there by hand; may be given several times
+        #[arg(long, value_enum, value_name = "STORE")]
+        without: Vec<Store>,
     },
 }
 
-/// The stores of a platform, and where a Job gets its way to them from.
-struct Stores {
-    template: Option<PodTemplateSpec>,
-    without: Vec<&'static str>,
-    /// Datasets of the lake, and the users of HDFS that they belong to: nobody else can write there.
-    owners: Vec<(String, String)>,
+/// What the gateway tells when an erasure begins.
+#[derive(Debug, Deserialize)]
+struct Begun {
+    /// The key of the driver.
+    driver: String,
+    /// Their hires, each with what the gateway wants to be told of it in the end.
+    hires: BTreeMap<String, String>,
+}
+
+/// What was erased.
+#[derive(Debug, Default)]
+struct Erased {
+    hires: BTreeSet<String>,
+    /// Places, with how much was removed there, and how.
+    removed: Vec<Value>,
+}
+
+/// Everything that an erasure needs of a platform.
+struct Work<'a> {
+    client: &'a Client,
+    namespace: &'a str,
+    platform: &'a str,
+    gateway: &'a Gateway,
+    stores: Stores,
+    readers: Readers,
 }
 
 /// Does it.
@@ -62,20 +83,17 @@ struct Stores {
 /// # Errors
 /// The gateway or Kubernetes refuses, or a store cannot be used: then what is done is done, and it can be asked for again.
 pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyhow::Result<()> {
-    let What::Driver { id, yes } = command.what;
+    let What::Driver { id, yes, without } = command.what;
     let id = if id == "-" { from_input()? } else { id };
     let gateway = reach::gateway(place, Role::Administrator).await?;
-    let driver = json!({"driver": id});
-    let found = gateway
-        .send(Method::Post, "/v1/erasures/look-up", &driver)
-        .await?;
-    let hires: Vec<&str> = texts(&found["hires"]);
-    let key = found["driver"].as_str().unwrap_or_default();
     if !yes {
+        let found = gateway
+            .send(Method::Post, "/v1/erasures/look-up", &json!({"driver": id}))
+            .await?;
+        let hires = found["hires"].as_array().map_or(0, Vec::len);
         writeln!(
             out,
-            "{} hires of this driver are known; with --yes they are erased",
-            hires.len()
+            "{hires} hires of this driver are known; with --yes they are erased"
         )?;
         return Ok(());
     }
@@ -84,21 +102,70 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     let platform: Platform = Api::namespaced(client.clone(), &namespace)
         .get(&name)
         .await?;
-    let stores = stores(&client, &namespace, &platform).await?;
-    let removed = match stores.template {
-        Some(template) => {
-            let arguments = arguments(key, &hires, &stores.without, &stores.owners);
-            let job = job(&name, template, arguments);
-            let runs = BATCH_JOBS.map(|part| format!("{name}-{part}"));
-            carry_out_alone(&client, &namespace, &job, &runs).await?
-        }
-        None => Vec::new(),
+    let stores = Stores::find(&client, &namespace, &platform, &without).await?;
+    let readers = pending::readers(&client, &namespace, &platform, &stores).await?;
+    let work = Work {
+        client: &client,
+        namespace: &namespace,
+        platform: &name,
+        gateway: &gateway,
+        stores,
+        readers,
     };
-    // Last: until here all of it can be done again.
-    finish(&gateway, &driver).await?;
+    let erased = work.erase(&id).await?;
     let has_openwhisk = platform.spec.openwhisk.is_some();
-    let waits = waits(&client, &namespace, &name, has_openwhisk).await?;
-    write(out, place.output, hires.len(), removed, &waits)
+    let mut waits = waits(&client, &namespace, &name, has_openwhisk).await?;
+    waits.extend(left_alone(&platform.spec, &without).map(|store| Waiting {
+        place: store.to_owned(),
+        until: format!("left alone, as --without {store} asks for"),
+        latest: None,
+    }));
+    write(
+        out,
+        place.output,
+        erased.hires.len(),
+        erased.removed,
+        &waits,
+    )
+}
+
+impl Work<'_> {
+    /// Goes round until no hire is left that was driven meanwhile, and no run of a batch job began meanwhile.
+    async fn erase(&self, id: &str) -> anyhow::Result<Erased> {
+        let runs = BATCH_JOBS.map(|part| format!("{}-{part}", self.platform));
+        let runs = Runs::new(self.client, self.namespace, runs.to_vec());
+        let mut erased = Erased::default();
+        for _ in 0..MOST_ROUNDS {
+            let known = runs.ended().await?;
+            let begun = begin(self.gateway, id).await?;
+            erased.hires.extend(begun.hires.keys().cloned());
+            // Of a hire it is known before anything else of it is written.
+            if !begun.hires.is_empty() {
+                self.readers.wait(self.gateway).await?;
+            }
+            if let Some(template) = &self.stores.template {
+                // One may have begun while others were waited for.
+                runs.ended().await?;
+                let arguments = arguments(&begun.driver, begun.hires.keys(), &self.stores);
+                let job = job(self.platform, template.clone(), arguments);
+                let removed = carry_out(self.client, self.namespace, &job).await?;
+                add(&mut erased.removed, removed);
+                if runs.has_others(&known).await? {
+                    eprintln!("once more: a run of a batch job began meanwhile");
+                    continue;
+                }
+            }
+            // Last: until here all of it can be done again.
+            let left = finish(self.gateway, id, &begun.hires).await?;
+            if left == 0 {
+                return Ok(erased);
+            }
+            eprintln!("once more: {left} hires of this driver are new, or were driven meanwhile");
+        }
+        bail!(
+            "in each of {MOST_ROUNDS} rounds a hire of this driver was driven, or a run of a batch job began: what is older is erased, and the mapping was kept, for without it the rest could not be found; ask for it again when the hire is over"
+        )
+    }
 }
 
 fn from_input() -> anyhow::Result<String> {
@@ -107,89 +174,45 @@ fn from_input() -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn texts(list: &Value) -> Vec<&str> {
-    list.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect()
+async fn begin(gateway: &Gateway, id: &str) -> anyhow::Result<Begun> {
+    let driver = json!({"driver": id});
+    let begun = gateway
+        .send(Method::Post, "/v1/erasures/begin", &driver)
+        .await
+        .context("it did not begin, and the mapping was kept; a gateway that answers 404 is older than this program: update it")?;
+    serde_json::from_value(begun).context("the gateway's answer to the begin of an erasure")
 }
 
-async fn finish(gateway: &Gateway, driver: &Value) -> anyhow::Result<()> {
+/// Gives how many hires are left, of which nothing was removed.
+async fn finish(
+    gateway: &Gateway,
+    id: &str,
+    hires: &BTreeMap<String, String>,
+) -> anyhow::Result<usize> {
+    let erased = json!({"driver": id, "hires": hires});
     let finished = gateway
-        .send(Method::Post, "/v1/erasures/finish", driver)
-        .await;
-    finished.context("everything else is erased; ask for it again to remove the last of it")?;
-    Ok(())
+        .send(Method::Post, "/v1/erasures/finish", &erased)
+        .await
+        .context("everything else is erased; ask for it again to remove the last of it")?;
+    let left = finished["left"].as_array();
+    Ok(left
+        .context("the gateway's answer to the end of an erasure")?
+        .len())
 }
 
-/// The pod that has the way to the platform's stores: that of a batch job where there is one, else that of materialize.
-async fn stores(client: &Client, namespace: &str, platform: &Platform) -> anyhow::Result<Stores> {
-    let name = platform.name_any();
-    let cron_jobs: Api<CronJob> = Api::namespaced(client.clone(), namespace);
-    for part in BATCH_JOBS {
-        let Some(cron_job) = cron_jobs.get_opt(&format!("{name}-{part}")).await? else {
-            continue;
-        };
-        let template = cron_job.spec.and_then(|spec| spec.job_template.spec);
-        let Some(mut template) = template.map(|spec| spec.template) else {
-            continue;
-        };
-        let without = match mongo_secret(platform) {
-            Some(secret) => {
-                bind(&mut template, &secret);
-                Vec::new()
+/// Adds what a further Job removed to what those before it did.
+fn add(removed: &mut Vec<Value>, again: Vec<Value>) {
+    for line in again {
+        let mut known = removed.iter_mut();
+        match known.find(|known| known["place"] == line["place"]) {
+            Some(known) => {
+                let counts = [&known["count"], &line["count"]];
+                let count: u64 = counts.into_iter().filter_map(Value::as_u64).sum();
+                known["count"] = json!(count);
             }
-            None => vec!["mongodb"],
-        };
-        return Ok(Stores {
-            template: Some(template),
-            without,
-            owners: owners(client, namespace, &name).await?,
-        });
+            None => removed.push(line),
+        }
     }
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
-    let materialize = deployments.get_opt(&format!("{name}-materialize")).await?;
-    if platform.spec.archive.is_some() {
-        bail!(
-            "{name}: has a lake, and neither spec.score nor spec.analysts, whose Jobs know the way to it; add one of them"
-        );
-    }
-    Ok(Stores {
-        template: materialize.and_then(|one| Some(one.spec?.template)),
-        without: vec!["lake", "postgres"],
-        owners: Vec::new(),
-    })
-}
-
-/// Whom the datasets of a platform's lake belong to: each to the user of the job that archives it.
-async fn owners(
-    client: &Client,
-    namespace: &str,
-    platform: &str,
-) -> anyhow::Result<Vec<(String, String)>> {
-    let jobs: Api<StreamJob> = Api::namespaced(client.clone(), namespace);
-    let mut owners = Vec::new();
-    for part in ARCHIVES {
-        let job = jobs.get_opt(&format!("{platform}-{part}")).await?;
-        let status = job.and_then(|job| job.status);
-        owners.extend(status.and_then(|status| status.lake).and_then(owner));
-    }
-    Ok(owners)
-}
-
-/// The dataset, after which its directory is named, and its user.
-fn owner(lake: JobLakeStatus) -> Option<(String, String)> {
-    let (_, dataset) = lake.uri.rsplit_once('/')?;
-    Some((dataset.to_owned(), lake.user))
-}
-
-fn mongo_secret(platform: &Platform) -> Option<String> {
-    let mongo = platform.spec.mongo.as_ref()?;
-    Some(match &mongo.external {
-        Some(external) => external.binding_secret.clone(),
-        None => mongo::binding_name(&format!("{}-mongo", platform.name_any())),
-    })
 }
 
 fn write(
@@ -230,14 +253,50 @@ fn write(
 
 #[cfg(test)]
 mod tests {
+    use super::super::gateway::tests::{Exchange, gateway};
     use super::*;
 
+    fn answers(asked: &'static str, answer: Value) -> Gateway {
+        gateway(vec![Exchange {
+            asked,
+            status: "200 OK",
+            next: None,
+            answer,
+        }])
+    }
+
+    #[tokio::test]
+    async fn what_began_is_told_in_the_end() {
+        let answer = json!({"driver": "key", "hires": {"a": "0-17"}});
+        let gateway = answers("POST /v1/erasures/begin", answer);
+        let begun = begin(&gateway, "D-1").await.unwrap();
+        assert_eq!(begun.driver, "key");
+        let hires = BTreeMap::from([("a".to_owned(), "0-17".to_owned())]);
+        assert_eq!(begun.hires, hires);
+        for (left, count) in [(json!([]), 0), (json!(["a", "b"]), 2)] {
+            let answer = json!({"driver": "key", "hires": 0, "left": left});
+            let gateway = answers("POST /v1/erasures/finish", answer);
+            assert_eq!(finish(&gateway, "D-1", &hires).await.unwrap(), count);
+        }
+        // One that does not say what is left has not looked.
+        let gateway = answers("POST /v1/erasures/finish", json!({"hires": 1}));
+        assert!(finish(&gateway, "D-1", &hires).await.is_err());
+    }
+
     #[test]
-    fn a_dataset_belongs_to_the_user_of_its_archive() {
-        let lake = json!({"uri": "hdfs://h-namenode-0.ns.svc:8020/millrace/lake/telemetry", "user": "p-archive"});
-        let owner = owner(serde_json::from_value(lake).unwrap());
-        let expected = ("telemetry".to_owned(), "p-archive".to_owned());
-        assert_eq!(owner, Some(expected));
+    fn what_several_jobs_removed_in_a_place_is_one_line() {
+        let line = |place: &str, count: u64| json!({"place": place, "count": count, "how": "gone"});
+        let mut removed = vec![line("lake: telemetry", 3), line("mongodb: hires", 2)];
+        add(
+            &mut removed,
+            vec![line("lake: telemetry", 1), line("lake: alerts", 0)],
+        );
+        let expected = [
+            line("lake: telemetry", 4),
+            line("mongodb: hires", 2),
+            line("lake: alerts", 0),
+        ];
+        assert_eq!(removed, expected);
     }
 
     #[test]

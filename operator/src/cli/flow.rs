@@ -1,6 +1,6 @@
 //! `millrace flow`: how records move through a platform.
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +11,8 @@ use serde_json::Value;
 use super::{Output, Place, reach, table};
 use crate::types::{GROUP, VERSION};
 
+/// Brings a terminal's cursor to its first place and clears what follows (ECMA-48: CUP, ED).
+const REDRAW: &str = "\x1b[H\x1b[J";
 const EVERY: Duration = Duration::from_secs(2);
 const HEADINGS: [&str; 8] = [
     "STAGE",
@@ -29,7 +31,7 @@ pub struct Command {
     /// The Platform; not needed where the namespace has only one
     #[arg(value_name = "PLATFORM")]
     name: Option<String>,
-    /// Show it again whenever it has changed, until interrupted
+    /// Show it again whenever it has changed, until interrupted: in a terminal in the place of the former, else below it
     #[arg(long, short)]
     watch: bool,
 }
@@ -45,11 +47,15 @@ pub async fn run(place: &Place, command: Command, out: &mut impl Write) -> anyho
     let kind = GroupVersionKind::gvk(GROUP, VERSION, "Platform");
     let resource = ApiResource::from_gvk_with_plural(&kind, "platforms");
     let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &resource);
+    let redraws = command.watch && place.output == Output::Table && std::io::stdout().is_terminal();
     let mut shown = Value::Null;
     loop {
         let platform = api.get(&name).await?;
         let flow = &platform.data["status"]["flow"];
         if *flow != shown || shown.is_null() {
+            if redraws {
+                write!(out, "{REDRAW}")?;
+            }
             tell(out, flow, place.output)?;
             out.flush()?;
             shown = flow.clone();

@@ -265,7 +265,7 @@ fn with_query(url: &str, query: &[(&str, String)]) -> String {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::{BufRead, BufReader, Read, Write};
     use std::net::TcpListener;
 
     use super::*;
@@ -287,9 +287,25 @@ pub(super) mod tests {
         std::thread::spawn(move || {
             for exchange in conversation {
                 let (mut stream, _) = listener.accept().unwrap();
-                let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
-                let first = head.next().unwrap().unwrap();
-                while !head.next().unwrap().unwrap().is_empty() {}
+                let mut asked = BufReader::new(stream.try_clone().unwrap());
+                let mut line = || {
+                    let mut line = String::new();
+                    asked.read_line(&mut line).unwrap();
+                    line.trim_end().to_owned()
+                };
+                let first = line();
+                let mut length = 0;
+                loop {
+                    let header = line().to_lowercase();
+                    if header.is_empty() {
+                        break;
+                    }
+                    if let Some(bytes) = header.strip_prefix("content-length: ") {
+                        length = bytes.parse().unwrap();
+                    }
+                }
+                // A connection that is closed before all was read may take the answer along.
+                std::io::copy(&mut asked.take(length), &mut std::io::sink()).unwrap();
                 let (status, body) = if first == format!("{} HTTP/1.1", exchange.asked) {
                     (exchange.status, exchange.answer.to_string())
                 } else {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use millrace_contract::Invalid;
-use millrace_contract::materialize::check_database;
+use millrace_contract::materialize::{check_database, identity_database};
 
 use super::crd::{Backup, Engine, MongoCluster, MongoClusterSpec, Right, Role, User};
 use super::replica::{Found, keyfile_name};
@@ -233,7 +233,7 @@ pub(super) fn users_of(spec: &MongoClusterSpec) -> Vec<AskedUser> {
             },
             // What leads to persons, see docs/documents.md.
             Right {
-                database: format!("{}-identity", spec.database),
+                database: identity_database(None, &spec.database),
                 role: Role::ReadWrite,
             },
         ],

@@ -58,6 +58,9 @@ pub use whisk::{PlatformApache, PlatformOpenWhisk, PlatformWhiskMode};
     printcolumn(name = "Profile", type_ = "string", json_path = ".spec.profile", description = "Sizes and redundancy"),
     printcolumn(name = "Available", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].status", description = "Whether everything works"),
     printcolumn(name = "Waiting on", type_ = "string", json_path = ".status.waitingOn[*].component", description = "Components that are not ready"),
+    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.flow.stages[?(@.stage=='detected')].lagSeconds", description = "Seconds that detection is behind; empty where that is not known. status.flow has all stages"),
+    printcolumn(name = "Stuck before", type_ = "string", json_path = ".status.flow.canary.stuckAt", description = "The stage that the canary has not come to for too long"),
+    printcolumn(name = "Canary", type_ = "integer", json_path = ".status.flow.stages[?(@.stage=='detected')].canarySeconds", description = "Seconds that the last canary took to detection. status.flow has all stages", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Available')].message", description = "Why it works, or does not", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 30 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')")

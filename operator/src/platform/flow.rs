@@ -6,7 +6,7 @@ use std::time::Duration;
 use millrace_contract::topics;
 
 use super::build::{dispatch_groups, gateway_url};
-use super::crd::{PlatformFlow, StageName};
+use super::crd::{PlatformFlow, PlatformGateway, StageName};
 use super::stop::Level;
 use super::validate::ValidatedPlatform;
 use crate::flow::{GatewayAt, Token, Wanted, Watched};
@@ -20,6 +20,14 @@ const DETECT_GROUP: &str = "detect";
 const COMMIT: Duration = Duration::from_secs(60);
 /// Druid asks its tasks each 10 s how far they are. And no canary on its way to vehicles waits for analysts.
 const ANSWERS: Duration = Duration::from_secs(10);
+
+/// The consumer group of detect: the one that the gateway is told of, else its usual one.
+#[must_use]
+pub fn detect_group(gateway: &PlatformGateway) -> &str {
+    let told = gateway.config.get("detectGroup");
+    told.and_then(|group| group.as_str())
+        .unwrap_or(DETECT_GROUP)
+}
 
 /// The stages that there are.
 #[must_use]
@@ -36,12 +44,10 @@ pub fn stages(platform: &ValidatedPlatform) -> Vec<Watched> {
     };
     let mut stages = vec![stage(StageName::Produced, topics::TELEMETRY, None, true)];
     if platform.detect.is_some() {
-        let group = gateway.config.get("detectGroup");
-        let group = group.and_then(|group| group.as_str());
         stages.push(stage(
             StageName::Detected,
             topics::TELEMETRY,
-            Some(group.unwrap_or(DETECT_GROUP)),
+            Some(detect_group(gateway)),
             true,
         ));
     }

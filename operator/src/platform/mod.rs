@@ -20,4 +20,5 @@ mod validate;
 mod zones;
 
 pub use build::gateway_secret_name;
+pub use flow::detect_group;
 pub use reconcile::Platforms;

@@ -102,8 +102,9 @@ pub fn score(config: &ScoreConfig, drive: &Exposure) -> Option<Score> {
             weight += weighs;
         }
     }
+    // A mean of nothing but 100s may round to a little more.
     (weight > 0.0).then(|| Score {
-        total: sum / weight,
+        total: (sum / weight).clamp(0.0, 100.0),
         parts,
     })
 }
@@ -114,6 +115,8 @@ fn points(rate: f64, worst: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use millrace_contract::score::Weights;
+
     use super::*;
 
     fn drive() -> Exposure {
@@ -140,6 +143,43 @@ mod tests {
         drive.brakings = 1000.0;
         assert_eq!(score(&config, &drive).unwrap().parts.braking, Some(0.0));
         assert_eq!(score(&config, &Exposure::default()), None);
+    }
+
+    #[test]
+    fn rounding_lifts_no_score_above_100() {
+        let perfect = Exposure {
+            engine: 7000.0,
+            turning_distance: 100_000.0,
+            fuel: 5.0,
+            fuel_reference: 6.0,
+            fuel_distance: 100_000.0,
+            ..drive()
+        };
+        let total = |weight: f64| {
+            let weights = Weights {
+                acceleration: weight,
+                braking: weight,
+                turning: weight,
+                speeding: weight,
+                idling: weight,
+                economy: weight,
+                night: weight,
+                long_shift: weight,
+            };
+            let config = ScoreConfig {
+                weights,
+                ..ScoreConfig::default()
+            };
+            let score = score(&config, &perfect).unwrap();
+            assert!(score.parts.all().iter().all(Option::is_some), "{score:?}");
+            score.total
+        };
+        // Unrounded 80 by 0.7999999999999999 would be 100.00000000000001.
+        assert_eq!(total(0.1), 100.0);
+        for n in 1..1000 {
+            let total = total(f64::from(n) / 1000.0);
+            assert!((99.999..=100.0).contains(&total), "{n}: {total}");
+        }
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! What SQL cannot compute: distances up to breakdowns, Weibull fits, exact limits. From the tables of a run to its answers.
 
+mod roads;
+
 use std::collections::{BTreeMap, HashMap};
 use std::pin::pin;
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use millrace_analytics::survival::distances::{Reading, to_breakdown};
-use millrace_analytics::survival::{
-    Estimate, KaplanMeier, Lifetime, MeanBetween, Rate, RateRatio, Weibull,
-};
+use millrace_analytics::survival::{Estimate, KaplanMeier, Lifetime, MeanBetween, Rate, Weibull};
 use millrace_contract::analyse::AnalyseConfig;
 use millrace_contract::{Component, EventKind, Invalid, VehicleEvent};
 use tokio_postgres::Transaction;
@@ -32,6 +32,24 @@ pub struct Answer {
     exposure: Option<f64>,
 }
 
+/// Lower and upper limit as the table has them.
+type Limits = (Option<f64>, Option<f64>);
+
+impl Answer {
+    /// Estimate, limits and note as the table has them: what is infinite is empty there.
+    fn told(&self) -> (Option<f64>, Limits, Option<&String>) {
+        let finite = |number: f64| Some(number).filter(|number| number.is_finite());
+        let (estimate, limits) = match &self.found {
+            Ok((estimate, limits)) => (finite(*estimate), *limits),
+            Err(_) => (None, None),
+        };
+        let low = limits.and_then(|(low, _)| finite(low));
+        let high = limits.and_then(|(_, high)| finite(high));
+        let note = self.found.as_ref().err().or(self.note.as_ref());
+        (estimate, (low, high), note)
+    }
+}
+
 /// Computes all answers anew.
 ///
 /// # Errors
@@ -40,7 +58,7 @@ pub async fn compute(transaction: &Transaction<'_>, config: &AnalyseConfig) -> a
     engine_distances(transaction).await?;
     let mut answers = requests(transaction).await?;
     answers.extend(lifetimes(transaction, config).await?);
-    answers.extend(roads(transaction).await?);
+    answers.extend(roads::answers(transaction).await?);
     write(transaction, &answers).await
 }
 
@@ -362,63 +380,6 @@ pub fn of_lifetimes(
         .collect())
 }
 
-async fn roads(transaction: &Transaction<'_>) -> anyhow::Result<Vec<Answer>> {
-    let rows = transaction
-        .query(
-            "SELECT road, km, breakdowns FROM analysts.road_rates ORDER BY road",
-            &[],
-        )
-        .await?;
-    let mut answers = Vec::new();
-    let mut rates: BTreeMap<String, Rate> = BTreeMap::new();
-    let mut all = 0;
-    for row in rows {
-        let road: String = row.try_get(0)?;
-        let (km, breakdowns): (f64, i64) = (row.try_get(1)?, row.try_get(2)?);
-        let rate = Rate::of(u64::try_from(breakdowns)?, km / 1000.0);
-        if let Ok(rate) = &rate {
-            rates.insert(road.clone(), *rate);
-        }
-        if road == "highway" || road == "village" {
-            all += breakdowns;
-        }
-        answers.push(Answer {
-            question: "roads",
-            scope: road,
-            measure: "per 1000 km",
-            method: "Garwood",
-            unit: "1/1000 km",
-            found: of_rate(rate),
-            note: None,
-            events: breakdowns,
-            censored: None,
-            exposure: Some(km / 1000.0),
-        });
-    }
-    let found = match (rates.get("highway"), rates.get("village")) {
-        (Some(highway), Some(village)) => RateRatio::of(highway, village)
-            .map(|ratio| (ratio.ratio, Some((ratio.low, ratio.high))))
-            .map_err(|invalid| invalid.to_string()),
-        _ => Err(
-            "nothing is known to have been driven on one of them: fill the table road_stretches"
-                .to_owned(),
-        ),
-    };
-    answers.push(Answer {
-        question: "roads",
-        scope: "highway / village".to_owned(),
-        measure: "ratio",
-        method: "Clopper-Pearson",
-        unit: "1",
-        found,
-        note: None,
-        events: all,
-        censored: None,
-        exposure: None,
-    });
-    Ok(answers)
-}
-
 async fn write(transaction: &Transaction<'_>, answers: &[Answer]) -> anyhow::Result<()> {
     let row = transaction
         .query_one("SELECT as_of FROM analysts.run", &[])
@@ -445,25 +406,13 @@ async fn write(transaction: &Transaction<'_>, answers: &[Answer]) -> anyhow::Res
             ("as_of", Type::TIMESTAMPTZ),
         ],
     };
-    let finite = |number: f64| Some(number).filter(|number| number.is_finite());
-    let rows = answers.iter().map(|answer| {
-        let (estimate, limits) = match &answer.found {
-            Ok((estimate, limits)) => (finite(*estimate), *limits),
-            Err(_) => (None, None),
-        };
-        let limits = (
-            limits.and_then(|(low, _)| finite(low)),
-            limits.and_then(|(_, high)| finite(high)),
-        );
-        let note = answer.found.as_ref().err().or(answer.note.as_ref());
-        (answer, estimate, limits, note)
-    });
+    let rows = answers.iter().map(|answer| (answer, answer.told()));
     copied
         .copy(
             transaction,
             copied.table,
             rows,
-            |(answer, estimate, limits, note)| {
+            |(answer, (estimate, limits, note))| {
                 vec![
                     &answer.question,
                     &answer.scope,

@@ -23,6 +23,7 @@ use tokio_postgres::Transaction;
 
 use crate::postgres::PostgresArgs;
 use crate::read::{Part, fetch};
+use crate::score::due;
 
 /// Flags of `analyse`.
 #[derive(Debug, clap::Args)]
@@ -103,6 +104,18 @@ enum Kind {
     Telemetry,
 }
 
+impl Kind {
+    /// Whether a day is loaded. `before`: what of it was loaded last; `is_retired`: hours of it were retired; `all`: whether it has
+    /// changed or not.
+    fn is_due(self, day: &Day, before: Option<&Content>, is_retired: bool, all: bool) -> bool {
+        // Telemetry of a day is replaced by what is loaded of it, and this is no longer all of it. Events and alerts are added.
+        if self == Self::Telemetry && is_retired && before.is_some() {
+            return false;
+        }
+        all || before != Some(&day.content)
+    }
+}
+
 /// A day in UTC, and the files that hold it.
 pub(crate) struct Day {
     pub(crate) date: Date,
@@ -125,8 +138,10 @@ impl<S: Storage> Lake<'_, S> {
         let layout = Layout::new(dataset)?;
         let records = Records::read(self.storage, &layout).await?;
         let loaded = store::loaded(transaction, dataset).await?;
+        let retired = due::dates(&TimeZone::UTC, records.retired().into_keys());
         for day in days_of(&records.live()) {
-            if !self.all && loaded.get(&day.date) == Some(&day.content) {
+            let before = loaded.get(&day.date);
+            if !kind.is_due(&day, before, retired.contains(&day.date), self.all) {
                 continue;
             }
             let unreadable = match kind {
@@ -209,4 +224,32 @@ pub(crate) fn days_of(live: &BTreeMap<Hour, Vec<FileEntry>>) -> Vec<Day> {
             hours,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_a_day_of_telemetry_does_not_replace_what_was_loaded() {
+        let day = Day {
+            date: date(2026, 6, 21),
+            hours: Vec::new(),
+            content: Content::default(),
+        };
+        let more = Content {
+            rows: 7,
+            ..Content::default()
+        };
+        let is_due = |kind: Kind, before, is_retired| kind.is_due(&day, before, is_retired, true);
+        assert!(!is_due(Kind::Telemetry, Some(&more), true));
+        assert!(is_due(Kind::Telemetry, Some(&more), false));
+        assert!(is_due(Kind::Telemetry, None, true));
+        assert!(is_due(Kind::Alerts, Some(&more), true));
+        let same = Some(&day.content);
+        assert!(!Kind::Alerts.is_due(&day, same, false, false));
+        assert!(Kind::Alerts.is_due(&day, Some(&more), false, false));
+    }
 }

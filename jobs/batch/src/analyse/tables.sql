@@ -89,7 +89,7 @@ CREATE TABLE IF NOT EXISTS analysts.left_out (
   vehicle text PRIMARY KEY,
   why text NOT NULL
 );
-COMMENT ON TABLE analysts.left_out IS 'Vehicles that questions 1 and 2 are answered without, and why';
+COMMENT ON TABLE analysts.left_out IS 'Vehicles that questions 1 and 2 are answered without, and question 4 but for their stretches, and why';
 
 CREATE TABLE IF NOT EXISTS analysts.engine_distances (
   vehicle text NOT NULL,
@@ -227,32 +227,39 @@ SELECT t.vehicle, t.id, t.time, t.component,
     WHEN s.highway >= greatest(s.main, s.village, 1 - s.highway - s.main - s.village) THEN 'highway'
     WHEN s.main >= greatest(s.village, 1 - s.highway - s.main - s.village) THEN 'main'
     WHEN s.village >= 1 - s.highway - s.main - s.village THEN 'village'
-    ELSE 'unknown' END AS road
+    ELSE 'unknown' END AS road,
+  s.vehicle IS NOT NULL OR coalesce(v.km > 0 AND NOT v.left_out, false) AS counted
 FROM told t CROSS JOIN analysts.run r
 LEFT JOIN LATERAL (SELECT * FROM analysts.road_stretches s
   WHERE s.vehicle = t.vehicle AND s.began <= t.time AND s.ended >= t.time - r.stands_for
   ORDER BY s.began DESC LIMIT 1) s ON true
+LEFT JOIN analysts.vehicles v ON v.vehicle = t.vehicle
 WHERE t.before IS NULL OR t.time - t.before > interval '1 hour';
-COMMENT ON VIEW analysts.road_breakdowns IS 'Question 4: each breakdown with the kind of road on which the vehicle stood; of one component within an hour of the one before it is the same';
+COMMENT ON VIEW analysts.road_breakdowns IS 'Question 4: each breakdown with the kind of road on which the vehicle stood; of one component within an hour of the one before it is the same. counted: it was on a stretch, or odometers tell what the vehicle drove';
 
 CREATE OR REPLACE VIEW analysts.road_rates AS
 WITH parts AS (
-  SELECT highway, main, village, metres / 1000 / greatest(1, highway + main + village) AS km,
+  SELECT vehicle, highway, main, village, metres / 1000 / greatest(1, highway + main + village) AS km,
     greatest(0, 1 - highway - main - village) AS rest
   FROM analysts.road_stretches
+), matched AS (
+  SELECT vehicle, sum(km * highway) AS highway, sum(km * main) AS main, sum(km * village) AS village, sum(km * rest) AS rest,
+    sum(km * (highway + main + village + rest)) AS km
+  FROM parts GROUP BY vehicle
+), odometers AS (
+  SELECT vehicle, km FROM analysts.vehicles WHERE NOT left_out
 ), driven AS (
-  SELECT coalesce(sum(km * highway), 0) AS highway, coalesce(sum(km * main), 0) AS main, coalesce(sum(km * village), 0) AS village,
-    coalesce(sum(km * rest), 0)
-      + greatest(0, (SELECT coalesce(sum(km), 0) FROM analysts.vehicles WHERE NOT left_out) - coalesce(sum(km * (highway + main + village + rest)), 0)) AS unknown
-  FROM parts
+  SELECT coalesce(sum(m.highway), 0) AS highway, coalesce(sum(m.main), 0) AS main, coalesce(sum(m.village), 0) AS village,
+    coalesce(sum(m.rest), 0) + coalesce(sum(greatest(0, o.km - coalesce(m.km, 0))), 0) AS unknown
+  FROM matched m FULL JOIN odometers o USING (vehicle)
 ), roads AS (
   SELECT r.road, r.km FROM driven d
   CROSS JOIN LATERAL (VALUES ('highway', d.highway), ('main', d.main), ('village', d.village), ('unknown', d.unknown)) AS r (road, km)
 )
 SELECT r.road, r.km, count(b.id) AS breakdowns, count(b.id) / nullif(r.km / 1000, 0) AS per_1000_km
-FROM roads r LEFT JOIN analysts.road_breakdowns b USING (road)
+FROM roads r LEFT JOIN analysts.road_breakdowns b ON b.road = r.road AND b.counted
 GROUP BY r.road, r.km;
-COMMENT ON VIEW analysts.road_rates IS 'Question 4: breakdowns per 1,000 km by kind of road; what was driven beyond all stretches is unknown. Limits and the comparison are in the view highway_against_village';
+COMMENT ON VIEW analysts.road_rates IS 'Question 4: breakdowns per 1,000 km by kind of road; what a vehicle drove by its odometers beyond its stretches is unknown. Limits and the comparison are in the view highway_against_village';
 
 CREATE OR REPLACE VIEW analysts.fewest_requests AS
 SELECT r.model, r.vehicles, r.checks, r.repairs, r.maintenance, r.km, r.vehicle_months,

@@ -16,7 +16,8 @@ use super::columns::NAMES;
 use super::fleet::{Fleet, FleetTrip};
 use crate::read::{Part, fetch};
 
-const MICROS_PER_HOUR: i64 = 3_600_000_000;
+/// Microseconds of an hour.
+pub(super) const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// A local day and the files that hold it.
 #[derive(Debug, Clone)]

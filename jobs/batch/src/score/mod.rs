@@ -2,18 +2,20 @@
 
 pub mod columns;
 pub mod day;
+pub mod due;
 pub mod fleet;
 pub mod report;
 pub mod store;
+pub mod tell;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
 use millrace_analytics::driving::{Exposure, score};
 use millrace_contract::score::ScoreConfig;
 use millrace_lake::layout::{Hour, Layout};
@@ -24,14 +26,17 @@ use millrace_settings::{
     Bindings, DEFAULT_CONFIG, LakeArgs, config_file, config_text, parse_config,
 };
 use serde_json::json;
+use tokio_postgres::Client;
 use twox_hash::XxHash3_128;
 
 use crate::postgres::PostgresArgs;
 use crate::read::Part;
 use day::Day;
+use due::{Rule, State};
 use fleet::FleetTrip;
 use report::ReportArgs;
 use store::Origin;
+use tell::Tell;
 
 /// Flags of `score`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +59,8 @@ pub struct Args {
     /// Score this day anew, for example 2026-11-27; may be given several times
     #[arg(long, value_name = "DATE")]
     day: Vec<Date>,
-    /// Without --day: look at so many days before today, and score those whose telemetry or definition has changed
+    /// Without --day the first run begins so many days before today, and a new definition has so many days scored anew. What was
+    /// never scored, or has changed in the lake, is found from the first run's first day on
     #[arg(long, default_value_t = 7, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..=366))]
     catch_up: u16,
     /// Print the trips as lines of JSON and write nothing
@@ -140,7 +146,8 @@ pub async fn run(args: Args, engine: &impl Engine) -> anyhow::Result<()> {
     let layout = Layout::new(&config.dataset)?;
     let records = Records::read(&storage, &layout).await?;
     let live = records.live();
-    let days = days(&args, &zone, &live)?;
+    let today = Timestamp::now().to_zoned(zone.clone()).date();
+    let recent = due::days_before(today, args.catch_up)?;
     let source = Source {
         storage: &storage,
         layout: &layout,
@@ -149,8 +156,14 @@ pub async fn run(args: Args, engine: &impl Engine) -> anyhow::Result<()> {
         zone: &zone,
     };
     if args.print {
-        for day in &days {
-            let trips = engine.trips(day, &source).await?;
+        let dates = if args.day.is_empty() {
+            &recent
+        } else {
+            &args.day
+        };
+        for date in dates {
+            let day = Day::of(*date, &zone, &live)?;
+            let trips = engine.trips(&day, &source).await?;
             print(&config, day.date, &trips)?;
         }
         return Ok(());
@@ -159,69 +172,174 @@ pub async fn run(args: Args, engine: &impl Engine) -> anyhow::Result<()> {
         "PostgreSQL cannot be reached; nothing was changed, and the next run takes up what was not done",
     )?;
     store::prepare(&client).await?;
-    let definition = definition(&config);
-    for day in days {
-        let origin = Origin {
-            content: day.content,
-            definition: definition.clone(),
+    let run = Run {
+        source: &source,
+        retired: due::dates(&zone, records.retired().into_keys()),
+        live: &live,
+        today,
+        recent: &recent,
+        asked: &args.day,
+        is_told: report.is_some(),
+    };
+    let scored = run.score(&mut client, engine).await;
+    // What is scored is told also where some other day could not be.
+    if let Some(report) = &report {
+        match report.tell(&client).await {
+            Ok(told) => tracing::info!(told, "hires told"),
+            Err(error) => {
+                let error =
+                    error.context("scores are in PostgreSQL, but not all were told to the gateway");
+                tracing::error!("{error:#}");
+                scored?;
+                return Err(error);
+            }
+        }
+    }
+    scored
+}
+
+/// A run that writes scores.
+struct Run<'a> {
+    source: &'a Source<'a>,
+    live: &'a BTreeMap<Hour, Vec<FileEntry>>,
+    /// Days of which hours were retired.
+    retired: BTreeSet<Date>,
+    today: Date,
+    /// Days that a new definition has scored anew, the oldest first.
+    recent: &'a [Date],
+    /// Days that are asked for by name.
+    asked: &'a [Date],
+    /// Whether anybody hears of scores.
+    is_told: bool,
+}
+
+impl Run<'_> {
+    /// Scores the days that are due. One that cannot be computed is passed over.
+    ///
+    /// # Errors
+    /// A day could not be computed: all others are done then. Or PostgreSQL fails: then days that are done stay done.
+    async fn score(&self, client: &mut Client, engine: &impl Engine) -> anyhow::Result<()> {
+        let definition = definition(self.source.config);
+        let origins = store::origins(client).await?;
+        let oldest = self.recent.first().copied().unwrap_or(self.today);
+        let since = store::since(client, oldest).await?;
+        let is_asked = !self.asked.is_empty();
+        let dates = if is_asked {
+            self.asked.to_vec()
+        } else {
+            self.looked_at(since, &origins)
         };
-        if day.content.rows == 0 {
-            // Retired hours hold nothing any more: their scores stay.
-            tracing::info!(day = %day.date, "no telemetry in the lake; nothing is changed");
-            continue;
+        let rule = Rule {
+            definition: &definition,
+            recent: oldest,
+            is_asked,
+        };
+        let mut failed = Vec::new();
+        for date in dates {
+            let day = Day::of(date, self.source.zone, self.live)?;
+            let is_retired = self.retired.contains(&date);
+            let before = origins.get(&date);
+            let state = rule.state(&day, is_retired, before);
+            if state != State::Due {
+                leave(date, state, date >= oldest);
+                continue;
+            }
+            if is_retired {
+                tracing::warn!(day = %date, "hours of it were retired before it was scored; the rest of it is scored");
+            }
+            match engine.trips(&day, self.source).await {
+                Ok(trips) => {
+                    let origin = Origin {
+                        content: day.content,
+                        definition: definition.clone(),
+                    };
+                    let tell = self.tell(before);
+                    self.replace(client, &day, &trips, &origin, tell).await?;
+                }
+                Err(error) => {
+                    let error = error.context(not_scored(date));
+                    tracing::error!("{error:#}");
+                    failed.push(error);
+                }
+            }
         }
-        let same = store::origin(&client, day.date).await?.as_ref() == Some(&origin);
-        if same && args.day.is_empty() {
-            tracing::info!(day = %day.date, "scored already, and nothing has changed");
-            continue;
+        let count = failed.len();
+        match failed.into_iter().next() {
+            None => Ok(()),
+            Some(only) if count == 1 => Err(only),
+            Some(first) => Err(first.context(format!(
+                "{count} days could not be scored, all others are; one of them"
+            ))),
         }
-        let trips = engine.trips(&day, &source).await?;
-        store::replace(
-            &mut client,
-            &config,
-            day.date,
-            &trips,
-            &origin,
-            report.is_some(),
-        )
-        .await
-        .with_context(|| format!("{}: not scored; the day is as it was", day.date))?;
+    }
+
+    // What the lake had before the first run is not scored by itself: drivers would be made offers for what is long over.
+    fn looked_at(&self, since: Date, origins: &BTreeMap<Date, Origin>) -> Vec<Date> {
+        let in_lake = due::dates(self.source.zone, self.live.keys().copied());
+        let is_before = |date: &&Date| **date < since && !origins.contains_key(*date);
+        let before = in_lake.iter().filter(is_before).count();
+        if before > 0 {
+            tracing::info!(
+                days = before,
+                %since,
+                "days of the lake that lie before the first run are not scored; --day scores one"
+            );
+        }
+        due::looked_at(self.recent, &in_lake, since, self.today)
+    }
+
+    // A day of long ago may change by what concerns few of its hires: the others are not told of once more.
+    fn tell(&self, before: Option<&Origin>) -> Tell {
+        if !self.is_told {
+            Tell::Nothing
+        } else if self.asked.is_empty() && before.is_some() {
+            Tell::Changed
+        } else {
+            Tell::All
+        }
+    }
+
+    async fn replace(
+        &self,
+        client: &mut Client,
+        day: &Day,
+        trips: &[FleetTrip],
+        origin: &Origin,
+        tell: Tell,
+    ) -> anyhow::Result<()> {
+        let config = self.source.config;
+        store::replace(client, config, day.date, trips, origin, tell)
+            .await
+            .with_context(|| not_scored(day.date))?;
         tracing::info!(
             day = %day.date,
             rows = day.content.rows,
             trips = trips.len(),
             "scored"
         );
+        Ok(())
     }
-    if let Some(report) = report {
-        let told = report
-            .tell(&client)
-            .await
-            .context("scores are in PostgreSQL, but were not told to the gateway")?;
-        tracing::info!(told, "hires told");
-    }
-    Ok(())
 }
 
-// Those that were asked for, else those before today.
-fn days(
-    args: &Args,
-    zone: &TimeZone,
-    live: &BTreeMap<Hour, Vec<FileEntry>>,
-) -> Result<Vec<Day>, jiff::Error> {
-    let dates = if args.day.is_empty() {
-        let today = Timestamp::now().to_zoned(zone.clone()).date();
-        (1..=i64::from(args.catch_up))
-            .rev()
-            .map(|ago| today.checked_sub(ago.days()))
-            .collect::<Result<Vec<_>, _>>()?
-    } else {
-        args.day.clone()
-    };
-    dates
-        .into_iter()
-        .map(|date| Day::of(date, zone, live))
-        .collect()
+fn not_scored(date: Date) -> String {
+    format!("{date}: not scored; the day is as it was")
+}
+
+// Of all the days of a lake only the latest ones are worth a line each time.
+fn leave(date: Date, state: State, is_recent: bool) {
+    match state {
+        State::Due => {}
+        State::Empty => {
+            tracing::info!(day = %date, "no telemetry in the lake; nothing is changed");
+        }
+        State::Retired => {
+            tracing::info!(day = %date, "hours of it were retired; its scores stay");
+        }
+        State::Scored if is_recent => {
+            tracing::info!(day = %date, "scored already, and nothing has changed");
+        }
+        State::Scored => tracing::debug!(day = %date, "scored already, and nothing has changed"),
+    }
 }
 
 // Days are scored anew when the definition changes.

@@ -1,5 +1,6 @@
 //! Scores in PostgreSQL: a day is replaced as a whole, in one transaction.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use anyhow::Context as _;
@@ -13,6 +14,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Transaction};
 
 use super::fleet::FleetTrip;
+use super::tell::{self, Tell};
 
 /// Columns of `trip_scores` that are added up, in the order of [`Exposure::numbers`].
 pub const SUMS: [&str; Exposure::LENGTH] = [
@@ -67,31 +69,52 @@ pub async fn prepare(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From what a day was scored last, if it was.
+/// From what each day was scored last, of those that were.
 ///
 /// # Errors
 /// PostgreSQL fails.
-pub async fn origin(client: &Client, day: Date) -> anyhow::Result<Option<Origin>> {
-    let row = client
-        .query_opt(
-            "SELECT rows, sum, definition FROM millrace.score_runs WHERE day = $1",
-            &[&day],
+pub async fn origins(client: &Client) -> anyhow::Result<BTreeMap<Date, Origin>> {
+    let rows = client
+        .query(
+            "SELECT day, rows, sum, definition FROM millrace.score_runs",
+            &[],
         )
         .await?;
-    row.map(|row| {
-        Ok(Origin {
-            content: Content {
-                rows: u64::try_from(row.try_get::<_, i64>(0)?)?,
-                sum: row.try_get::<_, String>(1)?.parse()?,
-            },
-            definition: row.try_get(2)?,
+    rows.iter()
+        .map(|row| {
+            let origin = Origin {
+                content: Content {
+                    rows: u64::try_from(row.try_get::<_, i64>(1)?)?,
+                    sum: row.try_get::<_, String>(2)?.parse()?,
+                },
+                definition: row.try_get(3)?,
+            };
+            Ok((row.try_get(0)?, origin))
         })
-    })
-    .transpose()
+        .collect()
+}
+
+/// From which day on telemetry is scored, however late it comes: the oldest day that a run has looked at, of which `oldest` is the one
+/// of this run. A day that somebody had scored by name does not count: nobody asked for all that came after it.
+///
+/// # Errors
+/// PostgreSQL fails.
+pub async fn since(client: &Client, oldest: Date) -> anyhow::Result<Date> {
+    client
+        .execute(
+            "INSERT INTO millrace.score_since (day) VALUES ($1::date)
+             ON CONFLICT (only_one) DO UPDATE SET day = $1::date WHERE score_since.day > $1::date",
+            &[&oldest],
+        )
+        .await?;
+    let row = client
+        .query_one("SELECT day FROM millrace.score_since", &[])
+        .await?;
+    Ok(row.try_get(0)?)
 }
 
 /// Puts a day's trips in the place of those that are there, and brings hires and weeks up to date. All of it or nothing.
-/// With `tell` the hires are written down as those whose new score is to be told.
+/// The hires whose score is to be told are written down.
 ///
 /// # Errors
 /// PostgreSQL fails; then the day is as it was.
@@ -101,26 +124,35 @@ pub async fn replace(
     day: Date,
     trips: &[FleetTrip],
     origin: &Origin,
-    tell: bool,
+    tell: Tell,
 ) -> anyhow::Result<()> {
     let transaction = client.transaction().await?;
     transaction
         .execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
         .await?;
     let mut hires = hires_of(&transaction, day).await?;
+    hires.extend(trips.iter().filter_map(|trip| trip.hire.clone()));
+    hires.sort_unstable();
+    hires.dedup();
+    let before = tell::known(&transaction, &hires).await?;
     transaction
         .execute("DELETE FROM millrace.trip_scores WHERE day = $1", &[&day])
         .await?;
     copy_trips(&transaction, config, day, trips).await?;
-    hires.extend(trips.iter().filter_map(|trip| trip.hire.clone()));
-    hires.sort_unstable();
-    hires.dedup();
     replace_hires(&transaction, config, &hires).await?;
-    if tell {
+    match tell {
+        Tell::Nothing => hires.clear(),
+        Tell::Changed => {
+            let now = tell::known(&transaction, &hires).await?;
+            hires.retain(|hire| tell::is_new(before.get(hire), now.get(hire)));
+        }
+        Tell::All => {}
+    }
+    if !hires.is_empty() {
         transaction
             .execute(
                 "INSERT INTO millrace.hire_scores_untold (hire, since) SELECT unnest($1::text[]), now()
-                 ON CONFLICT (hire) DO UPDATE SET since = excluded.since",
+                 ON CONFLICT (hire) DO UPDATE SET since = excluded.since, refused = NULL",
                 &[&hires],
             )
             .await?;

@@ -11,6 +11,12 @@ CREATE TABLE IF NOT EXISTS millrace.score_runs (
 );
 COMMENT ON TABLE millrace.score_runs IS 'Which days are scored, and from what: rows and sum of the lake, and the definition of the score';
 
+CREATE TABLE IF NOT EXISTS millrace.score_since (
+  only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+  day date NOT NULL
+);
+COMMENT ON TABLE millrace.score_since IS 'One row: from this day on telemetry is scored, however late it comes';
+
 CREATE TABLE IF NOT EXISTS millrace.trip_scores (
   day date NOT NULL,
   vehicle text NOT NULL,
@@ -70,7 +76,9 @@ CREATE TABLE IF NOT EXISTS millrace.hire_scores_untold (
   hire text PRIMARY KEY,
   since timestamptz NOT NULL
 );
+ALTER TABLE millrace.hire_scores_untold ADD COLUMN IF NOT EXISTS refused text;
 COMMENT ON TABLE millrace.hire_scores_untold IS 'Hires whose new score nobody has heard of yet';
+COMMENT ON COLUMN millrace.hire_scores_untold.refused IS 'What the gateway said when it did not take this one; it is sent again by each run, after all others';
 
 CREATE TABLE IF NOT EXISTS millrace.week_scores (
   week date NOT NULL,

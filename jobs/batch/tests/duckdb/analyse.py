@@ -258,11 +258,16 @@ if settings.get("roads"):
         f"SELECT vehicle, epoch_us(began::TIMESTAMPTZ), epoch_us(ended::TIMESTAMPTZ), metres, highway, main, village FROM read_csv('{settings['roads']}')"
     ).fetchall()
 driven = dict.fromkeys(KINDS + ("unknown",), 0.0)
+# What odometers tell, vehicle by vehicle, less what its stretches tell.
+by_odometer = {v: km for v, km in km_of.items() if v not in left_out and km > 0}
+beyond = dict(by_odometer)
 for stretch in stretches:
     for kind, share in zip(KINDS, stretch[4:]):
         driven[kind] += stretch[3] / 1000 * share
     driven["unknown"] += stretch[3] / 1000 * (1 - sum(stretch[4:]))
-driven["unknown"] += max(0.0, sum(km for v, km in km_of.items() if v not in left_out) - sum(s[3] for s in stretches) / 1000)
+    if stretch[0] in beyond:
+        beyond[stretch[0]] -= stretch[3] / 1000
+driven["unknown"] += sum(km for km in beyond.values() if km > 0)
 counts = dict.fromkeys(driven, 0)
 before = {}
 for event in events:
@@ -278,6 +283,9 @@ for event in events:
         shares = dict(zip(KINDS, max(at, key=lambda s: s[1])[4:]))
         shares["unknown"] = 1 - sum(shares.values())
         road = max(shares, key=shares.get)
+    elif event[0] not in by_odometer:
+        # Nobody knows how far it drove.
+        continue
     counts[road] += 1
 for road, km in driven.items():
     if km > 0:

@@ -145,9 +145,13 @@ SELECT *,
   points(long_shift_s / driving_s, $worst_long_shift) AS long_shift
 FROM trips;
 
-SELECT *,
-  list_sum(list_transform(list_zip([acceleration, braking, turning, speeding, idling, economy, night, long_shift], $weights),
-    x -> x[1] * x[2]))
-  / list_sum(list_transform(list_zip([acceleration, braking, turning, speeding, idling, economy, night, long_shift], $weights),
-    x -> CASE WHEN x[1] IS NOT NULL THEN x[2] END)) AS score
-FROM parts ORDER BY vehicle, started;
+-- What rounding adds to a mean of nothing but 100s is taken off. Where nothing weighs anything there is no score.
+SELECT * EXCLUDE (mean), CASE WHEN mean > 100 THEN 100 ELSE mean END AS score
+FROM (
+  SELECT *,
+    list_sum(list_transform(list_zip([acceleration, braking, turning, speeding, idling, economy, night, long_shift], $weights),
+      x -> x[1] * x[2]))
+    / nullif(list_sum(list_transform(list_zip([acceleration, braking, turning, speeding, idling, economy, night, long_shift], $weights),
+      x -> CASE WHEN x[1] IS NOT NULL THEN x[2] END)), 0) AS mean
+  FROM parts
+) ORDER BY vehicle, started;

@@ -250,5 +250,6 @@ fn entry(status: &FileStatus) -> Option<Entry> {
         folder: status.isdir,
         bytes: status.length as u64,
         replication: status.replication,
+        owner: Some(status.owner.clone()).filter(|owner| !owner.is_empty()),
     })
 }

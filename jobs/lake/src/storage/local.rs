@@ -120,6 +120,7 @@ impl Storage for Local {
                 folder: what.is_dir(),
                 bytes: if what.is_dir() { 0 } else { what.len() },
                 replication: None,
+                owner: None,
             });
         }
         entries.sort();

@@ -224,6 +224,7 @@ impl Storage for Memory {
                     _ => 0,
                 },
                 replication: (!folder).then(|| files.replication.get(path).copied().unwrap_or(1)),
+                owner: None,
             });
         }
         Ok(entries.into_values().collect())

@@ -74,6 +74,8 @@ pub struct Entry {
     pub bytes: u64,
     /// On how many disks it lies, where the storage has more than one.
     pub replication: Option<u32>,
+    /// The user that it belongs to, where nobody else may write into it.
+    pub owner: Option<String>,
 }
 
 /// The few operations the lake is made of.

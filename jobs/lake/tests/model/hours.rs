@@ -34,6 +34,11 @@ pub fn layout() -> Layout {
 
 /// Commits one file; from the second one on with a column more and a wider one.
 pub fn commit(storage: &Memory, hour: Hour, start: i64) {
+    commit_until(storage, hour, start, Step::Done);
+}
+
+/// The same by a writer that dies before this step.
+pub fn commit_until(storage: &Memory, hour: Hour, start: i64, before: Step) {
     let offsets: Vec<i64> = (start..start + 5).collect();
     let mut columns: Vec<(&str, ArrayRef)> = vec![
         ("kafka_partition", Arc::new(Int32Array::from(vec![0; 5]))),
@@ -84,7 +89,9 @@ pub fn commit(storage: &Memory, hour: Hour, start: i64) {
             at: Timestamp::UNIX_EPOCH,
         };
         let mut commit = Commit::new(&layout, record);
-        while commit.advance(storage).await.unwrap() != Step::Done {}
+        while commit.step() != before {
+            commit.advance(storage).await.unwrap();
+        }
     });
 }
 

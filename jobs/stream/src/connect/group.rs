@@ -119,7 +119,8 @@ impl<C: ConsumerContext> Committing for BaseConsumer<C> {
     }
 }
 
-fn offsets(
+/// Where partitions of a topic are read or committed: at the beginning where there is no offset.
+pub(super) fn offsets(
     topic: &str,
     positions: impl Iterator<Item = (i32, Option<i64>)>,
 ) -> Result<TopicPartitionList, ConnectError> {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::access::Access;
 use super::client::{self, Watched};
 use super::error::ConnectError;
+use super::group::offsets;
 use super::lookup::{ends, partition_count};
 use super::record::{Incoming, Record};
 
@@ -23,8 +23,7 @@ pub enum ReadEvent {
     End,
 }
 
-/// Reads a topic from its beginning, committed records only, tells when all that lay there has been read,
-/// and then follows it.
+/// Reads a topic, committed records only, tells when all that lay there has been read, and then follows it.
 pub struct CompactedReader {
     inner: StreamConsumer<Watched>,
     access: Access,
@@ -35,7 +34,8 @@ pub struct CompactedReader {
 }
 
 impl CompactedReader {
-    /// Starts to read `partitions` of a topic, or all of them.
+    /// Starts to read these partitions of a topic, each at its offset, or at its beginning where there is none. Without any
+    /// all of them are read from their beginning.
     ///
     /// # Errors
     /// The topic does not exist, or the brokers do not answer.
@@ -43,30 +43,32 @@ impl CompactedReader {
         access: impl Into<Access>,
         client_id: &str,
         topic: &str,
-        partitions: Option<&[i32]>,
+        starts: Option<&[(i32, Option<i64>)]>,
     ) -> Result<Self, ConnectError> {
         let access = access.into();
         let generation = access.generation();
         let (config, name, given) = (
             client::reader(&access, client_id),
             topic.to_owned(),
-            partitions.map(<[i32]>::to_vec),
+            starts.map(<[(i32, Option<i64>)]>::to_vec),
         );
         let open = move || {
             let inner: StreamConsumer<Watched> = client::make(&config, &access)?;
-            let partitions = match given {
+            let starts = match given {
                 Some(given) => given,
-                None => (0..partition_count(inner.client(), &name)?).collect(),
+                None => (0..partition_count(inner.client(), &name)?)
+                    .map(|partition| (partition, None))
+                    .collect(),
             };
             inner
-                .assign(&from_beginning(&name, &partitions)?)
+                .assign(&offsets(&name, starts.iter().copied())?)
                 .map_err(|e| ConnectError::request(format!("topic {name}"), e))?;
             Ok(Self {
                 inner,
                 access,
                 generation,
                 topic: name,
-                behind: partitions.into_iter().collect(),
+                behind: starts.into_iter().map(|(partition, _)| partition).collect(),
                 end_told: false,
             })
         };
@@ -108,17 +110,6 @@ impl CompactedReader {
             }
         }
     }
-}
-
-fn from_beginning(topic: &str, partitions: &[i32]) -> Result<TopicPartitionList, ConnectError> {
-    let mut list = TopicPartitionList::with_capacity(partitions.len());
-    for partition in partitions {
-        list.add_partition_offset(topic, *partition, Offset::Beginning)
-            .map_err(|e| {
-                ConnectError::request(format!("topic {topic} partition {partition}"), e)
-            })?;
-    }
-    Ok(list)
 }
 
 /// Reads partitions of a topic up to where they end now, and waits for the transactions that are open
@@ -163,7 +154,7 @@ pub fn read_to_end(
         }
     }
     consumer
-        .assign(&from_beginning(topic, partitions)?)
+        .assign(&offsets(topic, partitions.iter().map(|p| (*p, None)))?)
         .map_err(|e| ConnectError::request(format!("topic {topic}"), e))?;
     let mut behind: BTreeSet<i32> = partitions.iter().copied().collect();
     let mut seen = Instant::now();

@@ -12,7 +12,8 @@ use super::audit::Redriven;
 use super::config::{Config, Secrets};
 use super::credentials::{Credentials, Place};
 use super::downlink::Downlink;
-use super::follower::{Progress, Surroundings, follow};
+use super::follower::{Progress, Surroundings, follow, follow_from_now};
+use super::hires::WrittenHires;
 use super::http::Bodies;
 use super::ingest::Ingest;
 use super::metrics::Metrics;
@@ -42,6 +43,7 @@ pub fn gateway(
     let runtime = Handle::current();
     let credentials = Arc::new(Credentials::default());
     let redriven = Arc::new(Redriven::default());
+    let hires = Arc::new(WrittenHires::default());
     let downlink = Arc::new(Downlink::new(
         config.remember_seconds,
         config.quiet_seconds,
@@ -61,6 +63,7 @@ pub fn gateway(
         credentials: follow_credentials(around.clone(), &credentials, &downlink, &metrics),
         notifications: follow_notifications(around.clone(), &downlink),
         notified: follow_notified(around.clone(), &downlink),
+        hires: follow_hires(around.clone(), &hires),
         audit: follow_audit(around, &redriven),
     };
     let ingest = Ingest::new(
@@ -68,6 +71,7 @@ pub fn gateway(
         secrets.clone(),
         producer.clone(),
         Arc::clone(&metrics),
+        hires,
     );
     Ok(Gateway {
         config,
@@ -144,6 +148,12 @@ fn follow_sessions(around: Surroundings, downlink: &Arc<Downlink>) {
             downlink.apply_session(vehicle, record.payload.as_deref(), Timestamp::now());
         }
     });
+}
+
+fn follow_hires(around: Surroundings, hires: &Arc<WrittenHires>) -> Progress {
+    let hires = Arc::clone(hires);
+    // None is known to be written yet, so what was removed before does not matter.
+    follow_from_now(around, topics::HIRES, move |record| hires.apply(record))
 }
 
 fn follow_audit(around: Surroundings, redriven: &Arc<Redriven>) -> Progress {

@@ -21,6 +21,7 @@ use super::access::{Role, require};
 use super::answer::Refused;
 use super::audit;
 use super::http::read;
+use crate::connect::Delivery;
 
 /// Longest driver id, in bytes: as in telemetry.
 pub(super) const LONGEST_DRIVER: usize = 256;
@@ -150,14 +151,25 @@ async fn write<'a>(
         let sent = gateway
             .producer
             .enqueue(topic, key, &headers, Some(payload.as_bytes()), None);
-        deliveries.push(
-            sent.map_err(|error| unavailable(error.to_string()))?
-                .acknowledged(),
-        );
+        deliveries.push(sent.map_err(|error| unavailable(error.to_string()))?);
     }
+    acknowledged(gateway, topic, deliveries).await.map(drop)
+}
+
+/// Waits until Kafka has acknowledged all of these records of a topic; gives partition and offset of each.
+///
+/// # Errors
+/// It does not in time, or refuses one.
+pub(super) async fn acknowledged(
+    gateway: &Gateway,
+    topic: &str,
+    deliveries: Vec<Delivery>,
+) -> Result<Vec<(i32, i64)>, Refused> {
+    let unavailable = |problem: String| Refused::Unavailable(format!("topic {topic}: {problem}"));
     let limit = Duration::from_millis(u64::from(gateway.config.kafka_timeout_ms));
-    match tokio::time::timeout(limit, try_join_all(deliveries)).await {
-        Ok(Ok(_)) => Ok(()),
+    let all = try_join_all(deliveries.into_iter().map(Delivery::acknowledged));
+    match tokio::time::timeout(limit, all).await {
+        Ok(Ok(places)) => Ok(places),
         Ok(Err(error)) => Err(unavailable(error.to_string())),
         Err(_) => Err(unavailable(format!(
             "no acknowledgement in {} ms",

@@ -60,12 +60,15 @@ pub struct Notifications {
     pub undelivered: usize,
 }
 
-/// One group on one topic.
+/// One group on one topic. Offsets are sums over partitions.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Group {
+pub(super) struct Group {
+    /// Where the partitions end that are looked at.
     end: i64,
+    /// Up to where the group has come.
     done: i64,
-    pending: i64,
+    /// Offsets between the two, when a record or an open transaction is among them.
+    pub(super) pending: i64,
 }
 
 /// What is asked for.
@@ -165,8 +168,12 @@ fn question(pairs: &[(String, String)]) -> Result<Question, Invalid> {
     Ok(question)
 }
 
-// Where the partitions of these vehicles end now, or all partitions when none is named.
-async fn ends(gateway: &Gateway, topic: &str, vehicles: &[String]) -> Result<Ends, ConnectError> {
+/// Where the partitions of these vehicles end now, or all partitions when none is named.
+pub(super) async fn ends(
+    gateway: &Gateway,
+    topic: &str,
+    vehicles: &[String],
+) -> Result<Ends, ConnectError> {
     let count = gateway.lookup.partition_count(topic).await?;
     let partitions = if vehicles.is_empty() {
         (0..count).collect()
@@ -182,7 +189,8 @@ async fn ends(gateway: &Gateway, topic: &str, vehicles: &[String]) -> Result<End
     Ok(ends)
 }
 
-async fn group(
+/// How far a group has come towards these ends.
+pub(super) async fn group(
     gateway: &Gateway,
     topic: &str,
     name: &str,

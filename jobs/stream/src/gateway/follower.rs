@@ -132,15 +132,34 @@ enum Ended {
 pub fn follow(
     around: Surroundings,
     topic: &'static str,
+    apply: impl FnMut(&Record) + Send + 'static,
+) -> Progress {
+    spawn(around, topic, false, apply)
+}
+
+/// The same without what lies there now: for those whom only what comes concerns.
+pub fn follow_from_now(
+    around: Surroundings,
+    topic: &'static str,
+    apply: impl FnMut(&Record) + Send + 'static,
+) -> Progress {
+    spawn(around, topic, true, apply)
+}
+
+fn spawn(
+    around: Surroundings,
+    topic: &'static str,
+    from_now: bool,
     mut apply: impl FnMut(&Record) + Send + 'static,
 ) -> Progress {
     let (report, positions) = watch::channel(Positions::new());
     around.health.waiting(topic, "not read yet");
     tokio::spawn(async move {
+        let mut pass_over = from_now;
         while !around.stop.is_cancelled() {
             let ended = tokio::select! {
                 () = around.stop.cancelled() => return,
-                ended = read(&around, topic, &report, &mut apply) => ended,
+                ended = read(&around, topic, &report, &mut pass_over, &mut apply) => ended,
             };
             match ended {
                 Ok(Ended::Grown) => {
@@ -167,13 +186,20 @@ async fn read(
     around: &Surroundings,
     topic: &str,
     report: &watch::Sender<Positions>,
+    pass_over: &mut bool,
     apply: &mut (impl FnMut(&Record) + Send),
 ) -> Result<Ended, ConnectError> {
     let count = around.lookup.partition_count(topic).await?;
+    if *pass_over {
+        let ends = ends(around, topic, count).await?;
+        report.send_modify(|positions| *positions = ends);
+        // Partitions that are added later are read whole: what lies there came after this.
+        *pass_over = false;
+    }
     forget_what_is_gone(around, topic, report).await?;
-    let partitions: Vec<i32> = (0..count).collect();
+    let starts = starts(&report.borrow(), count);
     let mut reader =
-        CompactedReader::open(&around.access, around.client_id, topic, Some(&partitions)).await?;
+        CompactedReader::open(&around.access, around.client_id, topic, Some(&starts)).await?;
     let mut look = tokio::time::interval(PARTITIONS_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     look.reset();
@@ -208,6 +234,22 @@ async fn read(
     }
 }
 
+async fn ends(around: &Surroundings, topic: &str, count: i32) -> Result<Positions, ConnectError> {
+    let mut ends = Positions::new();
+    for partition in 0..count {
+        let (_, end) = around.lookup.watermarks(topic, partition).await?;
+        ends.insert(partition, end);
+    }
+    Ok(ends)
+}
+
+/// Where each partition is read from: after what was read of it, else from its beginning.
+fn starts(positions: &Positions, count: i32) -> Vec<(i32, Option<i64>)> {
+    (0..count)
+        .map(|partition| (partition, positions.get(&partition).copied()))
+        .collect()
+}
+
 // A topic that was deleted and made again begins with offset 0: what was read of the former one says nothing.
 async fn forget_what_is_gone(
     around: &Surroundings,
@@ -234,6 +276,15 @@ fn next_of(positions: &Positions, partition: i32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reading_goes_on_where_it_was_and_new_partitions_are_read_whole() {
+        let positions = Positions::from([(0, 7), (1, 0)]);
+        assert_eq!(
+            starts(&positions, 3),
+            [(0, Some(7)), (1, Some(0)), (2, None)]
+        );
+    }
 
     #[tokio::test]
     async fn progress_completes_when_the_offset_is_passed() {

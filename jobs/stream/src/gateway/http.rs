@@ -22,7 +22,8 @@ use super::ingest::{Sender, StoreError, trace_of};
 use super::metrics::{Channel, Refusal};
 use super::shares::{Share, Shares};
 use super::{
-    Gateway, admin, canary, changes, dead, drivers, erasure, flow, notify, runs, vehicle_events,
+    Gateway, admin, canary, changes, dead, drivers, erasure, flow, notify, pending, runs,
+    vehicle_events,
 };
 
 /// After the limit, so much more is read and thrown away, that a client which sends before it reads gets
@@ -102,6 +103,8 @@ pub fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/v1/notifications", post(notify::accept))
         .route("/v1/driver-profiles", put(drivers::set_profile))
         .route("/v1/erasures/look-up", post(erasure::look_up))
+        .route("/v1/erasures/begin", post(erasure::begin))
+        .route("/v1/erasures/pending", post(pending::pending))
         .route("/v1/erasures/finish", post(erasure::finish))
         .route("/v1/hire-scores", post(drivers::take_scores))
         .route("/v1/offers", post(drivers::take_offer))

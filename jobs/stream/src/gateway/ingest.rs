@@ -104,7 +104,7 @@ pub struct Ingest {
     metrics: Arc<Metrics>,
     permits: Arc<Semaphore>,
     shares: Shares,
-    hires: WrittenHires,
+    hires: Arc<WrittenHires>,
 }
 
 /// Room for the events of a body among those that wait for Kafka.
@@ -117,6 +117,7 @@ pub struct Room {
 pub struct InLine {
     deliveries: Vec<(Delivery, Option<LetterRecord>)>,
     hires: Vec<SeenHire>,
+    forgotten: u64,
     stored: Stored,
     _counted: InFlight,
     _room: Room,
@@ -161,6 +162,7 @@ impl Ingest {
         secrets: Secrets,
         producer: Producer,
         metrics: Arc<Metrics>,
+        hires: Arc<WrittenHires>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(config.max_in_flight));
         // Whatever one vehicle sends, the others have the other half.
@@ -172,7 +174,7 @@ impl Ingest {
             metrics,
             permits,
             shares,
-            hires: WrittenHires::default(),
+            hires,
         }
     }
 
@@ -238,7 +240,7 @@ impl Ingest {
         (judged.accepted.len() + judged.rejected.len()).min(self.config.max_in_flight)
     }
 
-    /// Puts a judged body in line. Does not wait, so calls for one vehicle keep their order in Kafka.
+    /// Puts a judged body in line. Does not wait, so calls for one vehicle keep their order in Kafka. `body` is what was judged.
     ///
     /// # Errors
     /// When Kafka's client takes no more.
@@ -255,10 +257,17 @@ impl Ingest {
             since,
             trace,
         } = sender;
+        // A mapping was removed since it was judged: if it was one of its hires, it has to be written down again.
+        let judged = if judged.forgotten == self.hires.forgotten() {
+            judged
+        } else {
+            self.judge::<E>(vehicle, body)
+        };
         let Judged {
             accepted,
             rejected,
             hires,
+            forgotten,
         } = judged;
         let mut deliveries = Vec::with_capacity(accepted.len() + rejected.len() + hires.len());
         // First: of an event that is stored it is known whose it is, or nobody could remove it later.
@@ -290,16 +299,12 @@ impl Ingest {
         Ok(InLine {
             deliveries,
             hires,
+            forgotten,
             stored,
             _counted: counted,
             _room: room,
             since,
         })
-    }
-
-    /// Who drives again after their mapping was removed is written down again.
-    pub fn forget_hires(&self) {
-        self.hires.forget();
     }
 
     fn enqueue_hire(&self, seen: &SeenHire) -> Result<Delivery, ConnectError> {
@@ -401,6 +406,7 @@ impl Ingest {
         let InLine {
             deliveries,
             hires,
+            forgotten,
             stored,
             _counted,
             _room,
@@ -413,8 +419,8 @@ impl Ingest {
         let result = tokio::time::timeout(limit, try_join_all(all)).await;
         match result {
             Ok(Ok(_)) => {
-                self.hires
-                    .add(hires.iter().map(|seen| seen.pseudonym.as_str()));
+                let written = hires.iter().map(|seen| seen.pseudonym.as_str());
+                self.hires.add(written, forgotten);
                 if stored.accepted > 0 {
                     self.metrics
                         .accepted(channel, stored.accepted, since.elapsed().as_secs_f64());

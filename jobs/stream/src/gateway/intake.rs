@@ -52,6 +52,8 @@ pub struct Judged<E = Telemetry> {
     pub rejected: Vec<Rejected>,
     /// Who hides behind the pseudonyms of what may: each is written down before the events are.
     pub hires: Vec<SeenHire>,
+    /// What [`WrittenHires::forgotten`] was before the hires were looked up.
+    pub forgotten: u64,
 }
 
 /// A hire whose driver was named.
@@ -104,10 +106,12 @@ impl Judge<'_> {
         decoded: Result<Vec<Result<I, Invalid>>, Invalid>,
         mut judge: impl FnMut(I) -> Result<E, Invalid>,
     ) -> Judged<E> {
+        let forgotten = self.written.forgotten();
         let nothing_but = |invalid| Judged {
             accepted: Vec::new(),
             rejected: vec![Rejected::body(invalid)],
             hires: Vec::new(),
+            forgotten,
         };
         let events = match decoded {
             Ok(events) => events,
@@ -125,6 +129,7 @@ impl Judge<'_> {
             accepted: Vec::with_capacity(events.len()),
             rejected: Vec::new(),
             hires: Vec::new(),
+            forgotten,
         };
         for (index, event) in events.into_iter().enumerate() {
             match event.and_then(&mut judge) {
@@ -370,7 +375,7 @@ mod tests {
         let nobody = GOOD.replace("\"sequence\":1", r#""sequence":1,"hire":"H-1""#);
         assert!(super::tests::judged(&nobody).hires.is_empty());
         let written = WrittenHires::default();
-        written.add(hires.iter().map(|seen| seen.pseudonym.as_str()));
+        written.add(hires.iter().map(|seen| seen.pseudonym.as_str()), 0);
         let (key, limits) = (
             PseudonymKey::from_bytes(&[7; 32]).unwrap(),
             TimeLimits::default(),

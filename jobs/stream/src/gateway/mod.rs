@@ -2,7 +2,7 @@
 //!
 //! An event is acknowledged (HTTP 200, PUBACK) only after Kafka has acknowledged it. No raw driver id goes
 //! to Kafka or into a log. Every replica follows the topics `vehicle-credentials`, `vehicle-sessions`,
-//! `notifications`, `notified` and `audit` as a whole and keeps nothing of its own.
+//! `notifications`, `notified` and `audit` as a whole, and `hires` from its start on, and keeps nothing of its own.
 
 mod access;
 mod admin;
@@ -34,6 +34,7 @@ pub mod notified;
 mod notify;
 pub mod outbox;
 mod partition;
+mod pending;
 mod query;
 pub mod quiet;
 mod runs;
@@ -161,6 +162,7 @@ struct Followed {
     credentials: Progress,
     notifications: Progress,
     notified: Progress,
+    hires: Progress,
     audit: Progress,
 }
 

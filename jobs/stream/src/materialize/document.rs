@@ -60,7 +60,8 @@ fn date(time: Timestamp) -> DateTime {
     DateTime::from_millis(time.as_millisecond())
 }
 
-/// Each signal has the value that was measured last, whatever came in between without it.
+/// Each signal has the value that was measured last, whatever came in between without it; so have model and position. The
+/// hire is that of the newest event, with or without one.
 fn measured(
     telemetry: &Telemetry,
     document: &mut Document,
@@ -84,26 +85,42 @@ fn measured(
         changed = true;
     }
     document.insert("signals", signals);
-    if document
-        .get_datetime("time")
-        .is_ok_and(|known| *known >= time)
-    {
-        return Ok(changed);
-    }
-    document.insert("time", time);
-    for (name, value) in [("model", &telemetry.model), ("hire", &telemetry.hire)] {
-        match value {
-            Some(value) => document.insert(name, value.as_str()),
-            // A vehicle without a hire is not that of the one before.
-            None if name == "hire" => document.remove(name),
-            None => None,
-        };
+    if let Some(model) = &telemetry.model {
+        changed |= latest(document, ("model", "model_time"), model.as_str(), time);
     }
     if let (Some(latitude), Some(longitude)) = (telemetry.latitude, telemetry.longitude) {
         let position = doc! {"type": "Point", "coordinates": [longitude, latitude]};
-        document.insert("position", position);
+        changed |= latest(document, ("position", "position_time"), position, time);
     }
+    let newest = document.get_datetime("time");
+    if newest.is_ok_and(|newest| *newest >= time) {
+        return Ok(changed);
+    }
+    document.insert("time", time);
+    match &telemetry.hire {
+        Some(hire) => document.insert("hire", hire.as_str()),
+        // A vehicle without a hire is not that of the one before.
+        None => document.remove("hire"),
+    };
     Ok(true)
+}
+
+/// Puts a value and its time into a document that has none as new. Gives whether that changed anything.
+fn latest(
+    document: &mut Document,
+    (name, time_name): (&str, &str),
+    value: impl Into<Bson>,
+    time: DateTime,
+) -> bool {
+    let known = document.get_datetime(time_name);
+    // A document that was written before each had a time of its own: it is no later than that of the newest event.
+    let known = known.or_else(|_| document.get_datetime("time"));
+    if document.contains_key(name) && known.is_ok_and(|known| *known >= time) {
+        return false;
+    }
+    document.insert(name, value);
+    document.insert(time_name, time);
+    true
 }
 
 fn raised(alert: &Alert, document: &mut Document) -> Result<bool, mongodb::bson::error::Error> {
@@ -198,6 +215,7 @@ mod tests {
             vehicle: "v".into(),
             time: at(second),
             hire: speed.map(|speed| format!("h{speed}")),
+            model: fuel.map(|fuel| format!("m{fuel}")),
             latitude: speed,
             longitude: speed,
             speed,
@@ -229,6 +247,7 @@ mod tests {
         };
         assert_eq!((value("speed"), value("fuel_level")), (50.0, 70.0));
         assert_eq!(document.get_str("hire").unwrap(), "h50");
+        assert_eq!(document.get_str("model").unwrap(), "m70");
         let mut again = document.clone();
         assert!(!new.merge(&mut again).unwrap() && !old.merge(&mut again).unwrap());
         assert_eq!(again, document);
@@ -236,6 +255,36 @@ mod tests {
         let mut over = document;
         telemetry(3, None, None).merge(&mut over).unwrap();
         assert!(!over.contains_key("hire") && over.contains_key("position"));
+    }
+
+    #[test]
+    fn what_an_older_event_tells_first_is_kept() {
+        let silent = telemetry(2, None, None);
+        let telling = telemetry(1, Some(40.0), Some(70.0));
+        let document = all(&[silent, telling]);
+        let expected = doc! {"type": "Point", "coordinates": [40.0, 40.0]};
+        assert_eq!(document.get_document("position").unwrap(), &expected);
+        assert_eq!(document.get_str("model").unwrap(), "m70");
+        let told_at = document.get_datetime("position_time").unwrap();
+        assert_eq!(*told_at, date(at(1)));
+        assert_eq!(*document.get_datetime("time").unwrap(), date(at(2)));
+        assert!(!document.contains_key("hire"), "the newest event has none");
+    }
+
+    #[test]
+    fn a_document_of_before_positions_had_times_is_not_set_back() {
+        let before = doc! {"time": date(at(5)), "model": "m", "position": "there"};
+        let mut document = before.clone();
+        telemetry(4, Some(40.0), Some(70.0))
+            .merge(&mut document)
+            .unwrap();
+        assert_eq!(document.get("model"), before.get("model"));
+        assert_eq!(document.get("position"), before.get("position"));
+        telemetry(6, Some(40.0), Some(70.0))
+            .merge(&mut document)
+            .unwrap();
+        assert_eq!(document.get_str("model").unwrap(), "m70");
+        assert!(document.contains_key("position_time"));
     }
 
     #[test]
@@ -295,8 +344,12 @@ mod tests {
                 .collect();
             let shuffled: Vec<Said> = order.iter().chain(&again).map(|n| said[*n].clone()).collect();
             let (one, other) = (all(&said), all(&shuffled));
-            prop_assert_eq!(one.get("time"), other.get("time"));
-            prop_assert_eq!(one.get("hire"), other.get("hire"));
+            for name in ["time", "hire", "model", "model_time", "position", "position_time"] {
+                prop_assert_eq!(one.get(name), other.get(name), "{}", name);
+            }
+            // The newest event tells neither; the one before tells both.
+            prop_assert_eq!(other.get_datetime("model_time").unwrap(), &date(at(6)));
+            prop_assert_eq!(other.get_datetime("position_time").unwrap(), &date(at(6)));
             let of = |document: &Document, name: &str| {
                 document.get_document("signals").unwrap().get(name).cloned()
             };

@@ -103,15 +103,23 @@ pub async fn run(args: Args, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-// Puts the rules of offers there, and removes what is too old. Several replicas may do so at once: it is the same each time.
+// Sees to the rules of offers, and removes what is too old. Several replicas may do so at once: it is the same each time.
 async fn upkeep(shared: Arc<worker::Shared>, stop: CancellationToken) {
-    let keep = SignedDuration::try_from(shared.config.keep.0).unwrap_or(SignedDuration::MAX);
+    let config = &shared.config;
+    let keep = SignedDuration::try_from(config.keep.0).unwrap_or(SignedDuration::MAX);
     loop {
         let before = Timestamp::now().checked_sub(keep).unwrap_or(Timestamp::MIN);
         let done = async {
             let databases = shared.databases().await?;
-            let rules = store::put_rules(&databases.documents, &shared.config.offer_rules).await;
-            rules.map_err(|error| error.to_string())?;
+            let (manager, rules) = (&config.offer_rules_manager, &config.offer_rules);
+            let dropped = store::put_rules(&databases.documents, manager, rules).await;
+            let dropped = dropped.map_err(|error| error.to_string())?;
+            if dropped > 0 {
+                tracing::info!(
+                    dropped,
+                    "rules of offers removed that nobody asks for any more"
+                );
+            }
             let removed = store::forget(&databases.documents, before).await;
             removed.map_err(|error| error.to_string())
         };

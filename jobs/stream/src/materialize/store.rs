@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
-use millrace_contract::driver::{OFFER_RULES, OfferRule};
+use millrace_contract::driver::{OFFER_RULES, OfferRule, RULE_MANAGER};
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::{Collection, Database, IndexModel};
 
@@ -302,22 +302,28 @@ pub async fn make_indexes(
     Ok(())
 }
 
-/// Puts rules of offers in the place of those of the same names.
+/// Puts rules of offers in the place of those of the same names, and removes those that this manager put there before and that
+/// are none of them. Gives how many were removed. Rules of others stay.
 ///
 /// # Errors
 /// The server is away or refuses.
 pub async fn put_rules(
     documents: &Database,
+    manager: &str,
     rules: &BTreeMap<String, OfferRule>,
-) -> Result<(), mongodb::error::Error> {
+) -> Result<u64, mongodb::error::Error> {
     let collection: Collection<Document> = documents.collection(OFFER_RULES);
     for (name, rule) in rules {
-        let mut document = doc! {"_id": name};
+        let mut document = doc! {"_id": name, RULE_MANAGER: manager};
         document.extend(mongodb::bson::serialize_to_document(rule)?);
         let replaced = collection.replace_one(doc! {"_id": name}, document);
         replaced.upsert(true).await?;
     }
-    Ok(())
+    // After the others, so that there is no moment without rules.
+    let kept: Vec<&str> = rules.keys().map(String::as_str).collect();
+    let dropped = doc! {RULE_MANAGER: manager, "_id": {"$nin": kept}};
+    let result = collection.delete_many(dropped).await?;
+    Ok(result.deleted_count)
 }
 
 /// Removes alerts and deliveries from before this time. Gives how many.

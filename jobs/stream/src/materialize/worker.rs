@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use millrace_contract::cloudevent::CloudEvent;
-use millrace_contract::materialize::MaterializeConfig;
+use millrace_contract::materialize::{MaterializeConfig, identity_database};
 use millrace_contract::{DeadLetter, Kept, Payload, Reason};
 use mongodb::Database;
 use tokio::runtime::Handle;
@@ -65,10 +65,8 @@ impl Shared {
         }
         let told = |error: &dyn std::fmt::Display| error.to_string();
         let documents = self.documents.database().await.map_err(|e| told(&e))?;
-        let identity = match &self.config.identity_database {
-            Some(name) => name.clone(),
-            None => format!("{}-identity", documents.name()),
-        };
+        let named = self.config.identity_database.as_deref();
+        let identity = identity_database(named, documents.name());
         let identity = documents.client().database(&identity);
         let made = store::make_indexes(&documents, &identity).await;
         made.map_err(|e| told(&e))?;

@@ -10,6 +10,7 @@ use kube::api::{DeleteParams, ListParams, LogParams, ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 
+use super::stores::Stores;
 use crate::pods;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -36,18 +37,30 @@ pub(super) fn bind(template: &mut PodTemplateSpec, secret: &str) {
     }
 }
 
-/// What `millrace-batch` is called with. `owners`: datasets of the lake, and the users that they belong to.
-pub(super) fn arguments(
+/// What `millrace-batch` is called with.
+pub(super) fn arguments<'a>(
     driver: &str,
-    hires: &[&str],
-    without: &[&str],
-    owners: &[(String, String)],
+    hires: impl IntoIterator<Item = &'a String>,
+    stores: &Stores,
 ) -> Vec<String> {
+    let content = &stores.content;
     let mut arguments = vec!["erase".to_owned(), format!("--driver={driver}")];
-    arguments.extend(hires.iter().map(|hire| format!("--hire={hire}")));
-    arguments.extend(without.iter().map(|store| format!("--without={store}")));
-    let owners = owners.iter();
-    arguments.extend(owners.map(|(dataset, user)| format!("--owner={dataset}={user}")));
+    let mut add = |flag: &str, value: &str| arguments.push(format!("--{flag}={value}"));
+    for hire in hires {
+        add("hire", hire);
+    }
+    for store in stores.without() {
+        add("without", store.as_str());
+    }
+    for dataset in &content.datasets {
+        add("dataset", dataset);
+    }
+    for (dataset, user) in &content.owners {
+        add("owner", &format!("{dataset}={user}"));
+    }
+    for database in &content.databases {
+        add("database", database);
+    }
     arguments
 }
 
@@ -81,25 +94,36 @@ pub(super) fn job(platform: &str, mut template: PodTemplateSpec, arguments: Vec<
     }
 }
 
-/// Carries the Job out while no run of these CronJobs is under way, and again where one began meanwhile: it may have read hires
-/// before they went out of the lake, and written them after they went out of PostgreSQL. Gives what the Job says of each place.
-pub(super) async fn carry_out_alone(
-    client: &Client,
-    namespace: &str,
-    job: &Job,
-    cron_jobs: &[String],
-) -> anyhow::Result<Vec<Value>> {
-    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-    let mut known = ended(&jobs, cron_jobs).await?;
-    let mut removed = carry_out(client, namespace, job).await?;
-    loop {
-        let runs = runs_of(&jobs, cron_jobs).await?;
-        if runs.iter().all(|run| known.contains(&run.name_any())) {
-            return Ok(removed);
+/// Runs of CronJobs that may have read hires before they went out of the lake, and write them after they went out of PostgreSQL.
+pub(super) struct Runs {
+    jobs: Api<Job>,
+    cron_jobs: Vec<String>,
+}
+
+impl Runs {
+    /// Those of CronJobs of these names.
+    pub(super) fn new(client: &Client, namespace: &str, cron_jobs: Vec<String>) -> Self {
+        Self {
+            jobs: Api::namespaced(client.clone(), namespace),
+            cron_jobs,
         }
-        known.extend(ended(&jobs, cron_jobs).await?);
-        let again = carry_out(client, namespace, job).await?;
-        removed.extend(again.into_iter().filter(|line| line["count"] != 0));
+    }
+
+    /// Waits until none is under way, and says for which; gives the names of those that there are.
+    ///
+    /// # Errors
+    /// Kubernetes refuses.
+    pub(super) async fn ended(&self) -> anyhow::Result<BTreeSet<String>> {
+        ended(&self.jobs, &self.cron_jobs).await
+    }
+
+    /// Whether there is one that is none of these.
+    ///
+    /// # Errors
+    /// Kubernetes refuses.
+    pub(super) async fn has_others(&self, known: &BTreeSet<String>) -> anyhow::Result<bool> {
+        let runs = runs_of(&self.jobs, &self.cron_jobs).await?;
+        Ok(runs.iter().any(|run| !known.contains(&run.name_any())))
     }
 }
 
@@ -137,8 +161,15 @@ async fn ended(jobs: &Api<Job>, cron_jobs: &[String]) -> anyhow::Result<BTreeSet
     }
 }
 
-/// Gives what the Job says of each place.
-async fn carry_out(client: &Client, namespace: &str, job: &Job) -> anyhow::Result<Vec<Value>> {
+/// Carries the Job out; gives what it says of each place.
+///
+/// # Errors
+/// Kubernetes refuses, or it fails: then what is done is done.
+pub(super) async fn carry_out(
+    client: &Client,
+    namespace: &str,
+    job: &Job,
+) -> anyhow::Result<Vec<Value>> {
     let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
     let name = jobs.create(&PostParams::default(), job).await?.name_any();
     let outcome = wait(client, namespace, &jobs, &name).await;
@@ -195,6 +226,7 @@ async fn log(client: &Client, namespace: &str, job: &str) -> anyhow::Result<Stri
 
 #[cfg(test)]
 mod tests {
+    use super::super::stores::{Content, Store};
     use super::*;
     use serde_json::json;
 
@@ -233,8 +265,19 @@ not JSON
         .unwrap();
         let mut bound = template;
         bind(&mut bound, "p-mongo-binding");
-        let owners = [("telemetry".to_owned(), "p-archive".to_owned())];
-        let made = job("p", bound, arguments("key", &["a", "b"], &[], &owners));
+        let owner = ("hdfs://nn/a/fleet".to_owned(), "p-archive".to_owned());
+        let stores = Stores {
+            wanted: vec![Store::Lake, Store::Mongodb],
+            template: None,
+            jobs: Vec::new(),
+            content: Content {
+                datasets: BTreeSet::from(["hdfs://nn/a/fleet".to_owned()]),
+                owners: BTreeSet::from([owner]),
+                databases: BTreeSet::from(["fleet=persons".to_owned()]),
+            },
+        };
+        let hires = ["a", "b"].map(str::to_owned);
+        let made = job("p", bound, arguments("key", &hires, &stores));
         let spec = made.spec.unwrap().template.spec.unwrap();
         let container = &spec.containers[0];
         let expected = [
@@ -242,7 +285,10 @@ not JSON
             "--driver=key",
             "--hire=a",
             "--hire=b",
-            "--owner=telemetry=p-archive",
+            "--without=postgres",
+            "--dataset=hdfs://nn/a/fleet",
+            "--owner=hdfs://nn/a/fleet=p-archive",
+            "--database=fleet=persons",
         ];
         assert_eq!(container.args.as_deref().unwrap(), expected);
         let names: Vec<_> = spec

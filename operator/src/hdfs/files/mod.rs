@@ -84,7 +84,7 @@ pub fn client(hdfs: &ValidatedHdfs) -> BTreeMap<String, String> {
         ),
         (
             "hdfs-site.xml".into(),
-            sites::site(&settings::client_hdfs(hdfs), &hdfs.hdfs_site),
+            sites::site(&settings::outside_hdfs(hdfs), &hdfs.hdfs_site),
         ),
     ])
 }

@@ -84,6 +84,21 @@ pub(super) fn client_hdfs(hdfs: &ValidatedHdfs) -> Settings {
     settings
 }
 
+/// `hdfs-site.xml` of clients outside of HDFS, such as Druid: what [`client_hdfs`] has, and how long they try again.
+pub(super) fn outside_hdfs(hdfs: &ValidatedHdfs) -> Settings {
+    let mut settings = client_hdfs(hdfs);
+    if !hdfs.is_ha() {
+        // A NameNode that is back refuses writes until it knows its blocks. Of several, clients are told so in a way that they try
+        // again for; of the only one they take the refusal as final, unless this says otherwise (RetryUtils of hadoop-common).
+        settings.extend(own([
+            ("dfs.client.retry.policy.enabled", "true".into()),
+            // Milliseconds between tries and how many, in turn: three minutes.
+            ("dfs.client.retry.policy.spec", "2000,15,10000,15".into()),
+        ]));
+    }
+    settings
+}
+
 /// Where NameNodes are.
 fn addresses(hdfs: &ValidatedHdfs) -> Settings {
     let nodes = hdfs.nodes(&hdfs.name_nodes);

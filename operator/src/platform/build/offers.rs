@@ -4,7 +4,7 @@ use millrace_contract::topics;
 use serde_json::{Value, json};
 
 use super::gateway::gateway_url;
-use super::mongo;
+use super::mongo::documents;
 use super::outside::{Pods, outside};
 use super::users::User;
 use super::warnings::builtin;
@@ -23,24 +23,6 @@ const PATIENCE: i32 = 20_000;
 /// A driver who is told of a good week months later wonders.
 const LONGEST_SECONDS: i32 = 7 * 86_400;
 
-/// The parameters by which an action gets into the platform's MongoDB.
-pub(super) fn documents(
-    platform: &ValidatedPlatform,
-    mongo: &PlatformMongo,
-) -> Vec<SecretParameter> {
-    let of = |name: &str, key: &str| SecretParameter {
-        name: name.into(),
-        secret_ref: KeyRef {
-            name: mongo::binding(platform, mongo),
-            key: key.into(),
-        },
-    };
-    let authority = mongo::has_authority(platform, mongo);
-    let authority = authority.then(|| of("mongodb_ca", "ca.crt"));
-    let uri = of("mongodb_uri", "uri");
-    std::iter::once(uri).chain(authority).collect()
-}
-
 pub(super) fn action(
     platform: &ValidatedPlatform,
     mongo: &PlatformMongo,
@@ -53,21 +35,20 @@ pub(super) fn action(
         ("channels", json!(offers.channels)),
         ("language", json!(warnings.language)),
     ];
-    let mut secrets = documents(platform, mongo);
-    secrets.push(SecretParameter {
-        name: "notify_token".into(),
-        secret_ref: KeyRef {
-            name: part(platform, "gateway"),
-            key: "notify-token".into(),
-        },
-    });
-    let named = |channel| offers.channels.contains(&channel);
+    let mut secrets = Vec::new();
     let mut secret = |name: &str, secret_ref: &KeyRef| {
         secrets.push(SecretParameter {
             name: name.into(),
             secret_ref: secret_ref.clone(),
+            optional: false,
         });
     };
+    let token = KeyRef {
+        name: part(platform, "gateway"),
+        key: "notify-token".into(),
+    };
+    secret("notify_token", &token);
+    let named = |channel| offers.channels.contains(&channel);
     if let Some(webhook) = warnings
         .webhook
         .as_ref()
@@ -86,6 +67,7 @@ pub(super) fn action(
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     spec.parameters_from = secrets;
+    documents(platform, mongo, &mut spec);
     Action {
         metadata: meta(platform, MAKE_OFFER),
         spec,
@@ -165,7 +147,8 @@ mod tests {
             .iter()
             .map(|p| p.name.as_str())
             .collect();
-        assert_eq!(secrets, ["mongodb_uri", "notify_token", "smtp_url"]);
+        assert_eq!(secrets[..2], ["notify_token", "smtp_url"]);
+        assert!(secrets.contains(&"mongodb_uri"), "{secrets:?}");
         assert_eq!(source.spec.topic, "p-hire-scores");
         assert_eq!(job.spec.config["offerRules"]["gold"]["leastScore"], 90);
         let refused =

@@ -112,9 +112,8 @@ fn rules(platform: &ValidatedPlatform, user: User) -> Vec<AclRule> {
             ] {
                 rules.push(topic(name, &[Read, Write]));
             }
-            // How far they are is what it tells of the flow.
-            rules.push(group(DETECT_GROUP, &[Describe]));
-            rules.extend(groups(platform).map(|name| group(name, &[Describe])));
+            // How far they are is what it tells of the flow, and what an erasure waits for: archives of a user's own, too.
+            rules.push(group("*", &[Describe]));
         }
         User::Detect => {
             rules.push(topic(topics::TELEMETRY, &[Read]));
@@ -256,9 +255,11 @@ mod tests {
         let [gateway, detect, dispatch, archive, materialize, druid] = &users[..] else {
             panic!("{users:?}");
         };
-        use Operation::{Read, Write};
+        use Operation::{Describe, Read, Write};
         use ResourceType::{Group, Topic, TransactionalId};
         assert!(may(gateway, Topic, "telemetry", Write));
+        assert!(may(gateway, Topic, "hires", Read) && may(gateway, Group, "*", Describe));
+        assert!(!may(gateway, Group, "*", Read) && !may(gateway, Group, "archive", Read));
         assert!(!may(gateway, Topic, "detect-state", Read));
         assert!(may(detect, TransactionalId, "detect-p-detect-0", Write));
         assert!(!may(detect, Topic, "notifications", Write));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::gateway::gateway_url;
-use super::offers::documents;
+use super::mongo::documents;
 use super::outside::{Pods, outside};
 use super::users::User;
 use super::{meta, part};
@@ -206,13 +206,14 @@ fn notify(platform: &ValidatedPlatform, warnings: &PlatformWarnings, way: &Way) 
         .map(|(name, secret_ref)| SecretParameter {
             name: name.into(),
             secret_ref,
+            optional: false,
         })
         .collect();
     // Whose language it is to be. Where nothing brings profiles there, there are none.
     if let (Some(mongo), Some(_)) = (&platform.mongo, &platform.materialize)
         && way.channel == Channel::Vehicle
     {
-        notify.parameters_from.extend(documents(platform, mongo));
+        documents(platform, mongo, &mut notify);
     }
     notify
 }

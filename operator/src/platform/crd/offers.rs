@@ -11,7 +11,8 @@ use crate::types::{FreeForm, free_form};
 #[serde(rename_all = "camelCase")]
 pub struct PlatformOffers {
     /// Rules by name, see docs/offers.md: the least score and distance, the reward, how long it can be taken, and the text by
-    /// language. They are put into MongoDB; others that are there count as well.
+    /// language. They are put into MongoDB, and those that are taken out here are removed there; others that somebody put there
+    /// count as well.
     #[serde(default, skip_serializing_if = "FreeForm::is_empty")]
     #[schemars(schema_with = "free_form")]
     pub rules: FreeForm,

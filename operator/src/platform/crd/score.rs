@@ -20,7 +20,8 @@ pub struct PlatformScore {
     #[schemars(length(min = 1, max = 64))]
     #[x_kube(validation = crate::batch::crd::is_zone())]
     pub time_zone: Option<String>,
-    /// So many days before a run are looked at; those whose telemetry or definition has changed are scored.
+    /// The first run looks back so many days, and a new definition has so many scored anew. Telemetry that was never scored or has
+    /// changed is found however old, from the first run's first day on.
     #[serde(default = "week")]
     #[schemars(range(min = 1, max = 366))]
     pub catch_up_days: i32,

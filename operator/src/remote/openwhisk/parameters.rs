@@ -1,6 +1,6 @@
 //! The parameters of an entity, with those whose values are in Secrets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use millrace_contract::Invalid;
@@ -15,34 +15,49 @@ use crate::types::{FreeForm, KeyRef};
 /// All parameters with their values.
 ///
 /// # Errors
-/// [`EntityError::Invalid`] when a Secret or its key is missing.
+/// [`EntityError::Invalid`] when a Secret is missing, or a key of it that is not optional.
 pub async fn parameters(
     context: &Context,
     namespace: &str,
     plain: &FreeForm,
     from: &[SecretParameter],
 ) -> Result<BTreeMap<String, Value>, EntityError> {
+    // Several parameters may be of one Secret, and are to be of one version of it.
+    let names: BTreeSet<&str> = from.iter().map(|p| p.secret_ref.name.as_str()).collect();
+    let mut secrets: BTreeMap<&str, Secret> = BTreeMap::new();
+    for name in names {
+        let secret = context
+            .namespaced::<Secret>(namespace)
+            .get_opt(name)
+            .await
+            .map_err(KubernetesError::doing("read a Secret with a parameter"))?;
+        secrets.extend(secret.map(|secret| (name, secret)));
+    }
     let mut parameters: BTreeMap<String, Value> = plain.clone().into_iter().collect();
     for (index, parameter) in from.iter().enumerate() {
         let field = format!("spec.parametersFrom[{index}].secretRef");
-        let value = secret_value(context, namespace, &parameter.secret_ref, &field).await?;
-        parameters.insert(parameter.name.clone(), Value::String(value));
+        let secret = secrets.get(parameter.secret_ref.name.as_str());
+        let value = value_of(secret, parameter, &field).map_err(EntityError::Invalid)?;
+        parameters.extend(value.map(|text| (parameter.name.clone(), Value::String(text))));
     }
     Ok(parameters)
 }
 
-async fn secret_value(
-    context: &Context,
-    namespace: &str,
-    reference: &KeyRef,
+/// The value of a parameter, or none where it is optional and the Secret does not have it.
+fn value_of(
+    secret: Option<&Secret>,
+    parameter: &SecretParameter,
     field: &str,
-) -> Result<String, EntityError> {
-    let secret = context
-        .namespaced::<Secret>(namespace)
-        .get_opt(&reference.name)
-        .await
-        .map_err(KubernetesError::doing("read a Secret with a parameter"))?;
-    value_in(secret.as_ref(), reference, field).map_err(EntityError::Invalid)
+) -> Result<Option<String>, Invalid> {
+    let reference = &parameter.secret_ref;
+    let lacks = |secret: &Secret| {
+        let data = secret.data.as_ref();
+        data.is_none_or(|data| !data.contains_key(&reference.key))
+    };
+    if parameter.optional && secret.is_some_and(lacks) {
+        return Ok(None);
+    }
+    value_in(secret, reference, field).map(Some)
 }
 
 fn value_in(secret: Option<&Secret>, reference: &KeyRef, field: &str) -> Result<String, Invalid> {
@@ -116,6 +131,14 @@ mod tests {
                 .to_string(),
             "spec.parametersFrom[0].secretRef.key: token: Secret gateway has no such key; give one of other"
         );
+        let optional = |optional| SecretParameter {
+            name: "t".to_owned(),
+            secret_ref: reference("gateway", "token"),
+            optional,
+        };
+        assert_eq!(value_of(Some(&secret), &optional(true), field), Ok(None));
+        assert!(value_of(Some(&secret), &optional(false), field).is_err());
+        assert!(value_of(None, &optional(true), field).is_err());
         secret.data = Some([("token".to_owned(), ByteString(vec![0xff, 0xfe]))].into());
         assert!(
             value_in(Some(&secret), &wanted, field)

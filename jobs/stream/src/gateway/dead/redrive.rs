@@ -32,11 +32,16 @@ const HEADER: &str = "millrace_redriven";
 /// What is written when a dead letter is redriven.
 enum Back {
     /// What a vehicle sent, through the checks that everything passes which vehicles send.
-    Telemetry { vehicle: String, judged: Judged },
+    Telemetry {
+        vehicle: String,
+        body: Vec<u8>,
+        judged: Judged,
+    },
     /// What was sent of vehicles, by a vehicle or, without one, by the role.
     VehicleEvents {
         vehicle: Option<String>,
         channel: Channel,
+        body: Vec<u8>,
         judged: Judged<VehicleEvent>,
     },
     /// A record, to the topic that it lay in.
@@ -166,7 +171,11 @@ fn sent(gateway: &Gateway, id: Id, letter: &DeadLetter, channel: Channel) -> Res
             let vehicle = vehicle.ok_or_else(|| not_whole(id))?;
             let judged = gateway.ingest.judge(Some(&vehicle), &body);
             all_good(&judged.rejected)?;
-            Ok(Back::Telemetry { vehicle, judged })
+            Ok(Back::Telemetry {
+                vehicle,
+                body,
+                judged,
+            })
         }
         Channel::Events | Channel::OwnEvents => {
             let vehicle = match channel {
@@ -179,6 +188,7 @@ fn sent(gateway: &Gateway, id: Id, letter: &DeadLetter, channel: Channel) -> Res
             Ok(Back::VehicleEvents {
                 vehicle,
                 channel,
+                body,
                 judged,
             })
         }
@@ -253,14 +263,17 @@ impl From<StoreError> for Failed {
 
 async fn write(gateway: &Gateway, id: &str, back: Back) -> Result<String, Failed> {
     match back {
-        Back::Telemetry { vehicle, judged } => {
-            put(gateway, Some(&vehicle), Channel::Http, judged).await
-        }
+        Back::Telemetry {
+            vehicle,
+            body,
+            judged,
+        } => put(gateway, Some(&vehicle), Channel::Http, &body, judged).await,
         Back::VehicleEvents {
             vehicle,
             channel,
+            body,
             judged,
-        } => put(gateway, vehicle.as_deref(), channel, judged).await,
+        } => put(gateway, vehicle.as_deref(), channel, &body, judged).await,
         Back::Record {
             topic,
             key,
@@ -287,6 +300,7 @@ async fn put<E: Event>(
     gateway: &Gateway,
     vehicle: Option<&str>,
     channel: Channel,
+    body: &[u8],
     judged: Judged<E>,
 ) -> Result<String, Failed> {
     let ingest = &gateway.ingest;
@@ -297,7 +311,7 @@ async fn put<E: Event>(
         trace: trace_of(None),
     };
     let room = ingest.room_now(sender.name(), &judged)?;
-    let line = ingest.put_in_line(sender, b"", judged, room)?;
+    let line = ingest.put_in_line(sender, body, judged, room)?;
     ingest.acknowledged(line, channel).await?;
     Ok(E::TOPIC.to_owned())
 }
