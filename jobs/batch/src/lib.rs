@@ -10,6 +10,7 @@
 //! | [`log`] | what is logged, and how |
 
 pub mod analyse;
+pub mod dates;
 pub mod erase;
 pub mod log;
 pub mod postgres;

@@ -21,9 +21,9 @@ use millrace_lake::record::FileEntry;
 use millrace_settings::{Bindings, LakeArgs, config_file, read_config};
 use tokio_postgres::Transaction;
 
+use crate::dates;
 use crate::postgres::PostgresArgs;
 use crate::read::{Part, fetch};
-use crate::score::due;
 
 /// Flags of `analyse`.
 #[derive(Debug, clap::Args)]
@@ -138,7 +138,7 @@ impl<S: Storage> Lake<'_, S> {
         let layout = Layout::new(dataset)?;
         let records = Records::read(self.storage, &layout).await?;
         let loaded = store::loaded(transaction, dataset).await?;
-        let retired = due::dates(&TimeZone::UTC, records.retired().into_keys());
+        let retired = dates::retired(&TimeZone::UTC, &records);
         for day in days_of(&records.live()) {
             let before = loaded.get(&day.date);
             if !kind.is_due(&day, before, retired.contains(&day.date), self.all) {

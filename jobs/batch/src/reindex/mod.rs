@@ -16,16 +16,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use millrace_contract::reindex::ReindexConfig;
 use millrace_lake::layout::Layout;
 use millrace_lake::reader::Records;
-use millrace_lake::record::Reason;
 use millrace_settings::{Bindings, LakeArgs, config_file, read_config};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use crate::analyse::days_of;
+use crate::dates;
 use druid::{Fares, Overlord};
 use serve::Days;
 
@@ -108,8 +109,9 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
         .filter(|day| day.content.rows > 0)
         .map(|day| (day.date, day.hours))
         .collect();
+    let retired = dates::retired(&TimeZone::UTC, &records);
     for day in config.days() {
-        match (there.remove(&day), is_retired(&records, day)) {
+        match (there.remove(&day), retired.contains(&day)) {
             (Some(hours), false) => {
                 files.insert(day, hours);
             }
@@ -150,15 +152,6 @@ fn leave(done: &mut Done, day: Date, why: &str) {
     tracing::warn!(%day, why, "left as it is");
     done.left += 1;
     done.why.get_or_insert_with(|| format!("{day}: {why}"));
-}
-
-// What is left of such a day in the lake is not all of it.
-fn is_retired(records: &Records, day: Date) -> bool {
-    let hours = format!("date={day}/");
-    let mut rewrites = records.rewrites.iter();
-    rewrites.any(|(_, rewrite)| {
-        rewrite.reason == Reason::Retirement && rewrite.hour.starts_with(&hours)
-    })
 }
 
 // All addresses of the family that is reached: not each machine has both.
@@ -243,7 +236,7 @@ mod tests {
     use super::*;
     use millrace_lake::content::Content;
     use millrace_lake::layout::Hour;
-    use millrace_lake::record::{FORMAT, RewriteRecord, Withdrawn};
+    use millrace_lake::record::{FORMAT, Reason, RewriteRecord, Withdrawn};
 
     #[test]
     fn an_address_of_either_kind_is_one() {
@@ -279,7 +272,8 @@ mod tests {
                 rewrite("date=2026-11-02/hour=00", Reason::Compaction),
             ],
         };
-        let retired = |day: &str| is_retired(&records, day.parse().unwrap());
+        let days = dates::retired(&TimeZone::UTC, &records);
+        let retired = |day: &str| days.contains(&day.parse().unwrap());
         assert!(retired("2026-11-01"));
         assert!(!retired("2026-11-02"));
     }

@@ -17,7 +17,7 @@ use super::fleet::{Fleet, FleetTrip};
 use crate::read::{Part, fetch};
 
 /// Microseconds of an hour.
-pub(super) const MICROS_PER_HOUR: i64 = 3_600_000_000;
+pub(crate) const MICROS_PER_HOUR: i64 = 3_600_000_000;
 
 /// A local day and the files that hold it.
 #[derive(Debug, Clone)]

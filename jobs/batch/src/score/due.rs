@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use jiff::ToSpan as _;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan as _};
-use millrace_lake::layout::Hour;
 
-use super::day::{Day, MICROS_PER_HOUR};
+use super::day::Day;
 use super::store::Origin;
 
 /// How a day of the lake stands to its scores.
@@ -64,22 +62,6 @@ pub fn days_before(today: Date, count: u16) -> Result<Vec<Date>, jiff::Error> {
     (1..=i64::from(count))
         .rev()
         .map(|ago| today.checked_sub(ago.days()))
-        .collect()
-}
-
-/// The local days that these hours belong to.
-#[must_use]
-pub fn dates(zone: &TimeZone, hours: impl IntoIterator<Item = Hour>) -> BTreeSet<Date> {
-    // An hour may belong to two.
-    let ends = |hour: Hour| {
-        let start = hour.start_micros();
-        [start, start + MICROS_PER_HOUR - 1]
-    };
-    hours
-        .into_iter()
-        .flat_map(ends)
-        .filter_map(|micros| Timestamp::from_microsecond(micros).ok())
-        .map(|time| time.to_zoned(zone.clone()).date())
         .collect()
 }
 
@@ -178,18 +160,5 @@ mod tests {
             [day(23), day(22)]
         );
         assert!(days_before(Date::MIN, 1).is_err());
-    }
-
-    #[test]
-    fn an_hour_may_belong_to_two_local_days() {
-        let hours = ["date=2026-06-01/hour=17", "date=2026-06-01/hour=18"];
-        let of = |zone: &str| {
-            let hours = hours.iter().filter_map(|hour| Hour::parse(hour));
-            let dates = dates(&TimeZone::get(zone).unwrap(), hours);
-            dates.into_iter().collect::<Vec<_>>()
-        };
-        assert_eq!(of("UTC"), [date(2026, 6, 1)]);
-        // Its midnight is at 18:30 UTC.
-        assert_eq!(of("Asia/Kolkata"), [date(2026, 6, 1), date(2026, 6, 2)]);
     }
 }

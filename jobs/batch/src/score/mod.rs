@@ -29,6 +29,7 @@ use serde_json::json;
 use tokio_postgres::Client;
 use twox_hash::XxHash3_128;
 
+use crate::dates;
 use crate::postgres::PostgresArgs;
 use crate::read::Part;
 use day::Day;
@@ -174,7 +175,7 @@ pub async fn run(args: Args, engine: &impl Engine) -> anyhow::Result<()> {
     store::prepare(&client).await?;
     let run = Run {
         source: &source,
-        retired: due::dates(&zone, records.retired().into_keys()),
+        retired: dates::retired(&zone, &records),
         live: &live,
         today,
         recent: &recent,
@@ -275,7 +276,7 @@ impl Run<'_> {
 
     // What the lake had before the first run is not scored by itself: drivers would be made offers for what is long over.
     fn looked_at(&self, since: Date, origins: &BTreeMap<Date, Origin>) -> Vec<Date> {
-        let in_lake = due::dates(self.source.zone, self.live.keys().copied());
+        let in_lake = dates::of_hours(self.source.zone, self.live.keys().copied());
         let is_before = |date: &&Date| **date < since && !origins.contains_key(*date);
         let before = in_lake.iter().filter(is_before).count();
         if before > 0 {

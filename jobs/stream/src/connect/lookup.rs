@@ -107,6 +107,20 @@ impl Lookup {
             .await
     }
 
+    /// The offset after the last committed record of each of these partitions.
+    ///
+    /// # Errors
+    /// One of them does not exist, or no broker answers in 10 s.
+    pub async fn ends(
+        &self,
+        topic: &str,
+        partitions: Vec<i32>,
+    ) -> Result<Vec<(i32, i64)>, ConnectError> {
+        let topic = topic.to_owned();
+        self.ask(move |s| ends(&s.lock(), &topic, &partitions))
+            .await
+    }
+
     /// The offset after the last record of a partition, whether committed or not. Higher than the end that
     /// [`Lookup::watermarks`] gives while a transaction is open.
     ///

@@ -191,8 +191,8 @@ async fn read(
 ) -> Result<Ended, ConnectError> {
     let count = around.lookup.partition_count(topic).await?;
     if *pass_over {
-        let ends = ends(around, topic, count).await?;
-        report.send_modify(|positions| *positions = ends);
+        let ends = around.lookup.ends(topic, (0..count).collect()).await?;
+        report.send_modify(|positions| *positions = ends.into_iter().collect());
         // Partitions that are added later are read whole: what lies there came after this.
         *pass_over = false;
     }
@@ -232,15 +232,6 @@ async fn read(
             }
         }
     }
-}
-
-async fn ends(around: &Surroundings, topic: &str, count: i32) -> Result<Positions, ConnectError> {
-    let mut ends = Positions::new();
-    for partition in 0..count {
-        let (_, end) = around.lookup.watermarks(topic, partition).await?;
-        ends.insert(partition, end);
-    }
-    Ok(ends)
 }
 
 /// Where each partition is read from: after what was read of it, else from its beginning.
